@@ -1,0 +1,1 @@
+"""What is kept: image keys, manifests and sealed HDF5 shards of embeddings."""

@@ -1,0 +1,27 @@
+"""A data set as classifiers see it: samples and their embeddings, row by row."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cache.manifest import Manifest
+from cache.space import Space
+from cache.store import Store
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """The samples of a data set that have an embedding in one space."""
+
+    name: str
+    space: Space
+    manifest: Manifest  # only the rows that have an embedding
+    store: Store
+    missing: int  # rows of the whole manifest without an embedding
+
+    @cached_property
+    def embedding(self) -> NDArray[np.float32]:
+        """(n, D) float32 in manifest order; read when first asked for."""
+        return self.store.gather(self.manifest.key)

@@ -1,0 +1,84 @@
+"""Export a data set as one plain HDF5 file for other programs."""
+
+import contextlib
+import os
+import re
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from cache.errors import UserError
+from cache.files import sync_folder, temporary_name, write_error
+from cache.hdf5 import LIBVER
+from cache.manifest import SPLITS, Manifest
+from cache.store import Store
+
+_BLOCK = 8_192  # rows in memory at a time
+
+
+def export(manifest: Manifest, store: Store, out: Path, *, force: bool = False) -> int:
+    """Write embeddings, labels and names to one file, complete or not at all.
+
+    The file holds /embedding (n, D) float32, /label (n,) int32 (-1 for none), /path (n,) text, /key (n, 32)
+    uint8, /split (n,) text and /classes (C,) text, all in manifest order, and the attributes `root` and
+    `space` (JSON).
+
+    Parameters
+    ----------
+    manifest : Manifest
+        Samples that all have an embedding.
+    store : Store
+    out : Path
+    force : bool
+        Replace an existing file.
+
+    Returns
+    -------
+    int
+        Rows written.
+
+    Raises
+    ------
+    UserError
+        When `out` exists and `force` is not set, when a sample has no embedding, or when the disk is full.
+    """
+    if out.exists() and not force:
+        raise UserError(f"Expected a new file, received {out}, which exists. Pass --force to replace it.")
+    temporary = temporary_name(out)
+    try:
+        with h5py.File(temporary, "w", libver=LIBVER) as file:
+            _fill(file, manifest, store)
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(out)
+        sync_folder(out.parent)
+    except (OSError, RuntimeError) as error:  # h5py may tell the error number in its text only
+        number = re.search(r"(?i)errno (?:= )?(\d+)", str(error))
+        raise write_error(out, OSError(int(number[1]) if number else 0, str(error))) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    return len(manifest)
+
+
+def _fill(file: h5py.File, manifest: Manifest, store: Store) -> None:
+    """Write all data sets, block by block."""
+    n, text = len(manifest), h5py.string_dtype("utf-8")
+    shape = store.gather(manifest.key[:0]).shape[1:]
+    embedding = file.create_dataset("embedding", (n, *shape), "<f4")
+    path = file.create_dataset("path", (n,), text)
+    split = file.create_dataset("split", (n,), text)
+    names = np.array(SPLITS, object)
+    for number, rows in enumerate(store.stream(manifest.key, _BLOCK)):
+        part = slice(number * _BLOCK, number * _BLOCK + len(rows))
+        embedding[part] = rows
+        # As bytes, because a name need not be valid UTF-8 and must come back as it was.
+        path[part] = [name.encode("utf-8", "surrogateescape") for name in manifest.paths[part]]
+        split[part] = names[manifest.split[part]]
+    file.create_dataset("label", data=manifest.label, dtype="<i4")
+    file.create_dataset("key", data=manifest.key)
+    classes = [name.encode("utf-8", "surrogateescape") for name in manifest.classes]
+    file.create_dataset("classes", data=np.array(classes, object), dtype=text)
+    file.attrs["root"] = manifest.root.encode("utf-8", "surrogateescape")
+    file.attrs["space"] = store.space.to_json()

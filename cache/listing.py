@@ -1,0 +1,38 @@
+"""What a workspace holds, for people and scripts."""
+
+from typing import Any
+
+from cache.workspace import Workspace
+
+
+def list_workspace(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
+    """List data sets and spaces, each as plain dictionaries; sizes in megabytes of 10^6 bytes."""
+    state = workspace.state()
+    datasets = []
+    for name in workspace.datasets():
+        manifest = workspace.manifest(name)
+        datasets.append(
+            {
+                "dataset": name,
+                "pictures": len(manifest),
+                "classes": len(manifest.classes),
+                "root": manifest.root,
+                "current": name == state.get("dataset"),
+            }
+        )
+    spaces = []
+    for store in workspace.spaces():
+        shards = store.shards()
+        spaces.append(
+            {
+                "space": store.space.id[:12],
+                "backbone": store.space.backbone,
+                "input_size": store.space.input_size,
+                "dtype": store.space.dtype,
+                "rows": sum(map(len, shards)),
+                "shards": len(shards),
+                "megabytes": round(sum(shard.path.stat().st_size for shard in shards) / 1e6, 1),
+                "current": store.space.id == state.get("space"),
+            }
+        )
+    return {"datasets": datasets, "spaces": spaces}

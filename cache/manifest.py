@@ -1,0 +1,135 @@
+"""A manifest: the table of a data set's samples, and a stat cache that saves reading files again."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from cache.errors import UserError
+from cache.files import write_file
+from cache.hdf5 import UNREADABLE, image, open_raw
+from cache.keys import KEY_BYTES, as_items, unique
+
+FORMAT = 1
+SPLITS = ("", "train", "val", "test")
+_COLUMNS = {"label": "<i4", "split": "u1", "key": "u1", "size": "<i8", "mtime_ns": "<i8"}
+_TEXTS = ("root", "classes", "path")  # each stored as one blob of bytes and n + 1 offsets into it
+
+
+@dataclass(eq=False)
+class Manifest:
+    """The samples of one data set, n of them, in a fixed order."""
+
+    root: str  # absolute folder, or the source the paths are relative to
+    classes: tuple[str, ...]  # name of each label
+    paths: list[str]  # n, relative to root with '/'; names that are not UTF-8 carry surrogates (os.fsdecode)
+    label: NDArray[np.int32]  # (n,) index into classes, -1 for none
+    split: NDArray[np.uint8]  # (n,) index into SPLITS
+    key: NDArray[np.uint8]  # (n, 32) image keys, all zero while not hashed
+    size: NDArray[np.int64]  # (n,) bytes
+    mtime_ns: NDArray[np.int64]  # (n,) time of last change, nanoseconds since 1970
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def hashed(self) -> NDArray[np.bool_]:
+        """(n,) bool, True where the key is known."""
+        return np.asarray(self.key.any(axis=1))
+
+    def select(self, rows: NDArray[Any]) -> "Manifest":
+        """Return the samples at these rows: (n,) bool mask, or indices in any order."""
+        rows = np.arange(len(self))[rows]
+        return Manifest(
+            self.root,
+            self.classes,
+            [self.paths[row] for row in rows.tolist()],
+            *(getattr(self, name)[rows] for name in _COLUMNS),
+        )
+
+    def conflicts(self) -> NDArray[np.bool_]:
+        """(n,) bool, True where the same picture occurs under more than one label (none is not a label)."""
+        known = np.flatnonzero(self.hashed & (self.label >= 0))
+        label = self.label[known]
+        distinct, _, inverse = unique(as_items(self.key[known]))
+        low = np.full(len(distinct), len(self.classes), np.int32)
+        high = np.full(len(distinct), -1, np.int32)
+        np.minimum.at(low, inverse, label)
+        np.maximum.at(high, inverse, label)
+        found = np.zeros(len(self), bool)
+        found[known] = (low < high)[inverse]
+        return found
+
+    def save(self, path: Path) -> None:
+        """Write the manifest as one HDF5 file, replacing an older one in a single step."""
+        arrays = {name: np.ascontiguousarray(getattr(self, name), kind) for name, kind in _COLUMNS.items()}
+        for name, texts in zip(_TEXTS, ([self.root], self.classes, self.paths), strict=True):
+            arrays[f"{name}_bytes"], arrays[f"{name}_offset"] = _pack(texts)
+
+        def fill(file: h5py.File) -> None:
+            file.attrs["format"] = np.int64(FORMAT)
+            file.attrs["sha256"] = np.bytes_(_digest(arrays))
+            for name, array in arrays.items():
+                file.create_dataset(name, data=array, track_times=False)
+
+        write_file(path, image(fill, sum(array.nbytes for array in arrays.values())))
+
+    @classmethod
+    def load(cls, path: Path) -> "Manifest":
+        """Read a manifest.
+
+        Raises
+        ------
+        UserError
+            When the file is missing or damaged, or a newer coldframe wrote it.
+        """
+        advice = "Delete it and run extract again: files are hashed again, no embedding is computed again."
+        try:
+            with open_raw(path) as raw, h5py.File(raw, "r") as file:
+                form = int(file.attrs["format"])
+                if form > FORMAT:
+                    raise UserError(
+                        f"Expected manifest format {FORMAT}, received {form} in {path}: a newer coldframe "
+                        f"wrote it. Update this one, or else: {advice}"
+                    )
+                arrays = {name: dataset[()] for name, dataset in file.items()}
+                if form != FORMAT or file.attrs["sha256"] != _digest(arrays):
+                    raise ValueError("its content does not have the SHA-256 it was written with")
+            root, classes, paths = (_unpack(arrays[f"{n}_bytes"], arrays[f"{n}_offset"]) for n in _TEXTS)
+            columns = [arrays[name].astype(kind, copy=False) for name, kind in _COLUMNS.items()]
+            shapes = [column.shape for column in columns]
+            n = (len(paths),)
+            if shapes != [n, n, (*n, KEY_BYTES), n, n]:
+                raise ValueError(f"{n[0]} paths with columns {shapes}")
+            return cls(root[0], tuple(classes), paths, *columns)
+        except UNREADABLE as error:
+            raise UserError(f"Expected a manifest in {path}, but: {error}. {advice}") from error
+
+
+def _digest(arrays: dict[str, NDArray[Any]]) -> bytes:
+    """SHA-256 in hex over all columns: a flipped bit in a label would otherwise go unnoticed."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].shape} {arrays[name].dtype.str}\n".encode())
+        digest.update(arrays[name].data)
+    return digest.hexdigest().encode("ascii")
+
+
+def _pack(texts: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Concatenate n texts: bytes (m,) uint8 and offsets (n + 1,) int64."""
+    encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+    offset = np.zeros(len(encoded) + 1, np.int64)
+    np.cumsum([len(text) for text in encoded], out=offset[1:])
+    return np.frombuffer(b"".join(encoded), np.uint8), offset
+
+
+def _unpack(blob: NDArray[np.uint8], offset: NDArray[np.int64]) -> list[str]:
+    """Split what `_pack` concatenated."""
+    data, ends = blob.tobytes(), offset.tolist()
+    return [data[start:end].decode("utf-8", "surrogateescape") for start, end in pairwise(ends)]

@@ -1,0 +1,201 @@
+"""A shard: one sealed, immutable HDF5 file with rows of one space, read through a memory map."""
+
+import functools
+import hashlib
+import mmap
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from cache.errors import UserError
+from cache.files import write_file
+from cache.hdf5 import UNREADABLE, image, open_raw
+from cache.keys import KEY_BYTES, as_items, unique
+
+FORMAT = 1
+SHARD_ROWS = 65_536
+_BLOCK = 4_096  # rows copied at a time, so that sorting them needs no second copy of all
+_MAPS = 256  # a memory map holds a file descriptor, and 1,500 shards outnumber the usual limit of 1,024
+
+
+class DamagedShard(Exception):
+    """The file is not a whole shard of the expected space."""
+
+
+def seal(
+    folder: Path, space_id: str, keys: NDArray[np.uint8], rows: NDArray[Any], *, stamp: str | None = None
+) -> Path:
+    """Write rows as one new shard; it becomes visible complete or not at all.
+
+    Parameters
+    ----------
+    folder : Path
+        The `shards/` folder; must exist.
+    space_id : str
+        Id of the space the rows belong to.
+    keys : (n, 32) uint8, n >= 1
+        In any order; of a repeated key the first row is kept.
+    rows : (n, ...) float32 or float16
+        Stored as they are. Peak memory is about twice their size on top of them.
+    stamp : str, optional
+        First part of the name, which orders shards by age; now, when not given.
+
+    Returns
+    -------
+    Path
+        `<stamp>-<rand>-<first 16 hex digits of the SHA-256 of the file>.h5`, read-only.
+
+    Raises
+    ------
+    UserError
+        When the file cannot be written; nothing is left behind then.
+    """
+    if len(keys) == 0 or len(keys) != len(rows) or rows.ndim < 2 or rows.dtype not in ("f4", "f2"):
+        raise ValueError(
+            f"Expected (n, ...) float32 or float16 rows for n >= 1 keys, received {len(keys)} keys and "
+            f"rows {rows.shape} {rows.dtype}"
+        )
+    items, first, _ = unique(as_items(keys))
+    shape, dtype = (len(items), *rows.shape[1:]), rows.dtype.newbyteorder("<")
+
+    def fill(file: h5py.File) -> None:
+        file.attrs["format"] = np.int64(FORMAT)
+        file.attrs["space"] = np.bytes_(space_id.encode("ascii"))  # fixed length: nothing in a shard varies
+        file.attrs["rows"] = np.int64(len(items))
+        embedding = file.create_dataset("embedding", shape, dtype, track_times=False)
+        for start in range(0, len(items), _BLOCK):
+            embedding[start : start + _BLOCK] = rows[first[start : start + _BLOCK]]
+        key = items.view(np.uint8).reshape(-1, KEY_BYTES)
+        file.create_dataset("key", data=key, track_times=False)
+
+    data = image(fill, len(items) * (KEY_BYTES + rows[0].nbytes))
+    stamp = stamp or datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    path = folder / f"{stamp}-{os.urandom(4).hex()}-{hashlib.sha256(data).hexdigest()[:16]}.h5"
+    write_file(path, data, mode=0o444)
+    return path
+
+
+class Shard:
+    """One sealed file. Opening reads its header only, never its rows, and computes no hash.
+
+    Parameters
+    ----------
+    path : Path
+    space_id : str
+        The space it must belong to.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of one row.
+    dtype : numpy dtype, float32 or float16
+
+    Raises
+    ------
+    FileNotFoundError
+        When it is gone, for instance merged into another by `gc`.
+    DamagedShard
+        When the file is cut short, is not HDF5, or is not a shard of this space.
+    UserError
+        When a newer coldframe wrote it, or the system refuses to open it.
+    """
+
+    def __init__(self, path: Path, space_id: str) -> None:
+        self.path = path
+        with open_raw(path) as raw:
+            try:
+                with h5py.File(raw, "r") as file:
+                    self._read_header(file, os.fstat(raw.fileno()).st_size, space_id)
+            except UNREADABLE as error:
+                raise DamagedShard(f"not a whole HDF5 file with /embedding and /key: {error}") from error
+
+    def _read_header(self, file: h5py.File, size: int, space_id: str) -> None:
+        form = int(file.attrs["format"])
+        if form > FORMAT and is_intact(self.path):  # a flipped bit here is damage, not the future
+            raise UserError(
+                f"Expected shard format {FORMAT}, received {form} in {self.path}: a newer coldframe "
+                "wrote it. Update this one."
+            )
+        if file.attrs["space"] != space_id.encode("ascii"):
+            raise DamagedShard(f"expected space {space_id}, received {file.attrs['space']!r}")
+        self._count = int(file.attrs["rows"])
+        key, embedding = _plain(file, "key"), _plain(file, "embedding")
+        self.shape: tuple[int, ...] = embedding.shape[1:]
+        self.dtype: np.dtype[Any] = embedding.dtype
+        if (
+            form != FORMAT
+            or self._count < 1
+            or key.shape != (self._count, KEY_BYTES)
+            or key.dtype != np.uint8
+            or embedding.shape[:1] != (self._count,)
+            or embedding.ndim < 2
+            or self.dtype not in (np.dtype("<f4"), np.dtype("<f2"))
+        ):
+            raise DamagedShard(
+                f"expected {self._count} rows, received /key {key.shape} {key.dtype} and "
+                f"/embedding {embedding.shape} {embedding.dtype}"
+            )
+        self._key_at, self._rows_at = key.id.get_offset(), embedding.id.get_offset()
+        end = max(self._key_at + key.nbytes, self._rows_at + embedding.nbytes)
+        if end > size:
+            raise DamagedShard(f"expected at least {end} bytes, received {size}: the file is cut short")
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def stamp(self) -> str:
+        """First part of the file's name; shards sort by it, oldest first."""
+        return self.path.name.split("-", 1)[0]
+
+    @property
+    def keys(self) -> NDArray[np.bytes_]:
+        """(n,) 'S32', ascending: a view of the memory map."""
+        end = self._key_at + self._count * KEY_BYTES
+        return _map(self.path)[self._key_at : end].view(f"S{KEY_BYTES}")
+
+    @property
+    def rows(self) -> NDArray[Any]:
+        """(n, ...) float32 or float16, in the order of `keys`: a view of the memory map."""
+        end = self._rows_at + self._count * self.row_bytes
+        return _map(self.path)[self._rows_at : end].view(self.dtype).reshape(self._count, *self.shape)
+
+    @property
+    def row_bytes(self) -> int:
+        """Stored size of one row."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+
+def is_intact(path: Path) -> bool:
+    """Tell whether a file's bytes still have the SHA-256 its name promises; reads all of it.
+
+    Raises FileNotFoundError when it is gone.
+    """
+    with path.open("rb") as file:
+        try:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:  # the disk cannot give the bytes back
+            return False
+    return path.stem.rsplit("-", 1)[-1] == digest[:16]
+
+
+def _plain(file: h5py.File, name: str) -> h5py.Dataset:
+    """Return a data set whose bytes lie in this very file in one piece, so that offsets can be trusted."""
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise DamagedShard(f"/{name} is a link")
+    found = file[name]
+    if not isinstance(found, h5py.Dataset) or found.chunks or found.external or found.id.get_offset() is None:
+        raise DamagedShard(f"/{name} is not one contiguous array")
+    return found
+
+
+@functools.lru_cache(_MAPS)
+def _map(path: Path) -> NDArray[np.uint8]:
+    """Return the (size,) bytes of a file as a read-only memory map; names are never used twice."""
+    with path.open("rb") as file:
+        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)

@@ -1,0 +1,69 @@
+"""A space: everything that fixes the numbers in an embedding."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+
+from cache.errors import UserError
+
+DTYPES = ("float32", "float16")
+
+
+@dataclass(frozen=True)
+class Space:
+    """Whatever an embedding's value depends on; two embeddings compare only within one space.
+
+    Engine, versions, device and batch size are not part of it: they move numbers by rounding only.
+    """
+
+    backbone: str  # name of the pretrained network
+    weights: str  # SHA-256 in hex over the weight tensors, not over the file they came in
+    pooling: str  # layer and pooling that the embedding is read from
+    input_size: int  # side of the square picture, in pixels
+    resize: str  # how a picture becomes that square
+    preprocessing: str  # how uint8 RGB becomes the network's input
+    decoder: str  # decoder and its policies (EXIF, alpha, CMYK, 16-bit, frames)
+    view: str = "plain"  # augmentation policy and seed; "plain" is the picture itself
+    precision: str = "float32"  # of the computation
+    dtype: str = "float32"  # of the storage
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise UserError(f"Expected a storage dtype among {', '.join(DTYPES)}, received {self.dtype!r}.")
+
+    def to_json(self) -> str:
+        """Return the canonical JSON: ASCII, keys sorted, no spaces."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+    @cached_property
+    def id(self) -> str:
+        """SHA-256 in hex of the canonical JSON."""
+        return hashlib.sha256(self.to_json().encode("ascii")).hexdigest()
+
+    @classmethod
+    def from_json(cls, text: str) -> "Space":
+        """Read a space back.
+
+        Raises
+        ------
+        UserError
+            For anything but exactly the known fields: a field this version does not know may change the
+            numbers, so it is refused and never dropped.
+        """
+        try:
+            fields = json.loads(text)
+        except ValueError as error:
+            raise UserError(f"Expected a space as JSON, received something else ({error}).") from error
+        types = {field.name: field.type for field in dataclasses.fields(cls)}
+        if not isinstance(fields, dict) or fields.keys() != types.keys():
+            received = sorted(fields) if isinstance(fields, dict) else type(fields).__name__
+            raise UserError(
+                f"Expected a space with the fields {sorted(types)}, received {received}. "
+                "A newer coldframe may have written it: update this one."
+            )
+        for name, kind in types.items():
+            if type(fields[name]) is not kind:
+                raise UserError(f"Expected {name} of a space to be {kind}, received {fields[name]!r}.")
+        return cls(**fields)

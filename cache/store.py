@@ -1,0 +1,281 @@
+"""The store of one space: sealed shards of embeddings, found by image key."""
+
+import contextlib
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cache.errors import UserError
+from cache.files import make_folder, write_error, write_file
+from cache.keys import as_items, match, unique
+from cache.reject import Reject, read_rejects, write_rejects
+from cache.shard import DamagedShard, Shard, seal
+from cache.space import Space
+
+__all__ = ["Reject", "Store"]
+
+_BLOCK = 4_096  # rows copied at a time out of a memory map
+
+
+class Store:
+    """All rows of one space. Rows are only ever added; any number of processes may do so at once.
+
+    Where a key was added more than once, the oldest row is the one that counts, so that numbers read today
+    are read again tomorrow, whatever is added meanwhile.
+
+    Parameters
+    ----------
+    folder : Path
+        `<workspace>/spaces/<id>`.
+    space : Space
+    """
+
+    def __init__(self, folder: Path, space: Space) -> None:
+        self.folder = folder
+        self.space = space
+        self._known: dict[str, Shard] = {}  # by file name; shards never change, so a header is read once
+        self._ignored: set[str] = set()  # damaged, and could not be moved away
+
+    @classmethod
+    def open(cls, folder: Path) -> "Store":
+        """Open an existing store; `space.json` must hash to the folder's name, else UserError."""
+        path = folder / "space.json"
+        try:
+            text = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"Expected a space in {folder}, but {path.name}: {error.strerror}.") from error
+        digest = hashlib.sha256(text).hexdigest()
+        if digest != folder.name:
+            raise UserError(
+                f"Expected {path} to hash to its folder's name, received {digest[:12]}: it was changed, so "
+                "nobody can say what its embeddings are. Restore it, or move the folder away and run extract "
+                "again."
+            )
+        return cls(folder, Space.from_json(text.decode("utf-8", "replace")))
+
+    def create(self) -> "Store":
+        """Make the folders and `space.json` where they are missing."""
+        make_folder(self.shard_folder)
+        path = self.folder / "space.json"
+        if not path.exists():
+            write_file(path, self.space.to_json().encode("ascii"))
+        return self
+
+    @property
+    def shard_folder(self) -> Path:
+        """Where the sealed shards lie."""
+        return self.folder / "shards"
+
+    def paths(self) -> list[Path]:
+        """List the shard files there are now, oldest first, without opening them."""
+        try:
+            with os.scandir(self.shard_folder) as entries:
+                names = [
+                    e.name for e in entries if e.name.endswith(".h5") and e.name[0] != "." and e.is_file()
+                ]
+        except FileNotFoundError:
+            return []
+        return [self.shard_folder / name for name in sorted(names) if name not in self._ignored]
+
+    def shards(self) -> list[Shard]:
+        """List the shards there are now, oldest first; damaged ones are set aside with a warning."""
+        return list(self._each())
+
+    def __len__(self) -> int:
+        """Count the rows, repeated keys included."""
+        return sum(map(len, self.shards()))
+
+    def set_aside(self, path: Path, why: str) -> Path:
+        """Move a damaged shard to `damaged/` with a warning; its rows become misses. Returns its place."""
+        target = self.folder / "damaged" / path.name
+        try:
+            make_folder(target.parent)
+            path.rename(target)
+            done = f"It was moved to {target}"
+        except (OSError, UserError) as error:
+            target = path
+            self._ignored.add(path.name)
+            done = f"It is ignored, and could not be moved away ({error})"
+        self._known.pop(path.name, None)
+        warnings.warn(
+            f"Damaged shard {path.name}: {why}. {done}; extract computes its rows again.", stacklevel=2
+        )
+        return target
+
+    def contains(self, keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Tell which keys have a row. keys (n, 32) uint8, any order, repeats allowed -> (n,) bool."""
+        return self._locate(keys)[1] >= 0
+
+    def gather(self, keys: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Read the rows of these keys.
+
+        Parameters
+        ----------
+        keys : (n, 32) uint8
+            In any order; repeats allowed.
+
+        Returns
+        -------
+        (n, ...) float32
+            In the order asked; float16 storage is widened.
+
+        Raises
+        ------
+        UserError
+            When some keys have no row.
+        """
+        if len(keys) == 0:
+            shape = next((shard.shape for shard in self._each()), (0,))
+            return np.empty((0, *shape), np.float32)
+        return next(self.stream(keys, len(keys)))
+
+    def stream(self, keys: NDArray[np.uint8], block: int) -> Iterator[NDArray[np.float32]]:
+        """Yield what `gather(keys)` returns in blocks of `block` rows, so that it need not fit in memory."""
+        shards, which, row = self._locate(keys)
+        missing = int(np.count_nonzero(which < 0))
+        if missing:
+            raise UserError(
+                f"Expected an embedding for each of {len(keys):,} pictures, {missing:,} have none in space "
+                f"{self.space.id[:12]} ({self.space.backbone}). Run `python cli.py extract FOLDER/` first."
+            )
+        for start in range(0, len(keys), block):
+            part = slice(start, start + block)
+            try:
+                yield self._read(shards, which[part], row[part])
+            except FileNotFoundError:  # a shard was merged into another since it was listed
+                yield self.gather(keys[part])
+
+    def add(self, keys: NDArray[np.uint8], rows: NDArray[Any]) -> Path:
+        """Seal rows as one new shard.
+
+        Parameters
+        ----------
+        keys : (n, 32) uint8, n >= 1
+        rows : (n, ...) float
+            Stored in the space's dtype; finite in it.
+
+        Returns
+        -------
+        Path
+            The sealed file. Only once this returns are the rows safe.
+
+        Raises
+        ------
+        UserError
+            When the disk is full, the rows do not look like those already there, or some are not finite.
+        """
+        shape = next((shard.shape for shard in self._known.values() or self._each()), rows.shape[1:])
+        if rows.shape[1:] != shape:
+            raise UserError(
+                f"Expected rows of shape {shape} as already kept in space {self.space.id[:12]}, received "
+                f"{rows.shape[1:]}. Check that the backbone and its weights are the ones this space names."
+            )
+        with np.errstate(over="ignore"):  # told below, with what to do
+            stored = np.asarray(rows, self.space.dtype)
+        bad = np.count_nonzero(~np.isfinite(stored).all(axis=tuple(range(1, stored.ndim))))
+        if bad:
+            raise UserError(
+                f"Expected finite numbers, received NaN or infinity in {bad} of {len(rows)} rows stored as "
+                f"{self.space.dtype}. float16 ends at 65504: use float32 storage or precision."
+            )
+        make_folder(self.shard_folder)
+        return seal(self.shard_folder, self.space.id, keys, stored)
+
+    def remove(self, shard: Shard) -> None:
+        """Delete a shard whose rows all lie in a newer one; it may be gone already."""
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                shard.path.unlink()
+        except OSError as error:
+            raise write_error(shard.path, error) from error
+
+    def add_rejects(self, rejects: Iterable[Reject]) -> None:
+        """Record pictures that could not be embedded."""
+        write_rejects(self.folder / "rejects", rejects)
+
+    def rejects(self, decoder: str) -> dict[bytes, str]:
+        """Return key -> reason of the pictures that exactly this decoder is known to refuse."""
+        return {
+            reject.key: reject.reason
+            for reject in read_rejects(self.folder / "rejects")
+            if reject.key is not None and reject.decoder == decoder
+        }
+
+    def record_origin(self, **facts: Any) -> None:
+        """Keep what made the rows but does not change them: where the weights lay, engine, versions."""
+        write_file(self.folder / "origin.json", json.dumps(facts, indent=1, sort_keys=True).encode())
+
+    def origin(self) -> dict[str, Any]:
+        """Return what `record_origin` kept last; empty when nothing was computed yet."""
+        try:
+            return json.loads((self.folder / "origin.json").read_bytes())
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def _locate(self, keys: NDArray[np.uint8]) -> tuple[list[Shard], NDArray[np.int32], NDArray[np.int32]]:
+        """Find where each key's row lies: shards, (n,) index into them or -1, (n,) row within the shard."""
+        asked, _, inverse = unique(as_items(keys))
+        shards: list[Shard] = []
+        which = np.full(len(asked), -1, np.int32)
+        row = np.zeros(len(asked), np.int32)
+        left = len(asked)
+        for shard in self._each() if left else ():
+            try:
+                i, j = match(asked, shard.keys)
+            except FileNotFoundError:  # merged into another; _each lists again
+                continue
+            new = which[i] < 0
+            which[i[new]] = len(shards)
+            row[i[new]] = j[new]
+            shards.append(shard)
+            left -= int(np.count_nonzero(new))
+            if left == 0:
+                break
+        return shards, which[inverse], row[inverse]
+
+    def _each(self) -> Iterator[Shard]:
+        """Open the shards one by one, oldest first, listing again until nothing new shows.
+
+        A single listing can miss both a shard that `gc` removes while the folder is read and the merged one
+        that replaces it.
+        """
+        seen: set[str] = set()
+        while fresh := [path for path in self.paths() if path.name not in seen]:
+            for path in fresh:
+                seen.add(path.name)
+                try:
+                    shard = self._known.get(path.name) or Shard(path, self.space.id)
+                except FileNotFoundError:  # merged into another since it was listed
+                    continue
+                except DamagedShard as damage:
+                    self.set_aside(path, str(damage))
+                    continue
+                self._known[path.name] = shard
+                yield shard
+
+    def _read(
+        self, shards: list[Shard], which: NDArray[np.int32], row: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        """Copy rows out of the memory maps, shard by shard and in file order; (n, ...) float32."""
+        order = np.argsort(which.astype(np.int64) << 32 | row)
+        runs = np.split(order, np.flatnonzero(np.diff(which[order])) + 1)
+        shapes = {shards[which[run[0]]].shape for run in runs}
+        if len(shapes) > 1:
+            raise UserError(
+                f"Expected rows of one shape in {self.folder}, received {sorted(shapes)}: two programs "
+                "disagreed on what this space is. Move the folder away and run extract again."
+            )
+        out = np.empty((len(which), *shapes.pop()), np.float32)
+        for run in runs:
+            rows = shards[which[run[0]]].rows
+            for start in range(0, len(run), _BLOCK):
+                take = run[start : start + _BLOCK]
+                out[take] = rows[row[take]]
+        return out

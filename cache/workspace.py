@@ -1,0 +1,230 @@
+"""A workspace: the folder that holds the caches and remembers what was used last."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from cache.dataset import Embedded
+from cache.errors import UserError
+from cache.files import locked, make_folder, write_file
+from cache.manifest import Manifest
+from cache.space import Space
+from cache.store import Store
+
+FORMAT = 1
+_EXTRACT = "python cli.py extract FOLDER/"
+
+
+class Workspace:
+    """Spaces, manifests, runs and the current choice of each.
+
+    Parameters
+    ----------
+    root : Path
+        The folder; nothing is created before something is kept in it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def locate(cls, option: str | os.PathLike[str] | None = None) -> "Workspace":
+        """Choose the workspace: the option, else COLDFRAME_WORKSPACE, else `.coldframe` in this folder."""
+        return cls(Path(option or os.environ.get("COLDFRAME_WORKSPACE") or ".coldframe").absolute())
+
+    @property
+    def exists(self) -> bool:
+        """Whether the workspace was created."""
+        return (self.root / "FORMAT.json").exists()
+
+    @property
+    def runs(self) -> Path:
+        """Where runs go: beside a `.coldframe` folder, where people look, else inside the workspace."""
+        return (self.root.parent if self.root.name == ".coldframe" else self.root) / "runs"
+
+    def create(self) -> "Workspace":
+        """Make the workspace where it is missing; an existing one is checked and kept.
+
+        Raises
+        ------
+        UserError
+            When a newer coldframe made it, or it cannot be written.
+        """
+        if self.exists:
+            self._check()
+        else:
+            make_folder(self.root)
+            write_file(self.root / "FORMAT.json", json.dumps({"format": FORMAT}).encode())
+        return self
+
+    def _check(self) -> None:
+        """Refuse a newer format; a workspace that does not exist is fine: it is empty."""
+        path = self.root / "FORMAT.json"
+        try:
+            form = json.loads(path.read_bytes())["format"]
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise UserError(
+                f'Expected {{"format": {FORMAT}}} in {path}, but: {error}. Restore it.'
+            ) from error
+        if form != FORMAT:
+            raise UserError(
+                f"Expected workspace format {FORMAT}, received {form} in {path}: a newer coldframe made it. "
+                "Update this one, or choose another folder with --workspace."
+            )
+
+    # ---- the current choice
+
+    def state(self) -> dict[str, Any]:
+        """Return what was remembered last; empty when nothing was."""
+        self._check()
+        path = self.root / "current.json"
+        advice = "Delete it and run extract again: nothing is computed again."
+        try:
+            state = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise UserError(f"Expected JSON in {path}, but: {error}. {advice}") from error
+        if not isinstance(state, dict):
+            raise UserError(f"Expected an object in {path}, received {state!r}. {advice}")
+        return state
+
+    def remember(self, **items: Any) -> None:
+        """Merge items into the state; what other processes remember meanwhile is kept."""
+        self.create()
+        with locked(self.root):
+            merged = {**self.state(), **items}
+            write_file(self.root / "current.json", json.dumps(merged, indent=1, sort_keys=True).encode())
+
+    # ---- spaces
+
+    def spaces(self) -> list[Store]:
+        """List the stores there are, ordered by id."""
+        self._check()
+        found = sorted((self.root / "spaces").glob("*/space.json"))
+        return [Store.open(path.parent) for path in found if re.fullmatch("[0-9a-f]{64}", path.parent.name)]
+
+    def store(self, space: Space) -> Store:
+        """Return the store of a space, made when it is new."""
+        self.create()
+        folder = self.root / "spaces" / space.id
+        return (Store.open(folder) if (folder / "space.json").exists() else Store(folder, space)).create()
+
+    def store_by_id(self, prefix: str) -> Store:
+        """Return the store whose id starts so; at least 4 hex digits, and only one may match."""
+        stores = self.spaces()
+        found = [store for store in stores if store.space.id.startswith(prefix.lower())]
+        if len(prefix) < 4 or len(found) != 1:
+            known = {f"{store.space.id[:12]} ({store.space.backbone})": 0 for store in stores}
+            raise UserError(
+                f"Expected at least 4 digits that only one space starts with, received {prefix!r}. "
+                f"{_valid(known)}"
+            )
+        return found[0]
+
+    # ---- data sets
+
+    def datasets(self) -> list[str]:
+        """List the names of the manifests there are."""
+        self._check()
+        return sorted(
+            unquote(path.stem, errors="surrogateescape")
+            for path in (self.root / "manifests").glob("*.h5")
+            if not path.name.startswith(".")
+        )
+
+    def manifest(self, name: str) -> Manifest:
+        """Load the manifest of a data set."""
+        known = self.datasets()
+        if name not in known:
+            raise UserError(f"Expected a known data set, received {name!r}. {_valid(dict.fromkeys(known))}")
+        return Manifest.load(self._manifest_path(name))
+
+    def save_manifest(self, name: str, manifest: Manifest) -> None:
+        """Keep the manifest of a data set, replacing an older one."""
+        self.create()
+        path = self._manifest_path(name)
+        make_folder(path.parent)
+        manifest.save(path)
+
+    def forget_manifest(self, name: str) -> None:
+        """Delete the manifest of a data set; the embeddings stay. It may be gone already."""
+        self._manifest_path(name).unlink(missing_ok=True)
+
+    def _manifest_path(self, name: str) -> Path:
+        if not name:
+            raise UserError("Expected a name for the data set, received an empty one. Pass --name NAME.")
+        quoted = quote(name, safe=" ", errors="surrogateescape")
+        if quoted.startswith("."):  # hidden files are temporary ones
+            quoted = "%2E" + quoted[1:]
+        return self.root / "manifests" / f"{quoted}.h5"
+
+    def load(self, dataset: str | None = None, space: str | None = None) -> Embedded:
+        """Return a data set with its embeddings.
+
+        Parameters
+        ----------
+        dataset : str, optional
+            Name; the current one, when not given.
+        space : str, optional
+            Start of the id; the current one, when not given.
+
+        Raises
+        ------
+        UserError
+            When nothing was extracted yet, a name is unknown, or no sample has an embedding in the space.
+        """
+        state = self.state()
+        name, prefix = dataset or state.get("dataset"), space or state.get("space")
+        if not name or not prefix:
+            raise UserError(
+                f"Expected extracted pictures in {self.root}, found none: nothing was extracted yet. "
+                f"Run `{_EXTRACT}` first, or point to another workspace with --workspace."
+            )
+        manifest, store = self.manifest(name), self.store_by_id(prefix)
+        found = store.contains(manifest.key)
+        if not found.any():
+            raise UserError(
+                f"Expected embeddings of {name!r} in space {store.space.id[:12]} ({store.space.backbone}), "
+                f"found none for its {len(manifest):,} pictures. Run `{_EXTRACT}` on {manifest.root} with "
+                "that backbone."
+            )
+        return Embedded(name, store.space, manifest.select(found), store, int((~found).sum()))
+
+    # ---- runs and heads
+
+    def new_run(self, command: str) -> Path:
+        """Make and return the folder `runs/NNN-command` with the next free number."""
+        make_folder(self.runs)
+        with locked(self.runs):  # the name alone would let two commands take one number
+            used = [int(m[1]) for path in self.runs.iterdir() if (m := re.match(r"(\d+)-", path.name))]
+            run = self.runs / f"{max(used, default=0) + 1:03d}-{command}"
+            make_folder(run)
+        return run
+
+    def record_head(self, sha256: str) -> None:
+        """Note that this workspace wrote the head file with this SHA-256 (hex)."""
+        self.create()
+        path = self._head_path(sha256)
+        make_folder(path.parent)
+        write_file(path, b"")
+
+    def wrote_head(self, sha256: str) -> bool:
+        """Tell whether this workspace wrote the head file with this SHA-256 (hex)."""
+        return self._head_path(sha256).exists()
+
+    def _head_path(self, sha256: str) -> Path:
+        if not re.fullmatch("[0-9a-f]{64}", sha256):
+            raise ValueError(f"Expected a SHA-256 in hex, received {sha256!r}")
+        return self.root / "heads" / sha256
+
+
+def _valid(known: Mapping[str, object]) -> str:
+    """Say which names would do."""
+    return f"Known: {', '.join(known)}." if known else f"There is none yet: run `{_EXTRACT}` first."

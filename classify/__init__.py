@@ -1,0 +1,1 @@
+"""From embeddings to decisions: heads, splits, search, calibration, evaluation, runs and prediction."""

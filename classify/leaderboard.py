@@ -1,0 +1,80 @@
+"""The heads of a run side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from classify.evaluate import Evaluation
+
+
+@dataclass(frozen=True)
+class HeadResult:
+    """One line of the leaderboard: what the search chose, how it did on the test part, seconds to fit."""
+
+    name: str
+    params: dict[str, Any]
+    cv_accuracy: float
+    cv_std: float
+    evaluation: Evaluation
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the line as the command line's JSON."""
+        return {
+            "name": self.name,
+            "params": self.params,
+            "cv_accuracy": self.cv_accuracy,
+            "test_accuracy": self.evaluation.accuracy,
+            "test_n": self.evaluation.n,
+            "ci_low": self.evaluation.ci_low,
+            "ci_high": self.evaluation.ci_high,
+            "macro_f1": self.evaluation.macro_f1,
+            "log_loss": self.evaluation.log_loss,
+            "seconds": self.seconds,
+        }
+
+
+def leaderboard(results: Sequence[HeadResult]) -> str:
+    """Format heads, in the order given, as aligned columns.
+
+    The interval is Wilson's for 95 %; "cv" is the mean and standard deviation of the cross-validated
+    accuracy.
+    """
+    rows = [
+        ("head", "test accuracy", "95 % interval", "n", "macro-F1", "log-loss", "cv", "seconds", "settings")
+    ]
+    for result in results:
+        e = result.evaluation
+        settings = " ".join(f"{name.rpartition('__')[2]}={_short(v)}" for name, v in result.params.items())
+        rows.append(
+            (
+                result.name,
+                f"{e.accuracy:.1%}",
+                f"{e.ci_low:.1%} - {e.ci_high:.1%}",
+                str(e.n),
+                f"{e.macro_f1:.3f}",
+                f"{e.log_loss:.3f}",
+                f"{result.cv_accuracy:.1%} ± {result.cv_std:.1%}",
+                f"{result.seconds:.1f}",
+                settings,
+            )
+        )
+    return align(rows, right=range(1, 8))
+
+
+def align(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Pad the cells of each column to one width, two blanks apart; the columns in `right` end together."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,203 @@
+"""Which pictures train a head and which test it: seeded, stratified, stable when pictures are added."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import quote
+
+import h5py
+import numpy as np
+
+from cache.errors import UserError
+from cache.files import make_folder, write_file
+from cache.hdf5 import UNREADABLE, image
+from cache.keys import KEY_BYTES, as_items, match, unique
+from cache.manifest import SPLITS, Manifest
+
+TRAIN, VAL, TEST = SPLITS.index("train"), SPLITS.index("val"), SPLITS.index("test")
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Assignments:
+    """Parts given to keys: `key` (m, 32) uint8, ascending, and `part` (m,) uint8, TRAIN or TEST."""
+
+    key: np.ndarray
+    part: np.ndarray
+
+    def save(self, path: Path) -> None:
+        """Write the record, replacing an older one."""
+
+        def fill(file: h5py.File) -> None:
+            file.attrs["format"] = FORMAT
+            file["key"], file["part"] = self.key, self.part
+
+        make_folder(path.parent)
+        write_file(path, image(fill, self.key.nbytes + self.part.nbytes))
+
+    @staticmethod
+    def path(root: Path, dataset: str, seed: int, test_size: float) -> Path:
+        """Name the record of a data set in the workspace folder `root`."""
+        return root / "splits" / f"{quote(dataset, safe='', errors='surrogateescape')}-{seed}-{test_size}.h5"
+
+    @classmethod
+    def load(cls, path: Path) -> Assignments | None:
+        """Read a record; None when there is none yet."""
+        if not path.exists():
+            return None
+        try:
+            with h5py.File(path, "r") as file:
+                version, key, part = int(file.attrs["format"]), file["key"][:], file["part"][:]
+        except UNREADABLE as error:
+            raise UserError(
+                f"Expected a record of train and test parts in {path}, received a damaged file ({error}). "
+                "Delete it to split anew; figures are then not comparable with earlier runs."
+            ) from error
+        if version > FORMAT:
+            raise UserError(
+                f"Expected format {FORMAT} or older in {path}, received {version}. Update coldframe."
+            )
+        return cls(key, part)
+
+
+@dataclass(frozen=True)
+class Split:
+    """`part` (n,) uint8 in manifest order: TRAIN, VAL, TEST, or 0 for a row left out.
+
+    `assigned` is what to record for next time; None when the data set has a split of its own.
+    """
+
+    part: np.ndarray
+    assigned: Assignments | None
+    notes: list[str] = field(default_factory=list)
+
+
+def split(
+    manifest: Manifest, *, test_size: float = 0.2, seed: int = 0, previous: Assignments | None = None
+) -> Split:
+    """Divide the labelled rows of a manifest into a training and a test part.
+
+    A data set that comes with a test part (or, failing that, a val part) keeps it. Otherwise each class gives
+    round(test_size * its distinct pictures) to the test part, in the order of SHA-256(seed || key), and at
+    least one to training. Pictures in `previous` keep their part; new ones bring their class back to the
+    target. Identical pictures are on one side. Rows without a label are left out, and so are pictures that
+    carry two labels.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        Hashed rows only.
+    test_size : float
+        Fraction of each class, between 0 and 1.
+    seed : int
+    previous : Assignments, optional
+
+    Raises
+    ------
+    UserError
+        When a part would be empty.
+    """
+    if not 0 < test_size < 1:
+        raise UserError(f"Expected --test-size between 0 and 1, received {test_size}.")
+    notes = []
+    conflicts, unlabelled = manifest.conflicts(), manifest.label < 0
+    if conflicts.any():
+        notes.append(f"{conflicts.sum()} rows left out: the same picture carries two labels")
+    if unlabelled.any():
+        notes.append(f"{unlabelled.sum()} rows left out: no label")
+    usable = np.flatnonzero(~conflicts & ~unlabelled)
+    part = np.zeros(len(manifest), np.uint8)
+    items, first, inverse = unique(as_items(manifest.key[usable]))
+    held = [code for code in (TEST, VAL) if (manifest.split[usable] == code).any()]
+    assigned = None
+    if held:
+        part[usable] = _own(manifest.split[usable], inverse, held, notes)
+    else:
+        distinct = _assign(items, manifest.label[usable][first], test_size, seed, previous)
+        part[usable] = distinct[inverse]
+        assigned = _merge(items, distinct, previous)
+    counts = np.bincount(part, minlength=len(SPLITS))
+    if not counts[TRAIN] or not counts[TEST]:
+        raise UserError(
+            f"Expected pictures for training and for testing, received {counts[TRAIN]} and {counts[TEST]} "
+            f"from {len(usable)} labelled pictures at --test-size {test_size}. Add pictures, or change it."
+        )
+    return Split(part, assigned, notes)
+
+
+def _own(split: np.ndarray, inverse: np.ndarray, held: list[int], notes: list[str]) -> np.ndarray:
+    """Use the data set's own columns; a picture on two sides stays on the one furthest from training."""
+    part = np.where(split == 0, TRAIN, split).astype(np.uint8)
+    if held == [VAL]:
+        part[part == VAL] = TEST
+        notes.append("the data set has no test part: its val part serves as the test part")
+    elif VAL in held:
+        notes.append(f"{(part == VAL).sum()} val rows are kept for fine-tuning and train no head")
+    if (split == 0).any():
+        notes.append(f"{(split == 0).sum()} rows without a part of their own are used for training")
+    furthest = np.zeros(inverse.max() + 1, np.uint8)
+    np.maximum.at(furthest, inverse, part)
+    twice = part < furthest[inverse]
+    if twice.any():
+        notes.append(f"{twice.sum()} rows left out of training or val: the same picture is in a later part")
+    part[twice] = 0
+    return part
+
+
+def _assign(
+    items: np.ndarray, label: np.ndarray, test_size: float, seed: int, previous: Assignments | None
+) -> np.ndarray:
+    """Give each distinct picture, (u,), TRAIN or TEST; all classes at once, without a loop over them."""
+    part = np.zeros(len(items), np.uint8)
+    if previous is not None:
+        mine, theirs = match(items, as_items(previous.key))
+        part[mine] = previous.part[theirs]
+    total = np.bincount(label)
+    target = np.minimum(np.floor(total * test_size + 0.5), total - 1).astype(np.int64)
+    need = target - np.bincount(label[part == TEST], minlength=len(total))
+
+    fresh = np.flatnonzero(part == 0)
+    digests = _digests(items[fresh], seed)
+    fresh = fresh[np.lexsort((digests, label[fresh]))]
+    count = np.bincount(label[fresh], minlength=len(total))
+    place = np.arange(len(fresh)) - (np.cumsum(count) - count)[label[fresh]]
+    part[fresh] = np.where(place < need[label[fresh]], TEST, TRAIN)
+
+    # Pictures may have been removed until a class has test rows only: one of them has to train.
+    bare = (total > 0) & (np.bincount(label[part == TRAIN], minlength=len(total)) == 0)
+    stranded = np.flatnonzero(bare[label])
+    if len(stranded):
+        stranded = stranded[np.argsort(_digests(items[stranded], seed), kind="stable")]
+        _, one_each = np.unique(label[stranded], return_index=True)
+        part[stranded[one_each]] = TRAIN
+    return part
+
+
+def _digests(items: np.ndarray, seed: int) -> np.ndarray:
+    """The first 8 bytes of SHA-256(seed || key), (n,) uint64: an order that no other picture influences."""
+    prefix = sha256(f"{seed}:".encode())
+    raw = items.tobytes()
+    out = bytearray()
+    for start in range(0, len(raw), KEY_BYTES):
+        digest = prefix.copy()
+        digest.update(raw[start : start + KEY_BYTES])
+        out += digest.digest()[:8]
+    return np.frombuffer(out, ">u8").astype(np.uint64)
+
+
+def _merge(items: np.ndarray, part: np.ndarray, previous: Assignments | None) -> Assignments:
+    """Add the parts to the record. Absent pictures stay in it: one that comes back keeps its part."""
+    if previous is not None:
+        items = np.concatenate([items, as_items(previous.key)])
+        part = np.concatenate([part, previous.part])
+    distinct, first, _ = unique(items)  # the first of equals is the current part
+    return Assignments(distinct.view(np.uint8).reshape(-1, KEY_BYTES), part[first])
+
+
+def describe(split: Split) -> dict[str, int]:
+    """Count the rows of each part, for run.json."""
+    counts = Counter(SPLITS[code] or "left out" for code in split.part.tolist())
+    return dict(counts)

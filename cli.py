@@ -1,0 +1,446 @@
+"""The command line: parse, call one library function, print. Heavy imports happen inside the commands."""
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from cache.errors import UserError
+
+DONE, FAILED, REJECTS, INTERRUPTED = 0, 1, 3, 130
+SHOWN = 10  # rejects, conflicts or predictions listed on the terminal; all of them are in the files
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    warnings.showwarning = lambda message, *_: say(f"warning: {message}")
+    try:
+        return options.command(options)
+    except UserError as error:
+        say(f"error: {error}")
+        return FAILED
+    except KeyboardInterrupt:
+        say("Interrupted. What was done is kept; the same command goes on from there.")
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has seen enough, as with `| head`
+        sys.stdout = None
+        return DONE
+
+
+def say(text: str) -> None:
+    """Tell people something; standard output is for results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def show(options: argparse.Namespace, value: Any, text: str) -> None:
+    """Print a result: the object with --json, else the text."""
+    print(json.dumps(value) if options.json else text, flush=True)
+
+
+# --- commands ------------------------------------------------------------------------------------------------
+
+
+def extract(options: argparse.Namespace) -> int:
+    from extract.extraction import extract
+
+    summary = extract(
+        _workspace(options),
+        Path(options.source),
+        _backbone(options),
+        _decoding(options),
+        _extract_options(options),
+        name=options.name,
+        progress=_progress(),
+    )
+    for reject in summary.rejects[:SHOWN]:
+        say(f"rejected {_plain(reject.path)}: {reject.reason}")
+    if len(summary.rejects) > SHOWN:
+        say(f"... and {len(summary.rejects) - SHOWN:,} more rejects: --json lists them all")
+    if summary.conflicts:
+        listed = ", ".join(map(_plain, summary.conflicts[:SHOWN]))
+        say(f"warning: {len(summary.conflicts):,} files hold a picture that is in two classes: {listed}")
+    rate = f", {summary.images_per_second:,.1f} images/s" if summary.embedded else ""
+    text = (
+        f"{summary.dataset}: {summary.files:,} files = {summary.embedded:,} embedded + {summary.cached:,} cached "
+        f"+ {summary.rejected:,} rejected in {summary.seconds:.1f} s{rate}\n"
+        f"space {summary.space[:12]} ({summary.backbone} on {summary.engine}) in {_workspace(options).root}"
+    )
+    show(options, summary.to_json(), text)
+    return REJECTS if options.strict and summary.rejected else DONE
+
+
+def manifest(options: argparse.Namespace) -> int:
+    from extract.survey import survey
+
+    found = survey(_workspace(options), Path(options.source), options.name, _progress())
+    if options.out:
+        found.write_csv(Path(options.out))
+    show(options, found.to_json(), found.to_text())
+    return DONE
+
+
+def fit_head(options: argparse.Namespace) -> int:
+    from classify.fit import fit_heads
+
+    result = fit_heads(
+        _workspace(options),
+        options.model.split(","),
+        dataset=options.dataset,
+        space=options.space,
+        folds=options.folds,
+        test_size=options.test_size,
+        seed=options.seed,
+        n_jobs=options.jobs,
+        on_progress=say,
+    )
+    for note in result.notes:
+        say(note)
+    show(options, result.to_json(), result.to_text())
+    return DONE
+
+
+def predict(options: argparse.Namespace) -> int:
+    from classify.predict import predict
+
+    found = predict(
+        _workspace(options),
+        [Path(path) for path in options.paths],
+        run=options.run,
+        space=options.space,
+        top=options.top,
+        options=_extract_options(options),
+        trust=options.trust,
+        progress=_progress(),
+    )
+    for reject in found.rejects[:SHOWN]:
+        say(f"rejected {_plain(reject.path)}: {reject.reason}")
+    if options.json:
+        print(json.dumps(found.records()))
+    else:
+        lines = found.csv().splitlines()
+        terminal = sys.stdout.isatty()
+        print("\n".join(lines[: SHOWN + 1] if terminal else lines))
+        if terminal and len(lines) > SHOWN + 1:
+            say(f"... and {len(lines) - SHOWN - 1:,} more")
+    say(f"{len(found.paths):,} pictures classified, {len(found.rejects):,} rejected: {found.file}")
+    return REJECTS if options.strict and found.rejects else DONE
+
+
+def demo(options: argparse.Namespace) -> int:
+    from classify.demo import run_demo
+
+    run_demo(lambda *words: main(words), Path(options.out), options.data, options.quick)
+    return DONE
+
+
+def backbones(options: argparse.Namespace) -> int:
+    from extract.backbones import FAMILIES, weights_state
+
+    rows = []
+    for name, family in FAMILIES.items():
+        source, here = weights_state(name)
+        rows.append(
+            {
+                "name": name,
+                "input_size": family.input_size,
+                "dim": family.dim,
+                "parameters": family.parameters,
+                "weights": source,
+                "here": here,
+            }
+        )
+    show(options, rows, _table(rows))
+    return DONE
+
+
+def cache_ls(options: argparse.Namespace) -> int:
+    from cache.listing import list_workspace
+
+    listing = list_workspace(_workspace(options))
+    tables = [f"{title}\n{_table(rows)}" for title, rows in listing.items() if rows]
+    show(options, listing, "\n\n".join(tables) or "nothing here yet: run `python cli.py extract FOLDER/`")
+    return DONE
+
+
+def cache_verify(options: argparse.Namespace) -> int:
+    from cache.verify import verify
+
+    workspace = _workspace(options)
+    stores = [workspace.store_by_id(options.space)] if options.space else workspace.spaces()
+    damaged = [str(path) for store in stores for path in verify(store)]
+    rows = sum(len(store) for store in stores)
+    report: dict[str, Any] = {"spaces": len(stores), "rows": rows, "damaged": damaged}
+    text = f"{len(stores)} spaces, {rows:,} rows: {len(damaged)} damaged shards"
+    differing = 0
+    if options.recompute:
+        from extract.recompute import recompute
+
+        again = recompute(
+            _workspace(options), options.recompute, options.dataset, options.space, options.seed
+        )
+        report |= again.to_json()
+        differing = again.differing
+        text += f"\n{again.to_text()}"
+    show(options, report, text)
+    return FAILED if damaged or differing else DONE
+
+
+def cache_gc(options: argparse.Namespace) -> int:
+    from cache.gc import collect
+
+    results = [collect(store) for store in _workspace(options).spaces()]
+    report = {
+        "merged": sum(r.merged for r in results),
+        "sealed": sum(r.sealed for r in results),
+        "removed": sum(r.removed for r in results),
+    }
+    text = "{merged} shards merged into {sealed}, {removed} leftover temporary files removed".format(**report)
+    show(options, report, text)
+    return DONE
+
+
+def cache_export(options: argparse.Namespace) -> int:
+    from cache.export import export
+
+    data = _workspace(options).load(options.dataset, options.space)
+    rows = export(data.manifest, data.store, Path(options.out), force=options.force)
+    report = {"rows": rows, "missing": data.missing, "file": options.out, "space": data.space.id}
+    show(
+        options,
+        report,
+        f"{rows:,} rows of {data.name} written to {options.out}, {data.missing:,} had no embedding",
+    )
+    return DONE
+
+
+# --- options -------------------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="coldframe",
+        description="Embed pictures once with a frozen backbone, then train and compare classifiers in seconds.",
+        epilog="Start with: python cli.py demo",
+    )
+    parser.add_argument("--version", action="version", version="coldframe 0.1.0")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    p = _command(commands, "extract", extract, "embed a folder of class folders", "extract flowers/")
+    p.add_argument(
+        "source", help="folder with one folder a class, or with train/validation/test folders of them"
+    )
+    p.add_argument("--name", help="name of the data set (default: the folder's)")
+    p.add_argument("--backbone", default="efficientnet_lite0", help="see the command backbones")
+    p.add_argument("--weights", default="pretrained", help="pretrained, none (random) or a file")
+    p.add_argument("--input-size", type=_positive, help="pixels a side (default: the backbone's own)")
+    p.add_argument(
+        "--pooling", default="avg", choices=["avg", "max", "flatten"], help="how feature maps become rows"
+    )
+    p.add_argument(
+        "--resize", default="crop", choices=["crop", "squash", "pad"], help="how pictures become square"
+    )
+    p.add_argument(
+        "--max-pixels", type=_positive, default=64_000_000, help="reject larger pictures (64 million)"
+    )
+    p.add_argument(
+        "--precision", default="float32", choices=["float32", "float16"], help="of the computation"
+    )
+    p.add_argument("--dtype", default="float32", choices=["float32", "float16"], help="of the stored rows")
+    p.add_argument(
+        "--shard", type=_shard, default=(1, 1), metavar="I/N", help="only part I of N, for N machines"
+    )
+    p.add_argument(
+        "--rehash", action="store_true", help="read all files again, whatever their size and time say"
+    )
+    p.add_argument("--force", action="store_true", help="embed all pictures again, cached or not")
+    _engine_options(p)
+
+    p = _command(
+        commands, "manifest", manifest, "list what a folder holds, without embedding", "manifest flowers/"
+    )
+    p.add_argument("source", help="folder with one folder a class")
+    p.add_argument("--name", help="name of the data set (default: the folder's)")
+    p.add_argument("--out", help="write path, label, split and key as CSV")
+
+    p = _command(commands, "fit-head", fit_head, "train and compare classifiers", "fit-head --model all")
+    p.add_argument("--model", default="logreg", help="logreg, svm, svm-linear, several with commas, or all")
+    p.add_argument("--folds", type=_positive, default=5, help="of cross-validation (5)")
+    p.add_argument(
+        "--test-size", type=float, default=0.2, help="held-out fraction where the data has none (0.2)"
+    )
+    p.add_argument("--seed", type=int, default=0, help="of split and folds (0)")
+    p.add_argument("--jobs", type=_positive, help="processor cores (default: all)")
+    _data_options(p)
+
+    p = _command(commands, "predict", predict, "classify pictures with the best run", "predict new_photos/")
+    p.add_argument("paths", nargs="+", metavar="PATH", help="picture or folder")
+    p.add_argument("--run", help="folder of the run to use (default: the best)")
+    p.add_argument("--space", help="refuse a run of another space than this")
+    p.add_argument("--top", type=_positive, default=3, help="answers a picture (3)")
+    p.add_argument("--trust", action="store_true", help="load a head that this workspace did not write")
+    _engine_options(p)
+
+    help = "the whole job on real pictures, with no network"
+    p = commands.add_parser("demo", help=help, description=help, epilog="example: python cli.py demo --quick")
+    p.set_defaults(command=demo)
+    p.add_argument("--quick", action="store_true", help="a few hundred pictures")
+    p.add_argument("--data", help="your own folder of class folders instead of the digits")
+    p.add_argument("--out", default="coldframe-demo", help="where to put pictures, cache and runs")
+
+    _command(commands, "backbones", backbones, "list the backbones", "backbones")
+
+    group = commands.add_parser("cache", help="look after the cache").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    _command(group, "ls", cache_ls, "list data sets and spaces", "cache ls")
+    p = _command(
+        group, "verify", cache_verify, "check every shard against its hash", "cache verify --recompute 20"
+    )
+    p.add_argument("--recompute", type=_positive, metavar="K", help="also embed K pictures again and compare")
+    p.add_argument("--seed", type=int, default=0, help="which K pictures (0)")
+    _data_options(p)
+    _command(group, "gc", cache_gc, "merge small shards, remove leftovers", "cache gc")
+    p = _command(group, "export", cache_export, "write one plain HDF5 file", "cache export flowers.h5")
+    p.add_argument("out", metavar="OUT.h5", help="file to write")
+    p.add_argument("--force", action="store_true", help="replace an existing file")
+    _data_options(p)
+    return parser
+
+
+def _command(
+    commands: Any, name: str, function: Callable[[argparse.Namespace], int], help: str, example: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=help, description=help, epilog=f"example: python cli.py {example}"
+    )
+    parser.add_argument(
+        "--workspace", help="folder of cache and state (default: .coldframe, or COLDFRAME_WORKSPACE)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON value for scripts")
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _engine_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine", default="auto", choices=["auto", "litert", "keras"], help="what runs the backbone"
+    )
+    parser.add_argument("--batch-size", type=_positive, help="pictures a step (default: the engine's own)")
+    parser.add_argument("--workers", type=_positive, help="reading threads (default: one a core)")
+    parser.add_argument("--strict", action="store_true", help="exit code 3 if a picture was rejected")
+
+
+def _data_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dataset", help="name of the data set (default: the last extracted)")
+    parser.add_argument("--space", help="start of a space's id (default: the last extracted)")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, received {text}")
+    return value
+
+
+def _shard(text: str) -> tuple[int, int]:
+    i, _, n = text.partition("/")
+    if not (i.isdigit() and n.isdigit() and 1 <= int(i) <= int(n)):
+        raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N, received {text}")
+    return int(i), int(n)
+
+
+def _workspace(options: argparse.Namespace) -> Any:
+    from cache.workspace import Workspace
+
+    return Workspace.locate(options.workspace)
+
+
+def _backbone(options: argparse.Namespace) -> Any:
+    from extract.backbones import Backbone
+
+    return Backbone.of(
+        options.backbone, options.weights, options.input_size, options.pooling, options.precision
+    )
+
+
+def _decoding(options: argparse.Namespace) -> Any:
+    from extract.images import Decoding
+
+    return Decoding(options.resize, options.max_pixels)
+
+
+def _extract_options(options: argparse.Namespace) -> Any:
+    from dataclasses import fields
+
+    from extract.extraction import Options
+
+    given = {
+        field.name: getattr(options, field.name) for field in fields(Options) if hasattr(options, field.name)
+    }
+    return Options(**given)
+
+
+# --- the terminal --------------------------------------------------------------------------------------------
+
+
+def _progress() -> Any:
+    """A bar with rate, time left and rejects on standard error."""
+    from tqdm import tqdm
+
+    from extract.extraction import Progress
+
+    bar: tqdm | None = None
+    rejects = 0
+
+    def start(files: int) -> None:
+        nonlocal bar
+        interval = 0.2 if sys.stderr.isatty() else 10.0
+        bar = tqdm(
+            total=files, unit=" images", mininterval=interval, delay=1.0, leave=False, dynamic_ncols=True
+        )
+
+    def advance(done: int, rejected: int) -> None:
+        nonlocal rejects
+        assert bar is not None
+        if rejected:
+            rejects += rejected
+            bar.set_postfix_str(f"{rejects} rejected", refresh=False)
+        bar.update(done)
+        if bar.n >= bar.total:
+            bar.close()
+
+    return Progress(start, advance, say)
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    """Align dictionaries with the same keys as columns; numbers to the right."""
+    cells = [[key.replace("_", " ") for key in rows[0]]]
+    cells += [[_cell(value) for value in row.values()] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    right = [isinstance(value, int | float) and not isinstance(value, bool) for value in rows[0].values()]
+    lines = []
+    for line in cells:
+        parts = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True))
+        lines.append("  ".join(parts).rstrip())
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _plain(path: str) -> str:
+    """A file name on one line, whatever bytes it is made of."""
+    return (
+        path.encode("unicode_escape", "backslashreplace").decode("ascii") if not path.isprintable() else path
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""What executes a backbone: LiteRT on a CPU, Keras on a GPU or anywhere. Both take uint8, both give float32."""
+
+import contextlib
+import os
+import queue
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from cache.errors import UserError
+from extract import networks
+from extract.backbones import Backbone
+from extract.convert import convert
+from extract.networks import Network
+
+ENGINES = ("auto", "litert", "keras")
+
+
+class Engine(Protocol):
+    """Runs a backbone; `embed` may be called from `lanes` threads at once."""
+
+    name: str
+    device: str
+    batch_size: int
+    lanes: int
+    network: Network
+
+    def embed(self, pixels: np.ndarray) -> np.ndarray:
+        """(B, s, s, 3) uint8 RGB, 1 <= B <= batch_size, to (B, D) float32."""
+        ...
+
+
+class LiteRTEngine:
+    """LiteRT with XNNPACK, one single-threaded interpreter a core.
+
+    Two pictures on two cores beat one picture on both: no thread waits for another inside a layer, and the
+    activations of one picture stay in a core's own cache.
+    """
+
+    name = "litert"
+    device = "cpu"
+
+    def __init__(self, network: Network, batch_size: int | None = None, lanes: int | None = None) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.network = network
+        self.batch_size = batch_size or 1
+        self.lanes = lanes or usable_cores()
+        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        with _quiet_stderr():
+            for _ in range(self.lanes):
+                interpreter = Interpreter(model_path=str(network.model_path), num_threads=1)
+                pixels = interpreter.get_input_details()[0]
+                interpreter.resize_tensor_input(pixels["index"], [self.batch_size, *pixels["shape"][1:]])
+                interpreter.allocate_tensors()
+                self._idle.put(interpreter)
+
+    def embed(self, pixels: np.ndarray) -> np.ndarray:
+        """(B, s, s, 3) uint8 RGB, 1 <= B <= batch_size, to (B, D) float32."""
+        interpreter = self._idle.get()
+        try:
+            interpreter.set_tensor(interpreter.get_input_details()[0]["index"], _pad(pixels, self.batch_size))
+            interpreter.invoke()
+            return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[: len(pixels)]
+        finally:
+            self._idle.put(interpreter)
+
+
+class KerasEngine:
+    """Keras on whatever backend and device it has, compiled once for a static batch."""
+
+    name = "keras"
+    lanes = 1
+
+    def __init__(self, backbone: Backbone, batch_size: int | None = None) -> None:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        from extract.embedder import build_embedder, hash_weights
+
+        self._model = build_embedder(backbone)
+        self.device = _keras_device()
+        self.batch_size = batch_size or (128 if self.device == "gpu" else 32)
+        self.network = Network(
+            weights=hash_weights(self._model),
+            dim=int(self._model.output_shape[-1]),
+            parameters=int(self._model.count_params()),
+        )
+
+    def embed(self, pixels: np.ndarray) -> np.ndarray:
+        """(B, s, s, 3) uint8 RGB, 1 <= B <= batch_size, to (B, D) float32."""
+        rows = self._model.predict_on_batch(_pad(pixels, self.batch_size))
+        return np.asarray(rows, np.float32)[: len(pixels)]
+
+
+def choose_engine(asked: str, backbone: Backbone) -> str:
+    """Resolve ``auto``: Keras where a GPU is seen, else LiteRT where it is installed and fits."""
+    if asked not in ENGINES:
+        raise UserError(f"Expected an engine out of {', '.join(ENGINES)}; received {asked!r}.")
+    if asked == "litert" and backbone.precision != "float32":
+        raise UserError("Expected --precision float32 with --engine litert: it computes in float32 only.")
+    if asked != "auto":
+        return asked
+    return "keras" if gpu_seen() or backbone.precision != "float32" else "litert"
+
+
+def learn_network(backbone: Backbone, engine: str) -> tuple[Network, "Engine | None"]:
+    """Find out what `backbone` is; build it if this is the first time.
+
+    Returns
+    -------
+    network : Network
+    engine : Engine or None
+        The Keras engine where it had to be built for the answer.
+    """
+    network = networks.find(backbone)
+    if network is not None:
+        return network, None
+    if engine == "litert":
+        return convert(backbone), None
+    built = KerasEngine(backbone)
+    networks.remember(backbone, built.network)
+    return built.network, built
+
+
+def open_engine(
+    name: str, backbone: Backbone, network: Network, batch_size: int | None = None, lanes: int | None = None
+) -> Engine:
+    """Start an engine that computes in the space of `network`.
+
+    Raises
+    ------
+    UserError
+        If the weights turn out to be others than `network` says.
+    """
+    engine: Engine
+    if name == "litert":
+        engine = LiteRTEngine(network if network.model else convert(backbone), batch_size, lanes)
+    else:
+        engine = KerasEngine(backbone, batch_size)
+    if engine.network.weights != network.weights:
+        raise UserError(
+            f"Expected weights {network.weights[:12]} for {backbone.name}, received "
+            f"{engine.network.weights[:12]}: they changed since. Delete {networks.folder()} and try again."
+        )
+    return engine
+
+
+def gpu_seen() -> bool:
+    """Tell whether an NVIDIA GPU is there, without importing anything heavy."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return not hidden and any(Path("/dev").glob("nvidia[0-9]*"))
+
+
+def usable_cores() -> int:
+    """Count the CPU cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _keras_device() -> str:
+    import keras
+
+    return "gpu" if keras.distribution.list_devices("gpu") else "cpu"
+
+
+def _pad(pixels: np.ndarray, batch_size: int) -> np.ndarray:
+    if len(pixels) == batch_size:
+        return pixels
+    padded = np.zeros((batch_size, *pixels.shape[1:]), pixels.dtype)
+    padded[: len(pixels)] = pixels
+    return padded
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Hide the lines that LiteRT's C++ side prints while it starts; there is no setting for it."""
+    sys.stderr.flush()
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)

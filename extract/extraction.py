@@ -1,0 +1,275 @@
+"""`extract`: a folder of pictures becomes a manifest and sealed embeddings; what is there already is kept."""
+
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from cache.errors import UserError
+from cache.manifest import Manifest
+from cache.space import Space
+from cache.store import Reject, Store
+from cache.versions import versions
+from cache.workspace import Workspace
+from extract.backbones import Backbone, family
+from extract.engines import choose_engine, learn_network, open_engine, usable_cores
+from extract.images import Decoding
+from extract.networks import Network
+from extract.pipeline import Claims, Embedder, Outcome, run
+from extract.preprocessing import PREPROCESSING
+from extract.reader import FileReader
+from extract.scan import scan
+
+PART = "@"  # joins a data set's name and the part of it that `--shard i/n` extracted
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to extract; nothing here changes a number by more than rounding, but for `dtype`."""
+
+    engine: str = "auto"
+    batch_size: int | None = None  # None: the engine's own
+    workers: int | None = None  # None: one reading thread a core
+    dtype: str = "float32"  # of the storage
+    shard: tuple[int, int] = (1, 1)  # part i of n, by the path's hash
+    rehash: bool = False  # read every file again, whatever its size and time say
+    force: bool = False  # embed every picture again, cached or not
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run tells how it goes."""
+
+    start: Callable[[int], None] = lambda files: None
+    advance: Callable[[int, int], None] = lambda done, rejected: None
+    note: Callable[[str], None] = lambda text: None
+
+
+@dataclass
+class Summary:
+    """What an extraction found and did; files = embedded + cached + rejected."""
+
+    dataset: str
+    space: str
+    backbone: str
+    engine: str
+    files: int = 0
+    embedded: int = 0
+    cached: int = 0
+    rejected: int = 0
+    seconds: float = 0.0
+    images_per_second: float = 0.0
+    conflicts: list[str] = field(default_factory=list)  # paths whose bytes carry more than one label
+    rejects: list[Reject] = field(default_factory=list)
+
+    def to_json(self) -> dict:
+        """The figures for scripts, rejects as path and reason."""
+        return asdict(self) | {"rejects": [{"path": r.path, "reason": r.reason} for r in self.rejects]}
+
+
+class Extractor:
+    """A backbone bound to its space in a workspace; starts its engine when the first picture needs it."""
+
+    def __init__(
+        self, workspace: Workspace, backbone: Backbone, decoding: Decoding, options: Options
+    ) -> None:
+        self.backbone, self.decoding, self.options = backbone, decoding, options
+        self.engine = choose_engine(options.engine, backbone)
+        self._network, self._started = learn_network(backbone, self.engine)
+        self.space = make_space(backbone, self._network, decoding, options.dtype)
+        self.store: Store = workspace.store(self.space)
+
+    def embed(self, manifest: Manifest, rows: np.ndarray, progress: Progress, outcome: Outcome) -> None:
+        """Give every picture at `rows` (indices) of the manifest a row or a reject.
+
+        The manifest's keys and stat columns are completed in place.
+        """
+        force, refused = self.options.force, {} if self.options.force else self.refused()
+        claims = Claims(_contains_none if force else self.store.contains)
+
+        def write(keys: np.ndarray, rows: np.ndarray, rejects: list[Reject]) -> None:
+            if len(keys):
+                self.store.add(keys, rows)
+            self.store.add_rejects(r for r in rejects if r.key is not None and r.key not in refused)
+            claims.settle(keys)
+
+        progress.start(len(rows))
+        run(
+            rows.tolist(),
+            FileReader(manifest, self.backbone.input_size, self.decoding, claims, refused),
+            self._open_engine,
+            write,
+            outcome,
+            workers=self.options.workers or usable_cores(),
+            on_progress=progress.advance,
+        )
+
+    def refused(self) -> dict[bytes, str]:
+        """Key to reason of the pictures that this decoder is known to refuse."""
+        return self.store.rejects(self.decoding.limits)
+
+    def _open_engine(self) -> Embedder:
+        if self._started is None:
+            options = self.options
+            self._started = open_engine(self.engine, self.backbone, self._network, options.batch_size)
+        self.store.record_origin(
+            weights=self.backbone.weights,
+            engine=self._started.name,
+            device=self._started.device,
+            batch_size=self._started.batch_size,
+            versions=versions("ai-edge-litert", "keras", "numpy", "pillow"),
+        )
+        return self._started
+
+
+def make_space(backbone: Backbone, network: Network, decoding: Decoding, dtype: str) -> Space:
+    """Name everything that fixes the numbers that `backbone` gives."""
+    return Space(
+        backbone=backbone.name,
+        weights=network.weights,
+        pooling=backbone.pooling,
+        input_size=backbone.input_size,
+        resize=decoding.resize,
+        preprocessing=PREPROCESSING[family(backbone.name).preprocessing],
+        decoder=decoding.name,
+        precision=backbone.precision,
+        dtype=dtype,
+    )
+
+
+def backbone_of(store: Store) -> Backbone:
+    """Name the backbone that computes in the space of `store`, with its weights where they were found last."""
+    space = store.space
+    weights = store.origin().get("weights", "pretrained")
+    return Backbone.of(space.backbone, weights, space.input_size, space.pooling, space.precision)
+
+
+def decoding_of(space: Space) -> Decoding:
+    """Name the decoding of `space`; UserError if this version decodes differently."""
+    decoding = Decoding(space.resize)
+    if decoding.name != space.decoder:
+        raise UserError(
+            f"Expected a space decoded by {decoding.name!r}, received {space.decoder!r}: another version of coldframe "
+            "made it. Run extract again to embed the pictures in a space of this version."
+        )
+    return decoding
+
+
+def extract(
+    workspace: Workspace,
+    source: Path,
+    backbone: Backbone,
+    decoding: Decoding,
+    options: Options,
+    *,
+    name: str | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Embed a folder of class folders into the workspace's cache.
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    UserError
+        For a source that is not a data set, a backbone whose weights cannot be had, or a full disk. What
+        was sealed before stays.
+    """
+    progress, began = progress or Progress(), time.monotonic()
+    dataset = name or source.resolve().name
+    previous = previous_manifests(workspace, dataset, source)
+    found = scan(source, [] if options.rehash else previous)
+    for note in found.notes:
+        progress.note(note)
+    extractor = Extractor(workspace, backbone, decoding, options)
+    manifest, outcome = _part(found.manifest, options.shard), Outcome()
+    hashed, refused = manifest.hashed, extractor.refused()
+    if options.force:
+        todo = np.ones(len(manifest), bool)
+    else:
+        todo = ~(hashed & extractor.store.contains(manifest.key))
+        known = [i for i in np.flatnonzero(todo & hashed) if manifest.key[i].tobytes() in refused]
+        todo[known] = False
+    embedding_began = time.monotonic()
+    try:
+        extractor.embed(manifest, np.flatnonzero(todo), progress, outcome)
+    finally:
+        _save(workspace, dataset, manifest, options.shard, complete=bool(manifest.hashed.all()))
+    embedding_took = time.monotonic() - embedding_began
+    workspace.remember(space=extractor.space.id, **({"dataset": dataset} if options.shard == (1, 1) else {}))
+
+    present = manifest.hashed & extractor.store.contains(manifest.key)
+    rejects = found.rejects + _rejects(manifest, present, outcome, extractor)
+    conflicts = manifest.conflicts()
+    return Summary(
+        dataset=dataset,
+        space=extractor.space.id,
+        backbone=backbone.name,
+        engine=extractor.engine,
+        files=len(manifest) + len(found.rejects),
+        embedded=outcome.embedded,
+        cached=int(present.sum()) - outcome.embedded,
+        rejected=len(rejects),
+        seconds=round(time.monotonic() - began, 3),
+        images_per_second=round(outcome.embedded / embedding_took, 1) if outcome.embedded else 0.0,
+        conflicts=[manifest.paths[i] for i in np.flatnonzero(conflicts)],
+        rejects=rejects,
+    )
+
+
+def previous_manifests(workspace: Workspace, dataset: str, source: Path) -> list[Manifest]:
+    """Load what is known of the data set's files; refuse a name that belongs to another folder."""
+    names = [n for n in workspace.datasets() if n == dataset or n.startswith(dataset + PART)]
+    manifests = [workspace.manifest(n) for n in names]
+    for manifest in manifests:
+        root = Path(manifest.root)
+        if root.exists() and source.exists() and source.resolve() not in (root, *root.parents):
+            raise UserError(
+                f"Expected data set {dataset!r} to be {root}, as before, received {source.resolve()}. "
+                "Pass --name to give the new one a name of its own."
+            )
+    return manifests
+
+
+def _part(manifest: Manifest, shard: tuple[int, int]) -> Manifest:
+    """Select part i of n by the hash of the path, so that every machine cuts alike without talking."""
+    i, n = shard
+    if n == 1:
+        return manifest
+    mine = [zlib.crc32(path.encode("utf-8", "surrogateescape")) % n == i - 1 for path in manifest.paths]
+    return manifest.select(np.array(mine, bool))
+
+
+def _save(
+    workspace: Workspace, dataset: str, manifest: Manifest, shard: tuple[int, int], complete: bool
+) -> None:
+    i, n = shard
+    if n > 1:
+        workspace.save_manifest(f"{dataset}{PART}{i}-of-{n}", manifest)
+        return
+    workspace.save_manifest(dataset, manifest)
+    if complete:
+        for name in workspace.datasets():
+            if name.startswith(dataset + PART):
+                workspace.forget_manifest(name)
+
+
+def _rejects(manifest: Manifest, present: np.ndarray, outcome: Outcome, extractor: Extractor) -> list[Reject]:
+    """One reject for each file without a row: from this run, or, where nothing was tried again, an earlier one."""
+    fresh = {reject.path: reject for reject in outcome.rejects}
+    reasons = extractor.refused()
+    limits = extractor.decoding.limits
+    rejects = []
+    for index in np.flatnonzero(~present):
+        path, key = manifest.paths[index], manifest.key[index].tobytes()
+        rejects.append(fresh.get(path) or Reject(key, path, reasons.get(key, "unknown"), limits))
+    return rejects
+
+
+def _contains_none(keys: np.ndarray) -> np.ndarray:
+    return np.zeros(len(keys), bool)

@@ -1,0 +1,245 @@
+"""The bytes of a picture file -> square RGB pixels. The one decoder for training, prediction and serving."""
+
+import io
+import logging
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import PIL
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+    features,
+)
+
+from cache.errors import UserError
+
+RESIZES = ("crop", "squash", "pad")
+
+# Image.open asks only these; naming one that is not imported would make it import all of Pillow's forty.
+# JPEG includes MPO, the several pictures in one file that phones and stereo cameras write.
+_PLUGINS = [JpegImagePlugin.JpegImageFile, PngImagePlugin.PngImageFile, BmpImagePlugin.BmpImageFile]
+_PLUGINS += [GifImagePlugin.GifImageFile, TiffImagePlugin.TiffImageFile, PpmImagePlugin.PpmImageFile]
+if features.check("webp"):
+    _PLUGINS.append(WebPImagePlugin.WebPImageFile)
+if features.check("avif"):
+    from PIL import AvifImagePlugin
+
+    _PLUGINS.append(AvifImagePlugin.AvifImageFile)
+FORMATS = tuple(str(plugin.format) for plugin in _PLUGINS)
+
+# `Decoding.max_pixels` is the one limit on size: Pillow's own would refuse what a raised limit allows.
+Image.MAX_IMAGE_PIXELS = None
+# What Pillow grumbles about is either harmless or ends as a reject with a reason; set here, once, because
+# warning filters belong to the process and must not be changed while threads decode.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class RejectedImage(Exception):
+    """A file that does not become pixels.
+
+    Parameters
+    ----------
+    reason : str
+        One line for people, the same for the same bytes.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How bytes become pixels.
+
+    Parameters
+    ----------
+    resize : {"crop", "squash", "pad"}
+        Which part fills the square: the largest centred square, the whole picture with its aspect ratio
+        changed, or the whole picture centred on black.
+    max_pixels : int
+        Pictures whose header promises more (width * height) are rejected before they are decoded.
+    """
+
+    resize: str = "crop"
+    max_pixels: int = 64_000_000  # 0.3 GB decoded; above every phone's and most cameras' single shots
+
+    def __post_init__(self) -> None:
+        if self.resize not in RESIZES:
+            raise UserError(f"Expected a resize rule among {', '.join(RESIZES)}, received {self.resize!r}.")
+
+    @property
+    def name(self) -> str:
+        """What fixes the numbers, for `Space.decoder` (the resize rule is a field of its own there)."""
+        return "pillow;exif;alpha-white;cmyk-rgb;16bit-scale;first-frame;draft2x;bicubic"
+
+    @property
+    def limits(self) -> str:
+        """What decides whether a file is rejected, for `Reject.decoder`: another value, another try."""
+        return f"pillow {PIL.__version__};max_pixels {self.max_pixels};{'+'.join(FORMATS)}"
+
+
+def decode(data: bytes, size: int, decoding: Decoding) -> np.ndarray:
+    """Decode one picture file.
+
+    The format is found in the bytes, never in the name. EXIF orientation is applied (EXIF that cannot be
+    parsed counts as absent, as in every viewer), transparency is matted on white before resizing, CMYK and
+    palettes become RGB, colour profiles are ignored, of an animation the first frame is taken. Grey of 16
+    bits is divided by 257, and so are 32-bit integers if all lie within 0..65535; floats must lie within
+    0..1 and are multiplied by 255; anything else of such depth has no scale one could know and is rejected.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    size : int
+        Side of the result in pixels.
+    decoding : Decoding
+        Resize rule and limits.
+
+    Returns
+    -------
+    pixels : ndarray of shape (size, size, 3), dtype uint8
+        RGB, 0..255. Read-only.
+
+    Raises
+    ------
+    RejectedImage
+        If the bytes are no picture, are damaged, or exceed `decoding.max_pixels`.
+    """
+    if not data:
+        raise RejectedImage("empty file")
+    try:
+        return _decode(data, size, decoding)
+    except RejectedImage:
+        raise
+    except (
+        Exception
+    ) as error:  # Pillow's parsers raise whatever hostile bytes lead them to, SyntaxError included
+        raise RejectedImage(_reason(error, data)) from error
+
+
+def _decode(data: bytes, size: int, decoding: Decoding) -> np.ndarray:
+    image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+    _check_size(image, decoding.max_pixels)
+
+    # libjpeg can decode at 1/2, 1/4 or 1/8 at a fraction of the cost; twice the target is enough.
+    _, target = _fit(*image.size, size, decoding.resize)
+    drafted = image.draft(None, (2 * target[0], 2 * target[1]))
+    image.load()
+    upright = _upright(image)  # after load: PNG may keep EXIF behind the pixels, TIFF is turned by loading
+    image = _eight_bits(image)
+
+    # A drafted picture is rounded up to whole pixels; its content ends at width / scale.
+    width, height = drafted[1][2:] if drafted else image.size
+    box, target = _fit(width, height, size, decoding.resize)
+    if image.size != target or box != (0, 0, *target):
+        image = image.resize(target, Image.Resampling.BICUBIC, box)
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    # Turned last, when it is small: the box is centred, so turning and resizing commute.
+    if upright is not None:
+        image = image.transpose(upright)
+    if image.size != (size, size):
+        square = Image.new("RGB", (size, size))
+        square.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
+        image = square
+    return np.asarray(image)
+
+
+def _check_size(image: Image.Image, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise RejectedImage(
+            f"too large: {width} x {height} = {width * height} pixels, the limit is {max_pixels}"
+        )
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        # A tile is decompressed whole, however small the picture is that it belongs to.
+        wide, high = (image.tag_v2.get(tag, 0) for tag in (322, 323))
+        if wide * high > max_pixels:
+            raise RejectedImage(
+                f"too large: tiles of {wide} x {high} = {wide * high} pixels, the limit is {max_pixels}"
+            )
+
+
+def _fit(
+    width: float, height: float, size: int, resize: str
+) -> tuple[tuple[float, float, float, float], tuple[int, int]]:
+    """Which box of a picture is resized, and to what (width, height) at most (size, size)."""
+    if resize == "crop":
+        side = min(width, height)
+        box = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
+        return box, (size, size)
+    if resize == "squash":
+        return (0, 0, width, height), (size, size)
+    longest = max(width, height)
+    inner = max(1, round(width * size / longest)), max(1, round(height * size / longest))
+    return (0, 0, width, height), inner
+
+
+def _upright(image: Image.Image) -> Image.Transpose | None:
+    try:
+        return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # EXIF is parsed by the same kind of code as pictures; damaged EXIF is no EXIF
+        return None
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Convert any mode to L or RGB, on white where the picture is transparent."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _scaled(image)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGB", rgba.size, "white")
+        white.paste(rgba, mask=rgba)
+        return white
+    if image.mode in ("L", "RGB"):
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _scaled(image: Image.Image) -> Image.Image:
+    values = np.asarray(image)
+    low, high, most = values.min(), values.max(), 1 if image.mode == "F" else 65535
+    if not (low >= 0 and high <= most):  # also NaN
+        raise RejectedImage(f"unknown brightness scale: values {low} to {high}, expected 0 to {most}")
+    if image.mode == "F":
+        grey = np.rint(values * np.float32(255)).astype(np.uint8)
+    else:
+        grey = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if "transparency" in image.info:
+        grey[values == image.info["transparency"]] = 255
+    return Image.fromarray(grey)
+
+
+def _reason(error: Exception, data: bytes) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        known = ", ".join(FORMATS)
+        return f"no picture, or its header is damaged: starts with {data[:8]!r}, expected one of {known}"
+    if isinstance(error, MemoryError):
+        return "out of memory while decoding"
+    text = " ".join(str(error).split())
+    if "truncated" in text.lower():
+        return f"truncated: {text}"
+    return f"damaged: {type(error).__name__}: {text}"

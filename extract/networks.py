@@ -1,0 +1,75 @@
+"""What building a backbone once taught us, kept so that later runs need not build it: no TensorFlow, no wait.
+
+The user's cache folder holds, for each backbone as asked for, ``networks/<id>.json`` and the network converted
+for LiteRT. Delete the folder at any time; it is made again.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import platformdirs
+
+from cache.files import make_folder, write_file
+from extract.backbones import Backbone
+
+VERSION = 1  # of the file format and of the conversion: raise it when either changes
+
+
+@dataclass(frozen=True)
+class Network:
+    """Facts of a built backbone; `model` names its LiteRT file, or is empty if it was not converted."""
+
+    weights: str  # SHA-256 over the weight tensors, hex
+    dim: int
+    parameters: int
+    model: str = ""
+
+    @property
+    def model_path(self) -> Path:
+        return folder() / self.model
+
+
+def folder() -> Path:
+    """The user's cache folder for networks (``COLDFRAME_CACHE`` moves it)."""
+    base = os.environ.get("COLDFRAME_CACHE") or platformdirs.user_cache_dir("coldframe", appauthor=False)
+    return Path(base) / "networks"
+
+
+def find(backbone: Backbone) -> Network | None:
+    """Look up what is known of `backbone`; None if it was never built, or its converted file is damaged."""
+    try:
+        network = Network(**json.loads(_record(backbone).read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+    if network.model and not _intact(network.model_path):
+        return None
+    return network
+
+
+def remember(backbone: Backbone, network: Network) -> None:
+    """Keep the facts of `network` for `find`."""
+    make_folder(folder())
+    write_file(_record(backbone), json.dumps(asdict(network), indent=1).encode())
+
+
+def keep_model(data: bytes) -> str:
+    """Store a converted network and return its file name, which carries its hash."""
+    name = f"{hashlib.sha256(data).hexdigest()[:32]}.tflite"
+    make_folder(folder())
+    write_file(folder() / name, data)
+    return name
+
+
+def _record(backbone: Backbone) -> Path:
+    asked = asdict(backbone) | {"weights": backbone.source(), "version": VERSION}
+    return folder() / f"{hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]}.json"
+
+
+def _intact(path: Path) -> bool:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest().startswith(path.stem)
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,89 @@
+"""Read files for the pipeline: one pass over the bytes gives both the key and the pixels."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from cache.manifest import Manifest
+from cache.store import Reject
+from extract.images import Decoding, RejectedImage, decode
+from extract.pipeline import Claims, Read
+
+MAX_BYTES = 512 * 2**20  # a file that a picture never is; reading it would only fill the memory
+
+
+class FileReader:
+    """Reads the files of a manifest, completes its keys and stat columns, and decodes what has no row.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        Rows are updated in place: key, size and mtime_ns as of the bytes that were read.
+    size : int
+        Side of the decoded pictures in pixels.
+    decoding : Decoding
+    claims : Claims
+        Says which keys are to be computed.
+    refused : dict
+        Key to reason of pictures that this decoder is known to refuse; they are not decoded again.
+    """
+
+    def __init__(
+        self, manifest: Manifest, size: int, decoding: Decoding, claims: Claims, refused: dict[bytes, str]
+    ) -> None:
+        self._manifest, self._root = manifest, Path(manifest.root)
+        self._size, self._decoding = size, decoding
+        self._claims, self._refused = claims, refused
+
+    def __call__(self, indices: Sequence[int]) -> list[Read]:
+        """Read, hash and decode the files at these rows of the manifest."""
+        reads, contents = [], []
+        for index in indices:
+            read, data = self._load(index)
+            reads.append(read)
+            if read.key is not None:
+                contents.append((read, data))
+        keys = [read.key for read, _ in contents if read.key is not None]
+        for (read, data), mine in zip(contents, self._claims.take(keys), strict=True):
+            if mine:
+                self._decode(read, data)
+        return reads
+
+    def _load(self, index: int) -> tuple[Read, bytes]:
+        manifest, read, data = self._manifest, Read(index), b""
+        try:
+            # Never waits for a pipe that took a picture's name since the scan.
+            handle = os.open(self._root / manifest.paths[index], os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+            with os.fdopen(handle, "rb", buffering=0) as file:
+                found = os.fstat(handle)
+                if not stat.S_ISREG(found.st_mode):
+                    raise RejectedImage("not a regular file")
+                if found.st_size > MAX_BYTES:
+                    raise RejectedImage(
+                        f"file too large: {found.st_size:,} bytes, the limit is {MAX_BYTES:,}"
+                    )
+                data = file.readall()
+        except (OSError, RejectedImage) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            manifest.key[index] = 0
+            read.reject = self._reject(index, None, f"cannot be read: {reason}")
+            return read, data
+        digest = hashlib.sha256(data)
+        read.key = digest.digest()
+        manifest.key[index] = bytearray(read.key)
+        manifest.size[index], manifest.mtime_ns[index] = found.st_size, found.st_mtime_ns
+        return read, data
+
+    def _decode(self, read: Read, data: bytes) -> None:
+        assert read.key is not None
+        try:
+            if read.key in self._refused:
+                raise RejectedImage(self._refused[read.key])
+            read.pixels = decode(data, self._size, self._decoding)
+        except RejectedImage as error:
+            read.reject = self._reject(read.index, read.key, error.reason)
+
+    def _reject(self, index: int, key: bytes | None, reason: str) -> Reject:
+        return Reject(key, self._manifest.paths[index], reason, self._decoding.limits)

@@ -1,0 +1,80 @@
+"""Embed some pictures again and compare with the cache: does this machine still compute what is kept?"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cache.errors import UserError
+from cache.workspace import Workspace
+from extract.engines import choose_engine, learn_network, open_engine
+from extract.extraction import backbone_of, decoding_of
+from extract.images import RejectedImage, decode
+
+TOLERANCE = {"float32": 1e-3, "float16": 1e-2}  # relative; other processors and engines round differently
+
+
+@dataclass(frozen=True)
+class Recomputed:
+    """How far K rows computed again lie from the cached ones: |new - old| / |old|, Euclidean norms."""
+
+    recomputed: int
+    skipped: int  # the file is gone or changed
+    differing: int  # further off than the tolerance
+    largest_difference: float
+    tolerance: float
+
+    def to_json(self) -> dict:
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.recomputed} pictures embedded again: {self.differing} differ by more than {self.tolerance:g}, "
+            f"the largest relative difference is {self.largest_difference:.1e}; {self.skipped} files were gone "
+            "or changed"
+        )
+
+
+def recompute(
+    workspace: Workspace, count: int, dataset: str | None = None, space: str | None = None, seed: int = 0
+) -> Recomputed:
+    """Embed `count` pictures, drawn with `seed`, again and compare them with their cached rows.
+
+    Raises
+    ------
+    UserError
+        If nothing was extracted yet, or the space's weights cannot be had any more.
+    """
+    data = workspace.load(dataset, space)
+    backbone, decoding = backbone_of(data.store), decoding_of(data.space)
+    name = choose_engine("auto", backbone)
+    network, engine = learn_network(backbone, name)
+    if network.weights != data.space.weights:
+        raise UserError(
+            f"Expected the weights {data.space.weights[:12]} of this space, received {network.weights[:12]}: "
+            f"the weights of {backbone.name} on this machine are others."
+        )
+    engine = engine or open_engine(name, backbone, network)
+    drawn = np.random.default_rng(seed).permutation(len(data.manifest))[:count]
+    picked = data.manifest.select(drawn)
+    pixels, keys = [], []
+    for path, key, size, mtime in zip(picked.paths, picked.key, picked.size, picked.mtime_ns, strict=True):
+        file = Path(picked.root, path)
+        try:
+            stat = file.stat()
+            if (stat.st_size, stat.st_mtime_ns) == (size, mtime):
+                pixels.append(decode(file.read_bytes(), backbone.input_size, decoding))
+                keys.append(key)
+        except (OSError, RejectedImage):
+            continue
+    tolerance = TOLERANCE[min(data.space.dtype, data.space.precision)]
+    if not keys:
+        return Recomputed(0, len(drawn), 0, 0.0, tolerance)
+    steps = range(0, len(pixels), engine.batch_size)
+    fresh = np.concatenate([engine.embed(np.stack(pixels[i : i + engine.batch_size])) for i in steps])
+    kept = data.store.gather(np.stack(keys))
+    off = np.linalg.norm(fresh - kept, axis=1) / np.maximum(np.linalg.norm(kept, axis=1), 1e-12)
+    return Recomputed(
+        len(keys), len(drawn) - len(keys), int((off > tolerance).sum()), float(off.max()), tolerance
+    )

@@ -1,0 +1,82 @@
+"""`manifest`: what a folder holds - files, classes, splits, duplicates, conflicts - without embedding any of it."""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cache.files import write_file
+from cache.manifest import SPLITS, Manifest
+from cache.store import Reject
+from cache.workspace import Workspace
+from extract.engines import usable_cores
+from extract.extraction import Progress, previous_manifests
+from extract.scan import hash_missing, scan
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A data set's manifest with every readable file hashed, and what could not be read."""
+
+    dataset: str
+    manifest: Manifest
+    rejects: list[Reject]
+
+    def to_json(self) -> dict:
+        """Counts by class, and the files in question."""
+        manifest = self.manifest
+        keys = manifest.key[manifest.hashed]
+        counts = np.bincount(manifest.label[manifest.label >= 0], minlength=len(manifest.classes))
+        return {
+            "dataset": self.dataset,
+            "files": len(manifest) + len(self.rejects),
+            "classes": {name: int(n) for name, n in zip(manifest.classes, counts, strict=True)},
+            "splits": {SPLITS[code]: int((manifest.split == code).sum()) for code in (1, 2, 3)},
+            "duplicates": len(keys) - len(np.unique(keys.view("V32"))),
+            "conflicts": [manifest.paths[i] for i in np.flatnonzero(manifest.conflicts())],
+            "rejects": [{"path": reject.path, "reason": reject.reason} for reject in self.rejects],
+        }
+
+    def to_text(self) -> str:
+        """The same for people."""
+        facts = self.to_json()
+        lines = [f"{self.dataset}: {facts['files']:,} files in {len(facts['classes']):,} classes"]
+        lines += [f"  {count:>9,}  {name}" for name, count in facts["classes"].items()]
+        lines += [f"  {count:>9,}  in the {name} part" for name, count in facts["splits"].items() if count]
+        lines.append(
+            f"{facts['duplicates']:,} are copies of another, {len(facts['conflicts']):,} lie in two classes, "
+            f"{len(facts['rejects']):,} cannot be read"
+        )
+        return "\n".join(lines)
+
+    def write_csv(self, out: Path) -> None:
+        """Write path, label, split and key (hex), UTF-8; bytes of a name that are not UTF-8 stay as they are."""
+        manifest, text = self.manifest, io.StringIO(newline="")
+        table = csv.writer(text)
+        table.writerow(["path", "label", "split", "key"])
+        for path, label, split, key in zip(
+            manifest.paths, manifest.label, manifest.split, manifest.key, strict=True
+        ):
+            name = manifest.classes[label] if label >= 0 else ""
+            table.writerow([path, name, SPLITS[split], key.tobytes().hex()])
+        write_file(out, text.getvalue().encode("utf-8", "surrogateescape"))
+
+
+def survey(workspace: Workspace, source: Path, name: str | None, progress: Progress) -> Survey:
+    """Scan and hash a folder of class folders, and keep the manifest, so that `extract` need not hash again.
+
+    Raises
+    ------
+    UserError
+        For a source that is not a data set.
+    """
+    dataset = name or source.resolve().name
+    found = scan(source, previous_manifests(workspace, dataset, source))
+    for note in found.notes:
+        progress.note(note)
+    rejects = found.rejects + hash_missing(found.manifest, usable_cores())
+    workspace.save_manifest(dataset, found.manifest)
+    workspace.remember(dataset=dataset)
+    return Survey(dataset, found.manifest, rejects)

@@ -1,0 +1,98 @@
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+import cache.export
+from cache.errors import UserError
+from cache.export import export
+from cache.manifest import Manifest
+
+
+@pytest.fixture
+def flowers(store, sample):
+    keys, rows = sample(25)
+    store.add(keys[:10], rows[:10])
+    store.add(keys[10:], rows[10:])
+    paths = [f"r/{i}.jpg" for i in range(24)] + ["caf\udce9\n.jpg"]
+    n = np.arange(25)
+    manifest = Manifest(
+        "/data/ü", ("rose", "tulip"), paths, (n % 3 - 1).astype("i4"), (n % 4).astype("u1"), keys, n, n
+    )
+    return manifest, store, rows
+
+
+def test_exports_everything_in_manifest_order(flowers, tmp_path, monkeypatch):
+    manifest, store, rows = flowers
+    monkeypatch.setattr(cache.export, "_BLOCK", 8)
+    backwards = np.arange(24, -1, -1)
+    assert export(manifest.select(backwards), store, tmp_path / "o.h5") == 25
+    with h5py.File(tmp_path / "o.h5", "r") as file:
+        assert np.array_equal(file["embedding"], rows[::-1])
+        assert np.array_equal(file["label"], manifest.label[::-1])
+        assert np.array_equal(file["key"], manifest.key[::-1])
+        assert file["path"][0] == b"caf\xe9\n.jpg"
+        assert file["path"].asstr()[1:].tolist() == manifest.paths[23::-1]
+        assert file["split"].asstr()[:5].tolist() == ["", "test", "val", "train", ""]
+        assert file["classes"].asstr()[:].tolist() == ["rose", "tulip"]
+        assert json.loads(file.attrs["space"])["backbone"] == "tiny"
+        assert file.attrs["root"] == "/data/ü"
+    assert [path.name for path in tmp_path.glob("*") if path.is_file()] == ["o.h5"]
+
+
+def test_an_existing_file_needs_force(flowers, tmp_path):
+    manifest, store, _ = flowers
+    out = tmp_path / "o.h5"
+    out.write_bytes(b"precious")
+    with pytest.raises(UserError, match=r"exists. Pass --force"):
+        export(manifest, store, out)
+    assert out.read_bytes() == b"precious"
+    assert export(manifest, store, out, force=True) == 25
+    assert h5py.is_hdf5(out)
+
+
+def test_a_sample_without_embedding_stops_it_and_leaves_nothing(flowers, tmp_path):
+    manifest, store, _ = flowers
+    manifest.key[3] = 0
+    with pytest.raises(UserError, match="1 have none"):
+        export(manifest, store, tmp_path / "o.h5")
+    assert not [path for path in tmp_path.iterdir() if path.is_file()]
+
+
+def test_no_samples(flowers, tmp_path):
+    manifest, store, _ = flowers
+    assert export(manifest.select(np.zeros(25, bool)), store, tmp_path / "o.h5") == 0
+    with h5py.File(tmp_path / "o.h5", "r") as file:
+        assert file["embedding"].shape == (0, 5)
+
+
+def test_a_size_limit_leaves_the_old_file_and_no_other(flowers, tmp_path, child):
+    pytest.importorskip("resource", reason="POSIX only")
+    manifest, store, _ = flowers
+    out = tmp_path / "o.h5"
+    out.write_bytes(b"precious")
+    manifest.save(tmp_path / "m.h5")
+    code = """
+import resource, sys
+from pathlib import Path
+from cache.errors import UserError
+from cache.export import export
+from cache.manifest import Manifest
+from cache.store import Store
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+try:
+    export(Manifest.load(Path(sys.argv[1])), Store.open(Path(sys.argv[2])), Path(sys.argv[3]), force=True)
+except UserError as error:
+    print(error)
+"""
+    text, err = child(code, tmp_path / "m.h5", store.folder, out).communicate()
+    assert "no space left" in text, err
+    assert out.read_bytes() == b"precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.h5", "o.h5", "spaces"]
+
+
+def test_a_missing_folder_is_a_clear_error(flowers, tmp_path):
+    manifest, store, _ = flowers
+    with pytest.raises(UserError, match="Could not write"):
+        export(manifest, store, tmp_path / "missing" / "o.h5")

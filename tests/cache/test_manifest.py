@@ -1,0 +1,121 @@
+import h5py
+import numpy as np
+import pytest
+
+from cache.errors import UserError
+from cache.manifest import SPLITS, Manifest
+
+COLUMNS = ("label", "split", "key", "size", "mtime_ns")
+
+
+@pytest.fixture
+def manifest():
+    paths = [
+        "a/1.jpg",
+        "line\nbreak\r\n\t.jpg",
+        b"caf\xe9 \xff.jpg".decode("utf-8", "surrogateescape"),
+        "花/ü.png",
+        "é",
+    ]
+    key = np.random.default_rng(0).integers(1, 256, (5, 32), dtype=np.uint8)
+    key[3] = 0
+    return Manifest(
+        "/data/fl\nowers \udcff",
+        ("rose", "tulipe à fleurs", ""),
+        paths,
+        np.array([0, 1, 2, -1, 0], np.int32),
+        np.array([0, 1, 2, 3, 0], np.uint8),
+        key,
+        np.array([1, 2**40, 0, 5, 5], np.int64),
+        np.array([1, -5, 2**62, 0, 0], np.int64),
+    )
+
+
+def same(one, two):
+    return (one.root, one.classes, one.paths) == (two.root, two.classes, two.paths) and all(
+        np.array_equal(getattr(one, c), getattr(two, c)) and getattr(one, c).dtype == getattr(two, c).dtype
+        for c in COLUMNS
+    )
+
+
+def test_round_trip_of_any_name(tmp_path, manifest):
+    manifest.save(tmp_path / "m.h5")
+    assert same(Manifest.load(tmp_path / "m.h5"), manifest)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.h5"]
+
+
+def test_empty(tmp_path, manifest):
+    empty = manifest.select(np.zeros(5, bool))
+    empty.save(tmp_path / "m.h5")
+    assert same(Manifest.load(tmp_path / "m.h5"), empty)
+    assert not empty.conflicts().size
+
+
+def test_any_hdf5_tool_can_read_the_table(tmp_path, manifest):
+    manifest.save(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5", "r") as file:
+        start, end = file["path_offset"][1:3]
+        assert file["path_bytes"][start:end].tobytes() == b"line\nbreak\r\n\t.jpg"
+
+
+def test_hashed_and_select(manifest):
+    assert manifest.hashed.tolist() == [True, True, True, False, True]
+    assert manifest.select(manifest.hashed).paths == [p for i, p in enumerate(manifest.paths) if i != 3]
+    chosen = manifest.select(np.array([4, 0, 0]))
+    assert chosen.paths == ["é", "a/1.jpg", "a/1.jpg"]
+    assert chosen.label.tolist() == [0, 0, 0]
+    assert np.array_equal(chosen.key, manifest.key[[4, 0, 0]])
+    assert chosen.classes == manifest.classes
+
+
+def test_conflicts_are_one_picture_under_two_labels():
+    keys = np.zeros((9, 32), np.uint8)
+    keys[:, 0] = [1, 1, 2, 2, 3, 3, 0, 0, 4]
+    label = np.array([0, 1, 1, 1, 2, -1, 0, 1, 2], np.int32)
+    zeros = np.zeros(9, np.int64)
+    manifest = Manifest(
+        "/", ("a", "b", "c"), list("123456789"), label, zeros.astype("u1"), keys, zeros, zeros
+    )
+    # rows 6 and 7 are not hashed, row 5 has no label
+    assert manifest.conflicts().tolist() == [True, True] + [False] * 7
+
+
+def test_splits():
+    assert SPLITS == ("", "train", "val", "test")
+
+
+def test_newer_format_is_refused(tmp_path, manifest):
+    manifest.save(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5", "r+") as file:
+        file.attrs["format"] = 2
+    with pytest.raises(UserError, match=r"format 1, received 2.*Update this one"):
+        Manifest.load(tmp_path / "m.h5")
+
+
+def test_damage_says_that_nothing_is_computed_again(tmp_path, manifest):
+    path = tmp_path / "m.h5"
+    manifest.save(path)
+    whole = path.read_bytes()
+    for data in (b"", b"text" * 999, whole[:-1], whole[: len(whole) // 2]):
+        path.write_bytes(data)
+        with pytest.raises(UserError, match="no embedding is computed again"):
+            Manifest.load(path)
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["embedding"] = [1.0]
+    with pytest.raises(UserError, match="Delete it"):
+        Manifest.load(tmp_path / "other.h5")
+
+
+def test_a_single_changed_label_is_noticed(tmp_path, manifest):
+    manifest.save(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5", "r+") as file:
+        file["label"][0] = 1
+    with pytest.raises(UserError, match="SHA-256"):
+        Manifest.load(tmp_path / "m.h5")
+
+
+def test_columns_of_another_length_are_refused(tmp_path, manifest):
+    manifest.size = manifest.size[:2]
+    manifest.save(tmp_path / "m.h5")
+    with pytest.raises(UserError, match="5 paths with columns"):
+        Manifest.load(tmp_path / "m.h5")

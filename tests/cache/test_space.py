@@ -1,0 +1,43 @@
+import dataclasses
+import hashlib
+import json
+
+import pytest
+
+from cache.errors import UserError
+from cache.space import Space
+
+
+def test_json_is_canonical_and_hashes_to_the_id(space):
+    assert space.to_json() == (
+        '{"backbone":"tiny","decoder":"fake","dtype":"float32","input_size":8,"pooling":"avg",'
+        '"precision":"float32","preprocessing":"none","resize":"crop","view":"plain","weights":"'
+        + "0" * 64
+        + '"}'
+    )
+    assert space.id == hashlib.sha256(space.to_json().encode()).hexdigest()
+    assert Space.from_json(space.to_json()) == space
+
+
+def test_every_field_changes_the_id(space):
+    ids = {space.id}
+    for field in dataclasses.fields(Space):
+        value = {"input_size": 9, "dtype": "float16"}.get(field.name, "other é")
+        ids.add(dataclasses.replace(space, **{field.name: value}).id)
+    assert len(ids) == 1 + len(dataclasses.fields(Space))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"colour": "grey"}, {"weights": None}, {"input_size": "8"}, {"input_size": True}, {"dtype": "float64"}],
+)
+def test_other_fields_are_refused(space, change):
+    fields = {**json.loads(space.to_json()), **change}
+    with pytest.raises(UserError, match="Expected"):
+        Space.from_json(json.dumps(fields))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "nonsense"])
+def test_not_a_space(text):
+    with pytest.raises(UserError, match="Expected a space"):
+        Space.from_json(text)

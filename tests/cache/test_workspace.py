@@ -1,0 +1,224 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cache.errors import UserError
+from cache.manifest import Manifest
+from cache.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return Workspace(tmp_path / ".coldframe")
+
+
+@pytest.fixture
+def manifest(sample):
+    keys, _ = sample(10)
+    n = np.arange(10)
+    return Manifest(
+        "/data", ("a", "b"), [f"{i}.jpg" for i in n], (n % 2).astype("i4"), np.zeros(10, "u1"), keys, n, n
+    )
+
+
+def test_locate_prefers_the_option_then_the_variable_then_this_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLDFRAME_WORKSPACE", raising=False)
+    assert Workspace.locate().root == tmp_path / ".coldframe"
+    monkeypatch.setenv("COLDFRAME_WORKSPACE", "shared")
+    assert Workspace.locate().root == tmp_path / "shared"
+    assert Workspace.locate("/mine").root == Path("/mine")
+    assert not list(tmp_path.iterdir())
+
+
+def test_create(workspace):
+    assert not workspace.exists
+    workspace.create().create()
+    assert workspace.exists
+    assert json.loads((workspace.root / "FORMAT.json").read_text()) == {"format": 1}
+
+
+def test_newer_format_is_refused_by_every_way_in(workspace, space, manifest):
+    workspace.save_manifest("flowers", manifest)
+    (workspace.root / "FORMAT.json").write_text('{"format": 2}')
+    for enter in (
+        workspace.create,
+        workspace.state,
+        workspace.spaces,
+        workspace.datasets,
+        workspace.load,
+        lambda: workspace.store(space),
+        lambda: workspace.manifest("flowers"),
+        lambda: workspace.save_manifest("flowers", manifest),
+        lambda: workspace.remember(a=1),
+    ):
+        with pytest.raises(UserError, match=r"format 1, received 2.*Update this one"):
+            enter()
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "1", "\x00"])
+def test_damaged_format_file(workspace, text):
+    workspace.create()
+    (workspace.root / "FORMAT.json").write_text(text)
+    with pytest.raises(UserError, match="Restore it"):
+        workspace.spaces()
+
+
+def test_runs_lie_beside_a_hidden_workspace_and_inside_a_named_one(tmp_path):
+    assert Workspace(tmp_path / ".coldframe").runs == tmp_path / "runs"
+    assert Workspace(tmp_path / "shared").runs == tmp_path / "shared" / "runs"
+
+
+def test_state_merges(workspace):
+    assert workspace.state() == {}
+    workspace.remember(dataset="flowers", space="ab")
+    workspace.remember(space="cd", run="001-extract")
+    assert workspace.state() == {"dataset": "flowers", "space": "cd", "run": "001-extract"}
+    for text in ("", "[1]"):
+        (workspace.root / "current.json").write_text(text)
+        with pytest.raises(UserError, match="Delete it"):
+            workspace.state()
+
+
+def test_processes_remember_and_number_runs_without_losing_any(workspace, child):
+    workspace.create()
+    code = """
+import sys
+from pathlib import Path
+from cache.workspace import Workspace
+workspace = Workspace(Path(sys.argv[1]))
+for number in range(15):
+    workspace.remember(**{f"{sys.argv[2]}{number}": number})
+    workspace.new_run(sys.argv[2])
+"""
+    processes = [child(code, workspace.root, name) for name in "abc"]
+    assert [process.communicate()[1] for process in processes] == ["", "", ""]
+    assert len(workspace.state()) == 45
+    numbers = sorted(path.name.split("-")[0] for path in workspace.runs.iterdir())
+    assert numbers == [f"{number:03d}" for number in range(1, 46)]
+
+
+def test_new_run_takes_the_number_after_the_highest(workspace):
+    assert workspace.new_run("extract") == workspace.runs / "001-extract"
+    for name in ("998-x", "999-fit-head", "notes", "7"):
+        (workspace.runs / name).mkdir()
+    assert workspace.new_run("fit-head").name == "1000-fit-head"
+    assert workspace.new_run("fit-head").is_dir()
+
+
+def test_stores_are_found_by_a_unique_prefix(workspace, space):
+    other = dataclasses.replace(space, backbone="huge")
+    workspace.store(space)
+    again = workspace.store(space)
+    workspace.store(other)
+    assert (again.folder / "space.json").read_text() == space.to_json()
+    assert [store.space for store in workspace.spaces()] == sorted([space, other], key=lambda s: s.id)
+    assert workspace.store_by_id(other.id[:8].upper()).space == other
+    assert workspace.store_by_id(space.id).space == space
+    for prefix in ("", space.id[:3], "zzzz", "../.."):
+        with pytest.raises(UserError, match=f"Known: .*{space.id[:12]} .tiny.") as error:
+            workspace.store_by_id(prefix)
+        assert other.id[:12] in str(error.value)
+
+
+def test_a_half_made_space_is_not_there(workspace, space):
+    (workspace.root / "spaces" / space.id).mkdir(parents=True)
+    (workspace.root / "spaces" / "notes").mkdir()
+    assert workspace.spaces() == []
+    with pytest.raises(UserError, match=r"none yet: run `python cli.py extract"):
+        workspace.store_by_id("abcd")
+    assert workspace.store(space).space == space
+    assert len(workspace.spaces()) == 1
+
+
+def test_a_space_that_does_not_hash_to_its_folder_is_refused(workspace, space):
+    folder = workspace.store(space).folder
+    (folder / "space.json").write_text(space.to_json().replace("tiny", "huge"))
+    for enter in (workspace.spaces, lambda: workspace.store(space)):
+        with pytest.raises(UserError, match="hash to its folder's name"):
+            enter()
+
+
+@pytest.mark.parametrize(
+    "name", ["flowers", "a/b", "../up", ".", "..", ".tmp-x", "100%", "caf\udce9", "花 ü", "a\nb", "con:x*?"]
+)
+def test_any_data_set_name_is_one_file(workspace, manifest, name):
+    workspace.save_manifest(name, manifest)
+    assert workspace.datasets() == [name]
+    assert workspace.manifest(name).paths == manifest.paths
+    (path,) = (workspace.root / "manifests").iterdir()
+    assert not path.name.startswith(".")
+    assert {p.name for p in workspace.root.parent.iterdir()} == {".coldframe"}
+
+
+def test_unknown_data_set_lists_the_known(workspace, manifest):
+    with pytest.raises(UserError, match="none yet"):
+        workspace.manifest("roses")
+    workspace.save_manifest("tulips", manifest)
+    workspace.save_manifest("daisies", manifest)
+    with pytest.raises(UserError, match=r"received 'roses'. Known: daisies, tulips"):
+        workspace.manifest("roses")
+    with pytest.raises(UserError, match="--name"):
+        workspace.save_manifest("", manifest)
+
+
+def test_forgetting_a_manifest_keeps_the_others(workspace, manifest):
+    workspace.save_manifest("tulips", manifest)
+    workspace.save_manifest("daisies", manifest)
+    workspace.forget_manifest("tulips")
+    workspace.forget_manifest("tulips")
+    assert workspace.datasets() == ["daisies"]
+
+
+def test_heads_ledger(workspace):
+    sha256 = "0f" * 32
+    assert not workspace.wrote_head(sha256)
+    workspace.record_head(sha256)
+    workspace.record_head(sha256)
+    assert workspace.wrote_head(sha256)
+    assert not workspace.wrote_head("0e" * 32)
+    with pytest.raises(ValueError, match="SHA-256"):
+        workspace.wrote_head("../FORMAT.json")
+
+
+def test_load_before_anything_was_extracted_names_the_command(workspace, tmp_path):
+    with pytest.raises(UserError, match=r"nothing was extracted yet. Run `python cli.py extract FOLDER/`"):
+        workspace.load()
+    assert not list(tmp_path.iterdir())
+
+
+def test_load_keeps_the_rows_that_have_an_embedding(workspace, space, manifest, sample):
+    store = workspace.store(space)
+    workspace.save_manifest("flowers", manifest)
+    workspace.remember(dataset="flowers", space=space.id)
+    with pytest.raises(UserError, match="found none for its 10 pictures"):
+        workspace.load()
+    keys, rows = sample(10)
+    manifest.key[9] = 0  # not hashed yet
+    workspace.save_manifest("flowers", manifest)
+    store.add(keys[2:][::-1], rows[2:][::-1])
+    data = workspace.load()
+    assert (data.name, data.space, data.missing, len(data.manifest)) == ("flowers", space, 3, 7)
+    assert data.manifest.paths == manifest.paths[2:9]
+    assert np.array_equal(data.embedding, rows[2:9])
+    assert data.embedding is data.embedding
+    assert len(workspace.load("flowers", space.id[:6]).manifest) == 7
+    with pytest.raises(UserError, match="Known: flowers"):
+        workspace.load("roses")
+
+
+def test_nothing_is_read_before_it_is_asked_for(workspace, space, manifest, sample, monkeypatch):
+    store = workspace.store(space)
+    store.add(*sample(10))
+    workspace.save_manifest("flowers", manifest)
+    workspace.remember(dataset="flowers", space=space.id)
+    reads = []
+    real = type(store).gather
+    monkeypatch.setattr(type(store), "gather", lambda self, keys: reads.append(len(keys)) or real(self, keys))
+    data = workspace.load()
+    assert reads == []
+    assert data.embedding.shape == (10, 5)
+    assert reads == [10]

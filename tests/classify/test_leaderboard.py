@@ -1,0 +1,43 @@
+from classify.evaluate import evaluate
+from classify.leaderboard import HeadResult, align, leaderboard
+from tests.classify.test_evaluate import example
+
+
+def results() -> list[HeadResult]:
+    found = evaluate(*example())
+    return [
+        HeadResult("svm", {"classify__C": 10.0, "classify__gamma": 0.000234375}, 0.9221, 0.01, found, 7.04),
+        HeadResult("logreg", {"classify__C": 0.01}, 0.9217, 0.009, found, 123.4),
+    ]
+
+
+def test_columns_line_up_and_hold_every_figure() -> None:
+    lines = leaderboard(results()).splitlines()
+    assert len(lines) == 3 and lines[1].startswith("svm   ")
+    assert lines[0].index("test accuracy") + len("test accuracy") == lines[1].index("%") + 1
+    found = results()[0].evaluation
+    interval = f"{found.ci_low:.1%} - {found.ci_high:.1%}"
+    for cell in (f"{found.accuracy:.1%}", interval, "200", f"{found.macro_f1:.3f}", f"{found.log_loss:.3f}"):
+        assert cell in lines[1]
+    assert lines[1].endswith("92.2% ± 1.0%      7.0  C=10 gamma=0.000234")
+
+
+def test_the_json_has_the_agreed_keys() -> None:
+    line = results()[1].to_json()
+    assert list(line) == [
+        "name",
+        "params",
+        "cv_accuracy",
+        "test_accuracy",
+        "test_n",
+        "ci_low",
+        "ci_high",
+        "macro_f1",
+        "log_loss",
+        "seconds",
+    ]
+    assert line["test_n"] == 200 and line["test_accuracy"] == results()[1].evaluation.accuracy
+
+
+def test_align_pads_and_trims() -> None:
+    assert align([("a", "1"), ("bbb", "22")], right=[1]) == "a     1\nbbb  22"

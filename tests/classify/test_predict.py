@@ -1,0 +1,67 @@
+import csv
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cache.errors import UserError
+from classify.calibration import CalibratedHead
+from classify.heads import HEADS
+from classify.predict import check_space, classify_rows, csv_bytes
+from classify.runs import LoadedHead
+from tests.classify.samples import SPACE
+
+Data = tuple[np.ndarray, np.ndarray]
+
+
+@pytest.fixture
+def head(digits: Data) -> CalibratedHead:
+    return CalibratedHead(HEADS["logreg"].make().fit(*digits), 0.7)
+
+
+def test_the_most_probable_classes_come_first(head: CalibratedHead, digits: Data) -> None:
+    X = digits[0][:40]
+    found = classify_rows(head, X, [f"{i}.png" for i in range(40)], top=3)
+    assert ",".join(found.columns) == "path,label,probability,label_2,probability_2,label_3,probability_3"
+    assert (found.label[:, 0] == head.predict(X)).all()
+    assert (np.diff(found.probability, axis=1) <= 0).all()
+    assert (found.probability == np.sort(head.predict_proba(X), axis=1)[:, :-4:-1]).all()
+    first = found.records()[5]
+    assert first["path"] == "5.png" and first["label_2"] == found.label[5, 1]
+    assert isinstance(first["label"], str) and isinstance(first["probability"], float)
+
+
+def test_more_answers_than_classes_are_all_classes(head: CalibratedHead, digits: Data) -> None:
+    found = classify_rows(head, digits[0][:3], list("abc"), top=99)
+    assert found.label.shape == (3, 10) and found.probability.sum(axis=1) == pytest.approx(np.ones(3))
+
+
+def test_odd_file_names_survive_csv(head: CalibratedHead, digits: Data) -> None:
+    names = ['a,"b".png', "caf\udce9.png", "line\nbreak.png"]
+    data = csv_bytes(classify_rows(head, digits[0][:3], names).csv())
+    assert b"caf\xe9.png" in data
+    rows = list(csv.reader(StringIO(data.decode("utf-8", "surrogateescape"))))
+    assert [row[0] for row in rows[1:]] == names and float(rows[1][2]) <= 1
+
+
+def test_no_pictures_give_a_header(head: CalibratedHead) -> None:
+    assert classify_rows(head, np.empty((0, 64), np.float32), []).csv() == "path,label,probability\n"
+
+
+@pytest.mark.parametrize(("width", "top"), [(63, 1), (64, 0)])
+def test_what_does_not_fit_is_refused(head: CalibratedHead, width: int, top: int) -> None:
+    with pytest.raises(UserError, match=r"width 64, received 63|--top of at least 1"):
+        classify_rows(head, np.zeros((2, width), np.float32), ["a", "b"], top)
+
+
+def test_another_space_is_refused(head: CalibratedHead) -> None:
+    loaded = LoadedHead(head, {"space": {"id": SPACE.id, "json": SPACE.to_json()}}, Path())
+    check_space(loaded, SPACE, 64)
+    trained = f"this head was trained in space {SPACE.id[:4]} \\(pixels\\)"
+    with pytest.raises(UserError, match=f"width 64, received 512: {trained}. Run .* pixels`"):
+        check_space(loaded, SPACE, 512)
+    other = replace(SPACE, backbone="other")
+    with pytest.raises(UserError, match=f"received space {other.id[:4]} \\(other\\): {trained}"):
+        check_space(loaded, other, 64)

@@ -1,0 +1,126 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cache.errors import UserError
+from cache.workspace import Workspace
+from classify.calibration import CalibratedHead
+from classify.evaluate import evaluate
+from classify.heads import HEADS
+from classify.runs import best_run, data_hash, load_head, save_evaluation, save_head
+from tests.classify.samples import make_manifest
+
+Data = tuple[np.ndarray, np.ndarray]
+
+
+@pytest.fixture
+def head(digits: Data) -> CalibratedHead:
+    return CalibratedHead(HEADS["logreg"].make().fit(*digits), 0.7)
+
+
+@pytest.fixture
+def saved(workspace: Workspace, head: CalibratedHead) -> Path:
+    folder = workspace.new_run("fit-head")
+    save_head(workspace, folder, head, {"command": "fit-head", "head": {"name": "logreg"}, "odd": object()})
+    return folder
+
+
+def test_a_head_comes_back_as_it_was(
+    workspace: Workspace, saved: Path, head: CalibratedHead, digits: Data
+) -> None:
+    loaded = load_head(workspace, saved)
+    assert (loaded.head.predict_proba(digits[0]) == head.predict_proba(digits[0])).all()
+    assert loaded.record["head"]["name"] == "logreg" and loaded.record["head"]["width"] == 64
+    assert loaded.record["head"]["classes"] == list("0123456789")
+    assert {"python", "numpy", "scikit-learn"} <= loaded.record["versions"].keys()
+    assert loaded.folder == saved
+
+
+class Bomb:
+    """Unpickling it leaves a trace."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        return Path.touch, (self.path,)
+
+
+def test_foreign_bytes_are_not_even_unpickled(workspace: Workspace, saved: Path, tmp_path: Path) -> None:
+    import hashlib
+    import io
+
+    import joblib
+
+    buffer = io.BytesIO()
+    joblib.dump(Bomb(tmp_path / "boom"), buffer)
+    (saved / "head.joblib").write_bytes(buffer.getvalue())
+    with pytest.raises(UserError, match=r"head that run\.json describes.*--trust"):
+        load_head(workspace, saved)
+    # A run.json that agrees with the file is no proof either: both may have come from elsewhere.
+    record = json.loads((saved / "run.json").read_text())
+    record["head"]["sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
+    (saved / "run.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match=r"that this workspace .* wrote.*--trust"):
+        load_head(workspace, saved)
+    assert not (tmp_path / "boom").exists()
+    load_head(workspace, saved, trust=True)
+    assert (tmp_path / "boom").exists()
+
+
+def test_another_workspace_has_to_trust(saved: Path, tmp_path: Path, digits: Data) -> None:
+    other = Workspace(tmp_path / "other").create()
+    with pytest.raises(UserError, match="--trust"):
+        load_head(other, saved)
+    assert load_head(other, saved, trust=True).head.n_features_in_ == 64
+
+
+def test_a_folder_that_is_no_run_is_refused(workspace: Workspace, saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="of a finished fit-head run"):
+        load_head(workspace, tmp_path)
+    (saved / "head.joblib").write_bytes(b"nothing to load")
+    with pytest.raises(UserError, match="that this installation can load"):
+        load_head(workspace, saved, trust=True)
+    record = json.loads((saved / "run.json").read_text()) | {"format": 99}
+    (saved / "run.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="format 1 or older"):
+        load_head(workspace, saved)
+
+
+def test_the_best_run_is_found_after_a_move(workspace: Workspace, saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Run `fit-head"):
+        best_run(workspace)
+    workspace.remember(run={"path": str(saved)})
+    assert best_run(workspace) == saved
+    workspace.remember(run={"path": str(tmp_path / "gone" / saved.name)})
+    assert best_run(workspace) == saved
+
+
+def test_evaluation_files(tmp_path: Path) -> None:
+    truth, names = np.array(["a", "b", "b"]), np.array(["a", "b"])
+    predicted, probability = np.array(["a", "a", "b"]), np.array([0.9, 0.6, 0.7])
+    found = evaluate(truth, predicted, np.full((3, 2), 0.5), names)
+    save_evaluation(tmp_path, found, ["x.png", "caf\udce9.png", "z.png"], truth, predicted, probability)
+    lines = (tmp_path / "predictions.csv").read_bytes().splitlines()
+    assert lines[0] == b"path,label,predicted,probability"
+    assert lines[2] == b"caf\xe9.png,b,a,0.6"
+    assert (tmp_path / "confusion.txt").exists() and (tmp_path / "confusion.png").stat().st_size > 1000
+
+
+def test_the_data_hash_is_over_keys_labels_and_parts() -> None:
+    manifest = make_manifest(np.arange(100) % 3, ("a", "b", "c"))
+    part = (np.arange(100) % 2).astype(np.uint8)
+    plain = data_hash(manifest, part)
+    order = np.random.default_rng(0).permutation(100)
+    shuffled = manifest.select(order)
+    shuffled.paths = [f"renamed/{i}" for i in range(100)]
+    assert data_hash(shuffled, part[order]) == plain
+    manifest.label[7] += 1
+    assert data_hash(manifest, part) != plain
+    manifest.label[7] -= 1
+    assert data_hash(manifest, 1 - part) != plain
+    manifest.key[50, 31] ^= 1
+    assert data_hash(manifest, part) != plain

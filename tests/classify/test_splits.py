@@ -1,0 +1,159 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cache.errors import UserError
+from cache.manifest import SPLITS, Manifest
+from classify.splits import TEST, TRAIN, VAL, Assignments, describe, split
+from tests.classify.samples import make_manifest
+
+
+def joined(a: Manifest, b: Manifest) -> Manifest:
+    names = ("label", "split", "key", "size", "mtime_ns")
+    columns = (np.concatenate([getattr(m, name) for m in (a, b)]) for name in names)
+    return Manifest(a.root, a.classes, a.paths + b.paths, *columns)
+
+
+def held(manifest: Manifest, part: np.ndarray) -> np.ndarray:
+    return np.bincount(manifest.label[part == TEST], minlength=len(manifest.classes))
+
+
+@pytest.fixture
+def manifest() -> Manifest:
+    return make_manifest(np.repeat([0, 1, 2, 3, 4], [1, 2, 7, 50, 1001]), tuple("abcde"))
+
+
+@pytest.mark.parametrize("test_size", [0.1, 0.2, 0.5, 0.9])
+def test_each_class_is_divided_exactly(manifest: Manifest, test_size: float) -> None:
+    part = split(manifest, test_size=test_size).part
+    total = np.bincount(manifest.label)
+    assert set(part) == {TRAIN, TEST}
+    assert (np.abs(held(manifest, part) - total * test_size) <= 1).all()
+    assert (held(manifest, part) < total).all()
+
+
+def test_seeds_differ_and_repeat(manifest: Manifest) -> None:
+    one, again, other = (split(manifest, seed=seed).part for seed in (0, 0, 1))
+    assert (one == again).all() and (one != other).any()
+
+
+def test_the_order_of_the_rows_is_irrelevant(manifest: Manifest) -> None:
+    order = np.random.default_rng(0).permutation(len(manifest))
+    assert (split(manifest.select(order)).part == split(manifest).part[order]).all()
+
+
+@pytest.mark.parametrize("added", [1, 40, 3000])
+def test_added_pictures_leave_the_old_ones_where_they_are(manifest: Manifest, added: int) -> None:
+    first = split(manifest)
+    more = joined(make_manifest(np.full(added, 3), manifest.classes, seed=1), manifest)
+    # Without the record the test part of the bigger class would be drawn anew.
+    second = split(more, previous=first.assigned)
+    assert (second.part[added:] == first.part).all()
+    assert (np.abs(held(more, second.part) - np.bincount(more.label) * 0.2) <= 1).all()
+    if added == 3000:
+        assert (split(more).part[added:] != first.part).any()
+
+
+def test_a_picture_that_comes_back_keeps_its_part(manifest: Manifest) -> None:
+    first = split(manifest)
+    fewer = split(manifest.select(np.arange(500, len(manifest))), previous=first.assigned)
+    assert (split(manifest, previous=fewer.assigned).part == first.part).all()
+
+
+def test_a_class_left_with_test_pictures_only_gives_one_to_training(manifest: Manifest) -> None:
+    first = split(manifest)
+    kept = manifest.select((first.part == TEST) | (manifest.label == 4))
+    part = split(kept, previous=first.assigned).part
+    of_d = part[kept.label == 3]
+    assert len(of_d) == 10 and (of_d == TRAIN).sum() == 1
+
+
+def test_identical_pictures_are_on_one_side(manifest: Manifest) -> None:
+    rows = np.concatenate([np.arange(len(manifest)), np.repeat(np.arange(100, 200), 3)])
+    twins = manifest.select(rows)
+    part = split(twins).part
+    for key in np.unique(twins.key, axis=0)[:300]:
+        assert len(set(part[(twins.key == key).all(axis=1)])) == 1
+
+
+def test_conflicting_and_unlabelled_rows_are_left_out_and_counted(manifest: Manifest) -> None:
+    manifest.key[100] = manifest.key[10]  # classes d and e
+    manifest.label[[200, 201, 202]] = -1
+    found = split(manifest)
+    assert np.flatnonzero(found.part == 0).tolist() == [10, 100, 200, 201, 202]
+    assert found.notes == [
+        "2 rows left out: the same picture carries two labels",
+        "3 rows left out: no label",
+    ]
+    assert describe(found) == {
+        "left out": 5,
+        "train": int((found.part == TRAIN).sum()),
+        "test": int((found.part == TEST).sum()),
+    }
+
+
+def with_parts(parts: list[str]) -> Manifest:
+    manifest = make_manifest(np.arange(len(parts)) % 2, ("a", "b"))
+    manifest.split[:] = [SPLITS.index(part) for part in parts]
+    return manifest
+
+
+def test_a_split_of_its_own_is_kept() -> None:
+    manifest = with_parts(["train"] * 4 + ["val"] * 2 + ["test"] * 3)
+    found = split(manifest)
+    assert (found.part == manifest.split).all() and found.assigned is None
+    assert found.notes == ["2 val rows are kept for fine-tuning and train no head"]
+
+
+def test_val_serves_where_there_is_no_test() -> None:
+    found = split(with_parts(["train"] * 4 + ["val"] * 2 + [""]))
+    assert found.part.tolist() == [TRAIN] * 4 + [TEST] * 2 + [TRAIN]
+    assert "val part serves as the test part" in found.notes[0]
+    assert found.notes[1].startswith("1 rows without a part")
+
+
+def test_train_alone_is_divided() -> None:
+    found = split(with_parts(["train"] * 20))
+    assert (found.part == TEST).sum() == 4 and found.assigned is not None
+
+
+def test_a_test_picture_never_trains_even_when_its_folder_says_so() -> None:
+    manifest = with_parts(["train"] * 4 + ["val"] * 2 + ["test"] * 2)
+    manifest.key[0] = manifest.key[6]
+    manifest.key[1] = manifest.key[5]
+    found = split(manifest)
+    assert found.part.tolist() == [0, 0, TRAIN, TRAIN, VAL, VAL, TEST, TEST]
+    assert any(note.startswith("2 rows left out of training or val") for note in found.notes)
+
+
+@pytest.mark.parametrize("labels", [[], [-1, -1, -1], [0, 0, 1, 1]])
+def test_an_empty_part_is_refused(labels: list[int]) -> None:
+    with pytest.raises(UserError, match="for training and for testing"):
+        split(make_manifest(np.array(labels, int), ("a", "b")))
+
+
+@pytest.mark.parametrize("test_size", [0, 1, -0.5, 20])
+def test_a_fraction_is_a_fraction(manifest: Manifest, test_size: float) -> None:
+    with pytest.raises(UserError, match="--test-size between 0 and 1"):
+        split(manifest, test_size=test_size)
+
+
+def test_the_record_survives_the_disk(manifest: Manifest, tmp_path: Path) -> None:
+    path = Assignments.path(tmp_path, "my/flowers \udcff", 0, 0.2)
+    assert path.parent.parent == tmp_path
+    assert Assignments.load(path) is None
+    assigned = split(manifest).assigned
+    assert assigned is not None
+    assigned.save(path)
+    again = Assignments.load(path)
+    assert again is not None
+    assert (again.key == assigned.key).all() and (again.part == assigned.part).all()
+    assert (np.diff([int.from_bytes(key.tobytes()) >> 192 for key in again.key]) >= 0).all()
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "record.h5"
+    path.write_bytes(b"not HDF5")
+    with pytest.raises(UserError, match=r"record\.h5, received a damaged file"):
+        Assignments.load(path)

@@ -1,0 +1,192 @@
+"""The table of backbones, and the bundled ones against what is known of them."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from cache.errors import UserError
+from extract import engines, networks
+from extract.backbones import FAMILIES, Backbone, weights_state
+from extract.convert import convert
+from extract.efficientnet_lite import VARIANTS, classifier_weights, packaged_weights
+from extract.embedder import build_backbone, build_embedder, hash_weights
+from extract.engines import choose_engine, learn_network, open_engine
+from extract.images import Decoding, decode
+from extract.networks import Network
+from extract.preprocessing import preprocess
+
+PALACE, DAISY = 698, 985  # ImageNet classes
+
+
+def photographs(size: int) -> np.ndarray:
+    """Scikit-learn's two sample photographs, centre square: (2, size, size, 3) uint8."""
+    pictures = []
+    for pixels in load_sample_images().images:
+        image = Image.fromarray(pixels)
+        (width, height), side = image.size, min(image.size)
+        left, top = (width - side) / 2, (height - side) / 2
+        box = (left, top, left + side, top + side)
+        pictures.append(np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=box)))
+    return np.stack(pictures)
+
+
+def test_known_photographs_get_their_known_classes() -> None:
+    """DESIGN section 5: architecture, weights, layout, padding and preprocessing are all right, or this fails."""
+    backbone = Backbone.of("efficientnet_lite0")
+    embedding = np.asarray(build_embedder(backbone).predict_on_batch(photographs(224)))
+    path = packaged_weights("efficientnet_lite0")
+    assert path is not None
+    kernel, bias = classifier_weights(path)
+    assert np.argmax(embedding @ kernel + bias, axis=1).tolist() == [PALACE, DAISY]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_engines_agree_on_photographs(name: str, flowers: Path) -> None:
+    backbone = Backbone.of(name)
+    network, _ = learn_network(backbone, "litert")
+    size = backbone.input_size
+    files = sorted(flowers.glob("*/*.jpg"))[::400]
+    pixels = np.stack(
+        [decode(path.read_bytes(), size, Decoding()) for path in files] + list(photographs(size))
+    )
+    rows = {}
+    for engine_name in ("litert", "keras"):
+        engine = open_engine(engine_name, backbone, network, batch_size=4)
+        rows[engine_name] = np.concatenate(
+            [engine.embed(pixels[i : i + 4]) for i in range(0, len(pixels), 4)]
+        )
+    assert rows["litert"].dtype == rows["keras"].dtype == np.float32
+    assert rows["litert"].shape == (len(pixels), FAMILIES[name].dim)
+    off = np.linalg.norm(rows["litert"] - rows["keras"], axis=1) / np.linalg.norm(rows["keras"], axis=1)
+    assert off.max() < 1e-4
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_table_tells_the_truth_about_the_bundled(name: str) -> None:
+    network, _ = learn_network(Backbone.of(name), "litert")
+    assert (network.dim, network.parameters) == (FAMILIES[name].dim, FAMILIES[name].parameters)
+    assert weights_state(name)[1]
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if FAMILIES[name].constructor])
+def test_preprocessing_is_the_familys_own(name: str) -> None:
+    module = sys.modules[getattr(keras.applications, FAMILIES[name].constructor).__module__]
+    pixels = photographs(32)
+    inputs = keras.Input((32, 32, 3), dtype="uint8")
+    model = keras.Model(inputs, preprocess(inputs, FAMILIES[name].preprocessing))
+    own = module.preprocess_input(pixels.astype("float32"))
+    np.testing.assert_allclose(model.predict_on_batch(pixels), own, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet50_v2"])
+def test_weights_from_a_file_are_loaded_and_identified(name: str, tmp_path: Path) -> None:
+    random = Backbone.of(name, weights="none", input_size=32)
+    keras.utils.set_random_seed(5)
+    source = build_backbone(random)
+    source.save_weights(tmp_path / "own.weights.h5")
+    embedder = build_embedder(Backbone.of(name, weights=str(tmp_path / "own.weights.h5"), input_size=32))
+    assert hash_weights(embedder) == hash_weights(source)
+    assert embedder.output_shape == (None, FAMILIES[name].dim)
+    assert int(embedder.count_params()) == FAMILIES[name].parameters
+    with pytest.raises(UserError, match="Expected weights of vgg16"):
+        build_embedder(Backbone.of("vgg16", weights=str(tmp_path / "own.weights.h5"), input_size=32))
+
+
+def test_a_family_of_keras_runs_on_both_engines() -> None:
+    backbone = Backbone.of("mobilenet_v2", weights="none", input_size=64)
+    network = convert(backbone)
+    pixels = photographs(64)
+    litert, own = open_engine("litert", backbone, network, 2), open_engine("keras", backbone, network, 2)
+    np.testing.assert_allclose(litert.embed(pixels), own.embed(pixels), rtol=1e-3, atol=1e-4)
+
+
+def test_a_partial_batch_gives_the_same_rows() -> None:
+    backbone = Backbone.of()
+    network, _ = learn_network(backbone, "litert")
+    pixels = photographs(224)
+    whole, padded = open_engine("litert", backbone, network, 1), open_engine("litert", backbone, network, 5)
+    rows = np.concatenate([whole.embed(pixels[:1]), whole.embed(pixels[1:])])
+    np.testing.assert_allclose(padded.embed(pixels), rows, rtol=1e-4, atol=1e-5)
+
+
+def test_a_failed_download_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(socket, "getaddrinfo", _no_network)
+    with pytest.raises(UserError, match=r"download the ImageNet weights of mobilenet_v2.*--weights FILE"):
+        build_embedder(Backbone.of("mobilenet_v2", input_size=32))
+
+
+def _no_network(*_: object, **__: object) -> list:
+    raise socket.gaierror("no network in this test")
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"name": "resnet51"}, "Expected a backbone out of efficientnet_lite0"),
+        ({"name": "inception_v3", "input_size": 74}, "at least 75 for inception_v3, received 74"),
+        ({"weights": "nowhere.h5"}, "not there"),
+        ({"pooling": "median"}, "avg, max, flatten"),
+        ({"precision": "float8"}, "float32, float16"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_what_can(asked: dict, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        Backbone.of(**asked)
+
+
+def test_engine_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "gpu_seen", lambda: False)
+    assert choose_engine("auto", Backbone.of()) == "litert"
+    assert choose_engine("auto", Backbone.of(precision="float16")) == "keras"
+    monkeypatch.setattr(engines, "gpu_seen", lambda: True)
+    assert choose_engine("auto", Backbone.of()) == "keras"
+    assert choose_engine("litert", Backbone.of()) == "litert"
+    with pytest.raises(UserError, match="float32 only"):
+        choose_engine("litert", Backbone.of(precision="float16"))
+
+
+def test_changed_weights_are_noticed() -> None:
+    backbone = Backbone.of("mobilenet_v2", weights="none", input_size=32)
+    other = Network(weights="0" * 64, dim=1280, parameters=1)
+    with pytest.raises(UserError, match="they changed since"):
+        open_engine("keras", backbone, other)
+
+
+def test_a_damaged_converted_file_is_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("COLDFRAME_CACHE", str(tmp_path))
+    backbone = Backbone.of("mobilenet_v2", weights="none", input_size=32)
+    first = Network("ab", 1280, 3, networks.keep_model(b"a converted network"))
+    networks.remember(backbone, first)
+    assert networks.find(backbone) == first
+    first.model_path.write_bytes(b"a converted netwerk")
+    assert networks.find(backbone) is None
+
+
+def test_keras_engine_runs_on_jax(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The GPU engine keeps to the Keras 3 API; where JAX is installed its rows equal TensorFlow's."""
+    pytest.importorskip("jax")
+    code = """
+import numpy as np
+from extract import engines, networks
+from extract.backbones import Backbone
+from extract.engines import KerasEngine
+pixels = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
+np.save("rows.npy", KerasEngine(Backbone.of(), 4).embed(pixels))
+"""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.chdir(tmp_path)
+    rows = []
+    for backend in ("tensorflow", "jax"):
+        environment = os.environ | {"KERAS_BACKEND": backend}
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+        rows.append(np.load("rows.npy"))
+    np.testing.assert_allclose(rows[0], rows[1], rtol=1e-3, atol=1e-4)
