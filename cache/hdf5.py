@@ -1,5 +1,6 @@
 """HDF5 files as bytes in memory. HDF5 is not crash-safe, so no visible file is ever opened for writing."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -44,7 +45,7 @@ def image(fill: Callable[[h5py.File], None], nbytes: int) -> bytes:
         About how large the file becomes, so that its buffer grows once and not hundreds of times.
     """
     with h5py.File(
-        "image",  # a label: backing_store=False keeps it off the disk
+        f"image {os.urandom(8).hex()}",  # a label, never a file; two threads must not share one
         "w",
         driver="core",
         backing_store=False,

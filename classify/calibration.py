@@ -20,8 +20,8 @@ _LOG_RANGE = (np.log(1e-3), np.log(1e3))
 class CalibratedHead(ClassifierMixin, BaseEstimator):
     """A fitted Pipeline whose scores become probabilities: softmax(scores / temperature).
 
-    Already fitted, as scikit-learn's FrozenEstimator is: it has no `fit`. The prediction is the argmax of the
-    scores, which no temperature changes and which is the Pipeline's own answer.
+    Already fitted, like scikit-learn's FrozenEstimator. The prediction is the argmax of the scores, which no
+    temperature changes and which is the Pipeline's own answer.
 
     Parameters
     ----------
@@ -34,6 +34,10 @@ class CalibratedHead(ClassifierMixin, BaseEstimator):
     def __init__(self, pipeline: Pipeline, temperature: float = 1.0) -> None:
         self.pipeline = pipeline
         self.temperature = temperature
+
+    def fit(self, X: np.ndarray | None = None, y: np.ndarray | None = None) -> CalibratedHead:
+        """Change nothing: scikit-learn's tools ask for the method."""
+        return self
 
     def __sklearn_is_fitted__(self) -> bool:
         return True

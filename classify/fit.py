@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from cache.dataset import Embedded
-from cache.errors import UserError
 from cache.files import write_file
 from cache.workspace import Workspace
 from classify.evaluate import tie
@@ -112,11 +111,6 @@ def fit_heads(
             f"{unseen.sum()} test rows belong to classes without training pictures: they count as errors"
         )
     X, X_test = data.embedding[fitted], data.embedding[tested]
-    bad = int((~np.isfinite(X_test).all(axis=1)).sum())
-    if bad:
-        raise UserError(
-            f"Expected finite embeddings, received {bad} test rows with NaN or infinity. Run `cache verify`."
-        )
 
     searching = partial(search, folds=folds, seed=seed, n_jobs=n_jobs)
     trained: list[Trained] = []

@@ -22,6 +22,8 @@ def class_scores(model: Any, X: np.ndarray) -> np.ndarray:
         Without a `decision_function`, the logarithm of `predict_proba`, whose softmax gives the probabilities
         back.
     """
+    if not len(X):
+        return np.empty((0, len(model.classes_)))
     if not hasattr(model, "decision_function"):
         return np.log(np.maximum(model.predict_proba(X), 1e-12))
     scores = np.asarray(model.decision_function(X), dtype=np.float64)

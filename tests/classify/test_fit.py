@@ -188,17 +188,11 @@ def test_ctrl_c_keeps_finished_heads(workspace: Workspace, monkeypatch: pytest.M
     assert best_run(workspace) == result.run and not (workspace.runs / "002-fit-head").exists()
 
 
-def test_what_cannot_be_fitted_is_said_before_a_run_is_made(
-    digits: Data, build: Callable[..., Workspace], tmp_path: Path
-) -> None:
+def test_what_cannot_be_fitted_is_said_before_a_run_is_made(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="extract"):
         fit_heads(Workspace(tmp_path / "empty"), ["logreg"])
-    X, y = digits[0][:100].copy(), digits[1][:100].astype(int)
-    manifest = make_manifest(y, tuple("0123456789"))
-    X[split(manifest).part == TEST] = np.nan
-    workspace = build(manifest, X)
-    with pytest.raises(UserError, match="test rows with NaN"):
-        fit_heads(workspace, ["logreg"])
     with pytest.raises(UserError, match="--model"):
         fit_heads(workspace, ["nonsense"])
+    with pytest.raises(UserError, match="--test-size"):
+        fit_heads(workspace, ["logreg"], test_size=2)
     assert not workspace.runs.exists()

@@ -69,7 +69,12 @@ class FakeWriter:
 
 
 def test_every_file_ends_as_its_own_row_or_as_a_reject() -> None:
-    reader, engine, writer, outcome = FakeReader(bad={3, 50}, known={7}), FakeEngine(), FakeWriter(), Outcome()
+    reader, engine, writer, outcome = (
+        FakeReader(bad={3, 50}, known={7}),
+        FakeEngine(),
+        FakeWriter(),
+        Outcome(),
+    )
     told = []
     run(range(100), reader, engine.start, writer, outcome, workers=3, on_progress=lambda *n: told.append(n))
     assert sorted(reader.seen) == list(range(100))

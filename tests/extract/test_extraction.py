@@ -1,0 +1,315 @@
+"""Extraction end to end: real files, the real pipeline, a counting engine; and the real engine where it matters."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cache.errors import UserError
+from cache.workspace import Workspace
+from extract import extraction, pipeline
+from extract.backbones import Backbone
+from extract.extraction import Options, Progress, Summary, extract
+from extract.images import Decoding
+from extract.networks import Network
+from tests.extract import pictures
+
+ROOT = Path(__file__).parents[2]
+
+
+class CountingEngine:
+    """An embedding is the picture's mean colour; every picture embedded is counted."""
+
+    name, device, batch_size, lanes = "litert", "cpu", 2, 2
+    network = Network("c0" * 32, 3, 0)
+
+    def __init__(self) -> None:
+        self.pictures = 0
+        self._lock = threading.Lock()
+
+    def embed(self, pixels: np.ndarray) -> np.ndarray:
+        assert pixels.shape[1:] == (32, 32, 3) and pixels.dtype == np.uint8
+        with self._lock:
+            self.pictures += len(pixels)
+        return pixels.mean(axis=(1, 2), dtype=np.float32)
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> CountingEngine:
+    counting = CountingEngine()
+    monkeypatch.setattr(extraction, "learn_network", lambda backbone, name: (counting.network, None))
+    monkeypatch.setattr(extraction, "open_engine", lambda *_: counting)
+    return counting
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_pictures(tmp_path / "pictures", {"cat": 5, "dog": 4})
+
+
+def make_pictures(folder: Path, counts: dict[str, int]) -> Path:
+    rng = np.random.default_rng(list("".join(counts).encode()))
+    for label, count in counts.items():
+        (folder / label).mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / label / f"{i}.png")
+    return folder
+
+
+def run(folder: Path, workspace: Path | None = None, **options) -> Summary:  # type: ignore[no-untyped-def]
+    name = options.pop("name", None)
+    return extract(
+        Workspace(workspace or folder.parent / "workspace"),
+        folder,
+        Backbone.of("mobilenet_v2", "none", 32),
+        Decoding(),
+        Options(**options),
+        name=name,
+    )
+
+
+def counts(summary: Summary) -> tuple[int, int, int, int]:
+    assert summary.files == summary.embedded + summary.cached + summary.rejected
+    assert len(summary.rejects) == summary.rejected
+    return summary.files, summary.embedded, summary.cached, summary.rejected
+
+
+def test_once_per_picture(folder: Path, engine: CountingEngine) -> None:
+    assert counts(run(folder)) == (9, 9, 0, 0)
+    assert counts(run(folder)) == (9, 0, 9, 0)
+    assert engine.pictures == 9
+    data = Workspace(folder.parent / "workspace").load()
+    assert data.name == "pictures" and data.missing == 0
+    for path, row in zip(data.manifest.paths, data.embedding, strict=True):
+        with Image.open(folder / path) as image:
+            expected = np.asarray(image.crop((2, 0, 22, 20)), np.float64).mean(axis=(0, 1))
+        np.testing.assert_allclose(row, expected, atol=4)
+
+
+def test_moved_renamed_and_relabelled_pictures_cost_nothing(folder: Path, engine: CountingEngine) -> None:
+    run(folder)
+    (folder / "cat/0.png").rename(folder / "cat/renamed.png")
+    (folder / "cat/1.png").rename(folder / "dog/was a cat.png")
+    (folder / "dog").rename(folder / "wolf")
+    assert counts(run(folder)) == (9, 0, 9, 0)
+    moved = folder.parent / "elsewhere"
+    folder.rename(moved)
+    assert counts(run(moved, moved.parent / "workspace", name="pictures")) == (9, 0, 9, 0)
+    assert engine.pictures == 9
+
+
+def test_a_changed_picture_is_a_new_one(folder: Path, engine: CountingEngine) -> None:
+    run(folder)
+    shutil.copy(folder / "dog/0.png", folder / "cat/0.png")
+    Image.new("RGB", (9, 9), "red").save(folder / "cat/1.png")
+    summary = run(folder)
+    assert counts(summary) == (9, 1, 8, 0)
+    assert sorted(summary.conflicts) == ["cat/0.png", "dog/0.png"]
+
+
+def test_rehash_reads_and_force_embeds_again(folder: Path, engine: CountingEngine) -> None:
+    run(folder)
+    path = folder / "cat/0.png"
+    stat, size = path.stat(), len(path.read_bytes())
+    changed = bytearray(path.read_bytes())
+    changed[-1] ^= 1  # in the checksum after the last chunk, which Pillow does not read
+    path.write_bytes(changed)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert len(changed) == size
+    assert counts(run(folder)) == (9, 0, 9, 0)
+    assert counts(run(folder, rehash=True)) == (9, 1, 8, 0)
+    assert counts(run(folder, force=True)) == (9, 9, 0, 0)
+    assert engine.pictures == 9 + 1 + 9
+
+
+def test_the_same_picture_twice_is_embedded_once(folder: Path, engine: CountingEngine) -> None:
+    shutil.copy(folder / "cat/0.png", folder / "cat/copy.png")
+    assert counts(run(folder)) == (10, 9, 1, 0)
+    assert engine.pictures == 9
+
+
+def test_every_hostile_file_is_a_row_or_a_counted_reject(folder: Path, engine: CountingEngine) -> None:
+    expected = pictures.write_all(folder / "cat/all")
+    special = pictures.write_special(folder / "dog/special")
+    bad = [name for name, reason in expected.items() if reason is not None]
+    good = len(expected) - len(bad)
+    summary = run(folder)
+    assert summary.files == 9 + len(expected) + len(special)
+    assert summary.rejected == len(bad) + len(special)
+    assert summary.embedded == engine.pictures <= 9 + good
+    assert counts(summary)[1] + summary.cached == 9 + good
+    assert {Path(r.path).name for r in summary.rejects} == {*bad, *special}
+    # The second run knows the rejects by their bytes, computes nothing, and reports them all the same.
+    again = run(folder)
+    assert (again.files, again.embedded, again.rejected) == (summary.files, 0, summary.rejected)
+    assert {r.path: r.reason for r in again.rejects} == {r.path: r.reason for r in summary.rejects}
+
+
+def test_a_picture_over_the_limit_is_tried_again_under_another(folder: Path, engine: CountingEngine) -> None:
+    workspace, backbone = Workspace(folder.parent / "w"), Backbone.of("mobilenet_v2", "none", 32)
+    tight, wide = Decoding(max_pixels=100), Decoding(max_pixels=10_000)
+    assert counts(extract(workspace, folder, backbone, tight, Options())) == (9, 0, 0, 9)
+    assert counts(extract(workspace, folder, backbone, wide, Options())) == (9, 9, 0, 0)
+
+
+def test_parts_of_several_machines_join(folder: Path, engine: CountingEngine) -> None:
+    parts = [run(folder, shard=(i, 3)) for i in (1, 2, 3)]
+    assert sum(part.files for part in parts) == sum(part.embedded for part in parts) == 9
+    workspace = Workspace(folder.parent / "workspace")
+    assert len(workspace.datasets()) == 3
+    assert counts(run(folder)) == (9, 0, 9, 0)
+    assert engine.pictures == 9
+    assert workspace.datasets() == ["pictures"]
+
+
+def test_a_name_belongs_to_one_folder(folder: Path, engine: CountingEngine) -> None:
+    run(folder)
+    other = make_pictures(folder.parent / "other" / "pictures", {"a": 2, "b": 2})
+    with pytest.raises(UserError, match=r"Pass --name"):
+        run(other, folder.parent / "workspace")
+    assert counts(run(other, folder.parent / "workspace", name="second")) == (4, 4, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("counts_by_class", "told"), [({"only": 3}, "one class"), ({"cat": 3, "dog": 1}, "single file")]
+)
+def test_poor_data_is_extracted_with_a_note(
+    tmp_path: Path, engine: CountingEngine, counts_by_class: dict, told: str
+) -> None:
+    notes: list[str] = []
+    folder = make_pictures(tmp_path / "poor", counts_by_class)
+    extract(
+        Workspace(tmp_path / "w"),
+        folder,
+        Backbone.of("mobilenet_v2", "none", 32),
+        Decoding(),
+        Options(),
+        progress=Progress(note=notes.append),
+    )
+    assert any(told in note for note in notes), notes
+
+
+def test_ctrl_c_seals_what_is_done(
+    folder: Path, engine: CountingEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(done: int, rejected: int) -> None:
+        if engine.pictures >= 4:
+            raise KeyboardInterrupt
+
+    arguments = (
+        Workspace(folder.parent / "workspace"),
+        folder,
+        Backbone.of("mobilenet_v2", "none", 32),
+        Decoding(),
+    )
+    with pytest.raises(KeyboardInterrupt):
+        extract(*arguments, Options(workers=1), progress=Progress(advance=interrupt))
+    done = engine.pictures
+    assert 4 <= done < 9
+    assert counts(run(folder)) == (9, 9 - done, done, 0)
+
+
+def test_two_extractions_at_once_agree(folder: Path, engine: CountingEngine) -> None:
+    summaries: list[Summary] = []
+    threads = [threading.Thread(target=lambda: summaries.append(run(folder))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(summaries) == 4 and all(s.files == 9 and s.rejected == 0 for s in summaries)
+    assert counts(run(folder)) == (9, 0, 9, 0)
+
+
+# --- the real engine, in processes of its own ------------------------------------------------------------------
+
+
+def command(folder: Path, *words: str, workspace: Path, **environment: str) -> list[str]:
+    return [
+        sys.executable,
+        str(ROOT / "cli.py"),
+        "extract",
+        str(folder),
+        "--workspace",
+        str(workspace),
+        *words,
+    ]
+
+
+@pytest.fixture
+def many_flowers(flowers: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "flowers"
+    for label in sorted(p for p in flowers.iterdir() if p.is_dir()):
+        (folder / label.name).mkdir(parents=True)
+        for picture in sorted(label.iterdir())[:60]:
+            (folder / label.name / picture.name).symlink_to(picture)
+    return folder
+
+
+def test_kill_costs_only_the_unsealed_rows(many_flowers: Path, tmp_path: Path) -> None:
+    workspace = tmp_path / "w"
+    # The same command line with an interval short enough to see several seals in a few seconds.
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from extract import pipeline
+pipeline.SEAL_SECONDS = 0.3
+import cli
+sys.exit(cli.main({command(many_flowers, workspace=workspace)[2:]!r}))
+"""
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    shards = workspace / "spaces"
+    deadline = time.monotonic() + 120
+    while len(list(shards.glob("*/shards/*.h5"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    sealed = sum(len(store) for store in Workspace(workspace).spaces())
+    assert sealed > 0
+    done = subprocess.run(
+        [*command(many_flowers, workspace=workspace), "--json"], capture_output=True, text=True, check=True
+    )
+    summary = json.loads(done.stdout)
+    assert (summary["files"], summary["cached"], summary["embedded"]) == (300, sealed, 300 - sealed)
+    checked = subprocess.run(
+        [sys.executable, str(ROOT / "cli.py"), "cache", "verify", "--recompute", "5", "--json"],
+        env=os.environ | {"COLDFRAME_WORKSPACE": str(workspace)},
+        capture_output=True,
+        text=True,
+    )
+    report = json.loads(checked.stdout)
+    assert (checked.returncode, report["damaged"], report["differing"]) == (0, [], 0)
+
+
+def test_two_processes_share_a_cache(few_flowers: Path, tmp_path: Path) -> None:
+    line = [*command(few_flowers, workspace=tmp_path / "w"), "--json"]
+    both = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for child in both:
+        summary = json.loads(child.communicate()[0])
+        assert (child.returncode, summary["files"], summary["rejected"]) == (0, 40, 0)
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["cached"] == 40
+
+
+def test_a_full_disk_is_told_and_costs_nothing_done(few_flowers: Path, tmp_path: Path) -> None:
+    line = " ".join(command(few_flowers, workspace=tmp_path / "w"))
+    # No file may grow over 100 blocks of 1 KiB, so the shard of 40 rows (200 KiB) cannot be written.
+    full = subprocess.run(["bash", "-c", f"ulimit -f 100; exec {line}"], capture_output=True, text=True)
+    assert full.returncode == 1
+    assert "error: Could not write" in full.stderr and "no space left" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert not list((tmp_path / "w").rglob(".tmp-*"))
+    done = subprocess.run([*line.split(" "), "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["embedded"] == 40
+    assert pipeline.SEAL_SECONDS == 10.0
