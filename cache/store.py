@@ -14,14 +14,12 @@ from numpy.typing import NDArray
 
 from cache.errors import UserError
 from cache.files import make_folder, write_error, write_file
-from cache.keys import as_items, match, unique
+from cache.lookup import locate, read
 from cache.reject import Reject, read_rejects, write_rejects
 from cache.shard import DamagedShard, Shard, seal
 from cache.space import Space
 
 __all__ = ["Reject", "Store"]
-
-_BLOCK = 4_096  # rows copied at a time out of a memory map
 
 
 class Store:
@@ -111,7 +109,7 @@ class Store:
 
     def contains(self, keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Tell which keys have a row. keys (n, 32) uint8, any order, repeats allowed -> (n,) bool."""
-        return self._locate(keys)[1] >= 0
+        return locate(keys, self._each())[1] >= 0
 
     def gather(self, keys: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Read the rows of these keys.
@@ -138,7 +136,7 @@ class Store:
 
     def stream(self, keys: NDArray[np.uint8], block: int) -> Iterator[NDArray[np.float32]]:
         """Yield what `gather(keys)` returns in blocks of `block` rows, so that it need not fit in memory."""
-        shards, which, row = self._locate(keys)
+        shards, which, row = locate(keys, self._each())
         missing = int(np.count_nonzero(which < 0))
         if missing:
             raise UserError(
@@ -148,7 +146,7 @@ class Store:
         for start in range(0, len(keys), block):
             part = slice(start, start + block)
             try:
-                yield self._read(shards, which[part], row[part])
+                yield read(shards, which[part], row[part])
             except FileNotFoundError:  # a shard was merged into another since it was listed
                 yield self.gather(keys[part])
 
@@ -219,27 +217,6 @@ class Store:
         except (FileNotFoundError, ValueError):
             return {}
 
-    def _locate(self, keys: NDArray[np.uint8]) -> tuple[list[Shard], NDArray[np.int32], NDArray[np.int32]]:
-        """Find where each key's row lies: shards, (n,) index into them or -1, (n,) row within the shard."""
-        asked, _, inverse = unique(as_items(keys))
-        shards: list[Shard] = []
-        which = np.full(len(asked), -1, np.int32)
-        row = np.zeros(len(asked), np.int32)
-        left = len(asked)
-        for shard in self._each() if left else ():
-            try:
-                i, j = match(asked, shard.keys)
-            except FileNotFoundError:  # merged into another; _each lists again
-                continue
-            new = which[i] < 0
-            which[i[new]] = len(shards)
-            row[i[new]] = j[new]
-            shards.append(shard)
-            left -= int(np.count_nonzero(new))
-            if left == 0:
-                break
-        return shards, which[inverse], row[inverse]
-
     def _each(self) -> Iterator[Shard]:
         """Open the shards one by one, oldest first, listing again until nothing new shows.
 
@@ -259,23 +236,3 @@ class Store:
                     continue
                 self._known[path.name] = shard
                 yield shard
-
-    def _read(
-        self, shards: list[Shard], which: NDArray[np.int32], row: NDArray[np.int32]
-    ) -> NDArray[np.float32]:
-        """Copy rows out of the memory maps, shard by shard and in file order; (n, ...) float32."""
-        order = np.argsort(which.astype(np.int64) << 32 | row)
-        runs = np.split(order, np.flatnonzero(np.diff(which[order])) + 1)
-        shapes = {shards[which[run[0]]].shape for run in runs}
-        if len(shapes) > 1:
-            raise UserError(
-                f"Expected rows of one shape in {self.folder}, received {sorted(shapes)}: two programs "
-                "disagreed on what this space is. Move the folder away and run extract again."
-            )
-        out = np.empty((len(which), *shapes.pop()), np.float32)
-        for run in runs:
-            rows = shards[which[run[0]]].rows
-            for start in range(0, len(run), _BLOCK):
-                take = run[start : start + _BLOCK]
-                out[take] = rows[row[take]]
-        return out

@@ -92,13 +92,14 @@ from cache.workspace import Workspace
 workspace = Workspace(Path(sys.argv[1]))
 for number in range(15):
     workspace.remember(**{f"{sys.argv[2]}{number}": number})
+for number in range(50):
     workspace.new_run(sys.argv[2])
 """
     processes = [child(code, workspace.root, name) for name in "abc"]
     assert [process.communicate()[1] for process in processes] == ["", "", ""]
     assert len(workspace.state()) == 45
     numbers = sorted(path.name.split("-")[0] for path in workspace.runs.iterdir())
-    assert numbers == [f"{number:03d}" for number in range(1, 46)]
+    assert numbers == [f"{number:03d}" for number in range(1, 151)]
 
 
 def test_new_run_takes_the_number_after_the_highest(workspace):

@@ -1,0 +1,285 @@
+"""Extraction against the usual ways, in one run: `python benchmarks/extract.py FOLDER [--only cold warm ...]`.
+
+Each contender runs in a process of its own, in turns, several rounds; the table gives the median and the ratio
+to coldframe's median in the same run. Imports and model loading are not counted for anybody, reading the files
+is. Needs the extra `bench` for the peers; one that is not installed is left out.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+os.environ["PYTHONPATH"] = str(ROOT)
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+sys.path.insert(0, str(ROOT))
+BATCH = 32
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pictures", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", default=list(SECTIONS), choices=list(SECTIONS))
+    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        name, folder = options.worker
+        print("\n" + json.dumps(WORKERS[name](options.folder, Path(folder))))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        for section in options.only:
+            print(f"\n== {section}", flush=True)
+            SECTIONS[section](options, Path(temporary))
+
+
+# --- cold: end to end, against peers -------------------------------------------------------------------------
+
+
+def cold(options: argparse.Namespace, temporary: Path) -> None:
+    pictures = subset(options.folder, temporary / "cold", options.pictures)
+    contenders = ["coldframe", "engine alone", "keras", *prepare_peers(temporary)]
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(options.rounds):
+        for name in contenders:
+            rates[name].append(worker(name, pictures, temporary)["rate"])
+    ours = statistics.median(rates["coldframe"])
+    print(f"{options.pictures} pictures, {options.rounds} rounds, efficientnet_lite0 at 224, float32, images/s")
+    print(f"{'':24}{'median':>8}  {'all rounds':26}  coldframe is")
+    for name, values in rates.items():
+        each = " ".join(f"{value:.1f}" for value in values)
+        median = statistics.median(values)
+        print(f"{name:24}{median:8.1f}  {each:26}  {ours / median:.2f} x")
+    print("where a picture's time goes, one thread, ms:", json.dumps(worker("stages", pictures, temporary)))
+
+
+def run_coldframe(pictures: Path, temporary: Path) -> dict:
+    from cache.workspace import Workspace
+    from extract.backbones import Backbone
+    from extract.engines import LiteRTEngine, learn_network
+    from extract.extraction import Options, extract
+    from extract.images import Decoding
+
+    backbone = Backbone.of()
+    LiteRTEngine(learn_network(backbone, "litert")[0])  # as the others, whose models are loaded before
+    workspace = Path(tempfile.mkdtemp(dir=temporary))
+    began = time.perf_counter()
+    summary = extract(Workspace(workspace), pictures, backbone, Decoding(), Options())
+    seconds = time.perf_counter() - began
+    shutil.rmtree(workspace)
+    return {"rate": summary.files / seconds}
+
+
+def run_engine(pictures: Path, temporary: Path) -> dict:
+    """The engine on pictures decoded beforehand, all its lanes busy: the most any pipeline could reach."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from extract.backbones import Backbone
+    from extract.engines import LiteRTEngine, learn_network
+    from extract.images import Decoding, decode
+
+    engine = LiteRTEngine(learn_network(Backbone.of(), "litert")[0])
+    pixels = [decode(path.read_bytes(), 224, Decoding())[None] for path in files(pictures)]
+    began = time.perf_counter()
+    with ThreadPoolExecutor(engine.lanes) as pool:
+        rows = np.concatenate(list(pool.map(engine.embed, pixels)))
+    return {"rate": len(rows) / (time.perf_counter() - began)}
+
+
+def run_keras(pictures: Path, temporary: Path) -> dict:
+    """The tutorials' way: image_dataset_from_directory, predict, save."""
+    import keras
+
+    from extract.backbones import Backbone
+    from extract.embedder import build_embedder
+
+    model = build_embedder(Backbone.of())
+    began = time.perf_counter()
+    data = keras.utils.image_dataset_from_directory(
+        pictures, image_size=(224, 224), batch_size=BATCH, shuffle=False, verbose=False
+    )
+    rows = model.predict(data, verbose=0)
+    np.save(temporary / "rows.npy", rows)
+    return {"rate": len(rows) / (time.perf_counter() - began)}
+
+
+def run_onnx(pictures: Path, temporary: Path) -> dict:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(temporary / "model.onnx", providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return plain_loop(pictures, temporary, lambda pixels: session.run(None, {name: pixels})[0])
+
+
+def run_openvino(pictures: Path, temporary: Path) -> dict:
+    import openvino
+
+    model = openvino.Core().compile_model(temporary / "model.xml", "CPU")
+    return plain_loop(pictures, temporary, lambda pixels: model(pixels)[0])
+
+
+def plain_loop(pictures: Path, temporary: Path, embed: Callable[[np.ndarray], np.ndarray]) -> dict:
+    """What one writes in ten minutes: decode a batch, run it, collect, save."""
+    from PIL import Image
+
+    paths, rows = files(pictures), []
+    began = time.perf_counter()
+    for start in range(0, len(paths), BATCH):
+        batch = []
+        for path in paths[start : start + BATCH]:
+            image = Image.open(path).convert("RGB").resize((224, 224), Image.Resampling.BICUBIC)
+            batch.append(np.asarray(image))
+        rows.append(embed(np.stack(batch)))
+    np.save(temporary / "rows.npy", np.concatenate(rows))
+    return {"rate": len(paths) / (time.perf_counter() - began)}
+
+
+def prepare_peers(temporary: Path) -> list[str]:
+    """Convert the same network for each peer that is installed, in a process of its own."""
+    code = f"""
+import keras
+from extract.backbones import Backbone
+from extract.embedder import build_embedder
+model = build_embedder(Backbone.of())
+signature = [keras.InputSpec(shape=(None, 224, 224, 3), dtype="uint8")]
+try:
+    model.export({str(temporary / "model.onnx")!r}, format="onnx", verbose=False, input_signature=signature)
+except ImportError as error:
+    print(error)
+try:
+    import openvino
+    model.export({str(temporary / "saved")!r}, verbose=False)
+    openvino.save_model(openvino.convert_model({str(temporary / "saved")!r}), {str(temporary / "model.xml")!r},
+                        compress_to_fp16=False)
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if done.returncode:
+        print(done.stderr.strip().splitlines()[-1])
+    found = {"onnxruntime": temporary / "model.onnx", "openvino": temporary / "model.xml"}
+    return [name for name, path in found.items() if path.exists()]
+
+
+def run_stages(pictures: Path, temporary: Path) -> dict:
+    import hashlib
+
+    from extract.backbones import Backbone
+    from extract.engines import LiteRTEngine, learn_network
+    from extract.images import Decoding, decode
+
+    engine = LiteRTEngine(learn_network(Backbone.of(), "litert")[0], lanes=1)
+    paths, spent = files(pictures)[:200], dict.fromkeys(("read", "hash", "decode and resize", "embed"), 0.0)
+    for path in paths:
+        marks = [time.perf_counter()]
+        data = path.read_bytes()
+        marks.append(time.perf_counter())
+        hashlib.sha256(data).digest()
+        marks.append(time.perf_counter())
+        pixels = decode(data, 224, Decoding())
+        marks.append(time.perf_counter())
+        engine.embed(pixels[None])
+        marks.append(time.perf_counter())
+        for stage, seconds in zip(spent, np.diff(marks), strict=True):
+            spent[stage] += seconds
+    return {stage: round(seconds / len(paths) * 1e3, 2) for stage, seconds in spent.items()}
+
+
+# --- warm, memory, scan: whole processes ---------------------------------------------------------------------
+
+
+def warm(options: argparse.Namespace, temporary: Path) -> None:
+    pictures = options.folder.resolve()
+    command = cli("extract", pictures, "--json", "--workspace", temporary / "warm")
+    first = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    print(f"cold: {first['files']} files, {first['embedded']} embedded, {first['seconds']} s")
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        summary = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+        seconds.append(time.perf_counter() - began)
+        assert summary["cached"] + summary["rejected"] == summary["files"]
+    each = " ".join(f"{value:.2f}" for value in seconds)
+    print(f"warm, whole process: median {statistics.median(seconds):.2f} s ({each})")
+
+
+def memory(options: argparse.Namespace, temporary: Path) -> None:
+    for count in (500, 3000):
+        pictures = subset(options.folder, temporary / f"memory{count}", count)
+        peaks = []
+        for number in range(2):
+            command = cli("extract", pictures, "--workspace", temporary / f"w{count}-{number}")
+            child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            _, status, usage = os.wait4(child.pid, 0)
+            assert status == 0
+            peaks.append(usage.ru_maxrss / 1024)
+        print(f"{count} pictures: peak resident memory {max(peaks):.0f} MiB")
+
+
+def scan(options: argparse.Namespace, temporary: Path) -> None:
+    """100,000 files of 1 KB: first scan, hash and manifest; then found unchanged. Whole processes."""
+    folder, rng = temporary / "scan", np.random.default_rng(0)
+    for label in range(100):
+        (folder / f"{label:02d}").mkdir(parents=True)
+        content = rng.integers(0, 256, (1000, 1024), dtype=np.uint8)
+        for number in range(1000):
+            (folder / f"{label:02d}" / f"{number}.jpg").write_bytes(content[number].tobytes())
+    command = cli("manifest", folder, "--json", "--workspace", temporary / "scanned")
+    for what in ("scan, hash, write the manifest", "found unchanged"):
+        began = time.perf_counter()
+        facts = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+        print(f"{what}: {facts['files']:,} files in {time.perf_counter() - began:.2f} s, whole process")
+
+
+# --- shared --------------------------------------------------------------------------------------------------
+
+
+def cli(*words: object) -> list[str]:
+    return [sys.executable, str(ROOT / "cli.py"), *map(str, words)]
+
+
+def worker(name: str, pictures: Path, temporary: Path) -> dict:
+    command = [sys.executable, __file__, str(pictures), "--worker", name, str(temporary)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{name} failed:\n{done.stderr}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def files(pictures: Path) -> list[Path]:
+    return sorted(pictures.glob("*/*"))
+
+
+def subset(folder: Path, into: Path, count: int) -> Path:
+    """Link `count` pictures, evenly spread over the folder."""
+    paths = files(folder.resolve())
+    for path in (paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, count).astype(int))):
+        target = into / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(path)
+    return into
+
+
+SECTIONS = {"cold": cold, "warm": warm, "memory": memory, "scan": scan}
+WORKERS = {
+    "coldframe": run_coldframe,
+    "engine alone": run_engine,
+    "keras": run_keras,
+    "onnxruntime": run_onnx,
+    "openvino": run_openvino,
+    "stages": run_stages,
+}
+
+if __name__ == "__main__":
+    main()
