@@ -30,7 +30,7 @@ class Collected:
 def collect(store: Store, *, max_rows: int = SHARD_ROWS) -> Collected:
     """Merge neighbouring shards as far as they fit into one.
 
-    Only neighbours in age are merged, and the result keeps the age of the oldest: so of a repeated key the
+    Only neighbours in age are merged, and the result keeps the age of the newest: so of a repeated key the
     same row counts before and after. A merged shard is sealed before its sources are removed; a crash, or
     another `collect` at the same time, can only leave rows twice, which the next run tidies. Sources are
     checked against their hash first: a merge gives rows a new hash, and must not give one to damage.
@@ -88,7 +88,7 @@ def _groups(shards: list[Shard], max_rows: int) -> Iterator[list[Shard]]:
 
 
 def _merge(store: Store, shards: list[Shard]) -> Path:
-    """Seal the rows of these shards as one; of a repeated key the oldest row."""
+    """Seal the rows of these shards as one; of a repeated key the newest row."""
     items, first, _ = unique(np.concatenate([shard.keys for shard in shards]))
     rows = np.empty((len(items), *shards[0].shape), shards[0].dtype)
     ends = np.cumsum([len(shard) for shard in shards])

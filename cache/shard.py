@@ -150,7 +150,7 @@ class Shard:
 
     @property
     def stamp(self) -> str:
-        """First part of the file's name; shards sort by it, oldest first."""
+        """First part of the file's name; shards sort by it, by age."""
         return self.path.name.split("-", 1)[0]
 
     @property

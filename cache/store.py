@@ -25,8 +25,8 @@ __all__ = ["Reject", "Store"]
 class Store:
     """All rows of one space. Rows are only ever added; any number of processes may do so at once.
 
-    Where a key was added more than once, the oldest row is the one that counts, so that numbers read today
-    are read again tomorrow, whatever is added meanwhile.
+    Where a key was added more than once, the newest row is the one that counts: that is how `--force` mends
+    rows that nobody trusts any more, without anything being overwritten.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class Store:
         return self.folder / "shards"
 
     def paths(self) -> list[Path]:
-        """List the shard files there are now, oldest first, without opening them."""
+        """List the shard files there are now, newest first, without opening them."""
         try:
             with os.scandir(self.shard_folder) as entries:
                 names = [
@@ -80,10 +80,10 @@ class Store:
                 ]
         except FileNotFoundError:
             return []
-        return [self.shard_folder / name for name in sorted(names) if name not in self._ignored]
+        return [self.shard_folder / name for name in sorted(names, reverse=True) if name not in self._ignored]
 
     def shards(self) -> list[Shard]:
-        """List the shards there are now, oldest first; damaged ones are set aside with a warning."""
+        """List the shards there are now, newest first; damaged ones are set aside with a warning."""
         return list(self._each())
 
     def __len__(self) -> int:
@@ -218,7 +218,7 @@ class Store:
             return {}
 
     def _each(self) -> Iterator[Shard]:
-        """Open the shards one by one, oldest first, listing again until nothing new shows.
+        """Open the shards one by one, newest first, listing again until nothing new shows.
 
         A single listing can miss both a shard that `gc` removes while the folder is read and the merged one
         that replaces it.

@@ -35,7 +35,7 @@ def check(store, confirmed):
     visible = [path.name for path in store.shard_folder.iterdir() if not path.name.startswith(".tmp-")]
     assert set(confirmed) <= set(visible)
     store = Store.open(store.folder)
-    assert [path.name for path in store.paths()] == sorted(visible)
+    assert [path.name for path in store.paths()] == sorted(visible, reverse=True)
     assert all(is_intact(path) for path in store.paths())
     assert len(store) == 3000 * len(visible)
     assert verify(store) == []

@@ -70,11 +70,11 @@ def test_missing_rows_are_counted_and_the_command_named(store, sample):
         store.gather(keys)
 
 
-def test_the_oldest_row_counts_before_and_after_merging(store, sample):
+def test_the_newest_row_counts_before_and_after_merging(store, sample):
     keys, rows = sample(20)
-    store.add(keys[:10], rows[:10])
-    store.add(keys, rows + 1)
     store.add(keys, rows + 2)
+    store.add(keys, rows + 1)
+    store.add(keys[:10], rows[:10])
     expected = np.concatenate([rows[:10], rows[10:] + 1])
     assert np.array_equal(store.gather(keys), expected)
     assert len(store) == 50
@@ -127,7 +127,7 @@ def test_a_found_key_ends_the_search(store, sample):
     store.add(keys[:5], rows[:5])
     store.add(keys[5:], rows[5:])
     cache.shard._map.cache_clear()
-    store.contains(keys[:2])
+    store.contains(keys[5:7])
     assert cache.shard._map.cache_info().misses == 1
 
 
