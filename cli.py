@@ -104,7 +104,7 @@ def fit_head(options: argparse.Namespace) -> int:
 
 
 def predict(options: argparse.Namespace) -> int:
-    from classify.predict import predict
+    from classify.answers import predict
 
     found = predict(
         _workspace(options),
@@ -126,7 +126,9 @@ def predict(options: argparse.Namespace) -> int:
         print("\n".join(lines[: SHOWN + 1] if terminal else lines))
         if terminal and len(lines) > SHOWN + 1:
             say(f"... and {len(lines) - SHOWN - 1:,} more")
-    say(f"{len(found.paths):,} pictures classified, {len(found.rejects):,} rejected: {found.file}")
+    say(
+        f"{len(found.predictions.paths):,} pictures classified, {len(found.rejects):,} rejected: {found.file}"
+    )
     return REJECTS if options.strict and found.rejects else DONE
 
 
@@ -193,14 +195,19 @@ def cache_gc(options: argparse.Namespace) -> int:
     from cache.gc import collect
 
     results = [collect(store) for store in _workspace(options).spaces()]
+    damaged = [str(path) for result in results for path in result.damaged]
     report = {
-        "merged": sum(r.merged for r in results),
-        "sealed": sum(r.sealed for r in results),
-        "removed": sum(r.removed for r in results),
+        "merged": sum(result.merged for result in results),
+        "sealed": sum(result.sealed for result in results),
+        "temporary": sum(result.temporary for result in results),
+        "damaged": damaged,
     }
-    text = "{merged} shards merged into {sealed}, {removed} leftover temporary files removed".format(**report)
+    text = (
+        f"{report['merged']} shards merged into {report['sealed']}, {report['temporary']} leftover temporary "
+        f"files removed, {len(damaged)} damaged shards set aside"
+    )
     show(options, report, text)
-    return DONE
+    return FAILED if damaged else DONE
 
 
 def cache_export(options: argparse.Namespace) -> int:

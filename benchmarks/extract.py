@@ -55,7 +55,9 @@ def cold(options: argparse.Namespace, temporary: Path) -> None:
         for name in contenders:
             rates[name].append(worker(name, pictures, temporary)["rate"])
     ours = statistics.median(rates["coldframe"])
-    print(f"{options.pictures} pictures, {options.rounds} rounds, efficientnet_lite0 at 224, float32, images/s")
+    print(
+        f"{options.pictures} pictures, {options.rounds} rounds, efficientnet_lite0 at 224, float32, images/s"
+    )
     print(f"{'':24}{'median':>8}  {'all rounds':26}  coldframe is")
     for name, values in rates.items():
         each = " ".join(f"{value:.1f}" for value in values)

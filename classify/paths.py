@@ -6,6 +6,7 @@ C classes; `Z` (N, D) and `V` (M, D) are already scaled, by a scaler fitted on Z
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -54,6 +55,10 @@ def kernel(
     from sklearn.base import clone
 
     if len(Z) > GRAM_ROWS:
+        warnings.warn(
+            f"above {GRAM_ROWS:,} rows every setting is fitted from scratch, which is slow: logreg suits large data",
+            stacklevel=2,
+        )
         yield from each(classifier, candidates, Z, y, V)
         return
     linear = classifier.kernel == "linear"

@@ -67,7 +67,8 @@ def train(
     if say:
         say(f"{head.name}: cross-validated accuracy {found.cv_accuracy:.1%} in {seconds:.1f} s")
     tested = datetime.now(UTC).isoformat(timespec="seconds")
-    predicted, probability = calibrated.predict(X_test), calibrated.predict_proba(X_test)
+    probability = calibrated.predict_proba(X_test)
+    predicted = calibrated.classes_[probability.argmax(axis=1)]
     evaluation = evaluate(truth, predicted, probability, calibrated.classes_)
     result = HeadResult(head.name, found.params, found.cv_accuracy, found.cv_std, evaluation, seconds)
     return Trained(calibrated, head.rank, result, predicted, probability.max(axis=1), found, tested)

@@ -111,6 +111,19 @@ class Extractor:
         """Key to reason of the pictures that this decoder is known to refuse."""
         return self.store.rejects(self.decoding.limits)
 
+    def rejects(self, manifest: Manifest, present: np.ndarray, outcome: Outcome) -> list[Reject]:
+        """Name each file without a row, with the reason found now or, where nothing was tried again, before.
+
+        present : (n,) bool, the rows of the manifest that have an embedding
+        """
+        fresh = {reject.path: reject for reject in outcome.rejects}
+        known, limits = self.refused(), self.decoding.limits
+        rejects = []
+        for index in np.flatnonzero(~present):
+            path, key = manifest.paths[index], manifest.key[index].tobytes()
+            rejects.append(fresh.get(path) or Reject(key, path, known.get(key, "unknown"), limits))
+        return rejects
+
     def _open_engine(self) -> Embedder:
         if self._started is None:
             options = self.options
@@ -204,7 +217,7 @@ def extract(
     workspace.remember(space=extractor.space.id, **({"dataset": dataset} if options.shard == (1, 1) else {}))
 
     present = manifest.hashed & extractor.store.contains(manifest.key)
-    rejects = found.rejects + _rejects(manifest, present, outcome, extractor)
+    rejects = found.rejects + extractor.rejects(manifest, present, outcome)
     conflicts = manifest.conflicts()
     return Summary(
         dataset=dataset,
@@ -257,18 +270,6 @@ def _save(
         for name in workspace.datasets():
             if name.startswith(dataset + PART):
                 workspace.forget_manifest(name)
-
-
-def _rejects(manifest: Manifest, present: np.ndarray, outcome: Outcome, extractor: Extractor) -> list[Reject]:
-    """One reject for each file without a row: from this run, or, where nothing was tried again, an earlier one."""
-    fresh = {reject.path: reject for reject in outcome.rejects}
-    reasons = extractor.refused()
-    limits = extractor.decoding.limits
-    rejects = []
-    for index in np.flatnonzero(~present):
-        path, key = manifest.paths[index], manifest.key[index].tobytes()
-        rejects.append(fresh.get(path) or Reject(key, path, reasons.get(key, "unknown"), limits))
-    return rejects
 
 
 def _contains_none(keys: np.ndarray) -> np.ndarray:

@@ -32,7 +32,9 @@ def list_pictures(paths: Sequence[Path]) -> Manifest:
         elif path.exists():
             found.append(str(path))
         else:
-            raise UserError(f"Expected a picture or a folder of pictures, received {str(path)!r}: nothing is there.")
+            raise UserError(
+                f"Expected a picture or a folder of pictures, received {str(path)!r}: nothing is there."
+            )
     if not found:
         raise UserError(f"Expected pictures, received {len(paths)} folders without files.")
     count = len(found)

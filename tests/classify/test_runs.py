@@ -71,6 +71,16 @@ def test_foreign_bytes_are_not_even_unpickled(workspace: Workspace, saved: Path,
     assert (tmp_path / "boom").exists()
 
 
+def test_a_head_of_another_run_is_not_taken_for_this_one(
+    workspace: Workspace, saved: Path, digits: Data
+) -> None:
+    other = workspace.new_run("fit-head")
+    save_head(workspace, other, CalibratedHead(HEADS["logreg"].make().fit(*digits), 2.0), {"head": {}})
+    (saved / "head.joblib").write_bytes((other / "head.joblib").read_bytes())
+    with pytest.raises(UserError, match=r"head that run\.json describes"):
+        load_head(workspace, saved)
+
+
 def test_another_workspace_has_to_trust(saved: Path, tmp_path: Path, digits: Data) -> None:
     other = Workspace(tmp_path / "other").create()
     with pytest.raises(UserError, match="--trust"):

@@ -1,0 +1,242 @@
+"""The command line as people and scripts meet it: outputs, exit codes, JSON, and what is imported."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+import cli
+from classify.demo import write_digits
+
+ROOT = Path(__file__).parents[1]
+EXTRACT = {"dataset", "space", "backbone", "engine", "files", "embedded", "cached", "rejected", "seconds"}
+EXTRACT |= {"images_per_second"}
+HEAD = {"name", "params", "cv_accuracy", "test_accuracy", "test_n", "ci_low", "ci_high", "macro_f1"}
+HEAD |= {"log_loss", "seconds"}
+
+
+def run(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "cli.py"), *map(str, words)], capture_output=True, text=True
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="session")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with digits, extracted and fitted once: digits/, w/ (the workspace) and the two JSON answers."""
+    folder = tmp_path_factory.mktemp("session")
+    write_digits(folder / "digits", 200)
+    (folder / "digits" / "3" / "broken.png").write_bytes(b"not a picture")
+    (folder / "extract.json").write_text(
+        run("extract", folder / "digits", "--json", "--workspace", folder / "w").stdout
+    )
+    (folder / "fit.json").write_text(
+        run("fit-head", "--model", "logreg,svm-linear", "--json", "--workspace", folder / "w").stdout
+    )
+    return folder
+
+
+def test_extract_answers_with_one_object(session: Path) -> None:
+    summary = json.loads((session / "extract.json").read_text())
+    assert summary.keys() >= EXTRACT
+    assert (summary["files"], summary["rejected"]) == (201, 1)
+    assert summary["embedded"] + summary["cached"] == 200
+    assert summary["rejects"] == [{"path": "3/broken.png", "reason": summary["rejects"][0]["reason"]}]
+
+
+def test_fit_head_answers_with_one_object_and_writes_a_run(session: Path) -> None:
+    answer = json.loads((session / "fit.json").read_text())
+    assert answer.keys() >= {"run", "best", "heads"}
+    assert all(head.keys() >= HEAD for head in answer["heads"])
+    for head in answer["heads"]:
+        assert 0 < head["ci_low"] < head["test_accuracy"] < head["ci_high"] < 1
+        assert head["test_accuracy"] > 0.6  # chance is 0.1
+    folder = Path(answer["run"])
+    wanted = {"head.joblib", "run.json", "report.json", "predictions.csv", "confusion.png", "confusion.txt"}
+    assert {path.name for path in folder.iterdir()} >= wanted
+    with Image.open(folder / "confusion.png") as image:
+        assert min(image.size) > 300
+    with (folder / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    best = next(head for head in answer["heads"] if head["name"] == answer["best"])
+    assert len(rows) == best["test_n"]
+    right = sum(row["label"] == row["predicted"] for row in rows)
+    assert right / len(rows) == pytest.approx(best["test_accuracy"])
+
+
+def test_predict_gives_csv_and_json(session: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new photos\n"
+    new.mkdir()
+    for number in range(3):
+        source = session / "digits" / str(number)
+        (new / f"{number}.png").write_bytes(sorted(source.iterdir())[0].read_bytes())
+    done = run("predict", new, session / "digits/3/broken.png", "--workspace", session / "w")
+    rows = list(csv.DictReader(done.stdout.splitlines(keepends=True)))
+    assert list(rows[0])[:3] == ["path", "label", "probability"]
+    assert [row["path"] for row in rows] == [str(new / f"{n}.png") for n in range(3)]
+    assert [row["label"] for row in rows] == ["0", "1", "2"]
+    assert "3 pictures classified, 1 rejected" in done.stderr
+    records = json.loads(run("predict", new, "--json", "--top", 1, "--workspace", session / "w").stdout)
+    assert [set(record) for record in records] == [{"path", "label", "probability"}] * 3
+    assert [record["label"] for record in records] == ["0", "1", "2"]
+
+
+def test_strict_finds_fault_with_rejects(session: Path) -> None:
+    run("extract", session / "digits", "--strict", "--workspace", session / "w", code=3)
+    run("predict", session / "digits/3", "--strict", "--workspace", session / "w", code=3)
+
+
+def test_heads_of_another_space_are_refused(session: Path) -> None:
+    options = ("--workspace", session / "w", "--name", "small", "--backbone", "mobilenet_v2")
+    words = ("--weights", "none", "--input-size", 32, "--json")
+    space = json.loads(run("extract", session / "digits", *options, *words).stdout)["space"]
+    picture = session / "digits/1/0001.png"
+    done = run("predict", picture, "--space", space[:8], "--workspace", session / "w", code=1)
+    assert "trained in space" in done.stderr and "efficientnet_lite0" in done.stderr
+    # Leave the workspace as it was for the other tests.
+    run("extract", session / "digits", "--workspace", session / "w")
+
+
+def test_a_head_from_elsewhere_needs_trust(session: Path, tmp_path: Path) -> None:
+    picture, theirs = session / "digits/1/0001.png", json.loads((session / "fit.json").read_text())["run"]
+    done = run("predict", picture, "--run", theirs, "--workspace", tmp_path / "mine", code=1)
+    assert "--trust" in done.stderr
+    run("predict", picture, "--run", theirs, "--trust", "--workspace", tmp_path / "mine")
+
+
+def test_cache_commands(session: Path, tmp_path: Path) -> None:
+    where = ("--workspace", session / "w")
+    listing = json.loads(run("cache", "ls", "--json", *where).stdout)
+    assert {row["dataset"] for row in listing["datasets"]} >= {"digits"}
+    assert "efficientnet_lite0" in run("cache", "ls", *where).stdout
+    report = json.loads(run("cache", "verify", "--recompute", 5, "--json", *where).stdout)
+    assert (report["damaged"], report["recomputed"], report["differing"]) == ([], 5, 0)
+    assert run("cache", "gc", *where).stdout
+    out = tmp_path / "digits.h5"
+    run("cache", "export", out, *where)
+    with h5py.File(out) as file:
+        assert file["embedding"].shape == (200, 1280)
+        labels = file["classes"].asstr()[:][file["label"][:]]
+        assert [path.split("/")[0] for path in file["path"].asstr()[:]] == list(labels)
+    assert "which exists" in run("cache", "export", out, *where, code=1).stderr
+    run("cache", "export", out, "--force", *where)
+
+
+def test_a_damaged_shard_is_noticed_and_its_rows_come_back(session: Path, tmp_path: Path) -> None:
+    where = ("--workspace", tmp_path / "w")
+    run("extract", session / "digits", *where)
+    shard = next((tmp_path / "w").glob("spaces/*/shards/*.h5"))
+    data = bytearray(shard.read_bytes())
+    data[-100] ^= 1
+    shard.chmod(0o644)
+    shard.write_bytes(data)
+    done = run("cache", "verify", "--json", *where, code=1)
+    assert len(json.loads(done.stdout)["damaged"]) == 1
+    again = json.loads(run("extract", session / "digits", "--json", *where).stdout)
+    assert again["embedded"] > 0
+    run("cache", "verify", *where)
+
+
+def test_manifest_surveys_a_folder(session: Path, tmp_path: Path) -> None:
+    out = tmp_path / "labels.csv"
+    facts = json.loads(
+        run("manifest", session / "digits", "--out", out, "--json", "--workspace", tmp_path / "w").stdout
+    )
+    assert facts["files"] == 201 and sum(facts["classes"].values()) == 201
+    with out.open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["label"] for row in rows} == set(facts["classes"]) and len(rows[0]["key"]) == 64
+
+
+def test_backbones_lists_what_is_here() -> None:
+    rows = json.loads(run("backbones", "--json").stdout)
+    here = {row["name"] for row in rows if row["here"]}
+    assert here >= {"efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"}
+    assert {"mobilenet_v2", "resnet50", "inception_v3"} <= {row["name"] for row in rows}
+    assert "resnet50" in run("backbones").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["extract", "nowhere"], 1, "Expected a folder"),
+        (["extract", "."], 1, "class"),
+        (["fit-head"], 1, "extract FOLDER/"),
+        (["predict", "x.jpg"], 1, "fit-head"),
+        (["fit-head", "--model", "magic"], 1, "logreg"),
+        (["extract"], 2, "usage"),
+        (["extract", ".", "--shard", "3/2"], 2, "expected I/N"),
+        (["extract", ".", "--batch-size", "0"], 2, "above 0"),
+        (["nothing"], 2, "invalid choice"),
+    ],
+)
+def test_mistakes_are_answered(words: list[str], code: int, told: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "cli.py"), *words], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (code, "")
+    assert told in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["extract", "digits"], ["fit-head"], ["cache", "ls"], ["predict", "digits/1/0001.png"]]
+)
+def test_warm_commands_import_no_tensorflow(session: Path, words: list[str]) -> None:
+    code = (
+        "import sys, cli\n"
+        f"code = cli.main({[*words, '--workspace', 'w']!r})\n"
+        "heavy = {'tensorflow', 'keras', 'jax', 'torch'} & set(sys.modules)\n"
+        "if sys.argv[1] == 'extract': heavy |= {'sklearn', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, words[0]],
+        cwd=session,
+        env={**__import__("os").environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_quick_demo_runs_the_public_commands(tmp_path: Path) -> None:
+    done = run("demo", "--quick", "--out", tmp_path / "demo")
+    for command in ("$ coldframe extract", "$ coldframe fit-head", "$ coldframe predict"):
+        assert command in done.stdout
+    assert "300 files = 300 embedded" in done.stdout
+    again = run("demo", "--quick", "--out", tmp_path / "demo")
+    assert "300 files = 0 embedded + 300 cached" in again.stdout
+
+
+def test_the_demo_takes_a_folder_of_ones_own(few_flowers: Path, tmp_path: Path) -> None:
+    done = run("demo", "--quick", "--data", few_flowers, "--out", tmp_path / "demo")
+    assert "flowers: 40 files = 40 embedded" in done.stdout
+
+
+def test_ctrl_c_exits_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(options: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "backbones", interrupt)
+    assert cli.main(["backbones"]) == 130
+    assert "kept" in capsys.readouterr().err
+
+
+def test_embeddings_do_not_depend_on_workers_and_batches(session: Path, tmp_path: Path) -> None:
+    rows = []
+    for number, words in enumerate([("--workers", 1), ("--batch-size", 7, "--workers", 4)]):
+        where = ("--workspace", tmp_path / f"w{number}")
+        run("extract", session / "digits", *words, *where)
+        run("cache", "export", tmp_path / f"{number}.h5", *where)
+        with h5py.File(tmp_path / f"{number}.h5") as file:
+            rows.append(file["embedding"][:])
+    np.testing.assert_allclose(rows[0], rows[1], rtol=1e-3, atol=1e-4)
