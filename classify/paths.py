@@ -56,7 +56,7 @@ def kernel(
 
     if len(Z) > GRAM_ROWS:
         warnings.warn(
-            f"above {GRAM_ROWS:,} rows every setting is fitted from scratch, which is slow: logreg suits large data",
+            f"above {GRAM_ROWS:,} rows every setting is fitted from scratch: slow; logreg suits large data",
             stacklevel=2,
         )
         yield from each(classifier, candidates, Z, y, V)

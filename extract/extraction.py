@@ -199,6 +199,10 @@ def extract(
     found = scan(source, [] if options.rehash else previous)
     for note in found.notes:
         progress.note(note)
+    if found.ignored:
+        progress.note(
+            f"{found.ignored:,} hidden files and folders (their names start with a dot) were passed over"
+        )
     extractor = Extractor(workspace, backbone, decoding, options)
     manifest, outcome = _part(found.manifest, options.shard), Outcome()
     hashed, refused = manifest.hashed, extractor.refused()

@@ -13,7 +13,8 @@ from cache.store import Reject
 from cache.workspace import Workspace
 from extract.engines import usable_cores
 from extract.extraction import Progress, previous_manifests
-from extract.scan import hash_missing, scan
+from extract.hashing import hash_missing
+from extract.scan import scan
 
 
 @dataclass(frozen=True)

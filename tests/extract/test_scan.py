@@ -10,7 +10,8 @@ import pytest
 
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
-from extract.scan import hash_missing, scan
+from extract.hashing import hash_missing
+from extract.scan import scan
 from tests.extract import pictures
 
 

@@ -1,0 +1,60 @@
+"""Which folders are the classes: those of the root, those of its splits, or those of an unpacked archive."""
+
+import os
+from collections.abc import Sequence
+
+from cache.errors import UserError
+from extract.walk import ClassFolder, Walk, is_ignored
+
+_SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
+_SPLIT_NAMES |= {"dev": "val", "test": "test", "testing": "test"}
+
+
+def find_classes(walk: Walk) -> tuple[list[ClassFolder], list[str]]:
+    """Find the class folders, and say so where they are not simply the folders of the root."""
+    top, notes = "", []
+    folders = walk.top(top)
+    while (
+        len(folders) == 1 and not walk.rejects and not _are_splits(folders) and _only_folders(folders[0].path)
+    ):
+        inside = f"{top}/{folders[0].name}" if top else folders[0].name
+        if not walk.enter(inside):
+            break
+        top, folders = inside, walk.top(inside)
+        notes.append(f"the only folder, {top!r}, holds only folders: the classes are read from there")
+    prefix = f"{top}/" if top else ""
+    if _are_splits(folders):
+        classes = []
+        for folder in folders:
+            path, split = prefix + folder.name, _SPLIT_NAMES[folder.name.lower()]
+            if walk.enter(path):
+                classes += [
+                    ClassFolder(f"{path}/{e.name}", e.name, split, e.is_symlink()) for e in walk.top(path)
+                ]
+    else:
+        classes = [ClassFolder(prefix + e.name, e.name, "", e.is_symlink()) for e in folders]
+    if not classes:
+        received = f"an empty one ({walk.ignored} names ignored)"
+        if walk.rejects:
+            first = walk.rejects[0]
+            received = f"{len(walk.rejects)} other entries, the first {first.path!r} ({first.reason})"
+        where = os.path.join(walk.root, top) if top else walk.root
+        raise UserError(
+            f"Expected a folder for each class in {where!r}, received {received}. Make class folders and "
+            "move the pictures there; for pictures without labels use `predict`."
+        )
+    return classes, notes
+
+
+def _are_splits(folders: Sequence[os.DirEntry[str]]) -> bool:
+    splits = [_SPLIT_NAMES.get(folder.name.lower()) for folder in folders]
+    return None not in splits and (len(splits) > 1 or "train" in splits)
+
+
+def _only_folders(path: str) -> bool:
+    try:
+        with os.scandir(path) as listing:
+            inside = [entry.is_dir() for entry in listing if not is_ignored(entry.name)]
+    except OSError:
+        return False  # the walk meets it again and records why
+    return bool(inside) and all(inside)
