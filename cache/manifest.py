@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ class Manifest:
     key: NDArray[np.uint8]  # (n, 32) image keys, all zero while not hashed
     size: NDArray[np.int64]  # (n,) bytes
     mtime_ns: NDArray[np.int64]  # (n,) time of last change, nanoseconds since 1970
+    columns: dict[str, list[str]] = field(default_factory=dict)  # what else a table says: n texts each
+    table: str = ""  # name of the table in root that lists the samples; empty when root itself was read
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -46,11 +48,14 @@ class Manifest:
     def select(self, rows: NDArray[Any]) -> "Manifest":
         """Return the samples at these rows: (n,) bool mask, or indices in any order."""
         rows = np.arange(len(self))[rows]
+        at = rows.tolist()
         return Manifest(
-            self.root,
-            self.classes,
-            [self.paths[row] for row in rows.tolist()],
-            *(getattr(self, name)[rows] for name in _COLUMNS),
+            root=self.root,
+            classes=self.classes,
+            paths=[self.paths[row] for row in at],
+            **{name: getattr(self, name)[rows] for name in _COLUMNS},
+            columns={name: [texts[row] for row in at] for name, texts in self.columns.items()},
+            table=self.table,
         )
 
     def conflicts(self) -> NDArray[np.bool_]:
@@ -71,6 +76,14 @@ class Manifest:
         arrays = {name: np.ascontiguousarray(getattr(self, name), kind) for name, kind in _COLUMNS.items()}
         for name, texts in zip(_TEXTS, ([self.root], self.classes, self.paths), strict=True):
             arrays[f"{name}_bytes"], arrays[f"{name}_offset"] = _pack(texts)
+        # Only where there are any: what an older coldframe knows stays exactly as it was. A column's name may
+        # be any text, "a/b" too, so it is stored as text and not as the name of a data set in HDF5.
+        if self.table:
+            arrays["table_bytes"], arrays["table_offset"] = _pack([self.table])
+        if self.columns:
+            arrays["columns_bytes"], arrays["columns_offset"] = _pack(list(self.columns))
+        for number, texts in enumerate(self.columns.values()):
+            arrays[f"column{number}_bytes"], arrays[f"column{number}_offset"] = _pack(texts)
 
         def fill(file: h5py.File) -> None:
             file.attrs["format"] = np.int64(FORMAT)
@@ -101,13 +114,22 @@ class Manifest:
                 arrays = {name: dataset[()] for name, dataset in file.items()}
                 if form != FORMAT or file.attrs["sha256"] != _digest(arrays):
                     raise ValueError("its content does not have the SHA-256 it was written with")
-            root, classes, paths = (_unpack(arrays[f"{n}_bytes"], arrays[f"{n}_offset"]) for n in _TEXTS)
-            columns = [arrays[name].astype(kind, copy=False) for name, kind in _COLUMNS.items()]
-            shapes = [column.shape for column in columns]
+
+            def texts(name: str) -> list[str]:
+                return _unpack(arrays[f"{name}_bytes"], arrays[f"{name}_offset"])
+
+            root, classes, paths = (texts(name) for name in _TEXTS)
+            names = texts("columns") if "columns_bytes" in arrays else []
+            extra = {name: texts(f"column{number}") for number, name in enumerate(names)}
+            table = texts("table")[0] if "table_bytes" in arrays else ""
+            columns = {name: arrays[name].astype(kind, copy=False) for name, kind in _COLUMNS.items()}
+            shapes = [column.shape for column in columns.values()]
             n = (len(paths),)
             if shapes != [n, n, (*n, KEY_BYTES), n, n]:
                 raise ValueError(f"{n[0]} paths with columns {shapes}")
-            return cls(root[0], tuple(classes), paths, *columns)
+            if wrong := [name for name, values in extra.items() if len(values) != len(paths)]:
+                raise ValueError(f"{n[0]} paths with another number of values in {wrong}")
+            return cls(root[0], tuple(classes), paths, **columns, columns=extra, table=table)
         except UNREADABLE as error:
             raise UserError(f"Expected a manifest in {path}, but: {error}. {advice}") from error
 

@@ -68,6 +68,8 @@ class Workspace:
             form = json.loads(path.read_bytes())["format"]
         except FileNotFoundError:
             return
+        except NotADirectoryError as error:
+            raise UserError(f"Expected the workspace {self.root} to be a folder, received a file.") from error
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise UserError(
                 f'Expected {{"format": {FORMAT}}} in {path}, but: {error}. Restore it.'

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
 from typing import Any
 
 import numpy as np
 
-Z95 = 1.959963984540054  # the normal distribution's 97.5 % point
+from classify.intervals import wilson, wilson_of_variance
+from classify.reliability import brier, expected_calibration_error, log_loss
+
+UNEVEN = 10  # times as many rows in the largest class as in the smallest
+NAMED = 5  # classes that a note names
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """How a head did on n rows.
 
-    `accuracy` has the 95 % interval [ci_low, ci_high]; `log_loss` is in nats; `precision`, `recall`, `f1`
-    (C,) and `support` (C,) follow `classes`; `confusion` (C, C) counts true class (row) by predicted class
+    `accuracy` has the 95 % interval [ci_low, ci_high], `balanced_accuracy` (the mean recall of the classes
+    that occur) [balanced_low, balanced_high]. `log_loss` is in nats, `brier` from 0 to 2, `ece` the expected
+    calibration error, 0 to 1. (C,) in the order of `classes`: `precision`, `recall` with its interval
+    [recall_low, recall_high], `f1`, `support`. `confusion` (C, C) counts true class (row) by predicted class
     (column).
     """
 
@@ -24,11 +29,18 @@ class Evaluation:
     accuracy: float
     ci_low: float
     ci_high: float
+    balanced_accuracy: float
+    balanced_low: float
+    balanced_high: float
     macro_f1: float
     log_loss: float
+    brier: float
+    ece: float
     classes: tuple[str, ...]
     precision: np.ndarray
     recall: np.ndarray
+    recall_low: np.ndarray
+    recall_high: np.ndarray
     f1: np.ndarray
     support: np.ndarray
     confusion: np.ndarray
@@ -36,21 +48,37 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """Return the figures as plain Python values, classes by name."""
         per_class = {
-            name: {"precision": p, "recall": r, "f1": f, "support": s}
-            for name, p, r, f, s in zip(
+            name: {"precision": p, "recall": r, "ci_low": low, "ci_high": high, "f1": f, "support": s}
+            for name, p, r, low, high, f, s in zip(
                 self.classes,
                 self.precision.tolist(),
                 self.recall.tolist(),
+                self.recall_low.tolist(),
+                self.recall_high.tolist(),
                 self.f1.tolist(),
                 self.support.tolist(),
                 strict=True,
             )
         }
-        single = ("n", "accuracy", "ci_low", "ci_high", "macro_f1", "log_loss")
-        return {name: getattr(self, name) for name in single} | {
+        return {name: getattr(self, name) for name in _SINGLE} | {
             "classes": per_class,
             "confusion": self.confusion.tolist(),
         }
+
+
+_SINGLE = (
+    "n",
+    "accuracy",
+    "ci_low",
+    "ci_high",
+    "balanced_accuracy",
+    "balanced_low",
+    "balanced_high",
+    "macro_f1",
+    "log_loss",
+    "brier",
+    "ece",
+)
 
 
 def evaluate(
@@ -79,36 +107,73 @@ def evaluate(
     confusion = np.bincount(true_code * size + predicted_code, minlength=size**2).reshape(size, size)
     hit, support, called = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     f1 = _ratio(2 * hit, support + called)
-    full = np.zeros((n, size))
-    full[:, np.searchsorted(names, classes)] = probability
-    own = np.clip(full[np.arange(n), true_code], np.finfo(np.float64).eps, 1)
-    low, high = wilson(int(hit.sum()), n)
+    column = np.full(size, -1)
+    column[np.searchsorted(names, classes)] = np.arange(len(classes))
+    low, high = wilson(hit.sum(), n)
+    recall_low, recall_high = wilson(hit, support)
+    occurs = support > 0
+    balanced = float(_ratio(hit, support)[occurs].mean())
+    balanced_low, balanced_high = _balanced_interval(balanced, hit[occurs], support[occurs])
     return Evaluation(
         n=n,
         accuracy=float(hit.sum() / n),
-        ci_low=low,
-        ci_high=high,
+        ci_low=float(low),
+        ci_high=float(high),
+        balanced_accuracy=balanced,
+        balanced_low=balanced_low,
+        balanced_high=balanced_high,
         macro_f1=float(f1[support + called > 0].mean()),
-        log_loss=float(-np.log(own).mean()),
+        log_loss=log_loss(probability, column[true_code]),
+        brier=brier(probability, column[true_code]),
+        ece=expected_calibration_error(probability.max(axis=1), predicted == truth),
         classes=tuple(names.tolist()),
         precision=_ratio(hit, called),
         recall=_ratio(hit, support),
+        recall_low=recall_low,
+        recall_high=recall_high,
         f1=f1,
         support=support,
         confusion=confusion,
     )
 
 
-def wilson(hits: int, n: int, z: float = Z95) -> tuple[float, float]:
-    """Return the score interval of a proportion `hits / n`.
+def _balanced_interval(balanced: float, hit: np.ndarray, support: np.ndarray) -> tuple[float, float]:
+    """Wilson's interval at the effective sample size of a mean of recalls.
 
-    Wilson 1927, J. Am. Stat. Assoc. 22(158):209-212: the p for which |hits/n - p| <= z * sqrt(p * (1 - p) /
-    n). Unlike the normal approximation it stays inside [0, 1] and holds near 0 and 1.
+    Not a bootstrap: of a class whose few rows are all right it draws nothing but right ones, as if that were
+    certain. Here each recall's variance is taken at (hits + 1) / (n + 2).
     """
-    p, square = hits / n, z * z
-    centre = (p + square / (2 * n)) / (1 + square / n)
-    half = z / (1 + square / n) * sqrt(p * (1 - p) / n + square / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    guess = (hit + 1) / (support + 2)
+    variance = float((guess * (1 - guess) / support).sum()) / len(support) ** 2
+    return wilson_of_variance(balanced, variance, float(guess.mean()))
+
+
+def imbalance(y: np.ndarray, folds: int) -> list[str]:
+    """Say which classes of the training part (n,) are too small for the folds, and whether sizes differ a lot.
+
+    A class with fewer rows than folds is missing from some folds' held-out rows, and with a single row from
+    that fold's training as well.
+    """
+    names, counts = np.unique(y, return_counts=True)
+    order = np.argsort(counts, kind="stable")
+    names, counts = names[order], counts[order]
+    few = int((counts < folds).sum())
+    notes = []
+    if few:
+        named = ", ".join(
+            f"{name} ({n})" for name, n in zip(names[:NAMED], counts[:few].tolist(), strict=False)
+        )
+        more = f" and {few - NAMED} more" if few > NAMED else ""
+        notes.append(
+            f"{few} of {len(names)} classes have fewer training pictures than the {folds} folds: {named}{more}; "
+            "cross-validation says little about them"
+        )
+    if len(counts) and counts[-1] > UNEVEN * counts[0]:
+        notes.append(
+            f"classes are uneven: {names[-1]} has {counts[-1]} training pictures, {names[0]} {counts[0]}; "
+            "balanced accuracy counts every class alike"
+        )
+    return notes
 
 
 def tie(a: Evaluation, b: Evaluation) -> bool:

@@ -169,7 +169,7 @@ def _write_run(
             "test_part_read": each.tested,
             "test": each.result.evaluation.to_json(),
             "candidates": [
-                {"params": one.params, "cv_accuracy": one.mean, "folds": one.accuracy.tolist()}
+                {"params": one.settings, "cv_accuracy": one.mean, "folds": one.accuracy.tolist()}
                 for one in each.found.candidates
             ],
         }

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
 from classify import paths
+from classify.logistic import logistic
+from classify.work import Path
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 Grid = dict[str, list[Any]]
+EXACT_KERNEL_ROWS = 10_000  # above, a fold's float64 Gram matrix passes 0.8 GB and libsvm takes minutes a fit
+_C = [1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0]
+_ALL = ("standard", "length", "root", "none")
+NYSTROEM = 1_000  # landmarks of the approximate kernel
 
 
 @dataclass(frozen=True)
@@ -30,37 +39,55 @@ class Head:
         Receives D, the embedding width, because a kernel's natural length grows with it.
     rank : int
         Simplicity: of two heads with equal cross-validated accuracy the lower rank wins.
-    path : paths.Path
-        How one fold is fitted for all candidates; `paths.each` suits every classifier.
+    path : Path
+        How all candidates are fitted; `paths.each` suits every classifier.
+    large : Head, optional
+        What takes its place above `EXACT_KERNEL_ROWS` training rows.
     """
 
     name: str
     make: Callable[[], Pipeline]
     grid: Callable[[int], Grid]
     rank: int
-    path: paths.Path = paths.each
+    path: Path = paths.each
+    large: Head | None = None
+
+    def for_rows(self, n: int) -> Head:
+        """Return the head to use on n training rows."""
+        return self.large if self.large is not None and n > EXACT_KERNEL_ROWS else self
 
 
-def _scaled(classifier: Any) -> Pipeline:
+def _pipeline(classifier: Any, *before: tuple[str, Any]) -> Pipeline:
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
 
-    return Pipeline([("scale", StandardScaler()), ("classify", classifier)])
+    return Pipeline([("scale", StandardScaler()), *before, ("classify", classifier)])
+
+
+def _centroid() -> Pipeline:
+    from sklearn.neighbors import NearestCentroid
+
+    return _pipeline(NearestCentroid())
+
+
+def _ridge() -> Pipeline:
+    from sklearn.linear_model import RidgeClassifier
+
+    return _pipeline(RidgeClassifier())
+
+
+def _lda() -> Pipeline:
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    return _pipeline(LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.5))
 
 
 def _logreg() -> Pipeline:
     from sklearn.linear_model import LogisticRegression
 
-    # At scikit-learn's tolerance of 1e-4 the solution for a large C still depends on where it started (0.3 %
-    # of cross-validated accuracy on 2,580 x 1280); here warm and cold starts agree within 0.1 %.
-    return _scaled(LogisticRegression(tol=3e-5, max_iter=1000))
-
-
-def _svm() -> Pipeline:
-    from sklearn.svm import SVC
-
-    # break_ties makes `predict` the argmax of `decision_function`, the one rule used everywhere here.
-    return _scaled(SVC(kernel="rbf", break_ties=True))
+    # At a tolerance of 1e-4 the answer still depends on the way the solver took (0.3 %
+    # of cross-validated accuracy on 2,580 x 1280).
+    return _pipeline(LogisticRegression(tol=3e-5, max_iter=1000))
 
 
 def _svm_linear() -> Pipeline:
@@ -68,31 +95,104 @@ def _svm_linear() -> Pipeline:
 
     # SVC and not LinearSVC: on 2,064 x 1280 embeddings the whole path over C costs one Gram matrix and less
     # than 0.2 s a value, where liblinear took 1.4 s (C = 1e-4) to 40 s (C = 0.1), at equal or lower accuracy.
-    return _scaled(SVC(kernel="linear", break_ties=True))
+    return _pipeline(SVC(kernel="linear", break_ties=True))
 
 
-def _logreg_grid(width: int) -> Grid:
-    return {"classify__C": [1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0]}
+def _svm() -> Pipeline:
+    from sklearn.svm import SVC
+
+    # break_ties makes `predict` the argmax of `decision_function`, the one rule used everywhere here.
+    return _pipeline(SVC(kernel="rbf", break_ties=True))
+
+
+def _liblinear() -> Pipeline:
+    from sklearn.svm import LinearSVC
+
+    return _pipeline(LinearSVC(dual=False, tol=1e-3))
+
+
+def _nystroem() -> Pipeline:
+    from sklearn.kernel_approximation import Nystroem
+    from sklearn.svm import LinearSVC
+
+    kernel = Nystroem(n_components=NYSTROEM, random_state=0)
+    return _pipeline(LinearSVC(dual=False, tol=1e-3), ("kernel", kernel))
+
+
+def _knn() -> Pipeline:
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return _pipeline(KNeighborsClassifier(weights="distance", algorithm="brute"))
+
+
+def _mlp() -> Pipeline:
+    from sklearn.neural_network import MLPClassifier
+
+    # The tutorials' dense heads. Scikit-learn has no batch normalisation: standardised inputs stand for it.
+    return _pipeline(MLPClassifier(batch_size=64, max_iter=15, random_state=0))
+
+
+def _strengths(name: str, values: Sequence[float], *scales: str) -> Callable[[int], Grid]:
+    """A grid over one parameter of the classifier and, where named, the scaling before it."""
+
+    def grid(width: int) -> Grid:
+        from classify.scaling import scalings
+
+        return {"scale": scalings(*scales), f"classify__{name}": list(values)}
+
+    return grid
+
+
+def _scales_only(width: int) -> Grid:
+    from classify.scaling import scalings
+
+    return {"scale": scalings(*_ALL)}
 
 
 def _svm_grid(width: int) -> Grid:
-    # Scaled features have variance 1, so 1 / width is scikit-learn's gamma="scale", written as a number.
+    from classify.scaling import scalings
+
+    # Scaled features have a mean square of 1, so 1 / width is scikit-learn's gamma="scale".
     return {
+        "scale": scalings("standard", "length"),
         "classify__C": [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0],
         "classify__gamma": [0.1 / width, 0.3 / width, 1.0 / width],
     }
 
 
-def _svm_linear_grid(width: int) -> Grid:
-    return {"classify__C": [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1, 1.0]}
+def _nystroem_grid(width: int) -> Grid:
+    return {"kernel__gamma": [0.1 / width, 0.3 / width], "classify__C": [0.1, 1.0, 10.0]}
 
 
 HEADS: dict[str, Head] = {
     head.name: head
     for head in (
-        Head("logreg", _logreg, _logreg_grid, rank=0, path=paths.warm),
-        Head("svm-linear", _svm_linear, _svm_linear_grid, rank=1, path=paths.kernel),
-        Head("svm", _svm, _svm_grid, rank=2, path=paths.kernel),
+        Head("centroid", _centroid, _scales_only, rank=0),
+        Head(
+            "ridge", _ridge, _strengths("alpha", [1e5, 3e4, 1e4, 3e3, 1e3, 1e2, 10.0], *_ALL), 1, paths.ridge
+        ),
+        Head("lda", _lda, _strengths("shrinkage", [0.9, 0.7, 0.5, 0.3, 0.1], *_ALL), 2, paths.lda),
+        Head("logreg", _logreg, _strengths("C", _C, *_ALL), 3, logistic),
+        Head(
+            "svm-linear",
+            _svm_linear,
+            _strengths("C", _C, "standard", "length", "root"),
+            rank=4,
+            path=paths.kernel,
+            large=Head(
+                "svm-linear", _liblinear, _strengths("C", [1e-4, 1e-3, 1e-2], "standard", "root"), rank=4
+            ),
+        ),
+        Head("knn", _knn, _strengths("n_neighbors", [20, 10, 5, 3, 1], *_ALL), 5, paths.neighbours),
+        Head(
+            "svm",
+            _svm,
+            _svm_grid,
+            rank=6,
+            path=paths.kernel,
+            large=Head("svm", _nystroem, _nystroem_grid, rank=6),
+        ),
+        Head("mlp", _mlp, lambda width: {"classify__hidden_layer_sizes": [(1024,), (2048, 1024)]}, rank=7),
     )
 }
 
@@ -110,8 +210,47 @@ def select(names: Iterable[str], table: dict[str, Head] = HEADS) -> Sequence[Hea
         For an unknown name, or when no name is given.
     """
     wanted = [each for name in names for each in (table if name == "all" else [name])]
-    unknown = [name for name in wanted if name not in table]
+    unknown = [name for name in wanted if name not in table and ":" not in name]
     if unknown or not wanted:
         received = ", ".join(repr(name) for name in unknown) or "no name"
-        raise UserError(f"Expected --model to name one of {', '.join(table)} or all, received {received}.")
-    return [table[name] for name in dict.fromkeys(wanted)]
+        raise UserError(
+            f"Expected --model to name one of {', '.join(table)}, all, or module:factory; received {received}."
+        )
+    return [table[name] if name in table else own_head(name) for name in dict.fromkeys(wanted)]
+
+
+def own_head(name: str) -> Head:
+    """Make a head of the user's: ``module:factory``, where the factory returns an unfitted classifier.
+
+    It may return a pair, the classifier and a grid (parameter name to values). The module is looked for in the
+    current folder first. A Pipeline is taken as it is; nothing is put before anything else either.
+
+    Raises
+    ------
+    UserError
+        When there is no such module or factory, or it returns no classifier.
+    """
+    from sklearn.base import is_classifier
+    from sklearn.pipeline import Pipeline
+
+    module, _, attribute = name.partition(":")
+    sys.path.insert(0, os.getcwd())
+    try:
+        factory = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"Expected --model {name} to name a function in a module of this folder or an installed one: {error}."
+        ) from error
+    finally:
+        sys.path.remove(os.getcwd())
+    made = factory()
+    made, grid = made if isinstance(made, tuple) else (made, {})
+    if not is_classifier(made):
+        raise UserError(
+            f"Expected {name} to return a scikit-learn classifier, received {type(made).__name__}."
+        )
+    pipeline = made if isinstance(made, Pipeline) else Pipeline([("classify", made)])
+    prefixed = (
+        grid if isinstance(made, Pipeline) else {f"classify__{key}": value for key, value in grid.items()}
+    )
+    return Head(name, lambda: pipeline, lambda width: prefixed, rank=len(HEADS))

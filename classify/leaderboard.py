@@ -47,7 +47,7 @@ def leaderboard(results: Sequence[HeadResult]) -> str:
     ]
     for result in results:
         e = result.evaluation
-        settings = " ".join(f"{name.rpartition('__')[2]}={_short(v)}" for name, v in result.params.items())
+        settings = " ".join(f"{name}={_short(v)}" for name, v in result.params.items())
         rows.append(
             (
                 result.name,

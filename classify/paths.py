@@ -1,52 +1,33 @@
-"""How the candidates of a head are fitted on one fold: each alone, along C, or from one Gram matrix.
+"""How the candidates of a head are fitted: each alone, or with what they have in common done once.
 
-A path yields (candidate number, scores) as candidates finish. N rows to fit, M rows to score, D features,
-C classes; `Z` (N, D) and `V` (M, D) are already scaled, by a scaler fitted on Z alone.
+Each function fits all candidates on one fold and yields (candidate number, scores) as they finish.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from classify.scores import class_scores
+from classify.scores import class_scores, squared_distances
+from classify.work import Fold, Params, by_fold
 
-Params = dict[str, Any]
-Fitted = tuple[int, np.ndarray]
-Path = Callable[[Any, Sequence[Params], np.ndarray, np.ndarray, np.ndarray], Iterator[Fitted]]
-
-# Above this many rows a fold's distances (float32) and Gram matrix (float64) pass 1.2 GB, and there may be
-# several folds at once.
-GRAM_ROWS = 10_000
+Candidates = Sequence[tuple[int, Params]]
+Fitted = Iterator[tuple[int, np.ndarray]]
 
 
-def each(
-    classifier: Any, candidates: Sequence[Params], Z: np.ndarray, y: np.ndarray, V: np.ndarray
-) -> Iterator[Fitted]:
+def fit_each(classifier: Any, candidates: Candidates, fold: Fold) -> Fitted:
     """Fit every candidate from scratch: right for any scikit-learn classifier."""
     from sklearn.base import clone
 
-    for number, params in enumerate(candidates):
-        yield number, class_scores(clone(classifier).set_params(**params).fit(Z, y), V)
+    for number, params in candidates:
+        model = clone(classifier).set_params(**params)
+        yield number, class_scores(fit_weighted(model, fold.Z, fold.y, fold.weight), fold.V)
 
 
-def warm(
-    classifier: Any, candidates: Sequence[Params], Z: np.ndarray, y: np.ndarray, V: np.ndarray
-) -> Iterator[Fitted]:
-    """Fit in order of rising C, each starting at the solution before it (a regularisation path)."""
-    from sklearn.base import clone
-
-    model = clone(classifier).set_params(warm_start=True)
-    for number in sorted(range(len(candidates)), key=lambda i: candidates[i]["C"]):
-        yield number, class_scores(model.set_params(**candidates[number]).fit(Z, y), V)
-
-
-def kernel(
-    classifier: Any, candidates: Sequence[Params], Z: np.ndarray, y: np.ndarray, V: np.ndarray
-) -> Iterator[Fitted]:
+def fit_kernel(classifier: Any, candidates: Candidates, fold: Fold) -> Fitted:
     """Fit an SVC (linear or RBF kernel) on Gram matrices that BLAS computed once for all values of C.
 
     libsvm computes the same kernel values one dot product at a time, again for each pair of classes and each
@@ -54,39 +35,113 @@ def kernel(
     """
     from sklearn.base import clone
 
-    if len(Z) > GRAM_ROWS:
-        warnings.warn(
-            f"above {GRAM_ROWS:,} rows every setting is fitted from scratch: slow; logreg suits large data",
-            stacklevel=2,
-        )
-        yield from each(classifier, candidates, Z, y, V)
-        return
+    Z, V = fold.Z, fold.V
     linear = classifier.kernel == "linear"
-    basis, basis_v = (Z @ Z.T, V @ Z.T) if linear else (_squared_distances(Z, Z), _squared_distances(V, Z))
-    groups: dict[float | None, list[int]] = {}
-    for number, params in enumerate(candidates):
-        groups.setdefault(params.get("gamma"), []).append(number)
-    for gamma, numbers in groups.items():
+    basis, basis_v = (Z @ Z.T, V @ Z.T) if linear else (squared_distances(Z, Z), squared_distances(V, Z))
+    groups: dict[float | None, list[tuple[float, int]]] = {}
+    for number, params in candidates:
+        groups.setdefault(params.get("gamma"), []).append((params["C"], number))
+    for gamma, members in groups.items():
         gram, gram_v = _gram(basis, gamma), _gram(basis_v, gamma)
         settled = None
-        for number in sorted(numbers, key=lambda i: candidates[i]["C"]):
+        for C, number in sorted(members):
             if settled is None:
-                bound = candidates[number]["C"]
-                model = clone(classifier).set_params(kernel="precomputed", C=bound).fit(gram, y)
-                scores = class_scores(model, gram_v)
+                model = clone(classifier).set_params(kernel="precomputed", C=C)
+                scores = class_scores(fit_weighted(model, gram, fold.y, fold.weight), gram_v)
                 # No multiplier at its bound C: a larger C bounds nothing either, so the optimum is the same.
-                if np.abs(model.dual_coef_).max() < bound * (1 - 1e-6):
+                if fold.weight is None and np.abs(model.dual_coef_).max() < C * (1 - 1e-6):
                     settled = scores
             yield number, scores
 
 
-def _squared_distances(A: np.ndarray, B: np.ndarray) -> np.ndarray:
-    """|a - b|^2 of all pairs, (len(A), len(B)), as |a|^2 + |b|^2 - 2 a.b: one BLAS product, O(n^2 D)."""
-    distances = A @ B.T
-    distances *= -2
-    distances += np.einsum("nd,nd->n", A, A)[:, None]
-    distances += np.einsum("nd,nd->n", B, B)
-    return np.maximum(distances, 0, out=distances)
+def fit_ridge(classifier: Any, candidates: Candidates, fold: Fold) -> Fitted:
+    """Fit a RidgeClassifier from one Gram matrix: a Cholesky factor a strength, whatever the number of rows.
+
+    Minimises |(Z - mean) W - (T - mean)|^2 + alpha |W|^2 with targets T of -1 and 1; in float64.
+    """
+    from scipy.linalg import cho_factor, cho_solve
+
+    n, width = fold.Z.shape
+    target = np.where(fold.y[:, None] == fold.columns, 1.0, -1.0)
+    if len(fold.columns) == 2:
+        target = target[:, 1:]
+    share = np.ones(n) if fold.weight is None else fold.weight.astype(np.float64)
+    centre = np.average(fold.Z, axis=0, weights=share)
+    level = np.average(target, axis=0, weights=share)
+    root = np.sqrt(share)[:, None]
+    Z, T = (fold.Z - centre) * root, (target - level) * root
+    wide = width > n
+    gram = Z @ Z.T if wide else Z.T @ Z
+    right = T if wide else Z.T @ T
+    diagonal = np.einsum("ii->i", gram)
+    before = diagonal.copy()
+    for number, params in candidates:
+        diagonal[:] = before + params["alpha"]
+        solved = cho_solve(cho_factor(gram, check_finite=False), right, check_finite=False)
+        coef = Z.T @ solved if wide else solved
+        scores = (fold.V - centre) @ coef + level
+        yield number, np.hstack([np.zeros_like(scores), scores]) if len(fold.columns) == 2 else scores
+
+
+def fit_lda(classifier: Any, candidates: Candidates, fold: Fold) -> Fitted:
+    """Fit a shrunk LinearDiscriminantAnalysis from one within-class covariance: a Cholesky factor a shrinkage.
+
+    Hastie, Tibshirani, Friedman 2009, section 4.3, with the covariance (1 - s) S + s (tr S / D) I; the
+    solver "lsqr" of scikit-learn computes the same by a singular value decomposition for each s.
+    """
+    from scipy.linalg import cho_factor, cho_solve
+
+    Z, columns = fold.Z.astype(np.float64), fold.columns
+    means = np.stack([Z[fold.y == code].mean(axis=0) for code in columns])
+    prior = np.array([(fold.y == code).mean() for code in columns])
+    centred = Z - means[np.searchsorted(columns, fold.y)]
+    scatter = centred.T @ centred / len(Z)
+    diagonal = np.einsum("ii->i", scatter)
+    level = diagonal.mean()
+    for number, params in candidates:
+        within = (1 - params["shrinkage"]) * scatter
+        np.einsum("ii->i", within)[:] += params["shrinkage"] * level
+        coef = cho_solve(cho_factor(within, check_finite=False), means.T, check_finite=False).T
+        intercept = -0.5 * np.einsum("cd,cd->c", means, coef) + np.log(prior)
+        scores = fold.V @ coef.T + intercept
+        if len(columns) == 2:
+            margin = scores[:, 1] - scores[:, 0]
+            scores = np.stack([np.zeros_like(margin), margin], axis=1)
+        yield number, scores
+
+
+def fit_neighbours(classifier: Any, candidates: Candidates, fold: Fold) -> Fitted:
+    """Fit a KNeighborsClassifier (Euclidean) for every k from one table of nearest neighbours."""
+    most = max(params["n_neighbors"] for _, params in candidates)
+    most = min(most, len(fold.Z))
+    distances = squared_distances(fold.V, fold.Z)
+    nearest = np.argpartition(distances, most - 1, axis=1)[:, :most]
+    apart = np.take_along_axis(distances, nearest, axis=1)
+    order = np.argsort(apart, axis=1, kind="stable")
+    nearest, apart = np.take_along_axis(nearest, order, axis=1), np.take_along_axis(apart, order, axis=1)
+    own = fold.y[nearest][:, :, None] == fold.columns
+    weights = (
+        1 / np.maximum(np.sqrt(apart), 1e-12) if classifier.weights == "distance" else np.ones_like(apart)
+    )
+    votes = np.cumsum(own * weights[:, :, None], axis=1, dtype=np.float64)
+    for number, params in candidates:
+        k = min(params["n_neighbors"], most)
+        share = votes[:, k - 1] / votes[:, k - 1].sum(axis=1, keepdims=True)
+        yield number, np.log(np.maximum(share, 1e-12))
+
+
+def fit_weighted(model: Any, Z: np.ndarray, y: np.ndarray, weight: NDArray[Any] | None) -> Any:
+    """Fit with row weights where there are any; a classifier that takes none is fitted without."""
+    if weight is None or not takes_weights(model):
+        return model.fit(Z, y)
+    return model.fit(Z, y, sample_weight=weight)
+
+
+def takes_weights(model: Any) -> bool:
+    """Whether a classifier's fit has row weights."""
+    from sklearn.utils.validation import has_fit_parameter
+
+    return has_fit_parameter(model, "sample_weight")
 
 
 def _gram(basis: np.ndarray, gamma: float | None) -> np.ndarray:
@@ -94,3 +149,7 @@ def _gram(basis: np.ndarray, gamma: float | None) -> np.ndarray:
     if gamma is None:
         return basis.astype(np.float64)
     return np.exp(basis * -gamma, dtype=np.float32).astype(np.float64)
+
+
+each, kernel, ridge = by_fold(fit_each), by_fold(fit_kernel), by_fold(fit_ridge)
+lda, neighbours = by_fold(fit_lda), by_fold(fit_neighbours)

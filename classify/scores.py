@@ -20,13 +20,27 @@ def class_scores(model: Any, X: np.ndarray) -> np.ndarray:
     scores : (n, C) float64
         `decision_function`; a two-class z becomes [0, z], whose softmax is the logistic function of z.
         Without a `decision_function`, the logarithm of `predict_proba`, whose softmax gives the probabilities
-        back.
+        back; without either, 1 for the class that `predict` names and 0 for the others.
     """
     if not len(X):
         return np.empty((0, len(model.classes_)))
+    if hasattr(model, "centroids_"):
+        # NearestCentroid's own decision_function weighs features by their spread, which its predict does not.
+        return -0.5 * squared_distances(np.asarray(X, np.float64), model.centroids_.astype(np.float64))
+    if not hasattr(model, "decision_function") and not hasattr(model, "predict_proba"):
+        return (model.predict(X)[:, None] == model.classes_).astype(np.float64)
     if not hasattr(model, "decision_function"):
         return np.log(np.maximum(model.predict_proba(X), 1e-12))
     scores = np.asarray(model.decision_function(X), dtype=np.float64)
     if scores.ndim == 1:
         scores = np.stack([np.zeros_like(scores), scores], axis=1)
     return scores
+
+
+def squared_distances(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    """|a - b|^2 of all pairs, (len(A), len(B)), as |a|^2 + |b|^2 - 2 a.b: one BLAS product, O(n^2 D)."""
+    distances = A @ B.T
+    distances *= -2
+    distances += np.einsum("nd,nd->n", A, A)[:, None]
+    distances += np.einsum("nd,nd->n", B, B)
+    return np.maximum(distances, 0, out=distances)

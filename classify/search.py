@@ -6,17 +6,17 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cache.errors import UserError
-from classify import paths
 from classify.heads import Head
+from classify.paths import takes_weights
+from classify.work import Params, Task, Work
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -30,6 +30,18 @@ class Candidate:
 
     params: dict[str, Any]
     accuracy: np.ndarray
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The setting in plain values: steps' names left out, a scaling by its name, whatever is no JSON as text."""
+        from classify.scaling import scaling_name
+
+        plain = {}
+        for name, value in self.params.items():
+            if not isinstance(value, str | int | float | bool | list | tuple | None):
+                value = scaling_name(value) or repr(value)
+            plain[name.rpartition("__")[2]] = "none" if value == "passthrough" else value
+        return plain
 
     @property
     def mean(self) -> float:
@@ -48,11 +60,12 @@ class SearchResult:
 
     `pipeline` is fitted on all rows with `params`. `scores` (n, C) float32 are the chosen candidate's scores
     of each row by the fold model that had not seen it, -inf for a class that fold lacked; `classes` (C,)
-    names the columns. `seconds` covers search and refit.
+    names the columns. `seconds` covers search and refit. `candidates` are those tried on every fold of `folds`.
     """
 
     head: str
     params: dict[str, Any]
+    settings: dict[str, Any]
     cv_accuracy: float
     cv_std: float
     candidates: list[Candidate]
@@ -61,6 +74,8 @@ class SearchResult:
     pipeline: Pipeline
     seconds: float
     notes: list[str]
+    folds: list[tuple[np.ndarray, np.ndarray]]
+    interrupted: bool = False
 
 
 def search(
@@ -71,12 +86,16 @@ def search(
     folds: int = 5,
     seed: int = 0,
     n_jobs: int | None = None,
+    weight: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+    seconds: float | None = None,
     on_progress: Progress | None = None,
 ) -> SearchResult:
     """Find the setting with the highest cross-validated accuracy and refit it on all rows.
 
-    The folds (StratifiedKFold, shuffled) and the choice (highest mean, the first of equals) are
-    GridSearchCV's.
+    The folds (StratifiedKFold, or StratifiedGroupKFold where there are groups, shuffled) and the choice
+    (highest mean, the first of equals) are GridSearchCV's. Above `heads.EXACT_KERNEL_ROWS` rows a kernel head
+    is replaced by its approximation, with a note.
 
     Parameters
     ----------
@@ -90,17 +109,22 @@ def search(
         Shuffles the folds.
     n_jobs : int, optional
         Threads; default: the cores this process may use. The result does not depend on it.
+    weight : (n,) float, optional
+        Of each row, in fitting; accuracy is not weighted.
+    groups : (n,) int, optional
+        Rows of one group are never on both sides of a fold.
+    seconds : float, optional
+        After that no further fit is begun; the candidates that are complete by then are compared.
     on_progress : callable (done, total), optional
         Called after every fit of the search, from one thread at a time.
 
     Raises
     ------
     UserError
-        For rows that are not finite, or fewer than two classes with two rows.
+        For rows that are not finite, fewer than two classes with two rows, or not one candidate in time.
     """
-    from joblib import cpu_count
     from sklearn.base import clone
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.model_selection import ParameterGrid
     from threadpoolctl import threadpool_limits
 
     if n_jobs is not None and n_jobs < 1:
@@ -109,72 +133,154 @@ def search(
         raise UserError(f"Expected --seed from 0 to {2**32 - 1}, received {seed}.")
     start = time.perf_counter()
     classes, codes, folds, notes = _check(X, np.asarray(y), folds)
-    template = head.make()
-    grid = head.grid(X.shape[1])
-    candidates = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
-    scores = np.full((len(candidates), len(X), len(classes)), -np.inf, dtype=np.float32)
-    accuracy = np.full((len(candidates), folds), np.nan)
-    tick = _Ticker(len(candidates) * folds, on_progress)
-
-    def run(fold: int, fit: np.ndarray, held: np.ndarray) -> None:
-        columns = np.unique(codes[fit])
-        for number, found in _fit_fold(head, template, candidates, X[fit], codes[fit], X[held]):
-            scores[number, held[:, None], columns] = found
-            accuracy[number, fold] = (columns[found.argmax(axis=1)] == codes[held]).mean()
-            tick()
-
-    # Threads, not processes: BLAS and libsvm release the GIL and X is shared. One fold a thread and one BLAS
-    # thread each: on the skinny products of a linear model two BLAS threads were 8 times slower than one.
-    workers = min(n_jobs or cpu_count(), folds)
+    chosen = head.for_rows(len(X) * (folds - 1) // folds)
+    if chosen is not head:
+        notes.append(f"{head.name}: approximated, as an exact kernel on {len(X):,} rows takes too long")
+    template, grid = chosen.make(), chosen.grid(X.shape[1])
+    candidates = list(ParameterGrid(grid))
+    parts = _folds(codes, folds, seed, groups)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:
-            splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-            futures = [pool.submit(run, i, *parts) for i, parts in enumerate(splitter.split(X, codes))]
-            try:
-                for future in futures:
-                    future.result()
-            except BaseException:
-                tick.stop()
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
-        table = [Candidate(params, row) for params, row in zip(candidates, accuracy, strict=True)]
+        works = [
+            Work(shared, members, X, codes, len(classes), parts, weight)
+            for shared, members in _share_preprocessing(template, candidates)
+        ]
+        tasks = [task for work in works for task in chosen.path(work)]
+        board = _Board(len(candidates), parts, codes, len(classes), seconds, on_progress)
+        interrupted = _run(tasks, board, n_jobs)
+        complete = np.flatnonzero(np.isfinite(board.accuracy).all(axis=1))
+        if interrupted and not len(complete):
+            raise KeyboardInterrupt
+        if not len(complete):
+            raise UserError(
+                f"Expected time for at least one setting of {head.name} on {folds} folds, received {seconds:.1f} s. "
+                "Raise --budget, or choose a cheaper head with --model."
+            )
+        if len(complete) < len(candidates):
+            why = "interrupted" if interrupted else "out of time"
+            notes.append(f"{head.name}: {why} after {len(complete)} of {len(candidates)} settings")
+        table = [Candidate(candidates[i], board.accuracy[i]) for i in complete]
         # Rounded: equal accuracies whose mean differs in the last bit are equal.
         best = int(np.argmax([round(candidate.mean, 9) for candidate in table]))
         with threadpool_limits(1):
-            pipeline = clone(template).set_params(**candidates[best]).fit(X, classes[codes])
+            pipeline = clone(template).set_params(**table[best].params)
+            fit_weighted_pipeline(pipeline, X, classes[codes], weight)
     return SearchResult(
         head=head.name,
-        params=candidates[best],
+        params=table[best].params,
+        settings=table[best].settings,
         cv_accuracy=table[best].mean,
         cv_std=table[best].std,
         candidates=table,
         classes=classes,
-        scores=scores[best].copy(),
+        scores=board.scores[complete[best]].copy(),
         pipeline=pipeline,
         seconds=time.perf_counter() - start,
         notes=notes + _as_notes(head.name, caught),
+        folds=parts,
+        interrupted=interrupted,
     )
 
 
-def _fit_fold(
-    head: Head,
-    template: Pipeline,
-    candidates: Sequence[dict[str, Any]],
-    Z: np.ndarray,
-    y: np.ndarray,
-    V: np.ndarray,
-) -> Any:
+def fit_weighted_pipeline(
+    pipeline: Pipeline, X: np.ndarray, y: np.ndarray, weight: np.ndarray | None
+) -> None:
+    """Fit a pipeline whose last step may take row weights."""
+    if weight is None or not takes_weights(pipeline[-1]):
+        pipeline.fit(X, y)
+    else:
+        pipeline.fit(X, y, **{f"{pipeline.steps[-1][0]}__sample_weight": weight})
+
+
+def _folds(
+    codes: np.ndarray, folds: int, seed: int, groups: np.ndarray | None
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    splitter = kind(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message="The least populated class"
+        )  # _check says it in its own words
+        return list(splitter.split(np.empty((len(codes), 0)), codes, groups))
+
+
+def _share_preprocessing(
+    template: Pipeline, candidates: Sequence[Params]
+) -> Iterator[tuple[Pipeline, list[tuple[int, Params]]]]:
+    """Group candidates that differ in the classifier alone: (pipeline with their preprocessing, members)."""
     from sklearn.base import clone
 
     last = f"{template.steps[-1][0]}__"
-    if not all(name.startswith(last) for params in candidates for name in params):
-        return paths.each(template, candidates, Z, y, V)
-    if len(template.steps) > 1:
-        before = clone(template[:-1]).fit(Z, y)
-        Z, V = before.transform(Z), before.transform(V)
-    inner = [{name.removeprefix(last): value for name, value in params.items()} for params in candidates]
-    return head.path(template.steps[-1][1], inner, Z, y, V)
+    groups: dict[str, tuple[Params, list[tuple[int, Params]]]] = {}
+    for number, params in enumerate(candidates):
+        before = {name: value for name, value in params.items() if not name.startswith(last)}
+        own = {name.removeprefix(last): value for name, value in params.items() if name.startswith(last)}
+        groups.setdefault(repr(before), (before, []))[1].append((number, own))
+    for before, members in groups.values():
+        yield clone(template).set_params(**before), members
+
+
+def _run(tasks: Sequence[Task], board: _Board, n_jobs: int | None) -> bool:
+    """Run all tasks; returns whether Ctrl-C ended them early.
+
+    Threads, not processes: BLAS and libsvm release the GIL and X is shared. One BLAS thread each: on the
+    skinny products of a linear model two BLAS threads were 8 times slower than one.
+    """
+    from joblib import cpu_count
+    from threadpoolctl import threadpool_limits
+
+    def run(task: Task) -> None:
+        for result in task():
+            if not board.enter(*result):
+                return
+
+    with threadpool_limits(1), ThreadPoolExecutor(min(n_jobs or cpu_count(), len(tasks))) as pool:
+        futures = [pool.submit(run, task) for task in tasks]
+        try:
+            for future in futures:
+                future.result()
+        except KeyboardInterrupt:
+            board.stopped = True
+            pool.shutdown(wait=True, cancel_futures=True)
+            return True
+        except BaseException:
+            board.stopped = True
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    return False
+
+
+class _Board:
+    """Takes down results from all threads, and says when to stop."""
+
+    def __init__(
+        self,
+        candidates: int,
+        folds: Sequence[tuple[np.ndarray, np.ndarray]],
+        codes: np.ndarray,
+        classes: int,
+        seconds: float | None,
+        on_progress: Progress | None,
+    ) -> None:
+        self.scores = np.full((candidates, len(codes), classes), -np.inf, dtype=np.float32)
+        self.accuracy = np.full((candidates, len(folds)), np.nan)
+        self.stopped = False
+        self._folds, self._codes, self._on_progress = folds, codes, on_progress
+        self._end = np.inf if seconds is None else time.perf_counter() + seconds
+        self._done, self._lock = 0, threading.Lock()
+
+    def enter(self, candidate: int, fold: int, columns: np.ndarray, scores: np.ndarray) -> bool:
+        """Keep one fit's scores of its held-out rows; False when no further fit should begin."""
+        held = self._folds[fold][1]
+        self.scores[candidate, held[:, None], columns] = scores
+        with self._lock:
+            self.accuracy[candidate, fold] = (columns[scores.argmax(axis=1)] == self._codes[held]).mean()
+            self._done += 1
+            if self._on_progress and not self.stopped:
+                self._on_progress(self._done, self.accuracy.size)
+        return not self.stopped and time.perf_counter() < self._end
 
 
 def _check(X: np.ndarray, y: np.ndarray, folds: int) -> tuple[np.ndarray, np.ndarray, int, list[str]]:
@@ -213,24 +319,3 @@ def _as_notes(name: str, caught: Sequence[warnings.WarningMessage]) -> list[str]
         for line, n in lines.items()
         if "least populated class" not in line
     ]
-
-
-class _Ticker:
-    """Counts fits across threads, and stops them at the next fit when asked."""
-
-    def __init__(self, total: int, on_progress: Progress | None) -> None:
-        self.total, self.on_progress = total, on_progress
-        self.done = 0
-        self.stopped = False
-        self.lock = threading.Lock()
-
-    def __call__(self) -> None:
-        with self.lock:
-            if self.stopped:
-                raise InterruptedError("the search was stopped")
-            self.done += 1
-            if self.on_progress:
-                self.on_progress(self.done, self.total)
-
-    def stop(self) -> None:
-        self.stopped = True

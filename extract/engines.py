@@ -77,6 +77,8 @@ class KerasEngine:
 
     def __init__(self, backbone: Backbone, batch_size: int | None = None) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        with _quiet_stderr():
+            import keras  # noqa: F401
         from extract.embedder import build_embedder, hash_weights
 
         self._model = build_embedder(backbone)
@@ -174,7 +176,7 @@ def _pad(pixels: np.ndarray, batch_size: int) -> np.ndarray:
 
 @contextlib.contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """Hide the lines that LiteRT's C++ side prints while it starts; there is no setting for it."""
+    """Hide what LiteRT's and TensorFlow's C++ sides print while they start; there is no setting for it."""
     sys.stderr.flush()
     saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)

@@ -21,7 +21,7 @@ from extract.networks import Network
 from extract.pipeline import Claims, Embedder, Outcome, run
 from extract.preprocessing import PREPROCESSING
 from extract.reader import FileReader
-from extract.scan import scan
+from extract.scan import default_name, scan
 
 PART = "@"  # joins a data set's name and the part of it that `--shard i/n` extracted
 
@@ -181,7 +181,7 @@ def extract(
     name: str | None = None,
     progress: Progress | None = None,
 ) -> Summary:
-    """Embed a folder of class folders into the workspace's cache.
+    """Embed a folder of class folders, or the pictures in a table, into the workspace's cache.
 
     Returns
     -------
@@ -194,7 +194,7 @@ def extract(
         was sealed before stays.
     """
     progress, began = progress or Progress(), time.monotonic()
-    dataset = name or source.resolve().name
+    dataset = name or default_name(source)
     previous = previous_manifests(workspace, dataset, source)
     found = scan(source, [] if options.rehash else previous)
     for note in found.notes:
@@ -240,14 +240,16 @@ def extract(
 
 
 def previous_manifests(workspace: Workspace, dataset: str, source: Path) -> list[Manifest]:
-    """Load what is known of the data set's files; refuse a name that belongs to another folder."""
+    """Load what is known of the data set's files; refuse a name that belongs to another folder or table."""
     names = [n for n in workspace.datasets() if n == dataset or n.startswith(dataset + PART)]
     manifests = [workspace.manifest(n) for n in names]
+    here = source.resolve()
     for manifest in manifests:
-        root = Path(manifest.root)
-        if root.exists() and source.exists() and source.resolve() not in (root, *root.parents):
+        known = Path(manifest.root, manifest.table).resolve()
+        mine = (known,) if manifest.table or not here.is_dir() else (known, *known.parents)
+        if known.exists() and here.exists() and here not in mine:
             raise UserError(
-                f"Expected data set {dataset!r} to be {root}, as before, received {source.resolve()}. "
+                f"Expected data set {dataset!r} to be {known}, as before, received {here}. "
                 "Pass --name to give the new one a name of its own."
             )
     return manifests

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from cache.errors import UserError
 from extract.walk import ClassFolder, Walk, is_ignored
 
-_SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
-_SPLIT_NAMES |= {"dev": "val", "test": "test", "testing": "test"}
+SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
+SPLIT_NAMES |= {"dev": "val", "test": "test", "testing": "test"}
 
 
 def find_classes(walk: Walk) -> tuple[list[ClassFolder], list[str]]:
@@ -26,7 +26,7 @@ def find_classes(walk: Walk) -> tuple[list[ClassFolder], list[str]]:
     if _are_splits(folders):
         classes = []
         for folder in folders:
-            path, split = prefix + folder.name, _SPLIT_NAMES[folder.name.lower()]
+            path, split = prefix + folder.name, SPLIT_NAMES[folder.name.lower()]
             if walk.enter(path):
                 classes += [
                     ClassFolder(f"{path}/{e.name}", e.name, split, e.is_symlink()) for e in walk.top(path)
@@ -47,7 +47,7 @@ def find_classes(walk: Walk) -> tuple[list[ClassFolder], list[str]]:
 
 
 def _are_splits(folders: Sequence[os.DirEntry[str]]) -> bool:
-    splits = [_SPLIT_NAMES.get(folder.name.lower()) for folder in folders]
+    splits = [SPLIT_NAMES.get(folder.name.lower()) for folder in folders]
     return None not in splits and (len(splits) > 1 or "train" in splits)
 
 

@@ -1,8 +1,7 @@
-"""A folder of pictures -> the manifest of its samples, with a record of everything that is not one."""
+"""A folder or a table of pictures -> the manifest of its samples, with a record of what is not one."""
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,28 +9,20 @@ from numpy.typing import NDArray
 
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
-from cache.reject import Reject
+from extract.found import Scan, class_notes
 from extract.layout import find_classes
+from extract.table import is_table, read_table
 from extract.walk import ClassFolder, Walk
 
 
-@dataclass(frozen=True)
-class Scan:
-    """What was found: len(manifest) + len(rejects) + ignored is all that was seen, read folders aside."""
-
-    manifest: Manifest
-    ignored: int  # names that start with a dot, and clutter such as Thumbs.db; an ignored folder counts once
-    rejects: list[Reject]  # paths that are no samples, with the reason; decoder is "scan"
-    notes: list[str]  # what a person should know before training; printable, one line each
-
-
 def scan(source: Path, previous: Sequence[Manifest] = ()) -> Scan:
-    """List the samples in a folder of class folders, without opening any file.
+    """List the samples in a folder of class folders, or in a table (see `read_table`), without opening any.
 
-    The class is the name of the first folder below the root; deeper folders belong to it. Where all folders
-    of the root are called train, val or test (or training, valid, validation, dev, testing, in any case),
-    and there are two of them or one for training, they give the split and the class is the next level. A
-    root that holds one folder, which holds only folders, is an unpacked archive: classes are read from there.
+    In a folder, the class is the name of the first folder below the root; deeper folders belong to it. Where
+    all folders of the root are called train, val or test (or training, valid, validation, dev, testing, in
+    any case), and there are two of them or one for training, they give the split and the class is the next
+    level. A root that holds one folder, which holds only folders, is an unpacked archive: classes are read
+    from there.
 
     Links are followed. Every folder is read once however many links lead to it, real folders first; so links
     cannot loop. Only regular files are samples, whatever their suffix.
@@ -39,7 +30,7 @@ def scan(source: Path, previous: Sequence[Manifest] = ()) -> Scan:
     Parameters
     ----------
     source : Path
-        The root.
+        The folder, or a .csv or .tsv file.
     previous : sequence of Manifest
         Earlier scans of this root (or of one that is gone: it may have been moved here). A file whose
         relative path, size and time of last change agree with one of them gets its key without being read.
@@ -47,13 +38,25 @@ def scan(source: Path, previous: Sequence[Manifest] = ()) -> Scan:
     Returns
     -------
     found : Scan
-        Its manifest is in the order of the paths, with all-zero keys where a file must be read.
+        Its manifest is in the order of the paths, or of the table, with all-zero keys where a file must be read.
 
     Raises
     ------
     UserError
-        If `source` is no folder, or holds no class folders with files.
+        If `source` is no folder and no table, or holds no class folders with files.
     """
+    found = read_table(source) if is_table(source) else _read_folder(source)
+    for old in previous:
+        _carry_keys(old, found.manifest)
+    return found
+
+
+def default_name(source: Path) -> str:
+    """Name the data set after its folder, or after the table without its suffix."""
+    return source.stem if is_table(source) else source.resolve().name
+
+
+def _read_folder(source: Path) -> Scan:
     root = os.path.abspath(source)
     if not os.path.isdir(root):
         received = "a file" if os.path.exists(root) else "nothing"
@@ -68,9 +71,8 @@ def scan(source: Path, previous: Sequence[Manifest] = ()) -> Scan:
             "pictures into its folder, or check the path."
         )
     manifest = _manifest(walk, classes)
-    for old in previous:
-        _carry_keys(old, manifest)
-    return Scan(manifest, walk.ignored, walk.rejects, notes + _notes(manifest, {one.name for one in classes}))
+    notes += class_notes(manifest, {one.name for one in classes})
+    return Scan(manifest, walk.ignored, walk.rejects, notes)
 
 
 def _manifest(walk: Walk, classes: Sequence[ClassFolder]) -> Manifest:
@@ -102,25 +104,3 @@ def _carry_keys(old: Manifest, new: Manifest) -> None:
     same = (old.size[there] == new.size[here]) & (old.mtime_ns[there] == new.mtime_ns[here])
     same &= ~new.key[here].any(axis=1)
     new.key[here] = np.where(same[:, None], old.key[there], new.key[here])
-
-
-def _notes(manifest: Manifest, folders: Iterable[str]) -> list[str]:
-    """Say what a person should know before training on these classes."""
-    notes = []
-    names = np.array(manifest.classes, object)
-    counts = np.bincount(manifest.label, minlength=len(names))
-    training = np.bincount(manifest.label[manifest.split == SPLITS.index("train")], minlength=len(names))
-    if len(names) == 1:
-        notes.append(
-            f"only one class, {names[0]!r}: there is nothing to tell apart. If the classes are folders "
-            "inside it, name that folder instead"
-        )
-    for what, which in (
-        ("without any file, left out", sorted(set(folders) - set(names))),
-        ("with a single file", names[counts == 1].tolist()),
-        ("without files for training", names[training == 0].tolist() if manifest.split.any() else []),
-    ):
-        if which:
-            shown = ", ".join(map(repr, which[:5])) + (", ..." if len(which) > 5 else "")
-            notes.append(f"{len(which)} {'class' if len(which) == 1 else 'classes'} {what}: {shown}")
-    return notes

@@ -1,7 +1,8 @@
-"""`manifest`: what a folder holds - files, classes, splits, duplicates, conflicts - without embedding any of it."""
+"""`manifest`: what a data set holds - files, classes, splits, duplicates, conflicts - without embedding it."""
 
 import csv
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from cache.workspace import Workspace
 from extract.engines import usable_cores
 from extract.extraction import Progress, previous_manifests
 from extract.hashing import hash_missing
-from extract.scan import scan
+from extract.scan import default_name, scan
+from extract.table import delimiter
 
 
 @dataclass(frozen=True)
@@ -53,27 +55,34 @@ class Survey:
         return "\n".join(lines)
 
     def write_csv(self, out: Path) -> None:
-        """Write path, label, split and key (hex), UTF-8; bytes of a name that are not UTF-8 stay as they are."""
+        """Write a table that `extract` reads again: path, label, split, key (hex), and the manifest's columns.
+
+        Paths are relative to the table's folder where they lie in it, else absolute. It is UTF-8; bytes of a
+        name that are not stay as they are.
+        """
         manifest, text = self.manifest, io.StringIO(newline="")
-        table = csv.writer(text)
-        table.writerow(["path", "label", "split", "key"])
-        for path, label, split, key in zip(
-            manifest.paths, manifest.label, manifest.split, manifest.key, strict=True
-        ):
-            name = manifest.classes[label] if label >= 0 else ""
-            table.writerow([path, name, SPLITS[split], key.tobytes().hex()])
+        root, folder = os.path.abspath(manifest.root), os.path.abspath(out.parent)
+        prefix = os.path.relpath(root, folder) if Path(root).is_relative_to(folder) else root
+        prefix = "" if prefix == os.curdir else prefix
+        paths = (os.path.join(prefix, path) for path in manifest.paths)
+        labels = (manifest.classes[label] if label >= 0 else "" for label in manifest.label)
+        splits = (SPLITS[code] for code in manifest.split)
+        keys = (key.tobytes().hex() for key in manifest.key)
+        table = csv.writer(text, delimiter=delimiter(out))
+        table.writerow(["path", "label", "split", "key", *manifest.columns])
+        table.writerows(zip(paths, labels, splits, keys, *manifest.columns.values(), strict=True))
         write_file(out, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def survey(workspace: Workspace, source: Path, name: str | None, progress: Progress) -> Survey:
-    """Scan and hash a folder of class folders, and keep the manifest, so that `extract` need not hash again.
+    """Scan and hash a folder of class folders or a table, and keep the manifest, so that `extract` need not hash again.
 
     Raises
     ------
     UserError
         For a source that is not a data set.
     """
-    dataset = name or source.resolve().name
+    dataset = name or default_name(source)
     found = scan(source, previous_manifests(workspace, dataset, source))
     for note in found.notes:
         progress.note(note)

@@ -119,3 +119,41 @@ def test_columns_of_another_length_are_refused(tmp_path, manifest):
     manifest.save(tmp_path / "m.h5")
     with pytest.raises(UserError, match="5 paths with columns"):
         Manifest.load(tmp_path / "m.h5")
+
+
+@pytest.fixture
+def table(manifest):
+    manifest.table = "labels \udcff.csv"
+    manifest.columns = {"group": list("aabbc"), "a/b ü": ["", "line\nbreak", "花", "", "x"], "": [""] * 5}
+    return manifest
+
+
+def test_columns_of_any_name_survive(tmp_path, table):
+    table.save(tmp_path / "m.h5")
+    again = Manifest.load(tmp_path / "m.h5")
+    assert same(again, table)
+    assert list(again.columns.items()) == list(table.columns.items())
+    assert again.table == table.table
+
+
+def test_select_keeps_columns_in_step(table):
+    chosen = table.select(np.array([4, 0, 0]))
+    assert chosen.columns == {"group": ["c", "a", "a"], "a/b ü": ["x", "", ""], "": [""] * 3}
+    assert chosen.table == table.table
+    assert table.select(np.array([], int)).columns == {"group": [], "a/b ü": [], "": []}
+
+
+def test_without_columns_the_file_is_as_it_always_was(tmp_path, manifest):
+    manifest.save(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5", "r") as file:
+        texts = {f"{name}_{part}" for name in ("root", "classes", "path") for part in ("bytes", "offset")}
+        assert set(file) == {*COLUMNS, *texts}
+    again = Manifest.load(tmp_path / "m.h5")
+    assert again.columns == {} and again.table == ""
+
+
+def test_a_column_of_another_length_is_refused(tmp_path, table):
+    table.columns["group"].pop()
+    table.save(tmp_path / "m.h5")
+    with pytest.raises(UserError, match=r"number of values in \['group'\]"):
+        Manifest.load(tmp_path / "m.h5")

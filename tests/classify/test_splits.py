@@ -157,3 +157,76 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"not HDF5")
     with pytest.raises(UserError, match=r"record\.h5, received a damaged file"):
         Assignments.load(path)
+
+
+def pairs_of(manifest: Manifest, seed: int = 0) -> np.ndarray:
+    """Groups of two, three and four rows of one class, and rows alone."""
+    rng = np.random.default_rng(seed)
+    return manifest.label * 1000 + rng.integers(0, 1 + np.bincount(manifest.label)[manifest.label] // 2)
+
+
+def test_without_groups_the_split_is_what_it_was(manifest: Manifest) -> None:
+    plain = split(manifest)
+    assert (plain.group == np.arange(len(manifest))).all() and plain.group.dtype == np.int32
+    assert (split(manifest, groups=np.full(len(manifest), -1)).part == plain.part).all()
+    assert (split(manifest, groups=np.arange(len(manifest))).part == plain.part).all()
+
+
+def test_groups_stay_together_and_classes_exact(manifest: Manifest) -> None:
+    groups = pairs_of(manifest)
+    found = split(manifest, groups=groups)
+    assert len(np.unique(found.group)) == len(np.unique(groups)) < len(manifest)
+    for group in np.unique(groups):
+        assert len(set(found.part[groups == group])) == 1
+    total = np.bincount(manifest.label)
+    assert (np.abs(held(manifest, found.part) - total * 0.2) <= 1).all()
+    assert any(len(set(split(manifest).part[groups == group])) > 1 for group in np.unique(groups))
+
+
+def test_identical_pictures_join_groups(manifest: Manifest) -> None:
+    manifest.key[201] = manifest.key[200]
+    groups = np.full(len(manifest), -1)
+    groups[[100, 200]], groups[[201, 300]] = 0, 1
+    found = split(manifest, groups=groups)
+    assert len(set(found.group[[100, 200, 201, 300]])) == len(set(found.part[[100, 200, 201, 300]])) == 1
+
+
+def test_a_copy_that_arrives_follows_the_recorded_picture(manifest: Manifest) -> None:
+    first = split(manifest)
+    more = joined(manifest, make_manifest(np.full(200, 4), manifest.classes, seed=1))
+    groups = np.arange(len(more))
+    groups[len(manifest) :] = np.flatnonzero(manifest.label == 4)[:200]
+    second = split(more, previous=first.assigned, groups=groups)
+    assert (second.part[: len(manifest)] == first.part).all()
+    assert (second.part[len(manifest) :] == first.part[groups[len(manifest) :]]).all()
+    assert second.notes == []
+
+
+def test_what_was_tested_never_trains_when_a_bridge_arrives(manifest: Manifest) -> None:
+    first = split(manifest)
+    of_e = np.flatnonzero(manifest.label == 4)
+    a, b = of_e[first.part[of_e] == TRAIN][0], of_e[first.part[of_e] == TEST][0]
+    groups = np.full(len(manifest), -1)
+    groups[[a, b]] = 0
+    second = split(manifest, previous=first.assigned, groups=groups)
+    assert np.flatnonzero(second.part != first.part).tolist() == [a] and second.part[a] == TEST
+    assert second.notes == ["1 pictures moved from training to test: one of their group was tested before"]
+    third = split(manifest, previous=second.assigned, groups=groups)
+    assert (third.part == second.part).all() and third.notes == []
+
+
+def test_a_split_of_its_own_loses_rows_whose_group_is_tested() -> None:
+    manifest = with_parts(["train"] * 4 + ["val"] * 2 + ["test"] * 2)
+    found = split(manifest, groups=np.array([0, 1, 2, 3, 1, -1, 0, 9]))
+    assert found.part.tolist() == [0, 0, TRAIN, TRAIN, VAL, VAL, TEST, TEST]
+    assert any(note.startswith("2 rows left out of training or val") for note in found.notes)
+
+
+def test_one_group_for_all_is_refused_by_its_size(manifest: Manifest) -> None:
+    with pytest.raises(UserError, match="1061 of them in one group"):
+        split(manifest, groups=np.zeros(len(manifest), int))
+
+
+def test_a_column_to_group_by_has_a_record_of_its_own(tmp_path: Path) -> None:
+    plain, grouped = (Assignments.path(tmp_path, "a", 0, 0.2, by) for by in ("", "pati/ent"))
+    assert plain != grouped and plain.parent == grouped.parent and plain.name == "a-0-0.2.h5"

@@ -21,6 +21,7 @@ from extract.backbones import Backbone
 from extract.extraction import Options, Progress, Summary, extract
 from extract.images import Decoding
 from extract.networks import Network
+from extract.survey import survey
 from tests.extract import pictures
 
 ROOT = Path(__file__).parents[2]
@@ -313,3 +314,57 @@ def test_a_full_disk_is_told_and_costs_nothing_done(few_flowers: Path, tmp_path:
     done = subprocess.run([*line.split(" "), "--json"], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["embedded"] == 40
     assert pipeline.SEAL_SECONDS == 10.0
+
+
+@pytest.mark.parametrize("where", ["beside", "inside", "elsewhere"])
+def test_a_survey_is_a_table_that_embeds_nothing_new(
+    folder: Path, engine: CountingEngine, tmp_path: Path, where: str
+) -> None:
+    workspace = Workspace(tmp_path / "w")
+    run(folder, workspace.root)
+    seen = engine.pictures
+    place = {"beside": tmp_path, "inside": folder, "elsewhere": tmp_path / "other"}[where]
+    place.mkdir(exist_ok=True)
+    for name in ("labels.csv", "labels.tsv"):
+        found = survey(workspace, folder, None, Progress())
+        found.write_csv(place / name)
+        summary = run(place / name, workspace.root, name=name)
+        assert (summary.embedded, summary.cached, summary.rejected) == (0, 9, 0)
+        table = workspace.manifest(name)
+        assert engine.pictures == seen and workspace.state()["dataset"] == name
+        assert [table.classes[code] for code in table.label] == [
+            Path(path).parent.name for path in table.paths
+        ]
+        assert (table.key == found.manifest.key).all() and table.columns == {}
+
+
+def test_a_table_and_a_folder_never_share_a_name(
+    folder: Path, engine: CountingEngine, tmp_path: Path
+) -> None:
+    workspace = Workspace(tmp_path / "w")
+    pictures_csv, labels = tmp_path / "pictures.csv", folder / "labels.csv"
+    first = sorted(folder.glob("*/*"))[0]
+    pictures_csv.write_text(f"path,label\n{first},x\n")
+    labels.write_text(f"path,label,patient\n{first.relative_to(folder)},x,p7\n")
+    assert run(folder, workspace.root).dataset == "pictures"
+    assert run(labels, workspace.root).dataset == "labels"
+    assert workspace.manifest("labels").columns == {"patient": ["p7"]}
+    for source, name in (
+        (pictures_csv, None),
+        (pictures_csv, "labels"),
+        (labels, "pictures"),
+        (folder, "labels"),
+    ):
+        with pytest.raises(UserError, match="Pass --name"):
+            run(source, workspace.root, name=name)
+    assert len(workspace.manifest("pictures")) == 9
+    assert run(labels, workspace.root).cached == 1
+
+
+def test_a_linked_folder_is_its_own_data_set_again(
+    folder: Path, engine: CountingEngine, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(folder)
+    workspace = Workspace(tmp_path / "w")
+    assert run(tmp_path / "link", workspace.root).embedded == 9
+    assert run(tmp_path / "link", workspace.root).cached == 9

@@ -1,0 +1,203 @@
+"""Pictures that are the same, or nearly: found by their embeddings, confirmed by a look at the files.
+
+Axes: n rows of the manifest, of them u with distinct bytes; D features; m pairs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cache.keys import as_items, unique
+from cache.manifest import Manifest
+from classify.groups import connect
+from extract.engines import usable_cores
+from extract.images import Decoding, RejectedImage, decode
+from extract.perceptual import SIDE, hamming, phash
+
+# Why these: docs/decisions/0006-near-duplicates.md.
+SIMILARITY = 0.8  # cosine of centred embeddings from which on a pair is looked at
+BITS = 10  # of 64 in which the hashes of two copies may differ
+NEIGHBOURS = 32  # pairs looked at for one picture: where all pictures look alike there would be n * n
+_FILES_PER_TASK = 512  # so that Ctrl-C need not wait for all files
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Which rows show the same picture, and the pairs that say so."""
+
+    group: NDArray[np.int32]  # (n,) number of each row's group, from 0; most rows are alone in theirs
+    pairs: NDArray[np.intp]  # (m, 2) rows of the confirmed near copies, the smaller first
+    similarity: NDArray[np.float32]  # (m,) cosine of their centred embeddings
+    bits: NDArray[np.uint8]  # (m,) bits in which their hashes differ
+    identical: int  # rows whose bytes are those of an earlier row
+    candidates: int  # pairs similar enough to be looked at
+    unconfirmed: int  # candidates of which a file could not be read: they are taken for different pictures
+    dropped: int  # pairs similar enough, but with NEIGHBOURS more similar ones for each picture
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know, one line each."""
+        notes, sizes = [], np.bincount(self.group)
+        grouped = sizes[sizes > 1]
+        if len(grouped):
+            notes.append(
+                f"{grouped.sum():,} pictures are copies or near copies of one another, in {len(grouped):,} "
+                "groups: each group stays on one side of every split"
+            )
+        if self.unconfirmed:
+            notes.append(
+                f"{self.unconfirmed:,} pairs look alike but could not be compared: files are gone, changed or "
+                "unreadable"
+            )
+        if self.dropped:
+            notes.append(
+                f"{self.dropped:,} further pairs look alike and were not compared: only the {NEIGHBOURS} most similar "
+                "ones of a picture are"
+            )
+        return notes
+
+
+def groups(
+    keys: NDArray[np.uint8],
+    X: NDArray[np.float32],
+    read: Callable[[int], bytes],
+    *,
+    threshold: float = SIMILARITY,
+    bits: int = BITS,
+    block: int = 2048,
+) -> Groups:
+    """Group the rows that show the same picture: the same bytes, or a near copy.
+
+    Near copies are re-encoded, resized, slightly cropped, brightened, recoloured or mirrored. Candidates are
+    the pairs of distinct pictures whose embeddings, less the mean of all, have a cosine of at least
+    `threshold`; u * u * D multiplications in blocks, memory for block * (D + block) numbers beside X. Then
+    the files of the candidates, and no others, are read, and the perceptual hashes decide. What a chain of
+    copies connects is one group.
+
+    Parameters
+    ----------
+    keys : (n, 32) uint8
+    X : (n, D) float32
+        Embeddings, all in one space.
+    read : callable
+        Returns the bytes of a row's file or raises OSError, from several threads; see `reader`. Bytes that do
+        not have the row's key are not looked at.
+    threshold : float
+        Between -1 and 1.
+    bits : int
+        The most in which hashes of copies differ, of 64.
+    block : int
+        Rows multiplied at a time.
+    """
+    _, first, inverse = unique(as_items(keys))
+    rows = np.sort(first)
+    pairs, similarity, dropped = _candidates(X, rows, threshold, block)
+    asked, at = np.unique(pairs, return_inverse=True)
+    plain, mirrored, known = _hashes(keys, asked, read)
+    a, b = at.reshape(pairs.shape).T
+    differ = np.minimum(hamming(plain[a], plain[b]), hamming(mirrored[a], plain[b]))
+    comparable = known[a] & known[b]
+    same = comparable & (differ <= bits)
+    edges = np.concatenate([np.stack([np.arange(len(keys)), first[inverse]]), pairs[same].T], axis=1)
+    return Groups(
+        group=connect(len(keys), edges),
+        pairs=pairs[same],
+        similarity=similarity[same],
+        bits=differ[same],
+        identical=len(keys) - len(first),
+        candidates=len(pairs),
+        unconfirmed=int((~comparable).sum()),
+        dropped=dropped,
+    )
+
+
+def reader(manifest: Manifest) -> Callable[[int], bytes]:
+    """Return what reads the file of a row of the manifest."""
+    root = Path(manifest.root)
+
+    def read(row: int) -> bytes:
+        # Never waits for a pipe that took a picture's name.
+        handle = os.open(root / manifest.paths[row], os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(handle, "rb") as file:
+            return file.read(int(manifest.size[row]) + 1)  # one more shows that it grew
+
+    return read
+
+
+def _candidates(
+    X: NDArray[np.float32], rows: NDArray[np.intp], threshold: float, block: int
+) -> tuple[NDArray[np.intp], NDArray[np.float32], int]:
+    """Find the similar pairs among these rows: rows (m, 2), cosines (m,), and how many were dropped."""
+    starts = range(0, len(rows), block)
+    mean = sum((X[rows[s : s + block]].sum(axis=0, dtype=np.float64) for s in starts), np.zeros(X.shape[1]))
+    mean = (mean / max(1, len(rows))).astype(X.dtype)
+
+    def directions(start: int) -> NDArray[np.floating]:
+        # Made anew for each product: that costs 1 / block of it, and a copy of X its memory.
+        Z = X[rows[start : start + block]] - mean
+        length = np.linalg.norm(Z, axis=1, keepdims=True)
+        return Z / np.where(length > 0, length, 1)
+
+    found: list[tuple[NDArray[np.intp], NDArray[np.float32]]] = [
+        (np.empty((0, 2), np.intp), np.empty(0, "f4"))
+    ]
+    dropped = 0
+    for start in starts:
+        left = directions(start)
+        pairs, similarity = found[0]
+        for other in range(start, len(rows), block):
+            cosine = left @ directions(other).T
+            near = cosine >= threshold
+            if other == start:
+                near = np.triu(near, 1)  # each pair once
+            if near.any():
+                i, j = np.nonzero(near)
+                pairs = np.concatenate([pairs, np.stack([i + start, j + other], axis=1)])
+                similarity = np.concatenate([similarity, cosine[i, j]])
+                kept = _strongest(pairs, similarity)
+                dropped += len(pairs) - len(kept)
+                pairs, similarity = pairs[kept], similarity[kept]
+        found.append((pairs, similarity))
+    return rows[np.concatenate([one for one, _ in found])], np.concatenate([one for _, one in found]), dropped
+
+
+def _strongest(pairs: NDArray[np.intp], similarity: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Choose the NEIGHBOURS most similar pairs of each first; of equals the nearest, so that they form a chain."""
+    order = np.lexsort((pairs[:, 1], -similarity, pairs[:, 0]))
+    first = pairs[order, 0]
+    rank = np.arange(len(order)) - np.searchsorted(first, first)
+    return order[rank < NEIGHBOURS]
+
+
+def _hashes(
+    keys: NDArray[np.uint8], rows: NDArray[np.intp], read: Callable[[int], bytes]
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.bool_]]:
+    """Hash pictures as they are and mirrored; the third says which could be read. All (len(rows),)."""
+    both = np.zeros((len(rows), 2), np.uint64)
+    known = np.zeros(len(rows), bool)
+    decoding = Decoding("squash")  # the whole picture: what a crop cuts off is what tells pictures apart
+
+    def look(place: int) -> None:
+        row = int(rows[place])
+        try:
+            data = read(row)
+            if hashlib.sha256(data).digest() != keys[row].tobytes():
+                return
+            pixels = decode(data, SIDE, decoding)
+        except (OSError, RejectedImage):
+            return  # counted by the caller, as its pairs stay unconfirmed
+        both[place] = phash(pixels), phash(pixels[:, ::-1])
+        known[place] = True
+
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        for start in range(0, len(rows), _FILES_PER_TASK):
+            list(pool.map(look, range(start, min(start + _FILES_PER_TASK, len(rows)))))
+    return both[:, 0], both[:, 1], known

@@ -1,0 +1,259 @@
+"""Accuracy against the number of labels, from the training part alone."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from classify.intervals import wilson_of_variance
+from classify.paths import fit_weighted
+from classify.power_law import Forecast, forecast
+from classify.scores import class_scores
+from classify.search import fit_weighted_pipeline
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+# Share of the labels, and how many draws of that many: small samples differ most, and cost least.
+SHARES = ((0.01, 10), (0.02, 10), (0.05, 8), (0.1, 6), (0.2, 4), (0.5, 3), (1.0, 1))
+GRAM_ROWS = 10_000  # above, a kernel matrix in float64 passes 0.8 GB a thread
+
+
+@dataclass(frozen=True)
+class Point:
+    """`accuracy` with `size` labels, its 95 % interval, and the accuracy of each draw (k,)."""
+
+    share: float
+    size: int
+    accuracy: float
+    low: float
+    high: float
+    draws: np.ndarray
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as plain Python values."""
+        return {**vars(self), "draws": self.draws.tolist()}
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """Points by rising size; each accuracy is over `n` rows, every one held out once a draw."""
+
+    head: str
+    n: int
+    folds: int
+    points: tuple[Point, ...]
+    forecast: Forecast | None
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as plain Python values."""
+        return {
+            "head": self.head,
+            "n": self.n,
+            "folds": self.folds,
+            "points": [point.to_json() for point in self.points],
+            "forecast": self.forecast.to_json() if self.forecast else None,
+            "sentence": self.sentence(),
+            "notes": list(self.notes),
+        }
+
+    def sentence(self) -> str:
+        """Say what more labels would probably buy."""
+        if self.forecast is None:
+            return "The curve does not say what more labels would bring: too few sizes, or no steady course."
+        return self.forecast.sentence()
+
+
+def learning_curve(
+    name: str,
+    pipeline: Pipeline,
+    X: np.ndarray,
+    y: np.ndarray,
+    parts: Sequence[tuple[np.ndarray, np.ndarray]],
+    *,
+    weight: np.ndarray | None = None,
+    seed: int = 0,
+    n_jobs: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> LearningCurve:
+    """Fit a head with fixed settings on growing parts of each fold and score it on the rows held out.
+
+    The growing parts are stratified, and within a draw each contains the smaller ones. With all labels, the
+    accuracy is the cross-validated one, rows counted alike. The interval has two sources: the n rows scored,
+    and the spread between draws.
+
+    Parameters
+    ----------
+    name : str
+        Of the head, to be reported.
+    pipeline : Pipeline
+        With its settings; it is cloned, fitted or not.
+    X : (n, D) float array
+    y : (n,) array of class names
+        The training part only.
+    parts : sequence of (rows to fit, rows held out)
+        Of each fold, int arrays; `SearchResult.folds`. Every row is held out once.
+    weight : (n,) float array, optional
+        Of each row, in fitting.
+    seed : int
+        Of the draws.
+    n_jobs : int, optional
+        Threads; default: the cores this process may use. The result does not depend on it.
+    on_progress : callable (done, total), optional
+        Called after each fold of each draw.
+
+    Returns
+    -------
+    curve : LearningCurve
+        Without the sizes that leave a class without a row, or that the head cannot be fitted on; `notes` say
+        which.
+    """
+    from joblib import cpu_count
+    from threadpoolctl import threadpool_limits
+
+    codes = np.unique(y, return_inverse=True)[1]
+    shares, notes = _possible(codes, parts)
+    draws = max((k for _, k in shares), default=0)
+    hits = np.zeros((len(shares), draws, len(codes)), bool)
+    failed: dict[int, str] = {}
+
+    def run(draw: int, fold: int) -> None:
+        fit, held = parts[fold]
+        order = fit[nested_order(codes[fit], np.random.default_rng([seed, draw, fold]))]
+        for number, (share, times) in enumerate(shares):
+            if draw < times and number not in failed:
+                rows = order[: _size(share, len(fit))]
+                try:
+                    weights = None if weight is None else weight[rows]
+                    found = _predict(pipeline, X[rows], codes[rows], X[held], weights)
+                    hits[number, draw, held] = found == codes[held]
+                except ValueError as error:  # such as fewer rows than neighbours asked for
+                    failed[number] = str(error).splitlines()[0]
+
+    tasks = [(draw, fold) for draw in range(draws) for fold in range(len(parts))]
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        threadpool_limits(1),
+        ThreadPoolExecutor(n_jobs or cpu_count()) as pool,
+    ):
+        warnings.simplefilter("always")
+        futures = [pool.submit(run, *task) for task in tasks]
+        try:
+            for done, future in enumerate(futures, 1):
+                future.result()
+                if on_progress:
+                    on_progress(done, len(tasks))
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    least = min(len(fit) for fit, _ in parts)
+    notes += [f"{_size(shares[i][0], least)} labels: {why}" for i, why in sorted(failed.items())]
+    lines = Counter(str(warning.message).splitlines()[0] for warning in caught)
+    notes += [f"warned {n} times: {line}" for line, n in lines.items()]
+    kept = [i for i in range(len(shares)) if i not in failed]
+    points, covariance = _points([(*shares[i], hits[i]) for i in kept], least)
+    sizes, accuracy = np.array([p.size for p in points]), np.array([p.accuracy for p in points])
+    law = forecast(sizes, accuracy, covariance, seed=seed) if points else None
+    return LearningCurve(name, len(codes), len(parts), tuple(points), law, tuple(notes))
+
+
+def nested_order(codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Order rows so that every start of the order is a stratified sample.
+
+    Parameters
+    ----------
+    codes : (n,) int array of classes
+    rng : Generator
+
+    Returns
+    -------
+    order : (n,) int array; its first m rows hold each class in proportion, to within one row.
+    """
+    shuffled = rng.permutation(len(codes))
+    by_class = shuffled[np.argsort(codes[shuffled], kind="stable")]
+    counts = np.bincount(codes)
+    of = codes[by_class]
+    rank = np.arange(len(codes)) - (np.cumsum(counts) - counts)[of]
+    return by_class[np.argsort((rank + 0.5) / counts[of], kind="stable")]
+
+
+def _size(share: float, n: int) -> int:
+    return max(1, round(share * n))
+
+
+def _possible(
+    codes: np.ndarray, parts: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> tuple[list[tuple[float, int]], list[str]]:
+    """The shares at which no fold lacks a class that its training rows have."""
+    kept, notes = [], []
+    orders = [(fit, nested_order(codes[fit], np.random.default_rng(0))) for fit, _ in parts]
+    for share, draws in SHARES:
+        sizes = [_size(share, len(fit)) for fit, _ in parts]
+        # Which class a place of the order goes to does not depend on the draw.
+        lacks = [
+            len(np.unique(codes[fit])) - len(np.unique(codes[fit[order[:size]]]))
+            for (fit, order), size in zip(orders, sizes, strict=True)
+        ]
+        if max(lacks) or min(sizes) < 2:
+            notes.append(
+                f"{min(sizes)} labels ({share:.0%}) are too few: {max(lacks)} classes would have none"
+            )
+        else:
+            kept.append((share, draws))
+    return kept, notes
+
+
+def _points(found: list[tuple[float, int, np.ndarray]], least: int) -> tuple[list[Point], np.ndarray]:
+    """Accuracy and interval of each size, and the covariance (s, s) of the accuracies."""
+    points, rates, spread = [], [], []
+    one_draw = 0.0
+    for share, times, hits in found:
+        hits = hits[:times]
+        n, each = hits.shape[1], hits.mean(axis=1)
+        accuracy = float(each.mean())
+        # A single draw does not show its spread: that of the size before stands for it.
+        one_draw = float(each.var(ddof=1)) if times > 1 else one_draw
+        between = one_draw / times
+        guess = (accuracy * n + 1) / (n + 2)
+        low, high = wilson_of_variance(accuracy, guess * (1 - guess) / n + between, guess)
+        points.append(Point(share, _size(share, least), accuracy, low, high, each))
+        rates.append(hits.mean(axis=0))
+        # At least a little, or equal points would leave the covariance without an inverse.
+        spread.append(between + guess * (1 - guess) / n * 1e-2)
+    if not points:
+        return points, np.zeros((0, 0))
+    rows = np.cov(np.stack(rates), ddof=1).reshape(len(points), -1) / len(rates[0])
+    return points, rows + np.diag(spread)
+
+
+def _predict(
+    pipeline: Pipeline, Z: np.ndarray, y: np.ndarray, V: np.ndarray, weight: np.ndarray | None
+) -> np.ndarray:
+    """Fit on (N, D) rows and predict (M, D) rows, by the argmax of the scores."""
+    from sklearn.base import clone
+    from sklearn.metrics.pairwise import pairwise_kernels
+    from sklearn.svm import SVC
+
+    model = clone(pipeline)
+    last = model[-1]
+    kind = last.kernel if isinstance(last, SVC) else ""
+    if kind not in ("linear", "rbf") or (kind == "rbf" and isinstance(last.gamma, str)) or len(Z) > GRAM_ROWS:
+        fit_weighted_pipeline(model, Z, y, weight)
+        return model.classes_[class_scores(model, V).argmax(axis=1)]
+    # One BLAS product instead of libsvm's row by row.
+    options = {"gamma": last.gamma} if kind == "rbf" else {}
+    if len(model) > 1:
+        before = model[:-1].fit(Z, y)
+        Z, V = before.transform(Z), before.transform(V)
+    Z, V = Z.astype(np.float64), V.astype(np.float64)
+    svc = last.set_params(kernel="precomputed")
+    fit_weighted(svc, pairwise_kernels(Z, metric=kind, **options), y, weight)
+    scores = class_scores(svc, pairwise_kernels(V, Z, metric=kind, **options))
+    return svc.classes_[scores.argmax(axis=1)]

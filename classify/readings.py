@@ -1,0 +1,139 @@
+"""The log of readings of the test part: figures stay those of unseen data only while few choices follow them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from cache.errors import UserError
+from cache.files import make_folder, write_file
+from cache.manifest import Manifest
+from cache.workspace import Workspace
+
+FORMAT = 1
+DIGITS = 16  # of the hash, in a folder's name
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One head's reading of a test part.
+
+    `test` and `trained_on` are `part_hash`es, `space` an id; `run` names the run's folder, `time` is ISO 8601
+    in UTC.
+    """
+
+    test: str
+    command: str
+    head: str
+    params: dict[str, Any]
+    trained_on: str
+    space: str
+    run: str = ""
+    time: str = ""
+
+    def repeats(self, other: Reading) -> bool:
+        """Whether both are the same head: settings, training pictures, labels, space and test part."""
+        return self._identity == other._identity
+
+    @property
+    def _identity(self) -> str:
+        parts = (self.test, self.command, self.head, self.params, self.trained_on, self.space)
+        return json.dumps(parts, sort_keys=True, default=repr)
+
+
+def part_hash(manifest: Manifest, rows: np.ndarray) -> str:
+    """SHA-256 (hex) over keys and class names of some rows, whatever their order and file names.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        Hashed rows only.
+    rows : (n,) bool mask, or int indices, of rows with a label
+    """
+    names = b"".join(
+        sha256(name.encode("utf-8", "surrogateescape")).digest()[:8] for name in manifest.classes
+    )
+    by_class = np.frombuffer(names, np.uint8).reshape(-1, 8)
+    table = np.hstack([manifest.key[rows], by_class[manifest.label[rows]]])
+    items = np.sort(np.ascontiguousarray(table).view(f"S{table.shape[1]}").ravel())
+    return sha256(items.tobytes()).hexdigest()
+
+
+def record(workspace: Workspace, reading: Reading) -> Reading:
+    """Add a reading to the log; the entry gets the present time unless it has one.
+
+    Returns
+    -------
+    reading : Reading, as it was written.
+
+    Raises
+    ------
+    UserError
+        When the workspace cannot be written.
+    """
+    now = datetime.now(UTC)
+    entry = asdict(reading) | {"time": reading.time or now.isoformat(timespec="seconds")}
+    folder = workspace.create().root / "readings" / reading.test[:DIGITS]
+    make_folder(folder)
+    text = json.dumps({"format": FORMAT, **entry}, indent=1, sort_keys=True, default=repr)
+    write_file(folder / f"{now:%Y%m%dT%H%M%S%f}-{os.urandom(4).hex()}.json", text.encode("ascii"))
+    return Reading(**entry)
+
+
+def earlier(workspace: Workspace, test: str) -> list[Reading]:
+    """List the readings of a test part so far, oldest first.
+
+    Raises
+    ------
+    UserError
+        For an entry that cannot be read, or that a newer coldframe wrote.
+    """
+    found = []
+    for path in sorted((workspace.root / "readings" / test[:DIGITS]).glob("[0-9]*.json")):
+        try:
+            entry = json.loads(path.read_bytes())
+            form = int(entry.pop("format"))
+            if form <= FORMAT:
+                found.append(Reading(**entry))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"Expected an entry of the log of test readings in {path}, but: {error}. Restore it; or delete "
+                "it, and the reports no longer count that reading."
+            ) from error
+        if form > FORMAT:
+            raise UserError(
+                f"Expected format {FORMAT} or older in {path}, received {form}. Update coldframe."
+            )
+    return [reading for reading in found if reading.test == test]
+
+
+def note(before: Sequence[Reading], now: Iterable[Reading]) -> str | None:
+    """Say in one sentence what earlier readings mean for the present figures; None when there were none.
+
+    Parameters
+    ----------
+    before : sequence of Reading
+        From `earlier`, called before the present readings were recorded.
+    now : iterable of Reading
+    """
+    if not before:
+        return None
+    known = {each._identity for each in before}
+    present = {each._identity for each in now}
+    if present <= known:
+        return (
+            "a repetition: this test part was read before by the same heads with the same settings and "
+            f"training pictures ({before[-1].time}); nothing new was learnt from it"
+        )
+    times, last = len(known), before[-1]
+    return (
+        f"this test part was read {times} time{'s' if times > 1 else ''} before (by different heads or settings, "
+        f"last {last.head} on {last.time}): the figures are no longer of unseen data"
+    )

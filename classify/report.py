@@ -1,0 +1,182 @@
+"""The page about a run: `report.md`, plain Markdown, and the pictures it shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cache.files import write_file
+from classify.comparison import Comparison
+from classify.confusion import printable
+from classify.evaluate import Evaluation
+from classify.leaderboard import HeadResult
+from classify.learning_curve import LearningCurve
+from classify.learning_curve_plot import learning_curve_png
+from classify.reliability import Calibration
+from classify.reliability_diagram import reliability_png
+
+DIAGRAM, CURVE, CONFUSION = "reliability.png", "learning_curve.png", "confusion.png"
+CLASSES = 200  # rows of the class table; report.json has them all
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the page says; everything is computed elsewhere.
+
+    `heads` come best first, and the page is about the first. `calibration` maps "out of fold" and "test part"
+    to their figures. `facts` are lines such as "Data set" -> "flowers"; `notes` are sentences.
+    """
+
+    title: str
+    facts: Mapping[str, str]
+    heads: Sequence[HeadResult]
+    comparisons: Sequence[Comparison] = ()
+    calibration: Mapping[str, Calibration] = field(default_factory=dict)
+    curve: LearningCurve | None = None
+    notes: Sequence[str] = ()
+
+
+def write_report(folder: Path, report: Report) -> None:
+    """Write report.md and its pictures into a run's folder; the confusion matrix is there already."""
+    if report.calibration:
+        write_file(folder / DIAGRAM, reliability_png(report.calibration))
+    if report.curve and report.curve.points:
+        write_file(folder / CURVE, learning_curve_png(report.curve))
+    write_file(folder / "report.md", markdown(report).encode("utf-8"))
+
+
+def markdown(report: Report) -> str:
+    """Return the page as Markdown text; names from the user's files are escaped."""
+    best = report.heads[0]
+    parts = [f"# {escape(report.title)}"]
+    parts.append("\n".join(f"- {escape(name)}: {escape(value)}" for name, value in report.facts.items()))
+    if report.notes:
+        parts += ["## Notes", "\n".join(f"- {escape(note)}" for note in report.notes)]
+    parts += ["## Heads", _heads(report.heads)]
+    parts.append(
+        "Accuracy is of the test part, with Wilson's 95 % interval; balanced accuracy is the mean recall of the "
+        "classes. Heads and settings were chosen by the cross-validated accuracy (CV) on the training part."
+    )
+    parts += [escape(each.sentence()) for each in report.comparisons]
+    if report.calibration:
+        parts += [f"## Probabilities of {escape(best.name)}", _calibration(report.calibration)]
+        parts.append(
+            "Log-loss (nats) and Brier score (0 to 2) are better when lower. The calibration error says by how much "
+            "confidence and accuracy differ on average; in brackets what chance alone would show, 95 % of the time, "
+            "if the probabilities were right."
+        )
+        parts.append(f"![Reliability diagram: confidence against accuracy]({DIAGRAM})")
+    parts += ["## Classes", _classes(best.evaluation)]
+    if len(best.evaluation.classes) > CLASSES:
+        parts.append(f"The {CLASSES} classes with the lowest recall; report.json has all.")
+    parts.append(f"![Confusion matrix]({CONFUSION})")
+    if report.curve:
+        parts += ["## More labels", escape(report.curve.sentence())]
+        if report.curve.points:
+            parts += [_curve(report.curve), f"![Learning curve]({CURVE})"]
+        if report.curve.notes:
+            parts.append("\n".join(f"- {escape(note)}" for note in report.curve.notes))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def escape(text: str) -> str:
+    """Take the meaning from whatever Markdown or HTML would read as markup, and keep it on one line."""
+    return re.sub(r"([\\`*_{}\[\]<>()#&|~$!])", r"\\\1", printable(text))
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A table whose first `left` columns are text and the others numbers; cells are escaped already."""
+    rule = ["---" if i < left else "---:" for i in range(len(columns))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (columns, rule, *rows))
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.1%} to {high:.1%}"
+
+
+def _heads(heads: Sequence[HeadResult]) -> str:
+    rows = []
+    for head in heads:
+        e = head.evaluation
+        settings = ", ".join(f"{name} = {_short(value)}" for name, value in head.params.items())
+        rows.append(
+            (
+                escape(head.name),
+                escape(settings),
+                f"{e.accuracy:.1%}",
+                _range(e.ci_low, e.ci_high),
+                f"{e.n:,}",
+                f"{e.balanced_accuracy:.1%} ({_range(e.balanced_low, e.balanced_high)})",
+                f"{e.macro_f1:.3f}",
+                f"{e.log_loss:.3f}",
+                f"{e.brier:.3f}",
+                f"{e.ece:.3f}",
+                f"{head.cv_accuracy:.1%} ± {head.cv_std:.1%}",
+                f"{head.seconds:.1f}",
+            )
+        )
+    columns = (
+        "Head",
+        "Settings",
+        "Accuracy",
+        "95 % interval",
+        "n",
+        "Balanced accuracy",
+        "Macro-F1",
+        "Log-loss",
+        "Brier",
+        "Calibration error",
+        "CV accuracy",
+        "Seconds",
+    )
+    return _table(columns, rows, left=2)
+
+
+def _calibration(sets: Mapping[str, Calibration]) -> str:
+    rows = [
+        (
+            escape(name),
+            when,
+            f"{found.n:,}",
+            f"{found.log_loss:.3f}",
+            f"{found.brier:.3f}",
+            f"{found.ece:.3f} ({found.chance_low:.3f} to {found.chance_high:.3f})",
+        )
+        for name, each in sets.items()
+        for when, found in (
+            ("before", each.before),
+            (f"after (temperature {each.temperature:.3g})", each.after),
+        )
+    ]
+    return _table(("Rows", "Calibration", "n", "Log-loss", "Brier", "Calibration error"), rows, left=2)
+
+
+def _classes(e: Evaluation) -> str:
+    rows = [
+        (
+            escape(e.classes[i]),
+            f"{e.support[i]:,}",
+            f"{e.recall[i]:.1%}",
+            _range(e.recall_low[i], e.recall_high[i]),
+            f"{e.precision[i]:.1%}",
+            f"{e.f1[i]:.3f}",
+        )
+        for i in e.recall.argsort(kind="stable")[:CLASSES]
+    ]
+    return _table(("Class", "n", "Recall", "95 % interval", "Precision", "F1"), rows)
+
+
+def _curve(curve: LearningCurve) -> str:
+    rows = [
+        (f"{p.size:,}", f"{p.share:.0%}", str(len(p.draws)), f"{p.accuracy:.1%}", _range(p.low, p.high))
+        for p in curve.points
+    ]
+    text = _table(("Labels", "Share", "Draws", "Accuracy", "95 % interval"), rows, left=0)
+    how = f"Each accuracy is over the {curve.n:,} training pictures, held out in turn by {curve.folds} folds."
+    return f"{text}\n\n{how}"
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,231 @@
+"""A table of pictures, .csv or .tsv -> the manifest of its samples, with a record of every row that is not one."""
+
+import csv
+import io
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from cache.errors import UserError
+from cache.manifest import SPLITS, Manifest
+from cache.reject import Reject
+from extract.found import Scan, class_notes, shown
+from extract.layout import SPLIT_NAMES
+
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_KNOWN = ("path", "label", "split", "key")  # `key` is what `manifest --out` writes; files are hashed anyway
+
+
+def is_table(source: Path) -> bool:
+    """Tell by its suffix whether a source is a table; a folder may have any name."""
+    return source.suffix.lower() in _DELIMITERS and not source.is_dir()
+
+
+def delimiter(path: Path) -> str:
+    """Choose what separates the columns: a tabulator in .tsv, a comma elsewhere."""
+    return _DELIMITERS.get(path.suffix.lower(), ",")
+
+
+def read_table(path: Path) -> Scan:
+    """List the samples in a table, in its order, without opening any picture.
+
+    The first row names the columns, in any case and order: `path` (relative to the table's folder, or
+    absolute), `label` (any text, numbers too; empty for none) and, if there is one, `split` (train, val or
+    test, named as folders may be; empty for none). Every other column is kept in `Manifest.columns`.
+
+    Parameters
+    ----------
+    path : Path
+        UTF-8, with or without a byte order mark. Bytes that are not UTF-8 are taken in the path of an
+        existing file only: file names may hold any.
+
+    Returns
+    -------
+    found : Scan
+        Its keys are all zero. Rows whose file is missing, or no regular file, are rejects.
+
+    Raises
+    ------
+    UserError
+        If the table cannot be read or understood, says two things of one picture, or none of its files exist.
+    """
+    lines = _rows(path)
+    header, _ = next(lines, ([], 0))
+    names = _columns(path, header)
+    rows = _Rows(path, names, unnamed=len(header) - len(names))
+    for values, line in lines:
+        if len(values) != len(header):
+            raise UserError(
+                f"Expected {len(header)} columns as in the header of {path}, received {len(values)} in line "
+                f"{line}. A value that holds {delimiter(path)!r} must be in double quotes."
+            )
+        rows.add(values, line)
+    return rows.found()
+
+
+def _rows(path: Path) -> Iterator[tuple[list[str], int]]:
+    """Yield the fields and the line number of each row that is not blank."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"Expected a table of pictures in {path}, but: {error.strerror}.") from error
+    if b"\0" in data:
+        raise _not_utf8(path, "a zero byte, as in UTF-16 ('Unicode text')")
+    text = data.decode("utf-8-sig", "surrogateescape")
+    # Strict, because a stray quote would otherwise swallow the rows up to the next one without a word.
+    table = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter(path), strict=True)
+    try:
+        for values in table:
+            if values:
+                yield values, table.line_num
+    except csv.Error as error:
+        raise UserError(
+            f"Expected comma- or tab-separated values in {path}, but line {table.line_num}: {error}. Check "
+            "the double quotes there."
+        ) from error
+
+
+def _columns(path: Path, header: list[str]) -> dict[str, int]:
+    """Map the names of the columns to their positions; those of `_KNOWN` in lower case."""
+    names = [name.strip() for name in header]
+    names = [name.lower() if name.lower() in _KNOWN else name for name in names]
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    if twice or not {"path", "label"} <= set(names):
+        received = f"{shown(twice)} twice" if twice else shown(names) or "an empty file"
+        raise UserError(
+            f"Expected a first row with the columns path and label, each once, in {path}, received {received}. "
+            f"Rename the columns; they are separated by {delimiter(path)!r}."
+        )
+    if odd := [name for name in names if _odd(name)]:
+        raise _not_utf8(path, f"the column {odd[0]!r}")
+    return {name: position for position, name in enumerate(names) if name}
+
+
+class _Rows:
+    """Gathers the rows of one table."""
+
+    def __init__(self, path: Path, at: dict[str, int], unnamed: int) -> None:
+        self._path, self._root, self._at, self._unnamed = path, os.path.abspath(path.parent), at, unnamed
+        self._line_of: dict[str, int] = {}
+        self._said: dict[str, tuple[str, str]] = {}  # label and split of each path
+        self._repeated = 0
+        self._rejects: list[Reject] = []
+        self._paths: list[str] = []
+        self._labels: list[str] = []
+        self._splits: list[int] = []
+        self._stats: list[tuple[int, int]] = []
+        self._columns: dict[str, list[str]] = {name: [] for name in at if name not in _KNOWN}
+
+    def add(self, values: list[str], line: int) -> None:
+        """Take the fields of one row; its file is looked at, not opened."""
+        path = self._clean(values[self._at["path"]])
+        label = values[self._at["label"]].strip()
+        split = values[self._at["split"]].strip() if "split" in self._at else ""
+        if split.lower() not in SPLIT_NAMES and split:
+            known = ", ".join(SPLIT_NAMES)
+            raise UserError(
+                f"Expected one of {known}, or nothing, in the column split of {self._path}, received {split!r} in "
+                f"line {line}."
+            )
+        said = (label, SPLIT_NAMES.get(split.lower(), ""))
+        extra = [values[self._at[name]] for name in self._columns]
+        if odd := [text for text in (label, *extra) if _odd(text)]:
+            raise _not_utf8(self._path, f"{odd[0]!r} in line {line}")
+        if path and path in self._said:
+            if said != self._said[path]:
+                raise UserError(
+                    f"Expected one label and split for each picture in {self._path}, received {self._said[path]} in "
+                    f"line {self._line_of[path]} and {said} in line {line} for {path!r}. Remove one of the rows."
+                )
+            self._repeated += 1
+            return
+        self._said[path], self._line_of[path] = said, line
+        status = self._status(path, line)
+        if status is None:
+            return
+        self._paths.append(path)
+        self._labels.append(label)
+        self._splits.append(SPLITS.index(said[1]))
+        self._stats.append((status.st_size, status.st_mtime_ns))
+        for values_of, text in zip(self._columns.values(), extra, strict=True):
+            values_of.append(text)
+
+    def _clean(self, path: str) -> str:
+        """Write a path in one way, relative where it lies below the table's folder."""
+        parts = path.replace(os.sep, "/").split("/")
+        if ".." not in parts:  # behind a link, `link/..` is not where it seems to be
+            path = "/".join([parts[0], *(part for part in parts[1:] if part not in ("", "."))])
+            path = path.removeprefix("./")
+        return path.removeprefix(self._root.replace(os.sep, "/").rstrip("/") + "/")
+
+    def _status(self, path: str, line: int) -> os.stat_result | None:
+        try:
+            if not path:
+                reason = f"line {line} has no path"
+            elif stat.S_ISREG((status := os.stat(os.path.join(self._root, path))).st_mode):
+                return status
+            else:
+                reason = "not a file but a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        except OSError as error:
+            if _odd(path):
+                raise _not_utf8(self._path, f"{path!r} in line {line}, which no file is named") from error
+            reason = f"missing: {error.strerror}"
+        self._rejects.append(Reject(None, path, reason, "scan"))
+        return None
+
+    def found(self) -> Scan:
+        """Make the manifest of what was added."""
+        if not self._paths:
+            first = (
+                f", the first {self._rejects[0].path!r} ({self._rejects[0].reason})" if self._rejects else ""
+            )
+            raise UserError(
+                f"Expected pictures in the rows of {self._path}, received {len(self._rejects)} rows without a "
+                f"file{first}. Paths must be absolute, or relative to the table's folder {self._root}."
+            )
+        classes = tuple(sorted(set(self._labels) - {""}))
+        code = {name: number for number, name in enumerate(classes)} | {"": -1}
+        size, mtime_ns = np.array(self._stats, np.int64).T.copy()
+        manifest = Manifest(
+            self._root,
+            classes,
+            self._paths,
+            np.array([code[label] for label in self._labels], np.int32),
+            np.array(self._splits, np.uint8),
+            np.zeros((len(self._paths), 32), np.uint8),
+            size,
+            mtime_ns,
+            self._columns,
+            self._path.name,
+        )
+        return Scan(manifest, 0, self._rejects, [*self._notes(manifest), *class_notes(manifest)])
+
+    def _notes(self, manifest: Manifest) -> list[str]:
+        notes = []
+        if self._repeated:
+            notes.append(f"{self._repeated:,} rows repeat the path of another and are left out")
+        if missing := int((manifest.label < 0).sum()):
+            notes.append(f"{missing:,} rows have no label")
+        splits = np.unique(manifest.split)
+        if len(splits) == 1 and splits[0]:
+            notes.append(f"the column split is {SPLITS[splits[0]]!r} in every row: it divides nothing")
+        if self._unnamed:  # pandas writes its row numbers so
+            notes.append(f"{self._unnamed:,} columns without a name are left out")
+        if self._columns:
+            notes.append(f"further columns, kept with the pictures: {shown(list(self._columns))}")
+        return notes
+
+
+def _odd(text: str) -> bool:
+    """Tell whether bytes that are not UTF-8 were carried into a text."""
+    return not text.isascii() and any("\udc80" <= letter <= "\udcff" for letter in text)
+
+
+def _not_utf8(path: Path, received: str) -> UserError:
+    return UserError(
+        f"Expected UTF-8 text in {path}, received {received}. Save the table again as UTF-8 (in a spreadsheet: "
+        "'CSV UTF-8')."
+    )

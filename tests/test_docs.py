@@ -1,0 +1,253 @@
+"""The documentation says what the program does: every command line, the README's session, every example and link."""
+
+import __future__
+
+import argparse
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cli
+from cache.workspace import Workspace
+from classify import heads
+from extract import backbones
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+GUIDE = (ROOT / "docs/guide.md").read_text("utf-8")
+OURS = (["python", "cli.py"], ["coldframe"])
+# What other programs are called for; scripts of ours must exist.
+OTHERS = {"pip", "pytest", "git", "ruff", "mypy", "cd", "."}
+JSON_COMMANDS = [
+    "manifest flowers",
+    "extract flowers",
+    "fit-head --model logreg",
+    "predict new_photos",
+    "backbones",
+    "cache ls",
+    "cache verify --recompute 2",
+    "cache gc",
+    "cache export out.h5",
+]
+
+
+def page_id(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks(text: str, language: str = r"\w*") -> list[str]:
+    """Fenced blocks of a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.S | re.M)
+
+
+def command_lines(text: str) -> Iterator[list[str]]:
+    """Words of each command in the blocks of a page; output lines are passed over."""
+    for block in blocks(text):
+        for line in block.splitlines():
+            prompt, bare = line.startswith("$ "), line.removeprefix("$ ")
+            for part in bare.split(" && "):
+                words = shlex.split(part, comments=True) if prompt or _first(bare) else []
+                while words and re.match(r"[A-Z_]+=", words[0]):
+                    words = words[1:]
+                if words:
+                    yield words
+
+
+def _first(line: str) -> bool:
+    """Whether a line without a prompt is a command."""
+    start = re.sub(r"^([A-Z_]+=\S+ )+", "", line)
+    return start.startswith(("python ", "coldframe ")) or start.split(" ")[0] in OTHERS
+
+
+def our_arguments(words: list[str]) -> list[str] | None:
+    return next((words[len(name) :] for name in OURS if words[: len(name)] == name), None)
+
+
+def parsers(parser: argparse.ArgumentParser, path: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """All commands with their parsers: ("extract", ...), ("cache ls", ...)."""
+    groups = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    for name, sub in (item for group in groups for item in group.choices.items()):
+        yield from parsers(sub, f"{path}{name} ")
+    if not groups:
+        yield path.strip(), parser
+
+
+COMMANDS = dict(parsers(cli._parser()))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_every_command_line_is_valid(page: Path) -> None:
+    for words in command_lines(page.read_text("utf-8")):
+        arguments = our_arguments(words)
+        if arguments is not None:
+            try:
+                cli._parser().parse_args(arguments)
+            except SystemExit as stop:
+                assert stop.code == 0, f"{page.name}: {shlex.join(words)}"
+        elif words[0] == "python":
+            script = words[1] == "-m" or (ROOT / words[1]).is_file() or "benchmarks/" in words[1]
+            assert script, f"{page.name}: {shlex.join(words)}"
+        else:
+            assert words[0] in OTHERS, f"{page.name}: {shlex.join(words)}"
+
+
+def test_the_parser_check_sees_the_commands() -> None:
+    seen = [w for page in PAGES for w in command_lines(page.read_text("utf-8")) if our_arguments(w)]
+    assert len(seen) > 20
+    assert list(command_lines("```sh\n$ coldframe a\nA=b python cli.py c && pytest\noutput\n```\n")) == [
+        ["coldframe", "a"],
+        ["python", "cli.py", "c"],
+        ["pytest"],
+    ]
+
+
+def test_the_fresh_machine_commands_are_word_for_word() -> None:
+    found = blocks((ROOT / "README.md").read_text("utf-8"), "sh")
+    assert "pip install -e . && python cli.py demo\n" in found
+    assert "pip install -e '.[test]' && pytest\n" in found
+
+
+def section(command: str) -> str:
+    found = re.search(rf"^## {re.escape(command)}\n(.*?)(?=^## |\Z)", GUIDE, re.S | re.M)
+    assert found, f"docs/guide.md has no section {command!r}"
+    return found[1]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_and_option_is_in_the_guide(command: str) -> None:
+    text = section(command)
+    for action in COMMANDS[command]._actions:
+        for option in action.option_strings:
+            if option.startswith("--") and option not in ("--help", "--workspace"):
+                assert re.search(rf"{option}\b(?!-)", text), f"the guide's {command!r} lacks {option}"
+        for choice in action.choices or ():
+            assert str(choice) in text, f"the guide's {command!r} lacks {choice}"
+
+
+def test_every_head_is_in_the_guide() -> None:
+    assert all(f"`{name}`" in section("fit-head") for name in heads.HEADS)
+
+
+@pytest.fixture
+def garden(few_flowers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as the README has it: flowers/ and new_photos/, with one file that is no picture."""
+    (tmp_path / "new_photos").mkdir()
+    for picture in sorted(few_flowers.rglob("*.jpg"))[::10]:
+        shutil.copy2(picture, tmp_path / "new_photos")
+    (tmp_path / "new_photos" / "notes.txt").write_text("no picture\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLDFRAME_WORKSPACE", raising=False)
+    return tmp_path
+
+
+def test_the_session_of_the_readme_runs(garden: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    session = "".join(f"```\n{block}```\n" for block in blocks(readme, "console"))
+    lines = list(command_lines(session))
+    assert [words[2] for words in lines] == ["extract", "extract", "fit-head", "predict"]
+    told = []
+    for words in lines:
+        arguments = our_arguments(words)
+        assert arguments is not None and cli.main(arguments) == 0, shlex.join(words)
+        told.append(capsys.readouterr())
+    assert "40 files = 40 embedded + 0 cached" in told[0].out
+    assert "40 files = 0 embedded + 40 cached" in told[1].out
+    header = next(line for line in session.splitlines() if line.startswith("head "))
+    assert told[2].out.splitlines()[0].split() == header.split()
+    assert "rejected new_photos/notes.txt: no picture" in told[3].err
+
+
+def test_every_json_key_is_in_the_guide(garden: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = section("Scripts and --json")
+    for command in JSON_COMMANDS:
+        assert cli.main([*command.split(), "--json"]) == 0
+        answer = json.loads(capsys.readouterr().out)
+        if command.startswith("manifest"):
+            answer["classes"] = {}  # its keys are the user's own
+        for key in set(_keys(answer)) - {"classify__C", "label_3", "probability_3"}:
+            assert f"`{key}`" in text, f"{command} --json: {key}"
+
+
+def _keys(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _keys(inner)
+
+
+def test_the_cache_is_readable_as_documented(garden: Path) -> None:
+    assert cli.main(["extract", "flowers"]) == 0
+    found: dict = {}
+    examples = blocks((ROOT / "docs/cache-format.md").read_text("utf-8"), "python")
+    modules = {line.split()[1] for line in examples[0].splitlines() if line.startswith(("import", "from"))}
+    assert modules == {"pathlib", "h5py", "numpy"}
+    for example in examples:
+        exec(example, found)
+    data = Workspace.locate().load()
+    np.testing.assert_array_equal(found["X"], data.embedding)
+    assert found["paths"] == data.manifest.paths
+
+
+def test_the_examples_of_extending_work() -> None:
+    table = dict(heads.HEADS)
+    head, backbone = blocks((ROOT / "docs/extending.md").read_text("utf-8"), "python")
+    code = compile(
+        head, "extending.md", "exec", __future__.annotations.compiler_flag
+    )  # as heads.py itself is compiled
+    exec(code, {**vars(heads), "HEADS": table})
+    (new,) = heads.select(["bayes"], table)
+    for name, values in new.grid(1280).items():
+        for value in values:
+            new.make().set_params(**{name: value})
+    families: dict = {}
+    exec(backbone, {"FAMILIES": families, "Family": backbones.Family})
+    assert families.items() <= backbones.FAMILIES.items()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_python_examples_compile_and_import_what_there_is(page: Path) -> None:
+    for example in blocks(page.read_text("utf-8"), "python"):
+        compile(example, page.name, "exec")
+        for line in example.splitlines():
+            if re.match(r"from (cache|extract|classify)\b", line):
+                exec(line, {})
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that GitHub gives to a page's headings."""
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.S | re.M)
+    titles = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), f"{page.name}: {link}"
+        assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_every_named_test_exists(page: Path) -> None:
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    text = page.read_text("utf-8")
+    for path in re.findall(r"\btests/[\w/]+\.py\b", text):
+        assert (ROOT / path).is_file(), f"{page.name}: {path}"
+    for name in re.findall(r"`(test_\w+)`", text) if page.parent.name == "decisions" else ():
+        assert f"def {name}(" in sources, f"{page.name}: {name}"
+
+
+def test_every_decision_is_listed() -> None:
+    folder = ROOT / "docs/decisions"
+    listed = set(re.findall(r"\((\d{4}-[\w-]+\.md)\)", (folder / "README.md").read_text("utf-8")))
+    assert listed == {path.name for path in folder.glob("[0-9]*.md")}
