@@ -48,10 +48,10 @@ def allot(
     part = np.zeros(len(groups), np.uint8)
     np.maximum.at(part, groups.of, recorded)  # TEST is the larger
     _take_mixed(groups, part, aim - groups.tested(part))
-    _take_pure(groups, part, aim - groups.tested(part), total)
+    _take_pure(groups, part, aim - groups.tested(part))
     part[part == 0] = TRAIN
 
-    # Records, or groups of several classes, may leave a class test pictures only: its smallest group trains.
+    # Records, or big groups, may leave a class test pictures only: its smallest group trains.
     bare = (total > 0) & (groups.tested(part) == total)
     stranded = np.flatnonzero(bare[label])
     if len(stranded):
@@ -105,9 +105,7 @@ def _take_mixed(groups: _Groups, part: NDArray[np.uint8], need: NDArray[np.int64
         missing[of] -= count * taken
 
 
-def _take_pure(
-    groups: _Groups, part: NDArray[np.uint8], need: NDArray[np.int64], total: NDArray[np.int64]
-) -> None:
+def _take_pure(groups: _Groups, part: NDArray[np.uint8], need: NDArray[np.int64]) -> None:
     """Choose new groups of one class for the test part, in place; all classes at once, without a loop over them."""
     left = np.flatnonzero(part == 0)
     left = left[np.lexsort((groups.digest[left], groups.low[left]))]
@@ -129,5 +127,4 @@ def _take_pure(
     owner, smallest = np.unique(groups.low[left], return_index=True)
     more = left[smallest]
     over = groups.size[more] - need[owner]
-    trains = groups.tested(part)[owner] + groups.size[more] < total[owner]
-    part[more[(need[owner] > 0) & (over <= need[owner]) & trains]] = TEST
+    part[more[(need[owner] > 0) & (over <= need[owner])]] = TEST

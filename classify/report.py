@@ -60,6 +60,8 @@ def markdown(report: Report) -> str:
         "classes. Heads and settings were chosen by the cross-validated accuracy (CV) on the training part."
     )
     parts += [escape(each.sentence()) for each in report.comparisons]
+    if len(report.comparisons) > 1:
+        parts.append("Each pair is tested alone: of twenty pairs of equal heads, one would seem to differ.")
     if report.calibration:
         parts += [f"## Probabilities of {escape(best.name)}", _calibration(report.calibration)]
         parts.append(
@@ -83,7 +85,7 @@ def markdown(report: Report) -> str:
 
 def escape(text: str) -> str:
     """Take the meaning from whatever Markdown or HTML would read as markup, and keep it on one line."""
-    return re.sub(r"([\\`*_{}\[\]<>()#&|~$!])", r"\\\1", printable(text))
+    return re.sub(r"([\\`*_{}\[\]<>#&|~$])", r"\\\1", printable(text))
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:

@@ -1,5 +1,6 @@
 import json
 from io import BytesIO
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_draws_are_nested_seeded_and_never_see_the_rows_they_are_scored_on() -> 
     # One thread: the sizes of a draw follow each other.
     first = [set(fit) for fit in Listener.fits[: len(SHARES)]]
     assert [len(fit) for fit in first] == [4, 8, 20, 40, 80, 200, 400]
-    assert all(small < large for small, large in zip(first, first[1:], strict=False))
+    assert all(small < large for small, large in pairwise(first))
     second = Listener.fits[3 * len(SHARES)]
     assert len(second) == 4 and set(second) != first[0]
     assert [len(point.draws) for point in curve.points] == [k for _, k in SHARES]

@@ -14,7 +14,7 @@ def law(ceiling: float, drop: float, exponent: float) -> np.ndarray:
 
 
 def test_a_law_is_found_again_and_extrapolated_to_twice_the_labels() -> None:
-    found = forecast(SIZES, law(0.95, 0.4, 0.5), np.eye(7) * 1e-8)
+    found = forecast(SIZES, law(0.95, 0.4, 0.5), np.eye(7) * 1e-6)
     assert found is not None and (found.start, found.labels) == (20, 2000)
     assert (found.ceiling, found.drop, found.exponent) == pytest.approx((0.95, 0.4, 0.5), abs=0.01)
     assert found.gain == pytest.approx(0.4 * (100**-0.5 - 200**-0.5), rel=0.03)

@@ -54,7 +54,9 @@ def test_equal_confidences_are_not_torn_apart() -> None:
 def test_there_are_15_bins_of_equal_mass() -> None:
     rng = np.random.default_rng(0)
     confidence, hit = np.sort(rng.random(3000)), rng.random(3000) < 0.5
-    gaps = [abs(c.mean() - h.mean()) for c, h in zip(confidence.reshape(15, -1), hit.reshape(15, -1), strict=True)]
+    gaps = [
+        abs(c.mean() - h.mean()) for c, h in zip(confidence.reshape(15, -1), hit.reshape(15, -1), strict=True)
+    ]
     assert expected_calibration_error(confidence, hit) == pytest.approx(np.mean(gaps))
 
 

@@ -16,11 +16,16 @@ def test_the_picture_shows_both_sets_and_what_the_temperature_changed() -> None:
     scores, codes = drawn(500)
     found = calibration(5 * scores, codes, 5.0)
     one = pixels(reliability_png({"out of fold": found}))
-    two = pixels(reliability_png({"out of fold": found, "test part": calibration(scores[:60], codes[:60], 5.0)}))
+    two = pixels(
+        reliability_png({"out of fold": found, "test part": calibration(scores[:60], codes[:60], 5.0)})
+    )
     orange = [(abs(image - [209, 104, 29]).sum(axis=2) < 30).sum() for image in (one, two)]
     assert orange[0] == 0 and orange[1] > 500
     half = one.shape[1] // 2
-    assert one.shape[0] > 500 and (one[150:-100, 100 : half - 20] != one[150:-100, half + 100 : -20][:, : half - 120]).any()
+    assert (
+        one.shape[0] > 500
+        and (one[150:-100, 100 : half - 20] != one[150:-100, half + 100 : -20][:, : half - 120]).any()
+    )
 
 
 def test_few_rows_and_one_confidence_can_be_drawn() -> None:

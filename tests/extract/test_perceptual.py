@@ -46,6 +46,21 @@ def test_different_pictures_differ_in_about_half_of_the_bits(photographs: list[I
     assert 20 <= hamming(a, b) <= 44 and 20 <= hamming(a, mirrored) <= 44
 
 
+def test_half_of_the_bits_are_set(photographs: list[Image.Image]) -> None:
+    for picture in photographs:
+        assert int(phash(seen(picture))).bit_count() in (31, 32)
+
+
+def test_shapes_count_in_any_colour(photographs: list[Image.Image]) -> None:
+    grey = seen(photographs[0]).mean(axis=2).astype(np.uint8)
+    hashes = []
+    for channel in range(3):
+        pixels = np.full((SIDE, SIDE, 3), 99, np.uint8)
+        pixels[..., channel] = grey
+        hashes.append(phash(pixels))
+    assert len(set(hashes)) == 1
+
+
 def test_each_bit_is_one_frequency() -> None:
     x = (2 * np.arange(SIDE) + 1) * np.pi / (2 * SIDE)
     hashes = []

@@ -144,7 +144,7 @@ def test_what_is_no_table_is_refused_with_the_reason(folder: Path, text: str | b
 def test_names_that_are_not_utf8_and_odd_line_ends_inside_values(folder: Path) -> None:
     name = b"caf\xe9\x0b\xe2\x80\xa8.jpg"
     (folder / os.fsdecode(name)).write_bytes(b"x")
-    found = read_table(write(folder, b'path,label\n"' + name + b'",x\na.jpg,"two\nlines"\n'))
+    found = read_table(write(folder, b"path,label\n" + name + b',x\na.jpg,"two\nlines"\n'))
     assert found.manifest.paths == [os.fsdecode(name), "a.jpg"]
     assert labels(found.manifest) == ["x", "two\nlines"]
 

@@ -1,0 +1,89 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cache.errors import UserError
+from cache.workspace import Workspace
+from classify.readings import Reading, earlier, note, part_hash, record
+from tests.classify.samples import make_manifest
+
+SVM = Reading("ab" * 32, "fit-head", "svm", {"C": 1.0}, "cd" * 32, "ef" * 32, run="/runs/001-fit-head")
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "w")
+
+
+def test_the_hash_is_of_pictures_and_class_names_alone() -> None:
+    manifest = make_manifest(np.array([0, 1, 1, 0]), ("cat", "dog"))
+    found = part_hash(manifest, np.array([0, 1, 2]))
+    assert len(found) == 64 and found == part_hash(manifest, np.array([2, 0, 1]))
+    assert found == part_hash(manifest, np.array([True, True, True, False]))
+    assert found != part_hash(manifest, np.array([0, 1]))
+    moved = replace(manifest, paths=[f"new/{path}" for path in manifest.paths])
+    assert part_hash(moved, np.array([0, 1, 2])) == found
+    more = replace(manifest, classes=("ant", "cat", "dog"), label=manifest.label + 1)
+    assert part_hash(more, np.array([0, 1, 2])) == found
+    relabelled = replace(manifest, label=manifest.label[[1, 0, 2, 3]])
+    assert part_hash(relabelled, np.array([0, 1, 2])) != found
+
+
+def test_what_was_recorded_comes_back_in_order(empty: Workspace) -> None:
+    assert earlier(empty, SVM.test) == [] and not empty.root.exists()
+    written = [record(empty, replace(SVM, params={"C": float(i), "scale": "none"})) for i in range(20)]
+    record(empty, replace(SVM, test="ab" * 16 + "00" * 16))  # same folder, another test part
+    assert earlier(empty, SVM.test) == written
+    assert all(each.time.endswith("+00:00") for each in written)
+    assert len(list((empty.root / "readings").rglob("*.json"))) == 21
+
+
+def test_a_first_reading_needs_no_note(empty: Workspace) -> None:
+    assert note(earlier(empty, SVM.test), [SVM]) is None
+
+
+def test_another_head_is_told_how_often_the_part_was_read(empty: Workspace) -> None:
+    for head in ("svm", "logreg", "svm", "lda"):
+        record(empty, replace(SVM, head=head, time="2026-01-02T03:04:05+00:00"))
+    said = note(earlier(empty, SVM.test), [replace(SVM, head="knn")])
+    assert said is not None and said.startswith("this test part was read 3 times before")
+    assert "last lda on 2026-01-02T03:04:05+00:00" in said and said.endswith("no longer of unseen data")
+
+
+def test_the_same_head_again_is_a_repetition_in_another_run_and_later(empty: Workspace) -> None:
+    record(empty, replace(SVM, params={"C": 1.0, "gamma": 2}))
+    same = replace(SVM, params={"gamma": 2, "C": 1.0}, run="/runs/009-fit-head", time="later")
+    said = note(earlier(empty, SVM.test), [same])
+    assert said is not None and said.startswith("a repetition")
+    changes = {"head": "lda", "params": {"C": 2.0}, "trained_on": "00" * 32, "space": "11" * 32}
+    for name, value in changes.items():
+        other = replace(same, **{name: value})
+        assert not other.repeats(same)
+        said = note(earlier(empty, SVM.test), [same, other])
+        assert said is not None and "read 1 time before" in said
+
+
+def test_a_setting_that_is_no_json_value_repeats_itself_too(empty: Workspace) -> None:
+    odd = replace(SVM, params={"scale": np.float32(0.5), "layers": (3, 4)})
+    record(empty, odd)
+    said = note(earlier(empty, odd.test), [odd])
+    assert said is not None and said.startswith("a repetition")
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"format": 1}', '{"format": 1, "colour": 2}', '{"head": "svm"}'])
+def test_a_damaged_entry_is_not_passed_over(empty: Workspace, text: str) -> None:
+    record(empty, SVM)
+    path = next((empty.root / "readings").rglob("*.json"))
+    path.write_text(text)
+    with pytest.raises(UserError, match="log of test readings"):
+        earlier(empty, SVM.test)
+
+
+def test_a_newer_entry_is_refused(empty: Workspace) -> None:
+    record(empty, SVM)
+    path = next((empty.root / "readings").rglob("*.json"))
+    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    with pytest.raises(UserError, match="Update"):
+        earlier(empty, SVM.test)
