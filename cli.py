@@ -84,23 +84,26 @@ def manifest(options: argparse.Namespace) -> int:
 
 
 def fit_head(options: argparse.Namespace) -> int:
-    from classify.fit import fit_heads
+    from classify.fit import FitOptions, fit_heads
 
-    result = fit_heads(
-        _workspace(options),
-        options.model.split(","),
-        dataset=options.dataset,
-        space=options.space,
+    chosen = FitOptions(
+        models=options.model.split(","),
         folds=options.folds,
         test_size=options.test_size,
         seed=options.seed,
         n_jobs=options.jobs,
-        on_progress=say,
+        budget=options.budget,
+        class_weight=options.class_weight,
+        group_by=options.group_by,
+        curve=not options.no_curve,
+    )
+    result = fit_heads(
+        _workspace(options), chosen, dataset=options.dataset, space=options.space, on_progress=say
     )
     for note in result.notes:
         say(note)
     show(options, result.to_json(), result.to_text())
-    return DONE
+    return INTERRUPTED if result.interrupted else DONE
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -274,13 +277,27 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--out", help="write path, label, split and key as CSV")
 
     p = _command(commands, "fit-head", fit_head, "train and compare classifiers", "fit-head --model all")
-    p.add_argument("--model", default="logreg", help="logreg, svm, svm-linear, several with commas, or all")
+    p.add_argument(
+        "--model",
+        default="logreg",
+        help="a head, several with commas, all, or module:factory for one of your own",
+    )
     p.add_argument("--folds", type=_positive, default=5, help="of cross-validation (5)")
     p.add_argument(
         "--test-size", type=float, default=0.2, help="held-out fraction where the data has none (0.2)"
     )
     p.add_argument("--seed", type=int, default=0, help="of split and folds (0)")
     p.add_argument("--jobs", type=_positive, help="processor cores (default: all)")
+    p.add_argument(
+        "--budget", type=_seconds, help="time for all searches, as 90s or 5m (for --model all: 60s)"
+    )
+    p.add_argument(
+        "--class-weight", default="none", choices=["none", "balanced"], help="balanced: classes count alike"
+    )
+    p.add_argument(
+        "--group-by", metavar="COLUMN", help="keep rows with the same value together (tables only)"
+    )
+    p.add_argument("--no-curve", action="store_true", help="leave out the learning curve")
     _data_options(p)
 
     p = _command(commands, "predict", predict, "classify pictures with the best run", "predict new_photos/")
@@ -350,6 +367,17 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, received {text}")
+    return value
+
+
+def _seconds(text: str) -> float:
+    number, unit = (text[:-1], text[-1]) if text[-1:] in ("s", "m", "h") else (text, "s")
+    try:
+        value = float(number) * {"s": 1, "m": 60, "h": 3600}[unit]
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a time such as 90s, 5m or 1h, received {text}")
     return value
 
 

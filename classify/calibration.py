@@ -50,7 +50,10 @@ class CalibratedHead(ClassifierMixin, BaseEstimator):
     @property
     def n_features_in_(self) -> int:
         """D, the width of the embeddings."""
-        return int(self.pipeline.n_features_in_)
+        # Not the Pipeline's own: that asks its first step, which may be "passthrough".
+        return next(
+            int(step.n_features_in_) for _, step in self.pipeline.steps if hasattr(step, "n_features_in_")
+        )
 
     def scores(self, X: np.ndarray) -> np.ndarray:
         """Score (n, D) embeddings: (n, C) float64, before the temperature."""
@@ -58,7 +61,11 @@ class CalibratedHead(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Return probabilities (n, C) float64; each row sums to 1."""
-        return softmax(self.scores(X) / self.temperature, axis=1)
+        return self.probabilities(self.scores(X))
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """Turn scores (n, C) into probabilities (n, C)."""
+        return softmax(scores / self.temperature, axis=1)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Return the most probable class name of each row, (n,)."""

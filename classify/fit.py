@@ -1,34 +1,56 @@
-"""Train heads on a cached data set: split, search, calibrate, test once, keep the best."""
+"""Train heads on a cached data set: divide, search, calibrate, test once, compare, keep the best."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cache.dataset import Embedded
+from cache.errors import UserError
 from cache.files import write_file
 from cache.workspace import Workspace
-from classify.evaluate import tie
-from classify.heads import select
+from classify import readings
+from classify.comparison import Comparison, compare
+from classify.division import Division, divide
+from classify.evaluate import imbalance, tie
+from classify.heads import Head, select
 from classify.leaderboard import HeadResult, leaderboard
+from classify.learning_curve import LearningCurve, learning_curve
+from classify.report import Report, write_report
 from classify.runs import data_hash, save_evaluation, save_head, write_json
-from classify.search import search
-from classify.splits import TEST, TRAIN, Assignments, Split, describe, split
+from classify.splits import TEST, TRAIN, describe
 from classify.training import Trained, train
+
+BUDGET = 60.0  # seconds that `all` searches unless told otherwise
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What to fit and how; whatever of it changes a figure is in run.json."""
+
+    models: Sequence[str] = ("logreg",)
+    folds: int = 5
+    test_size: float = 0.2
+    seed: int = 0  # of split and folds
+    n_jobs: int | None = None  # None: all cores
+    budget: float | None = None  # seconds for all searches; None: as long as it takes, or BUDGET for `all`
+    class_weight: str = "none"
+    group_by: str | None = None  # column of the manifest whose groups stay together
+    curve: bool = True  # learning curve of the best head
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """The outcome of `fit_heads`: heads by falling CV accuracy; `interrupted` when Ctrl-C ended it early."""
+    """The outcome: heads by falling CV accuracy; `interrupted` when Ctrl-C ended it early."""
 
     run: Path
     best: str
+    simplest: str  # the simplest head within one standard error of the best
     heads: list[HeadResult]
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
@@ -38,136 +60,217 @@ class FitResult:
         return {
             "run": str(self.run),
             "best": self.best,
+            "simplest": self.simplest,
             "heads": [result.to_json() for result in self.heads],
             "notes": self.notes,
         }
 
     def to_text(self) -> str:
         """Return the leaderboard and where the run is."""
-        return f"{leaderboard(self.heads)}\nbest: {self.best}, in {self.run}"
+        return f"{leaderboard(self.heads)}\nbest: {self.best}, in {self.run} (start with report.md)"
 
 
 def fit_heads(
     workspace: Workspace,
-    models: Sequence[str],
+    options: FitOptions,
     *,
     dataset: str | None = None,
     space: str | None = None,
-    folds: int = 5,
-    test_size: float = 0.2,
-    seed: int = 0,
-    n_jobs: int | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> FitResult:
     """Train heads on a data set's embeddings and write a run folder with the best.
 
     Settings and the best head are chosen by cross-validation on the training part; the test part is read once
-    a head, after that. The run becomes the workspace's best when it is the first of its data set, or its CV
-    accuracy is at least that of the best so far.
+    a head, after that, and the reading is logged. The run becomes the workspace's best unless a run on the
+    very same data had a higher CV accuracy.
 
     Parameters
     ----------
     workspace : Workspace
-    models : sequence of str
-        Names from `heads.HEADS`, or "all".
+    options : FitOptions
     dataset, space : str, optional
         Default: the workspace's current ones.
-    folds : int
-        Of the cross-validation.
-    test_size : float
-        Fraction of each class, unless the data set has a test part of its own.
-    seed : int
-        Of the split and the folds.
-    n_jobs : int, optional
-        Threads; default: all cores. The result does not depend on it.
     on_progress : callable (line of text), optional
 
     Raises
     ------
     UserError
-        For unknown names, nothing extracted, or data that cannot be split or fitted.
+        For unknown names, nothing extracted, data that cannot be split or fitted, or too small a budget.
     KeyboardInterrupt
         On Ctrl-C before the first head is finished; later, the finished heads make the run.
     """
-    heads = select(models)
+    say = on_progress or (lambda line: None)
+    heads = select(options.models)
     data = workspace.load(dataset, space)
-    manifest = data.manifest
-    kept = Assignments.path(workspace.root, data.name, seed, test_size)
-    divided = split(manifest, test_size=test_size, seed=seed, previous=Assignments.load(kept))
-    if divided.assigned is not None:
-        divided.assigned.save(kept)
-    notes = list(divided.notes)
-    if data.missing:
-        notes.append(
-            f"{data.missing} pictures of {data.name} have no embedding in this space and are left out"
-        )
-
-    names = np.array(manifest.classes)
-    fitted, tested = divided.part == TRAIN, divided.part == TEST
-    y, truth = names[manifest.label[fitted]], names[manifest.label[tested]]
-    unseen = ~np.isin(truth, y)
-    if unseen.any():
-        notes.append(
-            f"{unseen.sum()} test rows belong to classes without training pictures: they count as errors"
-        )
-    X, X_test = data.embedding[fitted], data.embedding[tested]
-
-    searching = partial(search, folds=folds, seed=seed, n_jobs=n_jobs)
-    trained: list[Trained] = []
-    interrupted = False
-    for head in heads:
-        try:
-            trained.append(train(head, searching, X, y, X_test, truth, on_progress))
-        except KeyboardInterrupt:
-            if not trained:
-                raise
-            interrupted = True
-            notes.append(f"stopped while fitting {head.name}: only the heads finished before are reported")
-            break
+    division = divide(
+        workspace,
+        data,
+        test_size=options.test_size,
+        seed=options.seed,
+        group_by=options.group_by,
+        class_weight=options.class_weight,
+    )
+    notes = division.notes + imbalance(division.y, options.folds)
+    trained, interrupted = _train_all(heads, division, options, notes, say)
     trained.sort(key=lambda each: (-round(each.result.cv_accuracy, 9), each.rank))
     for each in trained:
         notes += [note for note in each.found.notes if note not in notes]
-    results = [each.result for each in trained]
-    if len(results) > 1 and tie(results[0].evaluation, results[1].evaluation):
+    results, best = [each.result for each in trained], trained[0]
+    simplest = _simplest(trained)
+    if simplest.result.name != best.result.name:
         notes.append(
-            f"a tie: the test intervals of {results[0].name} and {results[1].name} overlap; "
-            f"{results[0].name} is kept for its CV accuracy"
+            f"{simplest.result.name} is the simplest head within one standard error of {best.result.name}"
         )
+    comparisons = []
+    if len(trained) > 1:
+        first, second = trained[0], trained[1]
+        names = first.result.name, second.result.name
+        if tie(first.result.evaluation, second.result.evaluation):
+            notes.append(
+                f"a tie: the test intervals of {names[0]} and {names[1]} overlap; {names[0]} is kept for its CV accuracy"
+            )
+        comparisons = [compare(*names, division.truth, first.predicted, second.predicted, seed=options.seed)]
+    notes += _without_grouping(best, division)
+    curve = _curve(best, division, options, say) if options.curve and not interrupted else None
+
     run = workspace.new_run("fit-head")
-    parameters = {
-        "models": list(models),
-        "folds": folds,
-        "test_size": test_size,
-        "seed": seed,
-        "n_jobs": n_jobs,
-    }
-    _write_run(workspace, run, data, divided, trained, parameters, notes)
-    _remember(workspace, run, data, results[0])
-    return FitResult(run, results[0].name, results, notes, interrupted)
+    notes += _log_readings(workspace, run, division, trained)
+    _write_run(workspace, run, division, trained, options, notes, comparisons, curve)
+    _remember(workspace, run, division, best.result)
+    return FitResult(run, best.result.name, simplest.result.name, results, notes, interrupted)
+
+
+def _train_all(
+    heads: Sequence[Head],
+    division: Division,
+    options: FitOptions,
+    notes: list[str],
+    say: Callable[[str], None],
+) -> tuple[list[Trained], bool]:
+    """Train head after head, the simplest first where time is short; returns them and whether Ctrl-C came."""
+    budget = BUDGET if options.budget is None and "all" in options.models else options.budget
+    end = None if budget is None else time.perf_counter() + budget
+    trained: list[Trained] = []
+    for number, head in enumerate(heads):
+        seconds = None
+        if end is not None:
+            # Half as much again as an even share: most heads need less, and leave it to those that come after.
+            left = end - time.perf_counter()
+            seconds = min(left, 1.5 * left / (len(heads) - number))
+        try:
+            trained.append(train(head, division, options, seconds, say))
+        except KeyboardInterrupt:
+            if not trained:
+                raise
+            notes.append(f"stopped while fitting {head.name}: only the heads finished before are reported")
+            return trained, True
+        except UserError as error:
+            if end is None or (not trained and number == len(heads) - 1):
+                raise
+            notes.append(f"{head.name} left out: {error}")
+        if trained and trained[-1].found.interrupted:
+            return trained, True
+    return trained, False
+
+
+def _simplest(trained: Sequence[Trained]) -> Trained:
+    """The one-standard-error rule (Breiman et al. 1984, section 3.4.3) over heads; `trained` is best first."""
+    best = trained[0]
+    error = best.result.cv_std / np.sqrt(len(best.found.folds))
+    near = [each for each in trained if each.result.cv_accuracy >= best.result.cv_accuracy - error]
+    return min(near, key=lambda each: each.rank)
+
+
+def _without_grouping(best: Trained, division: Division) -> list[str]:
+    """Say what the accuracy would seem to be, had near copies fallen on both sides."""
+    if division.ungrouped is None:
+        return []
+    from sklearn.base import clone
+
+    from classify.scores import class_scores
+
+    rows, names = division.data.embedding, division.names
+    fit, test = division.ungrouped == TRAIN, division.ungrouped == TEST
+    model = clone(best.head.pipeline).fit(rows[fit], names[fit])
+    predicted = model.classes_[class_scores(model, rows[test]).argmax(axis=1)]
+    accuracy = (predicted == names[test]).mean()
+    return [
+        f"with near copies on both sides of the split, {best.result.name} would seem to reach {accuracy:.1%} "
+        f"(n = {test.sum()}) instead of {best.result.evaluation.accuracy:.1%}"
+    ]
+
+
+def _curve(
+    best: Trained, division: Division, options: FitOptions, say: Callable[[str], None]
+) -> LearningCurve:
+    say(f"learning curve of {best.result.name}")
+    return learning_curve(
+        best.result.name,
+        best.head.pipeline,
+        division.X,
+        division.y,
+        best.found.folds,
+        weight=division.weight,
+        seed=options.seed,
+        n_jobs=options.n_jobs,
+    )
+
+
+def _log_readings(
+    workspace: Workspace, run: Path, division: Division, trained: Sequence[Trained]
+) -> list[str]:
+    manifest, part = division.data.manifest, division.split.part
+    test, fitted = readings.part_hash(manifest, part == TEST), readings.part_hash(manifest, part == TRAIN)
+    now = [
+        readings.Reading(
+            test=test,
+            command="fit-head",
+            head=each.result.name,
+            params=each.result.params,
+            trained_on=fitted,
+            space=division.data.space.id,
+            run=run.name,
+            time=each.tested,
+        )
+        for each in trained
+    ]
+    note = readings.note(readings.earlier(workspace, test), now)
+    for reading in now:
+        readings.record(workspace, reading)
+    return [note] if note else []
 
 
 def _write_run(
     workspace: Workspace,
     run: Path,
-    data: Embedded,
-    divided: Split,
+    division: Division,
     trained: Sequence[Trained],
-    parameters: dict[str, Any],
+    options: FitOptions,
     notes: list[str],
+    comparisons: Sequence[Comparison],
+    curve: LearningCurve | None,
 ) -> None:
-    best, manifest = trained[0], data.manifest
-    test = np.flatnonzero(divided.part == TEST)
-    paths = [manifest.paths[row] for row in test]
-    truth = np.array(manifest.classes)[manifest.label[test]]
-    save_evaluation(run, best.result.evaluation, paths, truth, best.predicted, best.probability)
-    table = leaderboard([each.result for each in trained])
+    best, data = trained[0], division.data
+    manifest = data.manifest
+    paths = [manifest.paths[row] for row in np.flatnonzero(division.split.part == TEST)]
+    save_evaluation(run, best.result.evaluation, paths, division.truth, best.predicted, best.probability)
+    results = [each.result for each in trained]
+    table = leaderboard(results)
     write_file(run / "leaderboard.txt", "\n".join([table, *(f"note: {note}" for note in notes), ""]).encode())
-    report = [
+    facts = {
+        "Data set": f"{data.name}, {len(division.y):,} pictures for training and {len(division.truth):,} for testing",
+        "Space": f"{data.space.id[:12]} ({data.space.backbone}, {data.space.input_size} pixels)",
+        "Written": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    title = f"{best.result.name} on {data.name}"
+    write_report(run, Report(title, facts, results, comparisons, best.calibration, curve, notes))
+    heads = [
         each.result.to_json()
         | {
             "cv_std": each.result.cv_std,
             "test_part_read": each.tested,
             "test": each.result.evaluation.to_json(),
+            "calibration": {name: found.to_json() for name, found in each.calibration.items()},
             "candidates": [
                 {"params": one.settings, "cv_accuracy": one.mean, "folds": one.accuracy.tolist()}
                 for one in each.found.candidates
@@ -175,15 +278,21 @@ def _write_run(
         }
         for each in trained
     ]
-    write_json(run / "report.json", {"heads": report, "notes": notes})
+    report = {
+        "heads": heads,
+        "comparisons": [each.to_json() for each in comparisons],
+        "learning_curve": curve.to_json() if curve else None,
+        "notes": notes,
+    }
+    write_json(run / "report.json", report)
     record = {
         "command": "fit-head",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "parameters": parameters,
+        "created": facts["Written"],
+        "parameters": asdict(replace(options, models=list(options.models))),
         "dataset": data.name,
         "root": manifest.root,
-        "data_sha256": data_hash(manifest, divided.part),
-        "split": describe(divided),
+        "data_sha256": data_hash(manifest, division.split.part),
+        "split": describe(division.split),
         "space": {"id": data.space.id, "json": data.space.to_json()},
         "head": {
             "name": best.result.name,
@@ -196,15 +305,17 @@ def _write_run(
     save_head(workspace, run, best.head, record)
 
 
-def _remember(workspace: Workspace, run: Path, data: Embedded, best: HeadResult) -> None:
-    """Make this the workspace's best run, unless a better one of the same data set is still there."""
-    known = workspace.state().get("run") or {}
-    better = known.get("dataset") == data.name and known.get("cv_accuracy", 0) > best.cv_accuracy
+def _remember(workspace: Workspace, run: Path, division: Division, best: HeadResult) -> None:
+    """Make this the workspace's best run, unless a better one on the very same data is still there."""
+    data, known = division.data, workspace.state().get("run") or {}
+    same = data_hash(data.manifest, division.split.part)
+    better = known.get("data_sha256") == same and known.get("cv_accuracy", 0) > best.cv_accuracy
     if better and (Path(known["path"]) / "run.json").exists():
         return
     entry = {
         "path": str(run.resolve()),
         "dataset": data.name,
+        "data_sha256": same,
         "space": data.space.id,
         "cv_accuracy": best.cv_accuracy,
     }

@@ -10,6 +10,7 @@ import numpy as np
 
 from classify.reliability import SHOWN, Calibration, Reliability
 
+FEW = 10  # rows; a bin with fewer is drawn hollow
 COLOURS = ("#1f5fa8", "#d1681d")
 
 
@@ -17,7 +18,8 @@ def reliability_png(sets: Mapping[str, Calibration]) -> bytes:
     """Draw one or two sets of rows, by name, and return the PNG file's bytes.
 
     Left with temperature 1, right with the head's. Above, the accuracy of each tenth of the confidence with
-    its 95 % interval, at its mean confidence, on a diagonal where both agree; below, the share of rows in it.
+    its 95 % interval, at its mean confidence, on a diagonal where both agree (hollow: fewer than 10 rows);
+    below, the share of rows in it.
     """
     # Figure and not pyplot: no global state and no window system, whatever backend the user has set.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -68,11 +70,10 @@ def _draw(axes: Any, found: Reliability, colour: str) -> None:
     seen = found.count > 0
     confidence, accuracy = found.confidence[seen], found.accuracy[seen]
     error = np.stack([accuracy - found.low[seen], found.high[seen] - accuracy]).clip(0)
-    axes.errorbar(
-        confidence, accuracy, error, color=colour, ecolor=colour + "70", linewidth=1, elinewidth=1.4
-    )
-    size = 16 + 120 * np.sqrt(found.count[seen] / found.n)
-    axes.scatter(confidence, accuracy, s=size, color=colour, zorder=3, clip_on=False)
+    axes.errorbar(confidence, accuracy, error, linestyle="none", ecolor=colour + "90", elinewidth=1.6)
+    size = 18 + 120 * np.sqrt(found.count[seen] / found.n)
+    fill = np.where(found.count[seen] < FEW, "white", colour)
+    axes.scatter(confidence, accuracy, size, c=fill, edgecolors=colour, zorder=3, clip_on=False)
 
 
 def _label(name: str, found: Reliability) -> str:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from classify.calibration import CalibratedHead, fit_temperature
+from classify.division import Division
 from classify.evaluate import evaluate
 from classify.heads import Head
 from classify.leaderboard import HeadResult
-from classify.search import SearchResult
+from classify.reliability import Calibration, calibration
+from classify.search import SearchResult, search
+
+if TYPE_CHECKING:
+    from classify.fit import FitOptions
 
 INTERVAL = 5.0  # seconds between two lines of progress
 
@@ -27,48 +33,72 @@ class Trained:
     result: HeadResult
     predicted: np.ndarray  # (m,) class names
     probability: np.ndarray  # (m,) of the predicted class
+    calibration: Mapping[str, Calibration]  # "out of fold" and "test part"
     found: SearchResult
     tested: str  # when the test part was read, ISO 8601
 
 
 def train(
-    head: Head,
-    searching: Callable[..., SearchResult],
-    X: np.ndarray,
-    y: np.ndarray,
-    X_test: np.ndarray,
-    truth: np.ndarray,
-    say: Callable[[str], None] | None = None,
+    head: Head, division: Division, options: FitOptions, seconds: float | None, say: Callable[[str], None]
 ) -> Trained:
     """Choose a head's settings on the training part, calibrate it there, then test it.
 
     Parameters
     ----------
     head : Head
-    searching : callable
-        `search` with its options filled in.
-    X, X_test : (n, D) and (m, D) float arrays
-    y, truth : (n,) and (m,) arrays of class names
-    say : callable (line of text), optional
+    division : Division
+    options : FitOptions
+    seconds : float or None
+        After that the search begins no further fit.
+    say : callable (line of text)
         Told of progress every few seconds, and of the outcome.
     """
     start = last = time.perf_counter()
 
     def progress(done: int, total: int) -> None:
         nonlocal last
-        if say and time.perf_counter() - last > INTERVAL:
-            last = time.perf_counter()
-            say(f"{head.name}: {done} of {total} fits")
+        now = time.perf_counter()
+        if now - last > INTERVAL:
+            last = now
+            left = (now - start) / done * (total - done)
+            say(
+                f"{head.name}: {done} of {total} fits, {done / (now - start):.1f} a second, about {left:.0f} s left"
+            )
 
-    found = searching(head, X, y, on_progress=progress)
-    temperature = fit_temperature(found.scores, np.searchsorted(found.classes, y))
-    calibrated = CalibratedHead(found.pipeline, temperature)
-    seconds = time.perf_counter() - start
-    if say:
-        say(f"{head.name}: cross-validated accuracy {found.cv_accuracy:.1%} in {seconds:.1f} s")
+    found = search(
+        head,
+        division.X,
+        division.y,
+        folds=options.folds,
+        seed=options.seed,
+        n_jobs=options.n_jobs,
+        weight=division.weight,
+        groups=division.group,
+        seconds=seconds,
+        on_progress=progress,
+    )
+    codes = np.searchsorted(found.classes, division.y)
+    calibrated = CalibratedHead(found.pipeline, fit_temperature(found.scores, codes))
+    taken = time.perf_counter() - start
+    say(f"{head.name}: cross-validated accuracy {found.cv_accuracy:.1%} in {taken:.1f} s")
+
     tested = datetime.now(UTC).isoformat(timespec="seconds")
-    probability = calibrated.predict_proba(X_test)
-    predicted = calibrated.classes_[probability.argmax(axis=1)]
-    evaluation = evaluate(truth, predicted, probability, calibrated.classes_)
-    result = HeadResult(head.name, found.settings, found.cv_accuracy, found.cv_std, evaluation, seconds)
-    return Trained(calibrated, head.rank, result, predicted, probability.max(axis=1), found, tested)
+    scores = calibrated.scores(division.X_test)
+    probability = calibrated.probabilities(scores)
+    predicted = calibrated.classes_[scores.argmax(axis=1)]
+    evaluation = evaluate(division.truth, predicted, probability, calibrated.classes_)
+    places = np.minimum(np.searchsorted(found.classes, division.truth), len(found.classes) - 1)
+    known = np.where(found.classes[places] == division.truth, places, -1)
+    return Trained(
+        head=calibrated,
+        rank=head.rank,
+        result=HeadResult(head.name, found.settings, found.cv_accuracy, found.cv_std, evaluation, taken),
+        predicted=predicted,
+        probability=probability.max(axis=1),
+        calibration={
+            "out of fold": calibration(found.scores, codes, calibrated.temperature, seed=options.seed),
+            "test part": calibration(scores, known, calibrated.temperature, seed=options.seed),
+        },
+        found=found,
+        tested=tested,
+    )

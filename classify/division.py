@@ -1,0 +1,125 @@
+"""A data set divided for training and testing: parts, groups, weights, and what a person should know of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cache.dataset import Embedded
+from cache.errors import UserError
+from cache.workspace import Workspace
+from classify import duplicates
+from classify.groups import join, of_column
+from classify.splits import TEST, TRAIN, Assignments, Split, split
+
+CLASS_WEIGHTS = ("none", "balanced")
+
+
+@dataclass(frozen=True)
+class Division:
+    """The training part (n rows) and the test part (m rows) of a data set.
+
+    `ungrouped` is the split that would have been, had near copies not been kept on one side; None where that
+    is the same.
+    """
+
+    data: Embedded
+    split: Split
+    X: np.ndarray  # (n, D) float32
+    y: np.ndarray  # (n,) class names
+    weight: np.ndarray | None  # (n,)
+    group: np.ndarray | None  # (n,); None where every row is alone
+    X_test: np.ndarray  # (m, D) float32
+    truth: np.ndarray  # (m,) class names
+    ungrouped: np.ndarray | None  # (rows of the manifest,) part codes
+    notes: list[str]
+
+    @property
+    def names(self) -> np.ndarray:
+        """Class name of each row of the manifest."""
+        return np.array(self.data.manifest.classes)[self.data.manifest.label]
+
+
+def divide(
+    workspace: Workspace,
+    data: Embedded,
+    *,
+    test_size: float,
+    seed: int,
+    group_by: str | None = None,
+    class_weight: str = "none",
+) -> Division:
+    """Split a data set, keep copies and groups on one side, and weigh its rows.
+
+    The split is recorded in the workspace, so that pictures keep their part when others are added.
+
+    Raises
+    ------
+    UserError
+        For data that cannot be divided, an unknown column, or weights that are no numbers above 0.
+    """
+    manifest = data.manifest
+    found = duplicates.groups(manifest.key, data.embedding, duplicates.reader(manifest))
+    group = found.group if group_by is None else join(found.group, of_column(manifest, group_by))
+    kept = Assignments.path(workspace.root, data.name, seed, test_size, group_by or "")
+    previous = Assignments.load(kept)
+    divided = split(manifest, test_size=test_size, seed=seed, previous=previous, groups=group)
+    if divided.assigned is not None:
+        divided.assigned.save(kept)
+    notes = [*divided.notes, *found.notes]
+    if data.missing:
+        notes.append(
+            f"{data.missing:,} pictures of {data.name} have no embedding in this space and are left out"
+        )
+    names = np.array(manifest.classes)
+    fitted, tested = divided.part == TRAIN, divided.part == TEST
+    y, truth = names[manifest.label[fitted]], names[manifest.label[tested]]
+    unseen = int((~np.isin(truth, y)).sum())
+    if unseen:
+        notes.append(f"{unseen} test rows belong to classes without training pictures: they count as errors")
+    ungrouped = None
+    if group_by is None and divided.assigned is not None:
+        alone = split(manifest, test_size=test_size, seed=seed).part
+        ungrouped = alone if _straddles(found.pairs, alone) else None
+    own = divided.group[fitted]
+    return Division(
+        data=data,
+        split=divided,
+        X=data.embedding[fitted],
+        y=y,
+        weight=_weights(data, fitted, y, class_weight),
+        group=own if len(np.unique(own)) < len(own) else None,
+        X_test=data.embedding[tested],
+        truth=truth,
+        ungrouped=ungrouped,
+        notes=notes,
+    )
+
+
+def _straddles(pairs: np.ndarray, part: np.ndarray) -> bool:
+    sides = part[pairs]
+    return bool(((sides == TRAIN).any(axis=1) & (sides == TEST).any(axis=1)).any())
+
+
+def _weights(data: Embedded, rows: np.ndarray, y: np.ndarray, class_weight: str) -> np.ndarray | None:
+    """Row weights (n,): the manifest's column `weight`, times those that give every class the same sum."""
+    if class_weight not in CLASS_WEIGHTS:
+        raise UserError(f"Expected --class-weight {' or '.join(CLASS_WEIGHTS)}, received {class_weight!r}.")
+    given = data.manifest.columns.get("weight")
+    weight = None
+    if given is not None:
+        try:
+            weight = np.array([float(text) for text in given])[rows]
+        except ValueError as error:
+            raise UserError(
+                f"Expected numbers in the column weight: {error}. Mend the table and extract it."
+            ) from error
+        if not (weight > 0).all() or not np.isfinite(weight).all():
+            raise UserError("Expected weights above 0 in the column weight. Mend the table and extract it.")
+    if class_weight == "balanced":
+        classes, codes = np.unique(y, return_inverse=True)
+        total = np.bincount(codes, weight)
+        balance = total.sum() / (len(classes) * total)
+        weight = balance[codes] if weight is None else weight * balance[codes]
+    return weight
