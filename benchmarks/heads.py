@@ -74,7 +74,8 @@ def compare(name: str, grid: Callable[[int], dict], options: argparse.Namespace,
     off = np.abs(means - theirs.cv_results_["mean_test_score"])
     best = theirs.cv_results_["mean_test_score"].max()
     print(
-        f"{name}: {len(means)} settings x {len(ours.folds)} folds on {X.shape[0]:,} x {X.shape[1]:,}, seed {options.seed}"
+        f"{name}: {len(means)} settings x {len(ours.folds)} folds on {X.shape[0]:,} x {X.shape[1]:,}, "
+        f"seed {options.seed}"
     )
     print(f"coldframe     {seconds:7.1f} s  CV accuracy {ours.cv_accuracy:.4f}  {ours.settings}")
     print(f"GridSearchCV  {plain:7.1f} s  CV accuracy {best:.4f}  {theirs.best_params_}")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 # Share of the labels, and how many draws of that many: small samples differ most, and cost least.
-SHARES = ((0.01, 10), (0.02, 10), (0.05, 8), (0.1, 6), (0.2, 4), (0.5, 3), (1.0, 1))
+SHARES = ((0.01, 8), (0.02, 8), (0.05, 6), (0.1, 4), (0.2, 2), (0.5, 1), (1.0, 1))
 GRAM_ROWS = 10_000  # above, a kernel matrix in float64 passes 0.8 GB a thread
 
 

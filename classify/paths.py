@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classify.scores import class_scores, squared_distances
+from classify.scores import class_scores, squared_distances, vote_scores
 from classify.work import Fold, Params, by_fold
 
 Candidates = Sequence[tuple[int, Params]]
@@ -127,7 +127,7 @@ def fit_neighbours(classifier: Any, candidates: Candidates, fold: Fold) -> Fitte
     for number, params in candidates:
         k = min(params["n_neighbors"], most)
         share = votes[:, k - 1] / votes[:, k - 1].sum(axis=1, keepdims=True)
-        yield number, np.log(np.maximum(share, 1e-12))
+        yield number, vote_scores(share)
 
 
 def fit_weighted(model: Any, Z: np.ndarray, y: np.ndarray, weight: NDArray[Any] | None) -> Any:

@@ -12,7 +12,7 @@ def class_scores(model: Any, X: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    model : fitted scikit-learn classifier
+    model : fitted scikit-learn classifier, or a Pipeline that ends in one
     X : (n, D) float array
 
     Returns
@@ -24,17 +24,25 @@ def class_scores(model: Any, X: np.ndarray) -> np.ndarray:
     """
     if not len(X):
         return np.empty((0, len(model.classes_)))
+    steps = getattr(model, "steps", None)
+    if steps:
+        return class_scores(steps[-1][1], model[:-1].transform(X) if len(steps) > 1 else X)
     if hasattr(model, "centroids_"):
         # NearestCentroid's own decision_function weighs features by their spread, which its predict does not.
         return -0.5 * squared_distances(np.asarray(X, np.float64), model.centroids_.astype(np.float64))
-    if not hasattr(model, "decision_function") and not hasattr(model, "predict_proba"):
-        return (model.predict(X)[:, None] == model.classes_).astype(np.float64)
-    if not hasattr(model, "decision_function"):
+    if hasattr(model, "decision_function"):
+        scores = np.asarray(model.decision_function(X), dtype=np.float64)
+        return np.stack([np.zeros_like(scores), scores], axis=1) if scores.ndim == 1 else scores
+    if hasattr(model, "kneighbors"):
+        return vote_scores(model.predict_proba(X))
+    if hasattr(model, "predict_proba"):
         return np.log(np.maximum(model.predict_proba(X), 1e-12))
-    scores = np.asarray(model.decision_function(X), dtype=np.float64)
-    if scores.ndim == 1:
-        scores = np.stack([np.zeros_like(scores), scores], axis=1)
-    return scores
+    return (np.asarray(model.predict(X))[:, None] == model.classes_).astype(np.float64)
+
+
+def vote_scores(share: np.ndarray) -> np.ndarray:
+    """Scores of neighbours' votes, (n, C) shares: no vote out of twenty is not a probability of zero."""
+    return np.log(share + 0.01)
 
 
 def squared_distances(A: np.ndarray, B: np.ndarray) -> np.ndarray:

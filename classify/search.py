@@ -200,9 +200,7 @@ def _folds(
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     splitter = kind(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="The least populated class"
-        )  # _check says it in its own words
+        warnings.filterwarnings("ignore", message="The least populated class")  # evaluate.imbalance says it
         return list(splitter.split(np.empty((len(codes), 0)), codes, groups))
 
 
@@ -269,6 +267,7 @@ class _Board:
         self.stopped = False
         self._folds, self._codes, self._on_progress = folds, codes, on_progress
         self._end = np.inf if seconds is None else time.perf_counter() + seconds
+        self._start = time.perf_counter()
         self._done, self._lock = 0, threading.Lock()
 
     def enter(self, candidate: int, fold: int, columns: np.ndarray, scores: np.ndarray) -> bool:
@@ -280,7 +279,13 @@ class _Board:
             self._done += 1
             if self._on_progress and not self.stopped:
                 self._on_progress(self._done, self.accuracy.size)
-        return not self.stopped and time.perf_counter() < self._end
+            return not self.stopped and self._in_time()
+
+    def _in_time(self) -> bool:
+        """Whether time is left; and, before the first setting has had all its folds, whether it ever will have."""
+        now = time.perf_counter()
+        missing = np.isnan(self.accuracy).sum(axis=1).min()
+        return now + missing * (now - self._start) / self._done <= self._end if missing else now < self._end
 
 
 def _check(X: np.ndarray, y: np.ndarray, folds: int) -> tuple[np.ndarray, np.ndarray, int, list[str]]:
@@ -305,17 +310,14 @@ def _check(X: np.ndarray, y: np.ndarray, folds: int) -> tuple[np.ndarray, np.nda
             f"{folds} folds lowered to {counts.max()}: no class has more training pictures than that"
         )
         folds = int(counts.max())
-    rare = int((counts < folds).sum())
-    if rare:
-        notes.append(f"{rare} of {len(classes)} classes have fewer training pictures than folds ({folds})")
     return classes, codes, folds, notes
 
 
 def _as_notes(name: str, caught: Sequence[warnings.WarningMessage]) -> list[str]:
-    """Count what scikit-learn warned of; rare classes have a note of their own."""
+    """Count what scikit-learn warned of."""
     lines = Counter(str(warning.message).splitlines()[0] for warning in caught)
     return [
         f"{name}: {line}" + (f" ({n} times)" if n > 1 else "")
         for line, n in lines.items()
-        if "least populated class" not in line
+        if not line.startswith("Stochastic Optimizer: Maximum iterations")  # the epochs are set on purpose
     ]
