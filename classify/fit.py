@@ -212,6 +212,7 @@ def _curve(
     best: Trained, division: Division, options: FitOptions, say: Callable[[str], None]
 ) -> LearningCurve:
     say(f"learning curve of {best.result.name}")
+    answers = best.found.classes[best.found.scores.argmax(axis=1)]
     return learning_curve(
         best.result.name,
         best.head.pipeline,
@@ -219,6 +220,7 @@ def _curve(
         division.y,
         best.found.folds,
         weight=division.weight,
+        whole=answers == division.y,
         seed=options.seed,
         n_jobs=options.n_jobs,
     )

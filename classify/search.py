@@ -195,13 +195,26 @@ def fit_weighted_pipeline(
 def _folds(
     codes: np.ndarray, folds: int, seed: int, groups: np.ndarray | None
 ) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Cut the rows into (rows to fit, rows held out); groups of one class are dealt out as if they were one row."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
-    splitter = kind(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class")  # evaluate.imbalance says it
-        return list(splitter.split(np.empty((len(codes), 0)), codes, groups))
+        if groups is None:
+            splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+            return list(splitter.split(np.empty((len(codes), 0)), codes))
+        _, first, member = np.unique(groups, return_index=True, return_inverse=True)
+        counts = np.bincount(codes[first])
+        if (codes[first][member] != codes).any() or counts.max() < folds:
+            by_group = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+            return list(by_group.split(np.empty((len(codes), 0)), codes, groups))
+        # StratifiedGroupKFold gives the same guarantee, but looks at every fold for every group in Python.
+        splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+        fold = np.empty(len(first), int)
+        for number, (_, held) in enumerate(splitter.split(np.empty((len(first), 0)), codes[first])):
+            fold[held] = number
+    held_in = fold[member]
+    return [(np.flatnonzero(held_in != k), np.flatnonzero(held_in == k)) for k in range(folds)]
 
 
 def _share_preprocessing(
