@@ -184,6 +184,12 @@ class Workspace:
         """
         state = self.state()
         name, prefix = dataset or state.get("dataset"), space or state.get("space")
+        parts = [known for known in self.datasets() if "@" in known]
+        if not name and parts:
+            raise UserError(
+                f"Expected a whole data set, found only parts of one ({', '.join(parts[:3])}). Once all parts are "
+                "done, run `extract` once without --shard to join them; nothing is embedded again."
+            )
         if not name or not prefix:
             raise UserError(
                 f"Expected extracted pictures in {self.root}, found none: nothing was extracted yet. "

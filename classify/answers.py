@@ -80,7 +80,7 @@ def predict(
         check_space(loaded, workspace.store_by_id(space).space, width)
     backbone = backbone_of(workspace.store(trained))
     options = replace(options or Options(), dtype=trained.dtype)
-    extractor = Extractor(workspace, backbone, decoding_of(trained), options)
+    extractor = Extractor(workspace, backbone, decoding_of(trained), options, progress.note)
     check_space(loaded, extractor.space, width)
 
     manifest, outcome = list_pictures(paths), Outcome()

@@ -119,9 +119,9 @@ def _nystroem() -> Pipeline:
 
 
 def _knn() -> Pipeline:
-    from sklearn.neighbors import KNeighborsClassifier
+    from classify.neighbours import Neighbours
 
-    return _pipeline(KNeighborsClassifier(weights="distance", algorithm="brute"))
+    return _pipeline(Neighbours(weights="distance", algorithm="brute"))
 
 
 def _mlp() -> Pipeline:

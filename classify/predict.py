@@ -35,7 +35,7 @@ class Predictions:
     def rows(self) -> Iterator[list[Any]]:
         """Yield one list a picture, in the order of `columns`."""
         for path, labels, values in zip(
-            self.paths, self.label.tolist(), self.probability.tolist(), strict=True
+            self.paths, self.label.tolist(), self.probability.round(6).tolist(), strict=True
         ):
             yield [path, *(cell for pair in zip(labels, values, strict=True) for cell in pair)]
 
@@ -95,7 +95,7 @@ def check_space(loaded: LoadedHead, space: Space, width: int) -> None:
         return
     raise UserError(
         f"Expected {what}: this head was trained in space {trained.id[:4]} ({trained.backbone}). "
-        f"Run `extract FOLDER/ --backbone {trained.backbone}` or pass --space."
+        f"Run `extract FOLDER/ --backbone {trained.backbone}`, or name a run of that space with --run."
     )
 
 

@@ -104,7 +104,7 @@ def search(
         Finite.
     y : (n,) array of class names
     folds : int
-        Lowered, with a note, when no class has that many rows.
+        Lowered, with a note, when no class has that many rows, or there are fewer groups.
     seed : int
         Shuffles the folds.
     n_jobs : int, optional
@@ -121,7 +121,8 @@ def search(
     Raises
     ------
     UserError
-        For rows that are not finite, fewer than two classes with two rows, or not one candidate in time.
+        For rows that are not finite, fewer than two classes with two rows, groups that leave a fold one class, or
+        not one candidate in time.
     """
     from sklearn.base import clone
     from sklearn.model_selection import ParameterGrid
@@ -133,10 +134,15 @@ def search(
         raise UserError(f"Expected --seed from 0 to {2**32 - 1}, received {seed}.")
     start = time.perf_counter()
     classes, codes, folds, notes = _check(X, np.asarray(y), folds)
+    if groups is not None and folds > (distinct := len(np.unique(groups))):
+        notes.append(f"{folds} folds lowered to {distinct}: there are no more groups than that")
+        folds = distinct
     chosen = head.for_rows(len(X) * (folds - 1) // folds)
     if chosen is not head:
         notes.append(f"{head.name}: approximated, as an exact kernel on {len(X):,} rows takes too long")
     template, grid = chosen.make(), chosen.grid(X.shape[1])
+    if weight is not None and not takes_weights(template[-1]):
+        notes.append(f"{head.name} takes no weights: fitted as if all rows weighed the same")
     candidates = list(ParameterGrid(grid))
     parts = _folds(codes, folds, seed, groups)
     with warnings.catch_warnings(record=True) as caught:
@@ -195,7 +201,20 @@ def fit_weighted_pipeline(
 def _folds(
     codes: np.ndarray, folds: int, seed: int, groups: np.ndarray | None
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Cut the rows into (rows to fit, rows held out); groups of one class are dealt out as if they were one row."""
+    """Cut the rows into (rows to fit, rows held out), no part of one class alone, or raise UserError."""
+    parts = _cut(codes, folds, seed, groups) if folds > 1 else []
+    if not parts or any(len(np.unique(codes[fit])) < 2 or not len(held) for fit, held in parts):
+        raise UserError(
+            f"Expected each of {folds} folds to leave two classes to fit on, but groups of pictures that stay together "
+            "hold a class almost alone. Add pictures to that class, lower --folds, or change --group-by."
+        )
+    return parts
+
+
+def _cut(
+    codes: np.ndarray, folds: int, seed: int, groups: np.ndarray | None
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Deal out the rows; groups of one class are dealt out as if they were one row."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     with warnings.catch_warnings():

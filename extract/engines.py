@@ -4,7 +4,7 @@ import contextlib
 import os
 import queue
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -107,8 +107,10 @@ def choose_engine(asked: str, backbone: Backbone) -> str:
     return "keras" if gpu_seen() or backbone.precision != "float32" else "litert"
 
 
-def learn_network(backbone: Backbone, engine: str) -> tuple[Network, "Engine | None"]:
-    """Find out what `backbone` is; build it if this is the first time.
+def learn_network(
+    backbone: Backbone, engine: str, note: Callable[[str], None] = lambda text: None
+) -> tuple[Network, "Engine | None"]:
+    """Find out what `backbone` is; build it if this is the first time, which `note` is told of.
 
     Returns
     -------
@@ -119,6 +121,7 @@ def learn_network(backbone: Backbone, engine: str) -> tuple[Network, "Engine | N
     network = networks.find(backbone)
     if network is not None:
         return network, None
+    note(f"preparing {backbone.name} for this machine: once, about half a minute")
     if engine == "litert":
         return convert(backbone), None
     built = KerasEngine(backbone)

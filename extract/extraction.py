@@ -1,5 +1,6 @@
 """`extract`: a folder of pictures becomes a manifest and sealed embeddings; what is there already is kept."""
 
+import re
 import time
 import zlib
 from collections.abc import Callable
@@ -74,11 +75,16 @@ class Extractor:
     """A backbone bound to its space in a workspace; starts its engine when the first picture needs it."""
 
     def __init__(
-        self, workspace: Workspace, backbone: Backbone, decoding: Decoding, options: Options
+        self,
+        workspace: Workspace,
+        backbone: Backbone,
+        decoding: Decoding,
+        options: Options,
+        note: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.backbone, self.decoding, self.options = backbone, decoding, options
         self.engine = choose_engine(options.engine, backbone)
-        self._network, self._started = learn_network(backbone, self.engine)
+        self._network, self._started = learn_network(backbone, self.engine, note)
         self.space = make_space(backbone, self._network, decoding, options.dtype)
         self.store: Store = workspace.store(self.space)
 
@@ -203,7 +209,7 @@ def extract(
         progress.note(
             f"{found.ignored:,} hidden files and folders (their names start with a dot) were passed over"
         )
-    extractor = Extractor(workspace, backbone, decoding, options)
+    extractor = Extractor(workspace, backbone, decoding, options, progress.note)
     manifest, outcome = _part(found.manifest, options.shard), Outcome()
     hashed, refused = manifest.hashed, extractor.refused()
     if options.force:
@@ -221,14 +227,20 @@ def extract(
     workspace.remember(space=extractor.space.id, **({"dataset": dataset} if options.shard == (1, 1) else {}))
 
     present = manifest.hashed & extractor.store.contains(manifest.key)
-    rejects = found.rejects + extractor.rejects(manifest, present, outcome)
+    unread = found.rejects if options.shard[0] == 1 else []  # of several parts, the first tells of them
+    rejects = unread + extractor.rejects(manifest, present, outcome)
     conflicts = manifest.conflicts()
+    if options.shard != (1, 1):
+        progress.note(
+            "this was one part: once all parts are done, run the same command without --shard; it joins them and "
+            "embeds nothing again"
+        )
     return Summary(
         dataset=dataset,
         space=extractor.space.id,
         backbone=backbone.name,
         engine=extractor.engine,
-        files=len(manifest) + len(found.rejects),
+        files=len(manifest) + len(unread),
         embedded=outcome.embedded,
         cached=int(present.sum()) - outcome.embedded,
         rejected=len(rejects),
@@ -241,7 +253,7 @@ def extract(
 
 def previous_manifests(workspace: Workspace, dataset: str, source: Path) -> list[Manifest]:
     """Load what is known of the data set's files; refuse a name that belongs to another folder or table."""
-    names = [n for n in workspace.datasets() if n == dataset or n.startswith(dataset + PART)]
+    names = [n for n in workspace.datasets() if n == dataset or _is_part(n, dataset)]
     manifests = [workspace.manifest(n) for n in names]
     here = source.resolve()
     for manifest in manifests:
@@ -264,6 +276,10 @@ def _part(manifest: Manifest, shard: tuple[int, int]) -> Manifest:
     return manifest.select(np.array(mine, bool))
 
 
+def _is_part(name: str, dataset: str) -> bool:
+    return re.fullmatch(re.escape(dataset + PART) + r"\d+-of-\d+", name) is not None
+
+
 def _save(
     workspace: Workspace, dataset: str, manifest: Manifest, shard: tuple[int, int], complete: bool
 ) -> None:
@@ -274,7 +290,7 @@ def _save(
     workspace.save_manifest(dataset, manifest)
     if complete:
         for name in workspace.datasets():
-            if name.startswith(dataset + PART):
+            if _is_part(name, dataset):
                 workspace.forget_manifest(name)
 
 

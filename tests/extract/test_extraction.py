@@ -47,7 +47,7 @@ class CountingEngine:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> CountingEngine:
     counting = CountingEngine()
-    monkeypatch.setattr(extraction, "learn_network", lambda backbone, name: (counting.network, None))
+    monkeypatch.setattr(extraction, "learn_network", lambda *_: (counting.network, None))
     monkeypatch.setattr(extraction, "open_engine", lambda *_: counting)
     return counting
 
