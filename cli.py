@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"error: {error}")
         return FAILED
     except KeyboardInterrupt:
-        say("Interrupted. What was sealed or finished is kept; the same command goes on from there.")
+        say("Interrupted. What was sealed or finished is kept: run the same command to go on.")
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output has seen enough, as with `| head`
         sys.stdout = None

@@ -55,7 +55,7 @@ def run_demo(command: Callable[..., int], out: Path, data: str | None, quick: bo
             raise UserError(f"Expected `{words[0]}` to succeed; it failed, for the reason above.")
 
     run("extract", str(folder))
-    run("fit-head", *(("--model", "logreg,svm-linear") if quick else ("--model", "all", "--budget", "30s")))
+    run("fit-head", "--model", "logreg,svm-linear" if quick else "logreg,lda,svm")
     held_out = _held_out(best_run(workspace), folder)
     print(f"\n{len(held_out)} of the pictures that no head was trained on, and their true names:")
     for path, label in held_out:

@@ -156,13 +156,9 @@ def _train_all(
     end = None if budget is None else time.perf_counter() + budget
     trained: list[Trained] = []
     for number, head in enumerate(heads):
-        seconds = None
-        if end is not None:
-            # Half as much again as an even share: most heads need less, and leave it to those that come after.
-            left = end - time.perf_counter()
-            seconds = min(left, 1.5 * left / (len(heads) - number))
+        left = None if end is None else max(0.0, end - time.perf_counter())
         try:
-            trained.append(train(head, division, options, seconds, say))
+            trained.append(train(head, division, options, left, say))
         except KeyboardInterrupt:
             if not trained:
                 raise
@@ -203,7 +199,7 @@ def _without_grouping(best: Trained, division: Division) -> list[str]:
     if abs(accuracy - honest) < 0.0005:
         return []
     return [
-        f"with near copies on both sides of the split, {best.result.name} would seem to reach {accuracy:.1%} "
+        f"with near copies on both sides of another split, {best.result.name} reaches {accuracy:.1%} "
         f"(n = {test.sum()}) instead of {honest:.1%}"
     ]
 

@@ -39,7 +39,7 @@ def logistic(work: Work) -> list[Task]:
     tasks = max(2, -(-len(pairs) // fitting))
     every = np.arange(work.classes)
 
-    def run(mine: list[tuple[int, int, float]]) -> Iterator[Result]:
+    def run(mine: list[tuple[int, int, float]]) -> Iterator[list[Result]]:
         fits = [work.folds[fold][0] for fold, _, _ in mine]
         solution = solve(
             X,
@@ -52,11 +52,13 @@ def logistic(work: Work) -> list[Task]:
             tol=work.template[-1].tol,
             max_iter=work.template[-1].max_iter,
         )
+        results = []
         for (fold, number, _), kernel, intercept in zip(mine, *solution, strict=True):
             scores = X[work.folds[fold][1]] @ kernel + intercept
             if columns == 1:
                 scores = np.hstack([np.zeros_like(scores), scores])
-            yield number, fold, every, scores
+            results.append((number, fold, every, scores))
+        yield results
 
     # Every task gets all strengths: weak ones take longer, and no core should wait for another.
     return [partial(run, pairs[start::tasks]) for start in range(tasks) if pairs[start::tasks]]

@@ -43,14 +43,19 @@ def fit_kernel(classifier: Any, candidates: Candidates, fold: Fold) -> Fitted:
         groups.setdefault(params.get("gamma"), []).append((params["C"], number))
     for gamma, members in groups.items():
         gram, gram_v = _gram(basis, gamma), _gram(basis_v, gamma)
-        settled = None
-        for C, number in sorted(members):
-            if settled is None:
+        free, unbound = np.inf, np.empty(0)
+        # From the middle upwards, then the small ones: should time run out, the likely ones have been tried.
+        middle = sorted(members)[len(members) // 2][0]
+        for C, number in sorted(members, key=lambda member: (member[0] < middle, member[0])):
+            if free < C:
+                scores = unbound
+            else:
                 model = clone(classifier).set_params(kernel="precomputed", C=C)
                 scores = class_scores(fit_weighted(model, gram, fold.y, fold.weight), gram_v)
-                # No multiplier at its bound C: a larger C bounds nothing either, so the optimum is the same.
-                if fold.weight is None and np.abs(model.dual_coef_).max() < C * (1 - 1e-6):
-                    settled = scores
+                largest = np.abs(model.dual_coef_).max()
+                # No multiplier at its bound C: any other C above them all binds none either, with the same optimum.
+                if fold.weight is None and largest < C * (1 - 1e-6):
+                    free, unbound = largest * (1 + 1e-6), scores
             yield number, scores
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -116,13 +117,17 @@ def load_head(workspace: Workspace, run: Path, *, trust: bool = False) -> Loaded
             f"Expected {expectation} in {run / 'head.joblib'}, received another file ({digest[:12]}). "
             "Loading a head runs the code in it: pass --trust only if you know where it comes from."
         )
+    sys.path.insert(0, os.getcwd())  # where `--model module:factory` found the user's own classes
     try:
         head = joblib.load(BytesIO(data))
     except (ImportError, AttributeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
         raise UserError(
             f"Expected a head that this installation can load in {run / 'head.joblib'}, but: {error!r}. It "
-            f"was written with {record.get('versions')}. Run `fit-head` again."
+            f"was written with {record.get('versions')}. Run `fit-head` again, or, if it holds classes of your own, "
+            "run this from the folder with their module."
         ) from error
+    finally:
+        sys.path.remove(os.getcwd())
     return LoadedHead(head, record, run)
 
 

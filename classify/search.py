@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 Progress = Callable[[int, int], None]
+# Warnings about what is so on purpose, the mlp's number of epochs, or does not matter, a centroid's deviation.
+_EXPECTED = ("Stochastic Optimizer: Maximum iterations", "self.within_class_std_dev_ has at least 1 zero")
 
 
 @dataclass(frozen=True)
@@ -262,8 +264,12 @@ def _run(tasks: Sequence[Task], board: _Board, n_jobs: int | None) -> bool:
     from threadpoolctl import threadpool_limits
 
     def run(task: Task) -> None:
-        for result in task():
-            if not board.enter(*result):
+        if board.closed:
+            return
+        for results in task():
+            for result in results:
+                board.enter(*result)
+            if not board.in_time():
                 return
 
     with threadpool_limits(1), ThreadPoolExecutor(min(n_jobs or cpu_count(), len(tasks))) as pool:
@@ -302,8 +308,13 @@ class _Board:
         self._start = time.perf_counter()
         self._done, self._lock = 0, threading.Lock()
 
-    def enter(self, candidate: int, fold: int, columns: np.ndarray, scores: np.ndarray) -> bool:
-        """Keep one fit's scores of its held-out rows; False when no further fit should begin."""
+    @property
+    def closed(self) -> bool:
+        """Whether no task may begin any more."""
+        return self.stopped or time.perf_counter() >= self._end
+
+    def enter(self, candidate: int, fold: int, columns: np.ndarray, scores: np.ndarray) -> None:
+        """Keep one fit's scores of its held-out rows."""
         held = self._folds[fold][1]
         self.scores[candidate, held[:, None], columns] = scores
         with self._lock:
@@ -311,12 +322,14 @@ class _Board:
             self._done += 1
             if self._on_progress and not self.stopped:
                 self._on_progress(self._done, self.accuracy.size)
-            return not self.stopped and self._in_time()
 
-    def _in_time(self) -> bool:
-        """Whether time is left; and, before the first setting has had all its folds, whether it ever will have."""
+    def in_time(self) -> bool:
+        """Whether to begin another fit: there is time, and before the first setting is complete, enough for it."""
         now = time.perf_counter()
-        missing = np.isnan(self.accuracy).sum(axis=1).min()
+        with self._lock:
+            missing = np.isnan(self.accuracy).sum(axis=1).min()
+        if self.stopped:
+            return False
         return now + missing * (now - self._start) / self._done <= self._end if missing else now < self._end
 
 
@@ -351,5 +364,5 @@ def _as_notes(name: str, caught: Sequence[warnings.WarningMessage]) -> list[str]
     return [
         f"{name}: {line}" + (f" ({n} times)" if n > 1 else "")
         for line, n in lines.items()
-        if not line.startswith("Stochastic Optimizer: Maximum iterations")  # the epochs are set on purpose
+        if not line.startswith(_EXPECTED)
     ]

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 Params = dict[str, Any]
 # Candidate, fold, columns (k,) of the classes that the fold has, scores (m, k) of its held-out rows.
 Result = tuple[int, int, np.ndarray, np.ndarray]
-Task = Callable[[], Iterator[Result]]
+# Yields what is finished together; between two yields a search may stop.
+Task = Callable[[], Iterator[list[Result]]]
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,9 @@ FoldPath = Callable[[Any, Sequence[tuple[int, Params]], Fold], Iterator[tuple[in
 def by_fold(fit: FoldPath) -> Path:
     """Make a path of a function that fits all candidates on one fold; each fold is a task."""
 
-    def run(work: Work, number: int) -> Iterator[Result]:
+    def run(work: Work, number: int) -> Iterator[list[Result]]:
         fold = work.fold(number)
         for candidate, scores in fit(work.template[-1], work.candidates, fold):
-            yield candidate, number, fold.columns, scores
+            yield [(candidate, number, fold.columns, scores)]
 
     return lambda work: [partial(run, work, number) for number in range(len(work.folds))]

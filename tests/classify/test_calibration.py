@@ -63,6 +63,12 @@ def test_it_predicts_what_the_pipeline_predicts(digits: Data, name: str, classes
     assert (head.predict(X) == pipeline.predict(X)).all()
     assert (head.classes_[probability.argmax(axis=1)] == head.predict(X)).all()
     assert head.score(X, y) == pipeline.score(X, y)
+    buffer = BytesIO()
+    joblib.dump((pipeline, head), buffer)
+    buffer.seek(0)
+    for stored in joblib.load(buffer):
+        assert (stored.predict(X) == pipeline.predict(X)).all() and (stored.classes_ == head.classes_).all()
+    assert (stored.predict_proba(X) == probability).all() and stored.temperature == 0.3
 
 
 def test_temperature_one_leaves_logistic_probabilities_alone(digits: Data) -> None:

@@ -3,14 +3,17 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify import fit, heads, training
-from classify.fit import fit_heads
+from classify import fit, heads, readings, training
+from classify.fit import BUDGET, FitOptions, FitResult, fit_heads
 from classify.heads import HEADS
 from classify.predict import check_space
 from classify.runs import best_run, load_head
@@ -20,9 +23,14 @@ from tests.classify.samples import SPACE, make_manifest
 Data = tuple[np.ndarray, np.ndarray]
 
 
+def run(workspace: Workspace, *models: str, **options: Any) -> FitResult:
+    """A run without a learning curve, on one folder's data."""
+    return fit_heads(workspace, FitOptions(models=models, **{"curve": False, **options}))
+
+
 def test_a_run_holds_all_that_people_look_at(workspace: Workspace) -> None:
     said: list[str] = []
-    result = fit_heads(workspace, ["logreg", "svm-linear"], on_progress=said.append)
+    result = fit_heads(workspace, FitOptions(models=["logreg", "svm-linear"]), on_progress=said.append)
     assert {path.name for path in result.run.iterdir()} == {
         "head.joblib",
         "run.json",
@@ -31,10 +39,13 @@ def test_a_run_holds_all_that_people_look_at(workspace: Workspace) -> None:
         "confusion.txt",
         "confusion.png",
         "leaderboard.txt",
+        "report.md",
+        "reliability.png",
+        "learning_curve.png",
     }
     assert result.run.parent == workspace.runs
     line = result.to_json()["heads"][0]
-    assert list(result.to_json()) == ["run", "best", "heads", "notes"]
+    assert list(result.to_json()) == ["run", "best", "simplest", "heads", "notes"]
     assert line["name"] == result.best and line["cv_accuracy"] >= result.heads[1].cv_accuracy
     assert line["ci_low"] < line["test_accuracy"] < line["ci_high"] and line["test_n"] == 60
     assert any(text.startswith("logreg: cross-validated accuracy 9") for text in said)
@@ -49,15 +60,19 @@ def test_a_run_holds_all_that_people_look_at(workspace: Workspace) -> None:
         "test_size": 0.2,
         "seed": 0,
         "n_jobs": None,
+        "budget": None,
+        "class_weight": "none",
+        "group_by": None,
+        "curve": True,
     }
     assert record["space"]["id"] == SPACE.id and record["dataset"] == "digits"
     assert record["split"] == {"train": 240, "test": 60}
     report = json.loads((result.run / "report.json").read_text())
-    assert len(report["heads"][0]["candidates"]) == 7 and report["heads"][0]["test_part_read"]
+    assert len(report["heads"][0]["candidates"]) in (21, 28) and report["heads"][0]["test_part_read"]
 
 
 def test_the_kept_head_is_the_one_that_was_tested(workspace: Workspace, digits: Data) -> None:
-    result = fit_heads(workspace, ["svm"])
+    result = run(workspace, "svm")
     loaded = load_head(workspace, best_run(workspace))
     check_space(loaded, SPACE, 64)
     manifest = workspace.manifest("digits")
@@ -74,14 +89,14 @@ def test_nothing_but_the_test_part_is_kept_from_training(
     workspace: Workspace, digits: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    original = fit.search
+    original = training.search
 
     def spy(head, X, y, **options):
         seen.append((X, y))
         return original(head, X, y, **options)
 
-    monkeypatch.setattr(fit, "search", spy)
-    fit_heads(workspace, ["logreg"])
+    monkeypatch.setattr(training, "search", spy)
+    run(workspace, "logreg")
     part = split(workspace.manifest("digits")).part
     assert (seen[0][0] == digits[0][:300][part == TRAIN]).all()
     assert (seen[0][1] == digits[1][:300][part == TRAIN]).all()
@@ -91,63 +106,76 @@ def test_the_test_part_is_read_once_a_head_and_after_the_search(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
-    for module, name in ((fit, "search"), (training, "evaluate")):
-        original = getattr(module, name)
+    for name in ("search", "evaluate"):
+        original = getattr(training, name)
         monkeypatch.setattr(
-            module, name, lambda *a, _o=original, _n=name, **k: order.append(_n) or _o(*a, **k)
+            training, name, lambda *a, _o=original, _n=name, **k: order.append(_n) or _o(*a, **k)
         )
-    fit_heads(workspace, ["logreg", "svm-linear"])
+    run(workspace, "logreg", "svm-linear")
     assert order == ["search", "evaluate"] * 2
 
 
 def test_the_best_is_chosen_by_cross_validation_and_ties_are_said(workspace: Workspace) -> None:
-    result = fit_heads(workspace, ["all"])
+    result = run(workspace, "centroid", "lda", "ridge")
     accuracies = [head.cv_accuracy for head in result.heads]
     assert accuracies == sorted(accuracies, reverse=True) and result.best == result.heads[0].name
     assert any(note.startswith("a tie") for note in result.notes)
 
 
 def test_of_equal_heads_the_simpler_is_kept(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    twin = replace(HEADS["logreg"], name="twin", rank=-1)
+    twin = replace(HEADS["ridge"], name="twin", rank=-1)
     monkeypatch.setitem(heads.HEADS, "twin", twin)
-    assert fit_heads(workspace, ["logreg", "twin"]).best == "twin"
+    assert run(workspace, "ridge", "twin").best == "twin"
     monkeypatch.setitem(heads.HEADS, "twin", replace(twin, rank=9))
-    assert fit_heads(workspace, ["twin", "logreg"]).best == "logreg"
+    assert run(workspace, "twin", "ridge").best == "ridge"
 
 
 def test_the_same_command_gives_the_same_run(workspace: Workspace) -> None:
-    one, two = (fit_heads(workspace, ["logreg"]) for _ in range(2))
+    one, two = (run(workspace, "ridge") for _ in range(2))
     assert one.run != two.run
     assert (one.run / "predictions.csv").read_bytes() == (two.run / "predictions.csv").read_bytes()
     hashes = [json.loads((r.run / "run.json").read_text())["data_sha256"] for r in (one, two)]
     assert hashes[0] == hashes[1]
-    assert fit_heads(workspace, ["logreg"], seed=1).heads[0].to_json() != two.heads[0].to_json()
+    assert run(workspace, "ridge", seed=1).heads[0].to_json() != two.heads[0].to_json()
 
 
 def test_a_worse_run_of_the_same_data_does_not_become_the_best(workspace: Workspace) -> None:
-    first = fit_heads(workspace, ["logreg"])
+    first = run(workspace, "ridge")
     entry = workspace.state()["run"]
     assert entry["path"] == str(first.run) and entry["cv_accuracy"] == first.heads[0].cv_accuracy
     assert entry["dataset"] == "digits" and entry["space"] == SPACE.id
     workspace.remember(run={**entry, "cv_accuracy": 1.1})
-    worse = fit_heads(workspace, ["logreg"])
+    worse = run(workspace, "ridge")
     assert best_run(workspace) == first.run
-    workspace.remember(run={**entry, "cv_accuracy": 1.1, "dataset": "another"})
-    other = fit_heads(workspace, ["logreg"])
+    workspace.remember(run={**entry, "cv_accuracy": 1.1, "data_sha256": "0" * 64})
+    other = run(workspace, "ridge")
     assert best_run(workspace) == other.run != worse.run
-    equal = fit_heads(workspace, ["logreg"])
+    equal = run(workspace, "ridge")
     assert best_run(workspace) == equal.run
+    workspace.remember(run={**entry, "cv_accuracy": 1.1, "path": str(workspace.runs / "deleted")})
+    assert run(workspace, "ridge").run == best_run(workspace)
+
+
+def test_a_run_on_other_data_becomes_the_best_even_if_it_is_worse(workspace: Workspace, digits: Data) -> None:
+    first = run(workspace, "ridge")
+    keys, y = workspace.manifest("digits").key, digits[1][:300].astype(int)
+    relabelled = make_manifest(np.where(np.arange(300) % 3, y, (y + 1) % 10), tuple("0123456789"))
+    assert (relabelled.key == keys).all()
+    workspace.save_manifest("digits", relabelled)
+    second = run(workspace, "ridge")
+    assert second.heads[0].cv_accuracy < first.heads[0].cv_accuracy - 0.1
+    assert best_run(workspace) == second.run
 
 
 def test_added_pictures_do_not_move_the_old_test_part(workspace: Workspace, digits: Data) -> None:
-    before = fit_heads(workspace, ["logreg"])
+    before = run(workspace, "ridge")
     bigger = make_manifest(digits[1].astype(int), tuple("0123456789"))
     workspace.store(SPACE).add(bigger.key, digits[0])
     workspace.save_manifest("digits", bigger)
-    after = fit_heads(workspace, ["logreg"])
+    after = run(workspace, "ridge")
 
-    def tested(run: Path) -> set[str]:
-        return {line.split(",")[0] for line in (run / "predictions.csv").read_text().splitlines()[1:]}
+    def tested(folder: Path) -> set[str]:
+        return {line.split(",")[0] for line in (folder / "predictions.csv").read_text().splitlines()[1:]}
 
     old = {f"0/{i}.png" for i in range(300)}
     assert tested(after.run) & old == tested(before.run)
@@ -164,7 +192,7 @@ def test_pictures_without_an_embedding_and_classes_without_training_are_noted(
     extra = make_manifest(np.append(y, [0, 1]), manifest.classes)
     extra.split[:] = np.append(manifest.split, [1, 1])
     workspace.save_manifest("digits", extra)
-    result = fit_heads(workspace, ["logreg"])
+    result = run(workspace, "ridge")
     assert any(note.startswith("2 pictures of digits have no embedding") for note in result.notes)
     unseen = f"{(y == 9).sum()} test rows belong to classes without training"
     assert any(note.startswith(unseen) for note in result.notes)
@@ -180,19 +208,148 @@ def test_ctrl_c_keeps_finished_heads(workspace: Workspace, monkeypatch: pytest.M
         return original(head, *rest)
 
     monkeypatch.setattr(fit, "train", train)
-    result = fit_heads(workspace, ["logreg", "svm"])
+    result = run(workspace, "logreg", "svm")
     assert result.interrupted and [head.name for head in result.heads] == ["logreg"]
     assert best_run(workspace) == result.run
     with pytest.raises(KeyboardInterrupt):
-        fit_heads(workspace, ["svm"])
+        run(workspace, "svm")
     assert best_run(workspace) == result.run and not (workspace.runs / "002-fit-head").exists()
 
 
 def test_what_cannot_be_fitted_is_said_before_a_run_is_made(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="extract"):
-        fit_heads(Workspace(tmp_path / "empty"), ["logreg"])
+        run(Workspace(tmp_path / "empty"), "logreg")
     with pytest.raises(UserError, match="--model"):
-        fit_heads(workspace, ["nonsense"])
+        run(workspace, "nonsense")
     with pytest.raises(UserError, match="--test-size"):
-        fit_heads(workspace, ["logreg"], test_size=2)
+        run(workspace, "logreg", test_size=2)
     assert not workspace.runs.exists()
+
+
+def logged(workspace: Workspace) -> list[str]:
+    """Heads of all readings of the present test part, oldest first."""
+    manifest = workspace.manifest("digits")
+    test = readings.part_hash(manifest, split(manifest).part == TEST)
+    return [reading.head for reading in readings.earlier(workspace, test)]
+
+
+def test_readings_are_logged_head_by_head(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = fit.train
+
+    def train(head, *rest):
+        if head.name == "lda":
+            raise RuntimeError("out of memory")
+        return original(head, *rest)
+
+    monkeypatch.setattr(fit, "train", train)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(workspace, "ridge", "lda")
+    assert logged(workspace) == ["ridge"]
+
+
+def test_repeated_and_different_readings_are_said(workspace: Workspace) -> None:
+    first = run(workspace, "centroid")
+    assert not any("was read" in note for note in first.notes)
+    again = run(workspace, "centroid")
+    assert any(note.startswith("a repetition") for note in again.notes)
+    other = run(workspace, "ridge")
+    assert any(note.startswith("this test part was read 1 time before") for note in other.notes)
+    assert not any(note.startswith("a repetition") for note in other.notes)
+    # The same head with other weights is another choice.
+    balanced = run(workspace, "centroid", class_weight="balanced")
+    assert any(note.startswith("this test part was read 2 times before") for note in balanced.notes)
+    assert logged(workspace) == ["centroid", "centroid", "ridge", "centroid"]
+    assert not any("was read" in note for note in run(workspace, "centroid", seed=1).notes)
+
+
+def test_a_budget_too_small_for_one_head_is_an_error(workspace: Workspace) -> None:
+    with pytest.raises(UserError, match=r"one setting of logreg on 5 folds.*Raise --budget"):
+        run(workspace, "logreg", budget=1e-6)
+    with pytest.raises(UserError, match=r"one setting of lda on 5 folds, received 0.0 s"):
+        run(workspace, "centroid", "lda", budget=1e-6)
+    assert not workspace.runs.exists() and logged(workspace) == []
+
+
+def test_a_budget_too_small_for_one_of_several_heads_is_a_note(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = fit.train
+
+    def train(head, division, options, seconds, say):
+        return original(head, division, options, None if head.name == "centroid" else 1e-6, say)
+
+    monkeypatch.setattr(fit, "train", train)
+    for order in (["centroid", "ridge"], ["ridge", "centroid"]):
+        result = run(workspace, *order, budget=60.0)
+        assert [head.name for head in result.heads] == ["centroid"] and not result.interrupted
+        assert any(note.startswith("ridge left out: Expected time for") for note in result.notes)
+    assert set(logged(workspace)) == {"centroid"}
+
+
+def test_only_all_has_a_budget_of_its_own(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float | None] = []
+
+    def train(head, division, options, seconds, say):
+        given.append(seconds)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fit, "train", train)
+    for models, options in ((["all"], {}), (["all"], {"budget": 8.0}), (["svm", "knn"], {})):
+        with pytest.raises(KeyboardInterrupt):
+            run(workspace, *models, **options)
+    assert given == [pytest.approx(BUDGET, rel=0.01), pytest.approx(8, rel=0.01), None]
+
+
+def test_all_heads_end_near_the_budget(workspace: Workspace) -> None:
+    result = run(workspace, "all", budget=3.0)
+    # What is running when the time is up is finished: no more than a fit of each core.
+    assert sum(head.seconds for head in result.heads) < 9
+    left_out = [note.split()[0] for note in result.notes if " left out: Expected time" in note]
+    assert {head.name for head in result.heads} | set(left_out) == set(HEADS)
+    assert len(result.heads) >= 2
+
+
+def made_up(name: str, accuracy: float, rank: int, std: float = 0.02, folds: int = 4) -> Any:
+    return SimpleNamespace(
+        result=SimpleNamespace(name=name, cv_accuracy=accuracy, cv_std=std),
+        found=SimpleNamespace(folds=[None] * folds),
+        rank=rank,
+    )
+
+
+def test_the_simplest_head_within_one_standard_error() -> None:
+    # 0.02 / sqrt(4) = 0.01 below the best's 0.90, whatever the others' own deviations are.
+    best, near, far = (
+        made_up("svm", 0.90, 6),
+        made_up("ridge", 0.8905, 1),
+        made_up("mean", 0.8895, 0, std=0.5),
+    )
+    assert fit._simplest([best, near, far]).result.name == "ridge"
+    assert fit._simplest([best, far]).result.name == "svm"
+    assert fit._simplest([made_up("ridge", 0.9, 1), made_up("svm", 0.9, 6)]).result.name == "ridge"
+    assert fit._simplest([made_up("svm", 0.90, 6, folds=16), near]).result.name == "svm"
+
+
+def test_the_simplest_head_is_in_the_result_and_a_note(workspace: Workspace) -> None:
+    result = run(workspace, "logreg", "ridge", "centroid")
+    error = result.heads[0].cv_std / np.sqrt(5)
+    near = {head.name for head in result.heads if head.cv_accuracy >= result.heads[0].cv_accuracy - error}
+    simplest = min(near, key=lambda name: HEADS[name].rank)
+    assert result.simplest == result.to_json()["simplest"] == simplest
+    said = any(note.startswith(f"{simplest} is the simplest head within") for note in result.notes)
+    assert said == (simplest != result.best)
+
+
+def test_balanced_weights_reach_the_head_that_is_kept(digits: Data, build: Callable[..., Workspace]) -> None:
+    X, y = digits
+    keep = np.flatnonzero((y == "3") | ((y == "8") & (np.arange(600) < 150)))
+    workspace = build(make_manifest((y[keep] == "8").astype(int), ("3", "8")), X[keep])
+    run(workspace, "ridge", class_weight="balanced", seed=3)
+    pipeline = load_head(workspace, best_run(workspace)).head.pipeline
+    train = split(workspace.manifest("digits"), seed=3).part == TRAIN
+    names = np.where(y[keep] == "8", "8", "3")
+    own = clone(pipeline).set_params(classify__class_weight="balanced").fit(X[keep][train], names[train])
+    plain = clone(pipeline).fit(X[keep][train], names[train])
+    received = pipeline.decision_function(X)
+    np.testing.assert_allclose(received, own.decision_function(X), rtol=1e-3, atol=1e-4)
+    assert np.abs(received - plain.decision_function(X)).max() > 0.01

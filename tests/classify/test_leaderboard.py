@@ -6,8 +6,8 @@ from tests.classify.test_evaluate import example
 def results() -> list[HeadResult]:
     found = evaluate(*example())
     return [
-        HeadResult("svm", {"classify__C": 10.0, "classify__gamma": 0.000234375}, 0.9221, 0.01, found, 7.04),
-        HeadResult("logreg", {"classify__C": 0.01}, 0.9217, 0.009, found, 123.4),
+        HeadResult("svm", {"C": 10.0, "gamma": 0.000234375}, 0.9221, 0.01, found, 7.04),
+        HeadResult("logreg", {"C": 0.01}, 0.9217, 0.009, found, 123.4),
     ]
 
 

@@ -49,7 +49,7 @@ def test_a_settled_solution_is_not_fitted_again(fold: Fold, monkeypatch: pytest.
     monkeypatch.setattr(SVC, "fit", lambda self, *a: fits.append(self.C) or original(self, *a))
     settings = list(enumerate({"C": c} for c in (1e-3, 10.0, 100.0, 1000.0)))
     found = dict(paths.fit_kernel(SVC(kernel="linear"), settings, fold))
-    assert fits == [1e-3, 10.0]
+    assert fits == [100.0, 1e-3]  # from the middle upwards, then the small ones
     assert (found[1] == found[3]).all() and (found[0] != found[3]).any()
 
 

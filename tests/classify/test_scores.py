@@ -23,8 +23,8 @@ def test_the_argmax_is_the_pipelines_own_answer(digits: Data, name: str, classes
     assert (pipeline.classes_[scores.argmax(axis=1)] == pipeline.predict(X)).all()
 
 
-def test_an_svc_without_break_ties_would_answer_otherwise() -> None:
-    # Why the heads set break_ties: libsvm's vote and the argmax of its decision function differ near borders.
+def test_a_plain_svc_would_answer_otherwise() -> None:
+    # Why the heads are DuelSVCs: libsvm's vote and the argmax of its decision function differ near borders.
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(200, 2)), rng.integers(0, 5, 200)
     grid = rng.normal(size=(2000, 2))

@@ -1,15 +1,21 @@
+import itertools
+import json
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from cache.errors import UserError
+from classify.evaluate import imbalance
 from classify.heads import HEADS, Head
 from classify.search import SearchResult, search
 
@@ -29,7 +35,10 @@ def small(head: Head) -> Head:
 
 def plain(head: Head, X: np.ndarray, y: np.ndarray) -> GridSearchCV:
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    with warnings.catch_warnings():
+    with (
+        warnings.catch_warnings(),
+        threadpool_limits(1),
+    ):  # two threads are slower on products as small as these
         warnings.simplefilter("ignore")
         # In float64: at strong regularisation scikit-learn's own float32 solutions differ by whole percents.
         return GridSearchCV(head.make(), head.grid(X.shape[1]), cv=folds).fit(X.astype(np.float64), y)
@@ -48,7 +57,7 @@ def assert_equal_to_grid_search(ours: SearchResult, grid: GridSearchCV, n: int) 
 @pytest.mark.parametrize("name", HEADS)
 @pytest.mark.parametrize("which", ["digits", "wine"])
 def test_equal_to_plain_grid_search(digits: Data, name: str, which: str) -> None:
-    X, y = digits if which == "digits" else load_wine(return_X_y=True)
+    X, y = (part[:300] for part in digits) if which == "digits" else load_wine(return_X_y=True)
     X, y, head = X.astype(np.float32), y.astype(str), small(HEADS[name])
     ours, grid = search(head, X, y), plain(head, X, y)
     assert_equal_to_grid_search(ours, grid, len(X))
@@ -73,7 +82,7 @@ def test_the_result_does_not_depend_on_the_number_of_threads(digits: Data) -> No
 
 
 def test_any_pipeline_can_be_searched(digits: Data) -> None:
-    X, y = digits
+    X, y = digits[0][:300], digits[1][:300]
 
     def make():
         return make_pipeline(StandardScaler(), LogisticRegression())
@@ -100,8 +109,8 @@ def test_rare_classes_take_part(digits: Data) -> None:
         found = search(head, X[keep], y[keep], folds=5)
         assert list(found.pipeline.classes_) == ["0", "1", "2", "3"]
         assert found.scores[-1, 3] == -np.inf  # no fold model knew the only picture of its class
-        assert any("2 of 4 classes have fewer" in note for note in found.notes)
         assert not any("least populated" in note for note in found.notes)
+    assert imbalance(y[keep], 5)[0].startswith("2 of 4 classes have fewer")
 
 
 def test_folds_are_lowered_when_no_class_fills_them(digits: Data) -> None:
@@ -170,13 +179,156 @@ def test_equal_to_plain_grid_search_on_picture_embeddings(flowers: Path) -> None
     pytest.importorskip("PIL")
     from PIL import Image
 
-    # 32 x 32 grey pixels of 40 photographs a class: 1024 wide and with fewer rows than columns, as few
+    # 16 x 16 grey pixels of 40 photographs a class: 256 wide and with fewer rows than columns, as few
     # pictures have.
     X, y = [], []
     for folder in sorted(p for p in flowers.iterdir() if p.is_dir())[:3]:
         for path in sorted(folder.iterdir())[:40]:
-            X.append(np.asarray(Image.open(path).convert("L").resize((32, 32)), np.float32).ravel() / 255)
+            X.append(np.asarray(Image.open(path).convert("L").resize((16, 16)), np.float32).ravel() / 255)
             y.append(folder.name)
     data, names = np.stack(X), np.array(y)
     for head in map(small, HEADS.values()):
         assert_equal_to_grid_search(search(head, data, names), plain(head, data, names), len(data))
+
+
+def groups_of(y: np.ndarray, size: int, mixed: bool) -> np.ndarray:
+    """Groups of `size` rows, of one class each or of whatever classes come."""
+    order = np.arange(len(y)) if mixed else np.argsort(y, kind="stable")
+    group = np.empty(len(y), int)
+    group[order] = np.arange(len(y)) // size
+    return group if mixed else group + 1000 * y.astype(int)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("size", [2, 6])
+def test_no_group_is_on_both_sides_of_a_fold(digits: Data, mixed: bool, size: int) -> None:
+    X, y = digits
+    group = groups_of(y, size, mixed)
+    found = search(HEADS["ridge"], X, y, groups=group, folds=4)
+    assert sorted(np.concatenate([held for _, held in found.folds]).tolist()) == list(range(600))
+    counts = []
+    for fit, held in found.folds:
+        assert not set(group[fit]) & set(group[held]) and len(fit) + len(held) == 600
+        first = np.arange(len(held)) if mixed else np.unique(group[held], return_index=True)[1]
+        counts.append(np.unique(y[held][first], return_counts=True)[1])
+    # Stratified: of each class the same number of groups, to within one; mixed ones as nearly as they allow.
+    assert np.ptp(np.stack(counts), axis=0).max() <= (7 if mixed else 1)
+    other = search(HEADS["ridge"], X, y, groups=group, folds=4, seed=1).folds
+    assert any(len(a) != len(b) or (a != b).any() for (_, a), (_, b) in zip(found.folds, other, strict=True))
+
+
+def test_groups_make_copies_count_once(digits: Data) -> None:
+    rng = np.random.default_rng(0)
+    X, y = np.repeat(digits[0][:150], 2, axis=0), np.repeat(rng.permutation(digits[1][:150]), 2)
+    nearest = Head("nearest", lambda: make_pipeline(KNeighborsClassifier(1)), lambda d: {}, 0)
+    torn, whole = (search(nearest, X, y, groups=g).cv_accuracy for g in (None, np.arange(300) // 2))
+    assert torn > 0.7 and whole < 0.3  # the labels mean nothing: only a copy tells them
+
+
+def test_fewer_groups_than_folds_lower_them(digits: Data) -> None:
+    group = np.arange(600) // 200
+    found = search(HEADS["ridge"], *digits, groups=group)
+    assert len(found.folds) == 3 and found.notes == [
+        "5 folds lowered to 3: there are no more groups than that"
+    ]
+    assert found.cv_accuracy > 0.85
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_groups_that_leave_one_class_to_fit_on_are_refused(digits: Data, name: str) -> None:
+    keep = digits[1] < "2"
+    X, y = digits[0][keep], digits[1][keep]
+    group = np.where(y == "0", 0, np.arange(1, len(y) + 1))
+    with pytest.raises(UserError, match=r"leave two classes to fit on.*--group-by"):
+        search(HEADS[name], X, y, groups=group, folds=3)
+    with pytest.raises(UserError, match="leave two classes"):
+        search(HEADS[name], X, y, groups=np.zeros(len(y), int))
+
+
+def interrupted_after(digits: Data, count: int) -> SearchResult:
+    def interrupt(done: int, total: int) -> None:
+        if done == count:
+            raise KeyboardInterrupt
+
+    return search(HEADS["svm"], *digits, folds=3, n_jobs=1, on_progress=interrupt)
+
+
+def test_an_interrupted_search_keeps_complete_candidates(digits: Data) -> None:
+    whole = search(HEADS["svm"], *digits, folds=3)
+    found = interrupted_after(digits, 70)  # two scalings of 21 settings on 3 folds: the first is complete
+    assert found.interrupted and not whole.interrupted
+    assert "svm: interrupted after 21 of 42 settings" in found.notes
+    known = {repr(one.params): one.accuracy.tolist() for one in whole.candidates}
+    assert len(found.candidates) == 21
+    assert all(known[repr(one.params)] == one.accuracy.tolist() for one in found.candidates)
+    best = max(one.mean for one in found.candidates)
+    assert found.cv_accuracy == best and np.isfinite(found.scores).all()
+    hits = found.classes[found.scores.argmax(axis=1)] == digits[1]
+    assert hits.mean() == pytest.approx(best, abs=1e-6)
+    assert found.pipeline.get_params()["classify__C"] == found.params["classify__C"]
+
+
+@pytest.fixture
+def slow_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every look at the clock of a search takes a second."""
+    ticks = itertools.count()
+    monkeypatch.setattr("classify.search.time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+
+
+@pytest.mark.usefixtures("slow_clock")
+def test_out_of_time_keeps_complete_candidates(digits: Data) -> None:
+    found = search(HEADS["svm"], *digits, folds=3, n_jobs=1, seconds=70.0)
+    assert not found.interrupted and len(found.candidates) == 21
+    assert "svm: out of time after 21 of 42 settings" in found.notes
+    assert np.isfinite(found.scores).all() and found.pipeline.predict(digits[0][:1]).shape == (1,)
+    whole = search(HEADS["svm"], *digits, folds=3, n_jobs=1, seconds=1000.0)
+    assert len(whole.candidates) == 42 and not whole.notes
+
+
+@pytest.mark.usefixtures("slow_clock")
+def test_what_cannot_be_done_in_time_is_not_begun(digits: Data) -> None:
+    done: list[int] = []
+    with pytest.raises(
+        UserError, match=r"one setting of centroid on 5 folds, received 3.0 s\. Raise --budget"
+    ):
+        search(
+            HEADS["centroid"],
+            *digits,
+            n_jobs=1,
+            seconds=3.0,
+            on_progress=lambda count, total: done.append(count),
+        )
+    assert done[0] == 1 and len(done) < 4 * 5
+
+
+def test_large_kernels_are_approximated_with_a_note(digits: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("classify.heads.EXACT_KERNEL_ROWS", 400)
+    monkeypatch.setattr("classify.heads.NYSTROEM", 100)
+    assert search(small(HEADS["svm"]), digits[0][:500], digits[1][:500]).notes == []  # 400 of 500 rows a fold
+    for name, steps in (("svm", ["scale", "kernel", "classify"]), ("svm-linear", ["scale", "classify"])):
+        found = search(HEADS[name], *digits, folds=5)
+        assert f"{name}: approximated, as an exact kernel on 600 rows takes too long" in found.notes
+        assert [step for step, _ in found.pipeline.steps] == steps
+        assert type(found.pipeline[-1]).__name__ == "LinearSVC" and found.head == name
+        assert found.cv_accuracy > 0.9
+        json.dumps(found.settings)
+
+
+def test_weights_reach_the_fits_and_heads_without_say_so(digits: Data) -> None:
+    X, y = digits
+    heavy = np.where(y == "1", 1e3, 1.0)
+    plain, weighted = (search(small(HEADS["ridge"]), X, y, folds=2, weight=w) for w in (None, heavy))
+    ones = [(found.classes[found.scores.argmax(axis=1)] == "1").mean() for found in (plain, weighted)]
+    assert ones[1] > ones[0]
+    refit = [(found.pipeline.predict(X) == "1").mean() for found in (plain, weighted)]
+    assert refit[1] > refit[0] and not weighted.notes
+    ignored = search(small(HEADS["lda"]), X, y, folds=2, weight=heavy)
+    assert "lda takes no weights: fitted as if all rows weighed the same" in ignored.notes
+
+
+def test_neighbours_among_few_rows(digits: Data) -> None:
+    keep = np.concatenate([np.flatnonzero(digits[1] == c)[:9] for c in "01"])
+    X, y = digits[0][keep], digits[1][keep]
+    found = search(HEADS["knn"], X, y)
+    assert found.params["classify__n_neighbors"] == 20 > len(X)
+    assert (found.pipeline.predict(X) == y).all()

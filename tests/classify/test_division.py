@@ -1,0 +1,220 @@
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+from sklearn.datasets import load_sample_images
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.class_weight import compute_class_weight
+
+from cache.errors import UserError
+from cache.manifest import Manifest
+from cache.workspace import Workspace
+from classify import heads
+from classify.division import Division, divide
+from classify.fit import FitOptions, FitResult, fit_heads
+from classify.heads import Head
+from classify.splits import TEST, TRAIN
+from tests.classify.samples import SPACE, make_manifest
+from tests.classify.test_duplicates import encode, look
+
+Data = tuple[np.ndarray, np.ndarray]
+Build = Callable[[Manifest, np.ndarray], Workspace]
+
+
+def division(workspace: Workspace, **options: str) -> Division:
+    return divide(workspace, workspace.load("digits"), test_size=0.25, seed=0, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def with_column(digits: Data, build: Build) -> Callable[[str, list[str]], Workspace]:
+    """The first 120 digits, of the classes 0, 1 and 2 and others, with a column more."""
+
+    def make(name: str, values: list[str]) -> Workspace:
+        y = np.minimum(digits[1][:120].astype(int), 3)
+        manifest = make_manifest(y, tuple("0123"))
+        manifest.columns[name] = values
+        return build(manifest, digits[0][:120])
+
+    return make
+
+
+def test_the_parts_are_those_of_the_split(workspace: Workspace, digits: Data) -> None:
+    found = division(workspace)
+    train, test = found.split.part == TRAIN, found.split.part == TEST
+    assert train.sum() + test.sum() == 300 and 70 <= test.sum() <= 80
+    assert (digits[0][:300][train] == found.X).all() and (found.y == digits[1][:300][train]).all()
+    assert (found.X_test == digits[0][:300][test]).all() and (found.truth == digits[1][:300][test]).all()
+    assert (found.names == digits[1][:300]).all()
+    assert found.weight is None and found.group is None and found.ungrouped is None
+    assert all("look alike but could not be compared" in note for note in found.notes)
+
+
+def test_weights_come_from_the_table(with_column: Callable[..., Workspace]) -> None:
+    values = np.arange(1, 121) / 8
+    found = division(with_column("weight", [f" {value}" for value in values]))
+    assert found.weight is not None
+    assert found.weight.tolist() == values[found.split.part == TRAIN].tolist()
+
+
+@pytest.mark.parametrize("bad", ["heavy", "", "0", "-1", "nan", "inf"])
+def test_weights_that_are_no_numbers_above_0_are_refused(
+    with_column: Callable[..., Workspace], bad: str
+) -> None:
+    rows = [bad] * 120  # the test part's weights are never looked at as numbers
+    with pytest.raises(UserError, match=r"column weight.*Mend the table"):
+        division(with_column("weight", rows))
+
+
+def test_balanced_weights_are_scikit_learns(
+    workspace: Workspace, with_column: Callable[..., Workspace]
+) -> None:
+    found = division(with_column("note", ["x"] * 120), class_weight="balanced")
+    classes, codes = np.unique(found.y, return_inverse=True)
+    assert found.weight is not None and np.bincount(codes).max() > 3 * np.bincount(codes).min()
+    np.testing.assert_allclose(np.bincount(codes, found.weight), len(codes) / len(classes))
+    expected = compute_class_weight("balanced", classes=classes, y=found.y)
+    np.testing.assert_allclose(found.weight, expected[codes])
+    model = LogisticRegression(tol=1e-8, max_iter=5000)
+    ours = model.fit(found.X, found.y, sample_weight=found.weight).coef_
+    theirs = LogisticRegression(tol=1e-8, max_iter=5000, class_weight="balanced").fit(found.X, found.y).coef_
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    assert np.abs(ours - model.fit(found.X, found.y).coef_).max() > 0.01
+
+
+def test_balance_keeps_the_tables_weights_within_a_class(with_column: Callable[..., Workspace]) -> None:
+    values = np.random.default_rng(0).uniform(0.1, 5, 120)
+    found = division(with_column("weight", [repr(float(v)) for v in values]), class_weight="balanced")
+    assert found.weight is not None
+    own, codes = values[found.split.part == TRAIN], np.unique(found.y, return_inverse=True)[1]
+    np.testing.assert_allclose(np.bincount(codes, found.weight), own.sum() / 4)
+    for code in range(4):
+        ratio = found.weight[codes == code] / own[codes == code]
+        np.testing.assert_allclose(ratio, ratio[0])
+
+
+def test_an_unknown_class_weight_is_refused(workspace: Workspace) -> None:
+    with pytest.raises(UserError, match="--class-weight none or balanced, received 'even'"):
+        division(workspace, class_weight="even")
+
+
+def test_a_column_keeps_its_rows_together(with_column: Callable[..., Workspace]) -> None:
+    patients = [f"p{i // 6}" if i < 114 else "" for i in range(120)]
+    workspace = with_column("patient", patients)
+    torn = division(workspace)
+    together = division(workspace, group_by="patient")
+
+    def sides(found: Division) -> list[int]:
+        named = np.array(patients)
+        return [len(set(found.split.part[named == name])) for name in set(patients) - {""}]
+
+    assert max(sides(together)) == 1 and max(sides(torn)) == 2
+    assert together.group is not None and torn.group is None and together.ungrouped is None
+    own = np.array(patients)[together.split.part == TRAIN]
+    for name in set(own) - {""}:
+        assert len(set(together.group[own == name])) == 1
+    assert len(set(together.group[own == ""])) == (own == "").sum()
+    again = division(workspace)  # neither record has touched the other
+    assert (again.split.part == torn.split.part).all()
+    with pytest.raises(UserError, match=r"received 'doctor'.*'patient'"):
+        division(workspace, group_by="doctor")
+
+
+def test_missing_embeddings_and_unseen_classes_are_said(workspace: Workspace, digits: Data) -> None:
+    manifest = make_manifest(digits[1][:304].astype(int), tuple("0123456789"))
+    manifest.split[:] = np.where((manifest.label == 9) | (np.arange(304) % 4 == 0), 3, 1)
+    workspace.save_manifest("digits", manifest)
+    found = division(workspace)
+    assert any(note.startswith("4 pictures of digits have no embedding") for note in found.notes)
+    nines = int((found.truth == "9").sum())
+    assert any(note.startswith(f"{nines} test rows belong to classes without") for note in found.notes)
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Callable[[np.ndarray], tuple[Workspace, np.ndarray]]:
+    """24 photographs with a near copy of each after them; labels are given for the 24."""
+
+    def make(labels: np.ndarray, strength: float = 0.0) -> tuple[Workspace, np.ndarray]:
+        folder = tmp_path / "pictures"
+        folder.mkdir()
+        tiles = [
+            Image.fromarray(pixels[y : y + 140, x : x + 160])
+            for pixels in load_sample_images().images
+            for y in range(0, 420, 140)
+            for x in range(0, 640, 160)
+        ]
+        contents = [encode(tile) for tile in tiles]
+        contents += [encode(ImageEnhance.Brightness(tile).enhance(1.05), 80) for tile in tiles]
+        both = np.tile(labels, 2)
+        manifest = replace(
+            make_manifest(both, ("a", "b")),
+            root=str(folder),
+            key=np.array([list(sha256(data).digest()) for data in contents], np.uint8),
+            size=np.array([len(data) for data in contents]),
+        )
+        (folder / "0").mkdir()
+        for path, data in zip(manifest.paths, contents, strict=True):
+            (folder / path).write_bytes(data)
+        X = np.array([look(data) for data in contents]) / 255
+        X = np.hstack([X, strength * (2 * both[:, None] - 1)]).astype(np.float32)
+        workspace = Workspace(tmp_path / ".coldframe").create()
+        workspace.store(SPACE).add(manifest.key, X)
+        workspace.save_manifest("digits", manifest)
+        workspace.remember(dataset="digits", space=SPACE.id)
+        return workspace, both
+
+    return make
+
+
+SHUFFLED = np.random.default_rng(1).permutation(np.arange(24) % 2)
+
+
+def test_near_copies_stay_on_one_side(copied: Callable[..., tuple[Workspace, np.ndarray]]) -> None:
+    found = division(copied(SHUFFLED)[0])
+    part = found.split.part
+    assert (part[:24] == part[24:]).all() and {TRAIN, TEST} == set(part)
+    assert any("copies or near copies" in note for note in found.notes)
+    assert found.group is not None and len(set(found.group)) == len(found.group) // 2
+    assert found.ungrouped is not None and (found.ungrouped[:24] != found.ungrouped[24:]).any()
+
+
+@pytest.fixture
+def nearest(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a head that answers with the most similar picture's label."""
+    head = Head("nearest", lambda: make_pipeline(KNeighborsClassifier(1)), lambda width: {}, 0)
+    monkeypatch.setitem(heads.HEADS, "nearest", head)
+    return "nearest"
+
+
+def seeming(result: FitResult) -> list[str]:
+    return [note for note in result.notes if note.startswith("with near copies on both sides")]
+
+
+def test_what_copies_would_have_pretended_is_said(
+    copied: Callable[..., tuple[Workspace, np.ndarray]], nearest: str
+) -> None:
+    workspace, _ = copied(SHUFFLED)
+    result = fit_heads(workspace, FitOptions([nearest], test_size=0.25, curve=False))
+    found = division(workspace)
+    assert found.ungrouped is not None
+    fit, test = found.ungrouped == TRAIN, found.ungrouped == TEST
+    X = found.data.embedding
+    accuracy = KNeighborsClassifier(1).fit(X[fit], found.names[fit]).score(X[test], found.names[test])
+    honest = result.heads[0].evaluation.accuracy
+    assert accuracy > honest
+    (note,) = seeming(result)
+    assert f"seem to reach {accuracy:.1%} (n = {test.sum()}) instead of {honest:.1%}" in note
+
+
+def test_nothing_is_said_where_copies_make_no_difference(
+    copied: Callable[..., tuple[Workspace, np.ndarray]], nearest: str
+) -> None:
+    workspace, _ = copied(SHUFFLED, 10.0)  # as clear a case as can be: all right, with copies or without
+    result = fit_heads(workspace, FitOptions([nearest], test_size=0.25, curve=False))
+    assert division(workspace).ungrouped is not None
+    assert result.heads[0].evaluation.accuracy == 1 and seeming(result) == []

@@ -1,0 +1,79 @@
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from classify.scaling import LengthScaler, RootScaler, scaling_name, scalings, split_scaling
+from classify.search import Candidate
+
+NAMES = ("none", "length", "standard", "root")
+
+
+@parametrize_with_checks([LengthScaler(), RootScaler()])
+def test_they_are_scikit_learns_kind_of_transformer(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+def test_rows_get_the_length_of_standardised_ones() -> None:
+    X = np.random.default_rng(0).normal(size=(5, 7)).astype(np.float32)
+    X[2] = 0
+    found = LengthScaler().fit_transform(X)
+    assert found.dtype == np.float32 and (found[2] == 0).all()
+    np.testing.assert_allclose((found[[0, 1, 3, 4]] ** 2).mean(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(found[0] / found[0, 0], X[0] / X[0, 0], rtol=1e-5)
+
+
+def test_the_root_keeps_the_sign() -> None:
+    found = RootScaler().fit_transform(np.array([[4.0, -9.0, 0.0]], np.float32))
+    assert found.tolist() == [[2, -3, 0]] and found.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scaling_knows_its_name(name: str) -> None:
+    made = scalings(name)[0]
+    assert scaling_name(made) == name
+    if name != "none":
+        assert scaling_name(clone(made)) == name
+    settings = Candidate({"scale": made, "classify__C": 1.0}, np.zeros(1)).settings
+    assert json.loads(json.dumps(settings)) == {"scale": name, "C": 1.0}
+
+
+def test_the_order_is_that_of_the_names() -> None:
+    assert [scaling_name(step) for step in scalings(*NAMES[::-1])] == list(NAMES[::-1])
+    assert scaling_name(None) == "none"
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        MinMaxScaler(),
+        StandardScaler(with_mean=False),
+        StandardScaler(with_std=False),
+        make_pipeline(RootScaler()),
+        make_pipeline(StandardScaler(), RootScaler()),
+        make_pipeline(RootScaler(), StandardScaler(with_mean=False)),
+        "passthrough nothing",
+    ],
+    ids=repr,
+)
+def test_other_steps_have_no_name_and_are_not_shared(step: Any) -> None:
+    assert scaling_name(step) is None and split_scaling(step, np.ones((2, 2))) is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_split_scaling_and_what_it_leaves_make_the_whole(name: str) -> None:
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(40, 6)) * rng.uniform(1, 9, 6) + 2).astype(np.float32)
+    fit, held = X[:30], X[30:]
+    shared = split_scaling(scalings(name)[0], X)
+    assert shared is not None
+    Z, left = shared
+    assert left == (name in ("standard", "root"))
+    received = StandardScaler().fit(Z[:30]).transform(Z[30:]) if left else Z[30:]
+    whole = Pipeline([("scale", scalings(name)[0])]).fit(fit).transform(held)
+    np.testing.assert_allclose(received, whole, rtol=1e-6, atol=1e-6)
