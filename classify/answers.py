@@ -11,7 +11,7 @@ from cache.files import write_file
 from cache.space import Space
 from cache.store import Reject
 from cache.workspace import Workspace
-from classify.predict import Predictions, check_space, classify_rows, csv_bytes
+from classify.predictions import Predictions, check_space, classify_rows, csv_bytes
 from classify.runs import best_run, load_head, write_json
 from extract.extraction import Extractor, Options, Progress, backbone_of, decoding_of
 from extract.pipeline import Outcome

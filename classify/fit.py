@@ -185,7 +185,7 @@ def _simplest(trained: Sequence[Trained]) -> Trained:
 
 def _without_grouping(best: Trained, division: Division) -> list[str]:
     """Say what the accuracy would seem to be, had near copies fallen on both sides."""
-    if division.ungrouped is None:
+    if division.ungrouped is None or division.weight is not None:
         return []
     from sklearn.base import clone
 

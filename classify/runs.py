@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
@@ -20,16 +18,17 @@ import numpy as np
 from cache.errors import UserError
 from cache.files import write_file
 from cache.manifest import Manifest
+from cache.versions import versions
 from cache.workspace import Workspace
 from classify.confusion import confusion_png, confusion_text
 from classify.evaluate import Evaluation
-from classify.predict import csv_bytes, csv_text
+from classify.predictions import csv_bytes, csv_text
 
 if TYPE_CHECKING:
     from classify.calibration import CalibratedHead
 
 FORMAT = 1
-PACKAGES = ("coldframe", "numpy", "scipy", "scikit-learn", "joblib", "h5py", "keras")
+PACKAGES = ("numpy", "scipy", "scikit-learn", "joblib", "h5py", "keras")
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,9 @@ def save_head(workspace: Workspace, folder: Path, head: CalibratedHead, record: 
         "temperature": head.temperature,
     }
     # run.json comes last: a folder with one is complete.
-    write_json(folder / "run.json", {"format": FORMAT, **record, "head": described, "versions": versions()})
+    write_json(
+        folder / "run.json", {"format": FORMAT, **record, "head": described, "versions": versions(*PACKAGES)}
+    )
 
 
 def load_head(workspace: Workspace, run: Path, *, trust: bool = False) -> LoadedHead:
@@ -177,14 +178,3 @@ def data_hash(manifest: Manifest, part: np.ndarray) -> str:
     )
     digest.update(np.sort(np.ascontiguousarray(table).view(f"V{table.shape[1]}").ravel()).tobytes())
     return digest.hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on, read without importing any of it."""
-    found = {"python": platform.python_version(), "platform": sys.platform}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -15,7 +15,7 @@ from cache.workspace import Workspace
 from classify import fit, heads, readings, training
 from classify.fit import BUDGET, FitOptions, FitResult, fit_heads
 from classify.heads import HEADS
-from classify.predict import check_space
+from classify.predictions import check_space
 from classify.runs import best_run, load_head
 from classify.splits import TEST, TRAIN, split
 from tests.classify.samples import SPACE, make_manifest

@@ -9,7 +9,7 @@ import pytest
 from cache.errors import UserError
 from classify.calibration import CalibratedHead
 from classify.heads import HEADS
-from classify.predict import check_space, classify_rows, csv_bytes
+from classify.predictions import check_space, classify_rows, csv_bytes
 from classify.runs import LoadedHead
 from tests.classify.samples import SPACE
 
