@@ -208,7 +208,7 @@ def test_what_copies_would_have_pretended_is_said(
     honest = result.heads[0].evaluation.accuracy
     assert accuracy > honest
     (note,) = seeming(result)
-    assert f"seem to reach {accuracy:.1%} (n = {test.sum()}) instead of {honest:.1%}" in note
+    assert f"reaches {accuracy:.1%} (n = {test.sum()}) instead of {honest:.1%}" in note
 
 
 def test_nothing_is_said_where_copies_make_no_difference(
