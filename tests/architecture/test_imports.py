@@ -4,7 +4,6 @@ import ast
 import importlib.metadata
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -66,8 +65,5 @@ def test_help_is_instant_and_light() -> None:
         "except SystemExit: pass\n"
         "print(sorted(set(sys.modules) & {'numpy', 'h5py', 'PIL', 'tqdm', 'sklearn', 'pandas', 'tensorflow'}))"
     )
-    began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]")
-    # Generous against a busy machine; with none of the above imported it takes under 0.1 s.
-    assert time.monotonic() - began < 5

@@ -300,10 +300,10 @@ def test_only_all_has_a_budget_of_its_own(workspace: Workspace, monkeypatch: pyt
     assert given == [pytest.approx(BUDGET, rel=0.01), pytest.approx(8, rel=0.01), None]
 
 
-def test_all_heads_end_near_the_budget(workspace: Workspace) -> None:
+def test_all_heads_keep_to_the_budget(workspace: Workspace) -> None:
     result = run(workspace, "all", budget=3.0)
-    # What is running when the time is up is finished: no more than a fit of each core.
-    assert sum(head.seconds for head in result.heads) < 9
+    # Three seconds are too few for the mlp at least, on any machine.
+    assert any(" left out: Expected time" in note or ": out of time after" in note for note in result.notes)
     left_out = [note.split()[0] for note in result.notes if " left out: Expected time" in note]
     assert {head.name for head in result.heads} | set(left_out) == set(HEADS)
     assert len(result.heads) >= 2
