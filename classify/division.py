@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from cache.errors import UserError
 from cache.workspace import Workspace
 from classify import duplicates
 from classify.groups import join, of_column
+from classify.readings import part_hash
+from classify.runs import data_hash
 from classify.splits import TEST, TRAIN, Assignments, Split, split
 
 CLASS_WEIGHTS = ("none", "balanced")
@@ -39,6 +42,21 @@ class Division:
     def names(self) -> np.ndarray:
         """Class name of each row of the manifest."""
         return np.array(self.data.manifest.classes)[self.data.manifest.label]
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the pictures, their labels and their parts."""
+        return data_hash(self.data.manifest, self.split.part)
+
+    @cached_property
+    def train_hash(self) -> str:
+        """Names the training part in the log of readings."""
+        return part_hash(self.data.manifest, self.split.part == TRAIN)
+
+    @cached_property
+    def test_hash(self) -> str:
+        """Names the test part in the log of readings."""
+        return part_hash(self.data.manifest, self.split.part == TEST)
 
 
 def divide(

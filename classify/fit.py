@@ -22,7 +22,7 @@ from classify.heads import Head, select
 from classify.leaderboard import HeadResult, leaderboard
 from classify.learning_curve import LearningCurve, learning_curve
 from classify.report import Report, write_report
-from classify.runs import data_hash, save_evaluation, save_head, write_json
+from classify.runs import save_evaluation, save_head, write_json
 from classify.splits import TEST, TRAIN, describe
 from classify.training import Trained, train
 
@@ -111,7 +111,7 @@ def fit_heads(
         class_weight=options.class_weight,
     )
     notes = division.notes + imbalance(division.y, options.folds)
-    before = readings.earlier(workspace, readings.part_hash(data.manifest, division.split.part == TEST))
+    before = readings.earlier(workspace, division.test_hash)
     trained, interrupted = _train_all(workspace, heads, division, options, notes, say)
     trained.sort(key=lambda each: (-round(each.result.cv_accuracy, 9), each.rank))
     for each in trained:
@@ -223,14 +223,13 @@ def _curve(
 
 
 def _reading(division: Division, trained: Trained, options: FitOptions) -> readings.Reading:
-    manifest, part = division.data.manifest, division.split.part
     extra = {} if options.class_weight == "none" else {"class_weight": options.class_weight}
     return readings.Reading(
-        test=readings.part_hash(manifest, part == TEST),
+        test=division.test_hash,
         command="fit-head",
         head=trained.result.name,
         params=trained.result.params | extra,
-        trained_on=readings.part_hash(manifest, part == TRAIN),
+        trained_on=division.train_hash,
         space=division.data.space.id,
         time=trained.tested,
     )
@@ -287,7 +286,7 @@ def _write_run(
         "parameters": asdict(replace(options, models=list(options.models))),
         "dataset": data.name,
         "root": manifest.root,
-        "data_sha256": data_hash(manifest, division.split.part),
+        "data_sha256": division.sha256,
         "split": describe(division.split),
         "space": {"id": data.space.id, "json": data.space.to_json()},
         "head": {
@@ -304,14 +303,13 @@ def _write_run(
 def _remember(workspace: Workspace, run: Path, division: Division, best: HeadResult) -> None:
     """Make this the workspace's best run, unless a better one on the very same data is still there."""
     data, known = division.data, workspace.state().get("run") or {}
-    same = data_hash(data.manifest, division.split.part)
-    better = known.get("data_sha256") == same and known.get("cv_accuracy", 0) > best.cv_accuracy
+    better = known.get("data_sha256") == division.sha256 and known.get("cv_accuracy", 0) > best.cv_accuracy
     if better and (Path(known["path"]) / "run.json").exists():
         return
     entry = {
         "path": str(run.resolve()),
         "dataset": data.name,
-        "data_sha256": same,
+        "data_sha256": division.sha256,
         "space": data.space.id,
         "cv_accuracy": best.cv_accuracy,
     }

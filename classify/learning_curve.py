@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from classify.heads import EXACT_KERNEL_ROWS
 from classify.intervals import wilson_of_variance
-from classify.paths import fit_weighted
+from classify.paths import fit_kernel, fit_weighted
 from classify.power_law import Forecast, forecast
 from classify.scores import class_scores
-from classify.search import fit_weighted_pipeline
+from classify.work import Fold
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 # Share of the labels, and how many draws of that many: small samples differ most, and cost least.
 SHARES = ((0.01, 4), (0.02, 4), (0.05, 3), (0.1, 3), (0.2, 2), (0.5, 1), (1.0, 1))
-GRAM_ROWS = 10_000  # above, a kernel matrix in float64 passes 0.8 GB a thread
 
 
 @dataclass(frozen=True)
@@ -244,22 +244,18 @@ def _predict(
 ) -> np.ndarray:
     """Fit on (N, D) rows and predict (M, D) rows, by the argmax of the scores."""
     from sklearn.base import clone
-    from sklearn.metrics.pairwise import pairwise_kernels
     from sklearn.svm import SVC
 
     model = clone(pipeline)
     last = model[-1]
     kind = last.kernel if isinstance(last, SVC) else ""
-    if kind not in ("linear", "rbf") or (kind == "rbf" and isinstance(last.gamma, str)) or len(Z) > GRAM_ROWS:
-        fit_weighted_pipeline(model, Z, y, weight)
+    known_gamma = kind == "rbf" and not isinstance(last.gamma, str)
+    if not (kind == "linear" or known_gamma) or len(Z) > EXACT_KERNEL_ROWS:
+        fit_weighted(model, Z, y, weight)
         return model.classes_[class_scores(model, V).argmax(axis=1)]
-    # One BLAS product instead of libsvm's row by row.
-    options = {"gamma": last.gamma} if kind == "rbf" else {}
     if len(model) > 1:
         before = model[:-1].fit(Z, y)
         Z, V = before.transform(Z), before.transform(V)
-    Z, V = Z.astype(np.float64), V.astype(np.float64)
-    svc = last.set_params(kernel="precomputed")
-    fit_weighted(svc, pairwise_kernels(Z, metric=kind, **options), y, weight)
-    scores = class_scores(svc, pairwise_kernels(V, Z, metric=kind, **options))
-    return svc.classes_[scores.argmax(axis=1)]
+    fold, params = Fold(Z, y, V, weight), {"C": last.C} | ({"gamma": last.gamma} if known_gamma else {})
+    [(_, scores)] = fit_kernel(last, [(0, params)], fold)
+    return fold.columns[scores.argmax(axis=1)]

@@ -136,17 +136,19 @@ def fit_neighbours(classifier: Any, candidates: Candidates, fold: Fold) -> Fitte
 
 
 def fit_weighted(model: Any, Z: np.ndarray, y: np.ndarray, weight: NDArray[Any] | None) -> Any:
-    """Fit with row weights where there are any; a classifier that takes none is fitted without."""
+    """Fit a classifier, or a Pipeline that ends in one, with row weights; one that takes none is fitted without."""
     if weight is None or not takes_weights(model):
         return model.fit(Z, y)
-    return model.fit(Z, y, sample_weight=weight)
+    steps = getattr(model, "steps", None)
+    return model.fit(Z, y, **{f"{steps[-1][0]}__sample_weight" if steps else "sample_weight": weight})
 
 
 def takes_weights(model: Any) -> bool:
-    """Whether a classifier's fit has row weights."""
+    """Whether the fit of a classifier, or of a Pipeline's last step, has row weights."""
     from sklearn.utils.validation import has_fit_parameter
 
-    return has_fit_parameter(model, "sample_weight")
+    steps = getattr(model, "steps", None)
+    return has_fit_parameter(steps[-1][1] if steps else model, "sample_weight")
 
 
 def _gram(basis: np.ndarray, gamma: float | None) -> np.ndarray:

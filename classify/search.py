@@ -15,7 +15,7 @@ import numpy as np
 
 from cache.errors import UserError
 from classify.heads import Head
-from classify.paths import takes_weights
+from classify.paths import fit_weighted, takes_weights
 from classify.work import Params, Task, Work
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def search(
     if chosen is not head:
         notes.append(f"{head.name}: approximated, as an exact kernel on {len(X):,} rows takes too long")
     template, grid = chosen.make(), chosen.grid(X.shape[1])
-    if weight is not None and not takes_weights(template[-1]):
+    if weight is not None and not takes_weights(template):
         notes.append(f"{head.name} takes no weights: fitted as if all rows weighed the same")
     candidates = list(ParameterGrid(grid))
     parts = _folds(codes, folds, seed, groups)
@@ -172,7 +172,7 @@ def search(
         best = int(np.argmax([round(candidate.mean, 9) for candidate in table]))
         with threadpool_limits(1):
             pipeline = clone(template).set_params(**table[best].params)
-            fit_weighted_pipeline(pipeline, X, classes[codes], weight)
+            fit_weighted(pipeline, X, classes[codes], weight)
     return SearchResult(
         head=head.name,
         params=table[best].params,
@@ -188,16 +188,6 @@ def search(
         folds=parts,
         interrupted=interrupted,
     )
-
-
-def fit_weighted_pipeline(
-    pipeline: Pipeline, X: np.ndarray, y: np.ndarray, weight: np.ndarray | None
-) -> None:
-    """Fit a pipeline whose last step may take row weights."""
-    if weight is None or not takes_weights(pipeline[-1]):
-        pipeline.fit(X, y)
-    else:
-        pipeline.fit(X, y, **{f"{pipeline.steps[-1][0]}__sample_weight": weight})
 
 
 def _folds(
