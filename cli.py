@@ -106,6 +106,47 @@ def fit_head(options: argparse.Namespace) -> int:
     return INTERRUPTED if result.interrupted else DONE
 
 
+def finetune(options: argparse.Namespace) -> int:
+    from classify.finetune.command import finetune
+    from classify.finetune.settings import Settings
+    from extract.extraction import Options
+
+    result = finetune(
+        _workspace(options),
+        _given(options, Settings),
+        run=options.run,
+        resume=options.resume,
+        options=Options(engine=options.engine, workers=options.workers),
+        trust=options.trust,
+        progress=_progress(),
+        say=say,
+    )
+    for note in result.notes:
+        say(note)
+    show(options, result.to_json(), result.to_text())
+    return DONE
+
+
+def export(options: argparse.Namespace) -> int:
+    from classify.exports import export
+
+    from classify.runs import best_run
+
+    workspace = _workspace(options)
+    result = export(
+        workspace,
+        Path(options.run) if options.run else best_run(workspace),
+        options.to,
+        Path(options.out) if options.out else None,
+        int8=options.int8,
+        force=options.force,
+        trust=options.trust,
+        say=say,
+    )
+    show(options, result.to_json(), result.to_text())
+    return DONE
+
+
 def predict(options: argparse.Namespace) -> int:
     from classify.answers import predict
 
@@ -300,6 +341,36 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--no-curve", action="store_true", help="leave out the learning curve")
     _data_options(p)
 
+    p = _command(
+        commands,
+        "finetune",
+        finetune,
+        "train the top of the network, from the best head, never worse than it",
+        "finetune --top 50",
+    )
+    _finetune_options(p)
+
+    p = _command(
+        commands,
+        "export",
+        export,
+        "write a model for another program",
+        "export --to tflite --out flowers.tflite",
+    )
+    p.add_argument(
+        "--to",
+        required=True,
+        choices=["keras", "savedmodel", "tflite", "onnx", "saved-head"],
+        help="saved-head is the head alone, from embedding to probabilities",
+    )
+    p.add_argument("--out", help="file or folder to write (default: in the run's folder)")
+    p.add_argument("--run", help="folder of the run to export (default: the best)")
+    p.add_argument(
+        "--int8", action="store_true", help="tflite in 8-bit integers: smaller, a little less exact"
+    )
+    p.add_argument("--force", action="store_true", help="replace what is there")
+    p.add_argument("--trust", action="store_true", help="load a head that this workspace did not write")
+
     p = _command(commands, "predict", predict, "classify pictures with the best run", "predict new_photos/")
     p.add_argument("paths", nargs="+", metavar="PATH", help="picture or folder")
     p.add_argument("--run", help="folder of the run to use (default: the best)")
@@ -358,6 +429,61 @@ def _engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", help="exit code 3 if a picture was rejected")
 
 
+def _finetune_options(parser: argparse.ArgumentParser) -> None:
+    """Options of finetune; what is not given has its default in `classify.finetune.settings`."""
+    where = parser.add_mutually_exclusive_group()
+    unset = argparse.SUPPRESS
+    where.add_argument("--top", type=int, default=unset, metavar="N", help="the last N layers train (50)")
+    where.add_argument(
+        "--from-layer",
+        default=unset,
+        metavar="N|NAME",
+        help="everything from a layer up trains, as 129 or a name",
+    )
+    where.add_argument(
+        "--all", dest="everything", action="store_true", default=unset, help="the whole backbone trains"
+    )
+    parser.add_argument("--run", help="the fit-head run to start from (default: the best linear one)")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="RUN",
+        help="go on with the last unfinished run, or with this one",
+    )
+    for name, kind, help in (
+        ("epochs", int, "most passes over the training pictures (10)"),
+        ("batch-size", int, "pictures a step (32)"),
+        ("optimizer", str, "adamw, adam, sgd or rmsprop (adamw)"),
+        ("lr", float, "learning rate at its highest (adamw, adam: 3e-4; rmsprop: 1e-4; sgd: 1e-2)"),
+        ("momentum", float, "of sgd and rmsprop (0.9)"),
+        ("weight-decay", float, "of adamw (0)"),
+        ("layer-decay", float, "share of the learning rate that each layer has of the one above (1)"),
+        ("schedule", str, "of the learning rate: cosine to zero after a short rise, or constant (cosine)"),
+        ("label-smoothing", float, "share of each target spread over all classes (0)"),
+        ("mixup", float, "mix pairs of pictures' activations, by Beta(a, a) (0: do not)"),
+        ("class-weight", str, "none or balanced (as the head was fitted)"),
+        ("patience", int, "stop after so many epochs without a lower validation loss (5)"),
+        ("views", int, "augmented views of each picture, besides the plain one (3)"),
+        ("augment", str, "policy of the views (standard); the guide lists them"),
+        ("val-size", float, "share of the training part that validates, if the data has no such part (0.15)"),
+        ("seed", int, "of batches and views (0)"),
+        ("dtype", str, "of the cached activations: float16 or float32 (float16)"),
+        ("precision", str, "of the training: float32, float16, or auto: float16 on a GPU (auto)"),
+        ("max-cache-gb", float, "more activations than this are computed live in each epoch (20)"),
+        ("checkpoint-every", int, "also keep a model every so many epochs (0: do not)"),
+    ):
+        parser.add_argument(f"--{name}", type=kind, default=unset, help=help)
+    parser.add_argument(
+        "--tensorboard", action="store_true", default=unset, help="write logs for TensorBoard"
+    )
+    parser.add_argument("--trust", action="store_true", help="load a head that this workspace did not write")
+    parser.add_argument(
+        "--engine", default="auto", choices=["auto", "litert", "keras"], help="what runs the frozen part"
+    )
+    parser.add_argument("--workers", type=_positive, help="reading threads (default: one a core)")
+
+
 def _data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", help="name of the data set (default: the last extracted)")
     parser.add_argument("--space", help="start of a space's id (default: the last extracted)")
@@ -409,14 +535,16 @@ def _decoding(options: argparse.Namespace) -> Any:
 
 
 def _extract_options(options: argparse.Namespace) -> Any:
-    from dataclasses import fields
-
     from extract.extraction import Options
 
-    given = {
-        field.name: getattr(options, field.name) for field in fields(Options) if hasattr(options, field.name)
-    }
-    return Options(**given)
+    return Options(**_given(options, Options))
+
+
+def _given(options: argparse.Namespace, kind: Any) -> dict[str, Any]:
+    """The fields of a dataclass for which there is an option."""
+    from dataclasses import fields
+
+    return {name: getattr(options, name) for f in fields(kind) if hasattr(options, name := f.name)}
 
 
 # --- the terminal --------------------------------------------------------------------------------------------

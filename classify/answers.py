@@ -1,4 +1,4 @@
-"""`predict`: pictures to labels, with the best head and the very pipeline that its training pictures went through."""
+"""`predict`: pictures to labels, with the best run and the very pipeline that its training pictures went through."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,14 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from cache.errors import UserError
 from cache.files import write_file
 from cache.space import Space
 from cache.store import Reject
 from cache.workspace import Workspace
-from classify.predictions import Predictions, check_space, classify_rows, csv_bytes
-from classify.runs import best_run, load_head, write_json
+from classify.deployable import TunedRun
+from classify.predictions import Predictions, check_space, classify_rows, csv_bytes, rank
+from classify.runs import best_run, load_head, record_of, write_json
+from extract.engines import usable_cores
 from extract.extraction import Extractor, Options, Progress, backbone_of, decoding_of
-from extract.pipeline import Outcome
+from extract.pipeline import Claims, Outcome
+from extract.pipeline import run as run_pipeline
+from extract.reader import FileReader
 from extract.unlabelled import list_pictures
 
 
@@ -48,7 +53,8 @@ def predict(
 ) -> Answers:
     """Classify pictures and folders of pictures.
 
-    What is embedded for it is kept in the cache, as by `extract`: a picture costs one pass, whoever asks.
+    With a head, what is embedded for it is kept in the cache, as by `extract`: a picture costs one pass, whoever
+    asks. A fine-tuned run answers with its model.keras.
 
     Parameters
     ----------
@@ -72,14 +78,50 @@ def predict(
         For a path that is not there, a head that cannot be trusted or is of another space, or a backbone
         whose weights are no longer those of the head.
     """
-    progress = progress or Progress()
-    loaded = load_head(workspace, Path(run) if run else best_run(workspace), trust=trust)
+    progress, options = progress or Progress(), options or Options()
+    folder = Path(run) if run else best_run(workspace)
+    if record_of(folder).get("command") == "finetune":
+        predictions, rejects, source = _by_model(workspace, folder, paths, space, top, options, progress)
+    else:
+        predictions, rejects, source = _by_head(
+            workspace, folder, paths, space, top, options, trust, progress
+        )
+
+    folder = workspace.new_run("predict")
+    file = folder / "predictions.csv"
+    write_file(file, csv_bytes(predictions.csv()))
+    record = {
+        "command": "predict",
+        **source,
+        "paths": [str(path) for path in paths],
+        "pictures": len(predictions.paths),
+        "rejects": [{"path": reject.path, "reason": reject.reason} for reject in rejects],
+    }
+    write_json(folder / "run.json", record)
+    return Answers(predictions, rejects, file)
+
+
+Found = tuple[Predictions, list[Reject], dict[str, Any]]  # the last: what answered, for run.json
+
+
+def _by_head(
+    workspace: Workspace,
+    run: Path,
+    paths: Sequence[Path],
+    space: str | None,
+    top: int,
+    options: Options,
+    trust: bool,
+    progress: Progress,
+) -> Found:
+    """Embed what has no embedding yet, and ask the head of a fit-head run."""
+    loaded = load_head(workspace, run, trust=trust)
     trained = Space.from_json(loaded.record["space"]["json"])
     width = loaded.head.n_features_in_
     if space is not None:
         check_space(loaded, workspace.store_by_id(space).space, width)
     backbone = backbone_of(workspace.store(trained))
-    options = replace(options or Options(), dtype=trained.dtype)
+    options = replace(options, dtype=trained.dtype)
     extractor = Extractor(workspace, backbone, decoding_of(trained), options, progress.note)
     check_space(loaded, extractor.space, width)
 
@@ -89,19 +131,49 @@ def predict(
     rejects = extractor.rejects(manifest, present, outcome)
     found = manifest.select(present)
     embedding = extractor.store.gather(found.key) if len(found) else np.empty((0, width), np.float32)
-    predictions = classify_rows(loaded.head, embedding, found.paths, top)
-
-    folder = workspace.new_run("predict")
-    file = folder / "predictions.csv"
-    write_file(file, csv_bytes(predictions.csv()))
-    record = {
-        "command": "predict",
+    source = {
         "head": str(loaded.folder),
         "head_sha256": loaded.record["head"]["sha256"],
         "space": trained.id,
-        "paths": [str(path) for path in paths],
-        "pictures": len(found),
-        "rejects": [{"path": reject.path, "reason": reject.reason} for reject in rejects],
     }
-    write_json(folder / "run.json", record)
-    return Answers(predictions, rejects, file)
+    return classify_rows(loaded.head, embedding, found.paths, top), rejects, source
+
+
+def _by_model(
+    workspace: Workspace,
+    run: Path,
+    paths: Sequence[Path],
+    space: str | None,
+    top: int,
+    options: Options,
+    progress: Progress,
+) -> Found:
+    """Ask the model of a finetune run; its answers are not kept in the cache."""
+    tuned = TunedRun(run, record_of(run))
+    trained, classes = Space.from_json(tuned.record["space"]["json"]), np.array(tuned.artefact.classes)
+    if space is not None and workspace.store_by_id(space).space.id != trained.id:
+        raise UserError(
+            f"Expected space {trained.id[:12]}, in which {run} was trained, received {space}. Leave --space out."
+        )
+    answers: dict[bytes, np.ndarray] = {}
+
+    def keep(keys: np.ndarray, rows: np.ndarray, rejects: list[Reject]) -> None:
+        answers.update(zip((key.tobytes() for key in keys), rows, strict=True))
+
+    manifest, outcome = list_pictures(paths), Outcome()
+    claims = Claims(lambda keys: np.array([key.tobytes() in answers for key in keys], bool))
+    progress.start(len(manifest))
+    run_pipeline(
+        range(len(manifest)),
+        FileReader(manifest, trained.input_size, decoding_of(trained), claims, {}),
+        lambda: tuned.artefact,
+        keep,
+        outcome,
+        workers=options.workers or usable_cores(),
+        on_progress=progress.advance,
+    )
+    present = np.array([manifest.key[i].tobytes() in answers for i in range(len(manifest))], bool)
+    found = manifest.select(present)
+    rows = np.array([answers[key.tobytes()] for key in found.key]).reshape(len(found), len(classes))
+    source = {"model": str(tuned.file), "model_sha256": tuned.record["model"]["sha256"]}
+    return rank(rows, classes, found.paths, top), outcome.rejects, source

@@ -72,10 +72,14 @@ def classify_rows(head: CalibratedHead, X: np.ndarray, paths: Sequence[str], top
             f"Expected embeddings of width {head.n_features_in_}, received {X.shape[1]}: this head was "
             "trained in another space. Run `extract` with the backbone of the head, or pass --space."
         )
-    probability = head.predict_proba(X)
+    return rank(head.predict_proba(X), head.classes_, paths, top)
+
+
+def rank(probability: np.ndarray, classes: np.ndarray, paths: Sequence[str], top: int) -> Predictions:
+    """Take the k most probable of C classes for each picture; probability (n, C), classes (C,) names."""
     # Stable on the negated values: of equal probabilities the first column leads, as in argmax.
     order = np.argsort(-probability, axis=1, kind="stable")[:, :top]
-    return Predictions(paths, head.classes_[order], np.take_along_axis(probability, order, axis=1))
+    return Predictions(paths, classes[order], np.take_along_axis(probability, order, axis=1))
 
 
 def check_space(loaded: LoadedHead, space: Space, width: int) -> None:

@@ -132,6 +132,15 @@ def load_head(workspace: Workspace, run: Path, *, trust: bool = False) -> Loaded
     return LoadedHead(head, record, run)
 
 
+def record_of(run: Path) -> dict[str, Any]:
+    """Read run.json; empty where the run is not finished, or is no run."""
+    try:
+        record = json.loads((run / "run.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
 def best_run(workspace: Workspace) -> Path:
     """Return the folder of the best run so far, also after the workspace was moved with its runs.
 

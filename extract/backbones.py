@@ -11,6 +11,7 @@ from cache.errors import UserError
 from extract.efficientnet_lite import VARIANTS, packaged_weights
 
 POOLINGS = ("avg", "max", "flatten")
+LAYER = "layer:"  # before a layer's name, in place of a pooling: that layer's output as it is, (h, w, c)
 PRECISIONS = ("float32", "float16")
 
 
@@ -113,9 +114,10 @@ class Backbone:
         size = row.input_size if input_size is None else input_size
         if size < row.smallest:
             raise UserError(f"Expected an input size of at least {row.smallest} for {name}, received {size}.")
-        for value, known in ((pooling, POOLINGS), (precision, PRECISIONS)):
-            if value not in known:
-                raise UserError(f"Expected one of {', '.join(known)}; received {value!r}.")
+        if pooling not in POOLINGS and not (pooling.startswith(LAYER) and pooling != LAYER):
+            raise UserError(f"Expected one of {', '.join(POOLINGS)}, or {LAYER}NAME; received {pooling!r}.")
+        if precision not in PRECISIONS:
+            raise UserError(f"Expected one of {', '.join(PRECISIONS)}; received {precision!r}.")
         if weights not in ("pretrained", "none"):
             path = Path(weights).resolve()
             if not path.is_file():
@@ -125,6 +127,11 @@ class Backbone:
                 )
             weights = str(path)
         return cls(name, weights, size, pooling, precision)
+
+    @property
+    def layer(self) -> str | None:
+        """The layer whose output is the embedding; None if the last feature map is pooled."""
+        return self.pooling.removeprefix(LAYER) if self.pooling.startswith(LAYER) else None
 
     @property
     def weights_file(self) -> Path | None:

@@ -1,7 +1,9 @@
 """Build a backbone as one Keras model from uint8 pictures to embeddings. Keras is imported when called."""
 
+import difflib
 import hashlib
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,15 +22,16 @@ def build_embedder(backbone: Backbone) -> "keras.Model":
     Returns
     -------
     keras.Model
-        (B, s, s, 3) uint8 RGB to (B, D) float32.
+        (B, s, s, 3) uint8 RGB to (B, D) float32; to (B, h, w, c) where the pooling names a layer, and then nothing
+        above that layer is part of the model.
 
     Raises
     ------
     UserError
-        If the weights are not there, cannot be downloaded, or belong to another network.
+        If the weights are not there, cannot be downloaded, or belong to another network, or if the network has
+        no such layer.
     """
     import keras
-    from keras import layers
 
     keras.config.set_dtype_policy("mixed_float16" if backbone.precision == "float16" else "float32")
     if backbone.weights == "none":
@@ -36,18 +39,44 @@ def build_embedder(backbone: Backbone) -> "keras.Model":
     size = backbone.input_size
     pixels = keras.Input((size, size, 3), dtype="uint8", name="pixels")
     x = preprocess(pixels, family(backbone.name).preprocessing)
-    x = build_backbone(backbone)(x)
-    if backbone.pooling == "avg":
-        x = layers.GlobalAveragePooling2D(dtype="float32")(x)
-    elif backbone.pooling == "max":
-        x = layers.GlobalMaxPooling2D(dtype="float32")(x)
-    else:
-        x = layers.Flatten(dtype="float32")(x)
-    return keras.Model(pixels, x, name=f"{backbone.name}_embedder")
+    network = build_backbone(backbone)
+    if backbone.layer is not None:
+        network = keras.Model(network.inputs[0], _layer_output(network, backbone.layer))
+    return keras.Model(pixels, pool(network(x), backbone.pooling), name=f"{backbone.name}_embedder")
+
+
+def pool(features: Any, pooling: str) -> Any:
+    """Reduce feature maps (B, h, w, c) to embeddings (B, D) float32; a pooling that names a layer leaves them."""
+    from keras import layers
+
+    if pooling == "avg":
+        return layers.GlobalAveragePooling2D(dtype="float32")(features)
+    if pooling == "max":
+        return layers.GlobalMaxPooling2D(dtype="float32")(features)
+    if pooling == "flatten":
+        return layers.Flatten(dtype="float32")(features)
+    return features
 
 
 def build_backbone(backbone: Backbone) -> "keras.Model":
-    """Build the network without classifier: (B, s, s, 3) preprocessed float to (B, h, w, c) feature maps."""
+    """Build the network without classifier: (B, s, s, 3) preprocessed float to (B, h, w, c) feature maps.
+
+    Layers are called the same in every process, so that a name in a `Backbone` means one layer for ever.
+    """
+    import keras
+
+    policy = keras.config.dtype_policy()
+
+    def build() -> "keras.Model":
+        keras.config.set_dtype_policy(policy)
+        return _build_backbone(backbone)
+
+    # Keras counts unnamed layers (conv2d, conv2d_1, ...) a thread; in a new one it begins at the beginning.
+    with ThreadPoolExecutor(1) as fresh:
+        return fresh.submit(build).result()
+
+
+def _build_backbone(backbone: Backbone) -> "keras.Model":
     if not family(backbone.name).constructor:
         return efficientnet_lite.build(backbone.name, backbone.input_size, backbone.weights_file)
     import keras
@@ -70,6 +99,24 @@ def build_backbone(backbone: Backbone) -> "keras.Model":
                 f"Expected weights of {backbone.name} without its classifier, received {backbone.weights}: {error}"
             ) from error
         raise
+
+
+def _layer_output(network: "keras.Model", name: str) -> Any:
+    names = [layer.name for layer in network.layers if layer.output is not network.input]
+    if name not in names:
+        near = difflib.get_close_matches(name, names, cutoff=0.5) or names[-3:]
+        raise UserError(
+            f"Expected a layer of {network.name} such as {', '.join(near)}; received {name!r}. The network has "
+            f"{len(names)} layers, from {names[0]} to {names[-1]}."
+        )
+    return network.get_layer(name).output
+
+
+def network_of(embedder: "keras.Model") -> "keras.Model":
+    """The backbone inside an embedder: (B, s, s, 3) preprocessed to (B, h, w, c)."""
+    import keras
+
+    return next(layer for layer in embedder.layers if isinstance(layer, keras.Model))
 
 
 def hash_weights(model: "keras.Model") -> str:

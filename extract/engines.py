@@ -1,6 +1,7 @@
 """What executes a backbone: LiteRT on a CPU, Keras on a GPU or anywhere. Both take uint8, both give float32."""
 
 import contextlib
+import logging
 import os
 import queue
 import sys
@@ -50,7 +51,7 @@ class LiteRTEngine:
         self.batch_size = batch_size or 1
         self.lanes = lanes or usable_cores()
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        with _quiet_stderr():
+        with quiet_stderr():
             for _ in range(self.lanes):
                 interpreter = Interpreter(model_path=str(network.model_path), num_threads=1)
                 pixels = interpreter.get_input_details()[0]
@@ -76,9 +77,7 @@ class KerasEngine:
     lanes = 1
 
     def __init__(self, backbone: Backbone, batch_size: int | None = None) -> None:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        with _quiet_stderr():
-            import keras  # noqa: F401
+        import_keras_quietly()
         from extract.embedder import build_embedder, hash_weights
 
         self._model = build_embedder(backbone)
@@ -178,8 +177,16 @@ def _pad(pixels: np.ndarray, batch_size: int) -> np.ndarray:
     return padded
 
 
+def import_keras_quietly() -> None:
+    """Import Keras and its backend before anything else does, without what they print while they start."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it wonders at batches of two sizes
+    with quiet_stderr():
+        import keras  # noqa: F401
+
+
 @contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
+def quiet_stderr() -> Iterator[None]:
     """Hide what LiteRT's and TensorFlow's C++ sides print while they start; there is no setting for it."""
     sys.stderr.flush()
     saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)

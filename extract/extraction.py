@@ -23,7 +23,9 @@ from extract.pipeline import Claims, Embedder, Outcome, run
 from extract.preprocessing import PREPROCESSING
 from extract.reader import FileReader
 from extract.scan import default_name, scan
+from extract.views import View
 
+PLAIN = "plain"  # what a space calls view 0
 PART = "@"  # joins a data set's name and the part of it that `--shard i/n` extracted
 
 
@@ -72,7 +74,10 @@ class Summary:
 
 
 class Extractor:
-    """A backbone bound to its space in a workspace; starts its engine when the first picture needs it."""
+    """A backbone bound to its space in a workspace; starts its engine when the first picture needs it.
+
+    With a `view` its rows are those of that augmentation of each picture, in a space of their own.
+    """
 
     def __init__(
         self,
@@ -81,11 +86,12 @@ class Extractor:
         decoding: Decoding,
         options: Options,
         note: Callable[[str], None] = lambda text: None,
+        view: View | None = None,
     ) -> None:
-        self.backbone, self.decoding, self.options = backbone, decoding, options
+        self.backbone, self.decoding, self.options, self.view = backbone, decoding, options, view
         self.engine = choose_engine(options.engine, backbone)
         self._network, self._started = learn_network(backbone, self.engine, note)
-        self.space = make_space(backbone, self._network, decoding, options.dtype)
+        self.space = make_space(backbone, self._network, decoding, options.dtype, view)
         self.store: Store = workspace.store(self.space)
 
     def embed(self, manifest: Manifest, rows: np.ndarray, progress: Progress, outcome: Outcome) -> None:
@@ -105,7 +111,7 @@ class Extractor:
         progress.start(len(rows))
         run(
             rows.tolist(),
-            FileReader(manifest, self.backbone.input_size, self.decoding, claims, refused),
+            FileReader(manifest, self.backbone.input_size, self.decoding, claims, refused, self.view),
             self._open_engine,
             write,
             outcome,
@@ -144,7 +150,9 @@ class Extractor:
         return self._started
 
 
-def make_space(backbone: Backbone, network: Network, decoding: Decoding, dtype: str) -> Space:
+def make_space(
+    backbone: Backbone, network: Network, decoding: Decoding, dtype: str, view: View | None = None
+) -> Space:
     """Name everything that fixes the numbers that `backbone` gives."""
     return Space(
         backbone=backbone.name,
@@ -154,6 +162,7 @@ def make_space(backbone: Backbone, network: Network, decoding: Decoding, dtype: 
         resize=decoding.resize,
         preprocessing=PREPROCESSING[family(backbone.name).preprocessing],
         decoder=decoding.name,
+        view=view.name if view else PLAIN,
         precision=backbone.precision,
         dtype=dtype,
     )
@@ -175,6 +184,11 @@ def decoding_of(space: Space) -> Decoding:
             "made it. Run extract again to embed the pictures in a space of this version."
         )
     return decoding
+
+
+def view_of(space: Space) -> View | None:
+    """Name the view of `space`, None for the plain picture; UserError if this version's view is another one."""
+    return None if space.view == PLAIN else View.parse(space.view)
 
 
 def extract(

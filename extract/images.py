@@ -21,6 +21,7 @@ from PIL import (
 )
 
 from cache.errors import UserError
+from extract.views import View
 
 RESIZES = ("crop", "squash", "pad")
 
@@ -98,6 +99,33 @@ class Decoding:
     def limits(self) -> str:
         """What decides whether a file is rejected, for `Reject.decoder`: another value, another try."""
         return f"pillow {PIL.__version__};max_pixels {self.max_pixels};{'+'.join(FORMATS)}"
+
+
+def render(data: bytes, key: bytes, size: int, decoding: Decoding, view: View | None) -> np.ndarray:
+    """Decode one picture file as the network is to see it: plain, or as one of its views.
+
+    Parameters
+    ----------
+    data, size, decoding
+        As for `decode`.
+    key : bytes
+        The image key of `data`.
+    view : View or None
+        None: the plain picture.
+
+    Returns
+    -------
+    pixels : ndarray of shape (size, size, 3), dtype uint8
+        RGB, 0..255. Read-only.
+
+    Raises
+    ------
+    RejectedImage
+        As `decode` does.
+    """
+    if view is None:
+        return decode(data, size, decoding)
+    return view.apply(decode(data, view.source_size(size), decoding), size, key)
 
 
 def decode(data: bytes, size: int, decoding: Decoding) -> np.ndarray:

@@ -38,8 +38,11 @@ class Reader(Protocol):
 
 
 class Embedder(Protocol):
-    batch_size: int
-    lanes: int
+    @property
+    def batch_size(self) -> int: ...
+
+    @property
+    def lanes(self) -> int: ...
 
     def embed(self, pixels: np.ndarray) -> np.ndarray:
         """(B, s, s, 3) uint8 to (B, ...) float32; called from `lanes` threads at once."""

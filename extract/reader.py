@@ -1,4 +1,4 @@
-"""Read files for the pipeline: one pass over the bytes gives both the key and the pixels."""
+"""Read files, for the pipeline or one by one: one pass over the bytes gives both the key and the pixels."""
 
 import hashlib
 import os
@@ -6,10 +6,13 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from cache.manifest import Manifest
 from cache.store import Reject
-from extract.images import Decoding, RejectedImage, decode
+from extract.images import Decoding, RejectedImage, render
 from extract.pipeline import Claims, Read
+from extract.views import View
 
 MAX_BYTES = 512 * 2**20  # a file that a picture never is; reading it would only fill the memory
 
@@ -28,13 +31,21 @@ class FileReader:
         Says which keys are to be computed.
     refused : dict
         Key to reason of pictures that this decoder is known to refuse; they are not decoded again.
+    view : View, optional
+        Default: the plain pictures.
     """
 
     def __init__(
-        self, manifest: Manifest, size: int, decoding: Decoding, claims: Claims, refused: dict[bytes, str]
+        self,
+        manifest: Manifest,
+        size: int,
+        decoding: Decoding,
+        claims: Claims,
+        refused: dict[bytes, str],
+        view: View | None = None,
     ) -> None:
         self._manifest, self._root = manifest, Path(manifest.root)
-        self._size, self._decoding = size, decoding
+        self._size, self._decoding, self._view = size, decoding, view
         self._claims, self._refused = claims, refused
 
     def __call__(self, indices: Sequence[int]) -> list[Read]:
@@ -54,21 +65,10 @@ class FileReader:
     def _load(self, index: int) -> tuple[Read, bytes]:
         manifest, read, data = self._manifest, Read(index), b""
         try:
-            # Never waits for a pipe that took a picture's name since the scan.
-            handle = os.open(self._root / manifest.paths[index], os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-            with os.fdopen(handle, "rb", buffering=0) as file:
-                found = os.fstat(handle)
-                if not stat.S_ISREG(found.st_mode):
-                    raise RejectedImage("not a regular file")
-                if found.st_size > MAX_BYTES:
-                    raise RejectedImage(
-                        f"file too large: {found.st_size:,} bytes, the limit is {MAX_BYTES:,}"
-                    )
-                data = file.readall()
-        except (OSError, RejectedImage) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
+            data, found = _read(self._root / manifest.paths[index])
+        except RejectedImage as error:
             manifest.key[index] = 0
-            read.reject = self._reject(index, None, f"cannot be read: {reason}")
+            read.reject = self._reject(index, None, error.reason)
             return read, data
         digest = hashlib.sha256(data)
         read.key = digest.digest()
@@ -81,9 +81,60 @@ class FileReader:
         try:
             if read.key in self._refused:
                 raise RejectedImage(self._refused[read.key])
-            read.pixels = decode(data, self._size, self._decoding)
+            read.pixels = render(data, read.key, self._size, self._decoding, self._view)
         except RejectedImage as error:
             read.reject = self._reject(read.index, read.key, error.reason)
 
     def _reject(self, index: int, key: bytes | None, reason: str) -> Reject:
         return Reject(key, self._manifest.paths[index], reason, self._decoding.limits)
+
+
+def load(
+    root: Path, path: str, key: bytes, size: int, decoding: Decoding, view: View | None = None
+) -> np.ndarray:
+    """Read one file and decode it as `FileReader` does, for whoever needs pixels and not rows.
+
+    Parameters
+    ----------
+    root : Path
+    path : str
+        Relative to `root`, as in a manifest.
+    key : bytes
+        The image key that the file is known by, 32 bytes.
+    size : int
+        Side of the result in pixels.
+    decoding : Decoding
+    view : View, optional
+        Default: the plain picture.
+
+    Returns
+    -------
+    pixels : ndarray of shape (size, size, 3), dtype uint8
+        RGB, 0..255. Read-only.
+
+    Raises
+    ------
+    RejectedImage
+        If the file cannot be read, holds other bytes than `key` says, or is no picture.
+    """
+    data, _ = _read(root / path)
+    if hashlib.sha256(data).digest() != key:
+        raise RejectedImage("changed since it was extracted")
+    return render(data, key, size, decoding, view)
+
+
+def _read(path: Path) -> tuple[bytes, os.stat_result]:
+    try:
+        # Never waits for a pipe that took a picture's name since the scan.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(handle, "rb", buffering=0) as file:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
+                raise RejectedImage("cannot be read: not a regular file")
+            if found.st_size > MAX_BYTES:
+                raise RejectedImage(
+                    f"cannot be read: file too large: {found.st_size:,} bytes, the limit is {MAX_BYTES:,}"
+                )
+            return file.readall(), found
+    except OSError as error:
+        raise RejectedImage(f"cannot be read: {error.strerror}") from error

@@ -8,8 +8,8 @@ import numpy as np
 from cache.errors import UserError
 from cache.workspace import Workspace
 from extract.engines import choose_engine, learn_network, open_engine
-from extract.extraction import backbone_of, decoding_of
-from extract.images import RejectedImage, decode
+from extract.extraction import backbone_of, decoding_of, view_of
+from extract.images import RejectedImage, render
 
 TOLERANCE = {"float32": 1e-3, "float16": 1e-2}  # relative; other processors and engines round differently
 
@@ -47,7 +47,7 @@ def recompute(
         If nothing was extracted yet, or the space's weights cannot be had any more.
     """
     data = workspace.load(dataset, space)
-    backbone, decoding = backbone_of(data.store), decoding_of(data.space)
+    backbone, decoding, view = backbone_of(data.store), decoding_of(data.space), view_of(data.space)
     name = choose_engine("auto", backbone)
     network, engine = learn_network(backbone, name)
     if network.weights != data.space.weights:
@@ -64,7 +64,7 @@ def recompute(
         try:
             stat = file.stat()
             if (stat.st_size, stat.st_mtime_ns) == (size, mtime):
-                pixels.append(decode(file.read_bytes(), backbone.input_size, decoding))
+                pixels.append(render(file.read_bytes(), key.tobytes(), backbone.input_size, decoding, view))
                 keys.append(key)
         except (OSError, RejectedImage):
             continue
@@ -73,7 +73,8 @@ def recompute(
         return Recomputed(0, len(drawn), 0, 0.0, tolerance)
     steps = range(0, len(pixels), engine.batch_size)
     fresh = np.concatenate([engine.embed(np.stack(pixels[i : i + engine.batch_size])) for i in steps])
-    kept = data.store.gather(np.stack(keys))
+    fresh = fresh.reshape(len(keys), -1)
+    kept = data.store.gather(np.stack(keys)).reshape(len(keys), -1)
     off = np.linalg.norm(fresh - kept, axis=1) / np.maximum(np.linalg.norm(kept, axis=1), 1e-12)
     return Recomputed(
         len(keys), len(drawn) - len(keys), int((off > tolerance).sum()), float(off.max()), tolerance

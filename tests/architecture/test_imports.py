@@ -13,6 +13,11 @@ ORDER = ["cache", "extract", "classify", "cli"]
 SOURCES = [path for name in ORDER[:-1] for path in sorted((ROOT / name).rglob("*.py"))] + [ROOT / "cli.py"]
 HEAVY = {"tensorflow", "keras", "jax", "torch"}
 MAY_IMPORT_KERAS = {
+    "classify/artefact.py",
+    "classify/deployable.py",
+    "classify/formats.py",
+    "classify/resampling.py",
+    "extract/border.py",
     "extract/convert.py",
     "extract/efficientnet_lite.py",
     "extract/embedder.py",
@@ -21,15 +26,23 @@ MAY_IMPORT_KERAS = {
 }
 
 
-def imported(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text())
+def imported(path: Path, *, typing: bool = True) -> set[str]:
+    """Name the top packages a file imports; without `typing` those that are imported when it runs."""
+    return found(ast.parse(path.read_text()), path, typing)
+
+
+def found(tree: ast.AST, path: Path, typing: bool) -> set[str]:
     names = set()
-    for node in ast.walk(tree):
+    for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: line {node.lineno} imports relatively"
             names.add((node.module or "").split(".")[0])
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not typing:
+            names |= found(ast.Module(node.orelse, []), path, typing)
+        else:
+            names |= found(node, path, typing)
     return names
 
 
@@ -43,7 +56,14 @@ def test_imports_point_one_way(path: Path) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_few_files_know_keras(path: Path) -> None:
     name = path.relative_to(ROOT).as_posix()
-    assert name in MAY_IMPORT_KERAS or not imported(path) & HEAVY
+    assert (name in MAY_IMPORT_KERAS) == bool(imported(path, typing=False) & HEAVY)
+
+
+def test_imports_for_types_alone_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text("import a\nif TYPE_CHECKING:\n    import keras\nelse:\n    import b\nif X:\n    def f():\n        import c.d\n")
+    assert imported(path) == {"a", "b", "c", "keras"}
+    assert imported(path, typing=False) == {"a", "b", "c"}
 
 
 @pytest.mark.parametrize("package", ORDER[:-1])

@@ -1,0 +1,205 @@
+"""Fine-tuning against plain Keras and against the head.
+
+`python benchmarks/finetune.py FOLDER [--only speed accuracy few]`
+
+speed: seconds of an epoch of `finetune --top 50` on cached activations, against `model.fit` on the whole network, fed
+from JPEG files by `image_dataset_from_directory`: the same pictures, batch size, optimizer and trainable layers. Plain
+Keras is measured before and after ours, in processes of their own.
+accuracy: held-out accuracy of head and fine-tune over seeds of the split. few: the same with 20 training pictures a
+class, all others testing.
+"""
+
+import argparse
+import csv
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+EPOCHS = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", nargs="+", default=list(SECTIONS), choices=list(SECTIONS))
+    parser.add_argument("--seeds", type=int, default=3, help="of accuracy")
+    parser.add_argument("--few-seeds", type=int, default=10)
+    parser.add_argument("--per-class", type=int, default=20, help="training pictures of `few`")
+    parser.add_argument("--plain", type=Path, help=argparse.SUPPRESS)  # the child process: a folder to fit on
+    parser.add_argument("options", nargs="*", help="further options of finetune, after --")
+    options = parser.parse_args()
+    if options.plain:
+        print(json.dumps(plain_keras(options.plain)))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        for section in options.only:
+            print(f"\n== {section}", flush=True)
+            SECTIONS[section](options, Path(temporary))
+
+
+def coldframe(workspace: Path, *words: str) -> dict:
+    """Run one command and return its JSON."""
+    command = [sys.executable, str(ROOT / "cli.py"), *words, "--workspace", str(workspace), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(words)} failed:\n{done.stderr}")
+    return json.loads(done.stdout)
+
+
+def speed(options: argparse.Namespace, temporary: Path) -> None:
+    workspace = temporary / "speed"
+    coldframe(workspace, "extract", str(options.folder))
+    head = coldframe(workspace, "fit-head", "--no-curve")
+    fitted = link_training_part(workspace, head, temporary / "train")
+    before = child(temporary / "train")
+    began = time.monotonic()
+    ours = coldframe(
+        workspace, "finetune", "--epochs", str(EPOCHS), "--patience", str(EPOCHS), *options.options
+    )
+    whole = time.monotonic() - began
+    after = child(temporary / "train")
+    plain = (before["seconds"] + after["seconds"]) / 2
+    epoch, caching = ours["seconds_per_epoch"], ours["seconds_caching"]
+    print(f"{fitted} pictures train; border {ours['border']}, {ours['trainable_parameters']:,} parameters")
+    print(
+        f"plain Keras: {before['seconds']:.1f} s and {after['seconds']:.1f} s an epoch, {before['parameters']:,} parameters"
+    )
+    print(f"cached: {epoch:.1f} s an epoch, validation included: {plain / epoch:.2f} x")
+    print(
+        f"caching once: {caching:.1f} s; spread over {EPOCHS} epochs {plain / (epoch + caching / EPOCHS):.2f} x"
+    )
+    print(
+        f"whole command, {EPOCHS} epochs: {whole:.0f} s, the time of {whole / plain:.1f} epochs of plain Keras"
+    )
+
+
+def link_training_part(workspace: Path, head: dict, folder: Path) -> int:
+    """Make a folder of class folders with links to the pictures that finetune trains on."""
+    from cache.workspace import Workspace
+    from classify.finetune.settings import Settings
+    from classify.finetune.start import begin
+
+    start = begin(Workspace(workspace), Path(head["run"]), Settings(), trust=False, say=print)
+    manifest = start.data.manifest
+    for row in start.train.tolist():
+        path = folder / manifest.classes[manifest.label[row]] / f"{row}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(Path(manifest.root, manifest.paths[row]))
+    return len(start.train)
+
+
+def child(folder: Path) -> dict:
+    command = [sys.executable, __file__, str(folder), "--plain", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def plain_keras(folder: Path) -> dict:
+    """Fit as the tutorials do, the last 50 layers unfrozen but for their normalisation; the second epoch is timed."""
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    import keras
+
+    from extract.backbones import Backbone
+    from extract.embedder import build_backbone
+    from extract.preprocessing import preprocess
+
+    network = build_backbone(Backbone.of())
+    for number, layer in enumerate(network.layers):
+        top = number >= len(network.layers) - 50
+        layer.trainable = top and not isinstance(layer, keras.layers.BatchNormalization)
+    pixels = keras.Input((224, 224, 3))
+    x = keras.layers.GlobalAveragePooling2D()(network(preprocess(pixels, "lite")))
+    data = keras.utils.image_dataset_from_directory(
+        folder,
+        image_size=(224, 224),
+        batch_size=32,
+        label_mode="categorical",
+        crop_to_aspect_ratio=True,
+        seed=0,
+    )
+    model = keras.Model(pixels, keras.layers.Dense(len(data.class_names))(x))
+    model.compile(
+        keras.optimizers.AdamW(3e-4),
+        keras.losses.CategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    data = data.prefetch(2)
+    model.fit(data, epochs=1, verbose=0)
+    began = time.monotonic()
+    model.fit(data, epochs=1, verbose=0)
+    parameters = sum(int(v.numpy().size) for v in model.trainable_variables)
+    return {"seconds": time.monotonic() - began, "parameters": parameters}
+
+
+def accuracy(options: argparse.Namespace, temporary: Path) -> None:
+    workspace = temporary / "accuracy"
+    coldframe(workspace, "extract", str(options.folder))
+    rows = []
+    for seed in range(options.seeds):
+        head = coldframe(workspace, "fit-head", "--no-curve", "--seed", str(seed))
+        words = ("finetune", "--run", head["run"], "--seed", str(seed))
+        rows.append(coldframe(workspace, *words, *options.options))
+        show(seed, rows[-1])
+    summarise(rows)
+
+
+def few(options: argparse.Namespace, temporary: Path) -> None:
+    workspace = temporary / "few"
+    coldframe(workspace, "extract", str(options.folder))
+    rows = []
+    for seed in range(options.few_seeds):
+        table = write_few(options.folder, options.per_class, seed, temporary / f"few-{seed}.csv")
+        coldframe(workspace, "extract", str(table))
+        head = coldframe(workspace, "fit-head", "--no-curve")
+        words = ("finetune", "--run", head["run"], "--seed", str(seed))
+        rows.append(coldframe(workspace, *words, *options.options))
+        show(seed, rows[-1])
+    summarise(rows)
+
+
+def write_few(folder: Path, per_class: int, seed: int, table: Path) -> Path:
+    """Write a table in which some pictures of each class train and all others test."""
+    chance = random.Random(seed)
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "split"])
+        for label in sorted(path for path in folder.iterdir() if path.is_dir()):
+            pictures = sorted(label.iterdir())
+            chance.shuffle(pictures)
+            for number, picture in enumerate(pictures):
+                writer.writerow([picture.resolve(), label.name, "train" if number < per_class else "test"])
+    return table
+
+
+def show(seed: int, row: dict) -> None:
+    before, after = row["head_test_accuracy"], row["test_accuracy"]
+    chosen = f"epoch {row['best_epoch']}, alpha {row['alpha']}"
+    validation = (
+        f"validation {row['head_val_accuracy']:.2%} to {row['val_accuracy']:.2%} (n = {row['val_n']})"
+    )
+    print(
+        f"seed {seed}: head {before:.2%}, fine-tuned {after:.2%} ({100 * (after - before):+.2f} points, "
+        f"n = {row['test_n']}), {chosen}; {validation}; {row['seconds_per_epoch']:.1f} s an epoch",
+        flush=True,
+    )
+
+
+def summarise(rows: Sequence[dict]) -> None:
+    gains = [100 * (row["test_accuracy"] - row["head_test_accuracy"]) for row in rows]
+    tuned = sum(row["test_accuracy"] for row in rows) / len(rows)
+    spread = f"the least {min(gains):+.2f}, the most {max(gains):+.2f}"
+    print(f"mean of {len(rows)} seeds: {sum(gains) / len(gains):+.2f} points, to {tuned:.2%}; {spread}")
+
+
+SECTIONS = {"speed": speed, "accuracy": accuracy, "few": few}
+
+if __name__ == "__main__":
+    main()

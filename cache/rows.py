@@ -1,0 +1,44 @@
+"""Rows of a store that are read again and again in random order, found once."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cache.errors import UserError
+from cache.lookup import locate, read
+from cache.store import Store
+
+
+class Rows:
+    """The rows of n keys, located once.
+
+    Parameters
+    ----------
+    store : Store
+    keys : (n, 32) uint8
+
+    Raises
+    ------
+    UserError
+        When some keys have no row.
+    """
+
+    def __init__(self, store: Store, keys: NDArray[np.uint8]) -> None:
+        self._store, self._keys = store, keys
+        self._locate()
+
+    def _locate(self) -> None:
+        self._shards, self._which, self._row = locate(self._keys, self._store.shards())
+        missing = int(np.count_nonzero(self._which < 0))
+        if missing:
+            raise UserError(
+                f"Expected a row for each of {len(self._keys):,} pictures in space {self._store.space.id[:12]}, "
+                f"{missing:,} have none: part of the cache was lost meanwhile. Run the same command again."
+            )
+
+    def take(self, indices: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Read the rows at (k,) positions among the keys, k >= 1: (k, ...) float32, in the order asked."""
+        try:
+            return read(self._shards, self._which[indices], self._row[indices])
+        except FileNotFoundError:  # shards were merged into others since they were found
+            self._locate()
+            return read(self._shards, self._which[indices], self._row[indices])

@@ -1,0 +1,241 @@
+"""The deployable classifier: one Keras file from pictures to probabilities, which plain Keras can load."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cache.errors import UserError
+from cache.files import write_file
+from classify.expansion import KernelHead
+from classify.linear import LinearHead
+from classify.resampling import resample
+
+if TYPE_CHECKING:
+    import keras
+
+    from extract.backbones import Backbone
+
+FORMAT = 1
+FACTS = "coldframe.json"  # a member of the .keras file, which is a zip; Keras does not look at it
+CLASSIFIER, HEAD, LOGITS, PROBABILITY = "classifier", "head", "logits", "probability"
+_TINY = 1e-12
+_DATE = (1980, 1, 1, 0, 0, 0)  # of the members: the same model gives the same bytes
+
+
+def build_model(
+    backbone: Backbone, resize: str, head: LinearHead | KernelHead, network: keras.Model | None = None
+) -> keras.Model:
+    """Join resizing, preprocessing, backbone, pooling and head in one model of plain Keras layers.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    resize : {"crop", "squash", "pad"}
+        As in `extract.images.Decoding`; where a picture has the backbone's size already, it is left alone.
+    head : LinearHead or KernelHead
+    network : keras.Model, optional
+        (B, s, s, 3) preprocessed to (B, h, w, c) feature maps; default: the backbone's own.
+
+    Returns
+    -------
+    keras.Model
+        (B, h, w, 3) uint8 RGB of any size to (B, C) float32 probabilities. Its layer "classifier" takes
+        (B, s, s, 3) uint8, and the layer "head" of that takes (B, D) embeddings.
+    """
+    import keras
+
+    from extract.backbones import family
+    from extract.embedder import build_backbone, pool
+    from extract.preprocessing import preprocess
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16" if backbone.precision == "float16" else "float32")
+    try:
+        size = backbone.input_size
+        square = keras.Input((size, size, 3), dtype="uint8", name="square")
+        x = preprocess(square, family(backbone.name).preprocessing)
+        x = pool((network or build_backbone(backbone))(x), backbone.pooling)
+        probability = build_head(head, int(x.shape[-1]))(x)
+        classifier = keras.Model(square, probability, name=CLASSIFIER)
+
+        pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
+        return keras.Model(pixels, classifier(resample(pixels, size, resize)), name=backbone.name)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def build_head(head: LinearHead | KernelHead, width: int) -> keras.Model:
+    """Build a head as Keras layers, (B, D) float32 embeddings to (B, C) float32 probabilities.
+
+    The layer "logits" gives what the softmax is taken of. Of a LinearHead it is a Dense layer with the head's
+    own kernel and bias.
+    """
+    import keras
+    from keras import layers
+
+    embedding = keras.Input((width,), dtype="float32", name="embedding")
+    probability = layers.Softmax(dtype="float32", name=PROBABILITY)(_logits(embedding, head))
+    return keras.Model(embedding, probability, name=HEAD)
+
+
+def attach_head(features: Any, pooling: str, head: LinearHead | KernelHead) -> Any:
+    """Add pooling and head to feature maps (B, h, w, c) of a functional graph: (B, C) float32 logits."""
+    from extract.embedder import pool
+
+    return _logits(pool(features, pooling), head)
+
+
+def _logits(x: Any, head: LinearHead | KernelHead) -> Any:
+    from keras import layers, ops
+
+    if head.scaling == "length":
+        x = layers.UnitNormalization(dtype="float32", name="length")(x)
+    elif head.scaling == "root":
+        # The root of zero has no gradient (NaN under XLA), and networks with ReLU give many zeros.
+        x = ops.sign(x) * ops.sqrt(ops.maximum(ops.abs(x), _TINY))
+    if isinstance(head, LinearHead):
+        return _dense(x, head.kernel, head.bias, LOGITS)
+    return _expansion(x, head)
+
+
+def _dense(x: Any, kernel: np.ndarray, bias: np.ndarray, name: str, activation: str | None = None) -> Any:
+    from keras import layers
+
+    layer = layers.Dense(kernel.shape[1], activation=activation, dtype="float32", name=name)
+    x = layer(x)
+    layer.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
+    return x
+
+
+def _expansion(x: Any, head: KernelHead) -> Any:
+    """Logits of a KernelHead: distances as |z|^2 + |s|^2 - 2 z.s, and each class's weakest duel."""
+    from keras import layers, ops
+
+    # Not the layer Normalization: it holds its figures as constants, which the export to ONNX takes for inputs.
+    scaler = layers.BatchNormalization(epsilon=0.0, trainable=False, dtype="float32", name="standard")
+    scaler.build(x.shape)
+    ones = np.ones_like(head.scale)
+    scaler.set_weights([1 / head.scale, -head.mean / head.scale, 0 * ones, ones])
+    x = scaler(x)
+    if head.support is not None:
+        near = _dense(
+            x, 2 * head.gamma * head.support.T, -head.gamma * (head.support**2).sum(axis=1), "support"
+        )
+        x = ops.exp(near - head.gamma * ops.sum(x * x, axis=-1, keepdims=True))
+    count = len(head.classes)
+    if count == 2:  # the first class scores 0
+        kernel = np.hstack([np.zeros_like(head.kernel), head.kernel])
+        return _dense(x, kernel, np.concatenate([[0.0], head.bias]), LOGITS)
+    if not head.duels:
+        return _dense(x, head.kernel, head.bias, LOGITS)
+    margins = _dense(x, head.kernel, head.bias, "duels")
+    duels = np.zeros((count, count), int)  # column of each class's duel with each other, seen from its side
+    first, second = np.triu_indices(count, 1)
+    duels[first, second] = np.arange(len(first))
+    duels[second, first] = np.arange(len(first)) + len(first)
+    own = duels[~np.eye(count, dtype=bool)]
+    both = ops.take(ops.concatenate([margins, -margins], axis=-1), own.tolist(), axis=-1)
+    weakest = ops.min(ops.reshape(both, (-1, count, count - 1)), axis=-1)
+    return layers.Activation("linear", dtype="float32", name=LOGITS)(weakest)
+
+
+@dataclass(frozen=True, eq=False)
+class Artefact:
+    """A model from `build_model`, or a head from `build_head`, and what is known of it."""
+
+    model: keras.Model
+    facts: dict[str, Any]
+    batch_size: int = 32
+    lanes: int = 1  # callers of `embed` at once
+
+    def embed(self, pixels: np.ndarray) -> np.ndarray:
+        """(B, s, s, 3) uint8 RGB, 1 <= B <= batch_size, to (B, C) float32 probabilities, as an engine does."""
+        return np.asarray(self.model.predict_on_batch(pixels), np.float32)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, C, in the order of the columns."""
+        return tuple(self.facts["classes"])
+
+    def probabilities(self, pixels: np.ndarray, batch_size: int = 32) -> np.ndarray:
+        """(n, h, w, 3) uint8 RGB to (n, C) float32."""
+        if not len(pixels):
+            return np.empty((0, len(self.classes)), np.float32)
+        return np.asarray(self.model.predict(pixels, batch_size=batch_size, verbose=0), np.float32)
+
+
+def save_model(model: keras.Model, path: Path, facts: dict[str, Any]) -> str:
+    """Write a model as a .keras file that carries `facts` as a member `coldframe.json`.
+
+    Parameters
+    ----------
+    model : keras.Model
+    path : Path
+        Ends in ".keras", or Keras would not load it.
+    facts : dict
+        JSON values; "classes" lists the class names.
+
+    Returns
+    -------
+    sha256 : str
+        Of the file, in hex.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        saved = Path(folder, "model.keras")
+        model.save(saved)
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(saved) as source, zipfile.ZipFile(buffer, "w") as archive:
+            for name in source.namelist():
+                data = source.read(name)
+                if name == "metadata.json":
+                    data = json.dumps(json.loads(data) | {"date_saved": ""}).encode()
+                archive.writestr(zipfile.ZipInfo(name, _DATE), data)
+            described = json.dumps({"format": FORMAT, **facts}, indent=1, sort_keys=True)
+            archive.writestr(zipfile.ZipInfo(FACTS, _DATE), described)
+    write_file(path, buffer.getbuffer())
+    return hashlib.sha256(buffer.getbuffer()).hexdigest()
+
+
+def load_model(path: Path) -> Artefact:
+    """Load what `save_model` wrote, in Keras' safe mode: no code in the file is run.
+
+    Raises
+    ------
+    UserError
+        For a file that is not there, not coldframe's, damaged, or of a newer format.
+    """
+    import keras
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if FACTS not in archive.namelist():
+                raise UserError(
+                    f"Expected a model that coldframe wrote in {path}, received a file without {FACTS}. "
+                    "Load it with keras.models.load_model, or name a model.keras of a finetune run."
+                )
+            if damaged := archive.testzip():
+                raise ValueError(f"its member {damaged} is damaged")
+            facts = json.loads(archive.read(FACTS))
+        if facts["format"] > FORMAT:
+            raise UserError(
+                f"Expected a model of format {FORMAT} or older in {path}, received {facts['format']}. "
+                "Update coldframe."
+            )
+        classes = list(map(str, facts["classes"]))
+        model = keras.models.load_model(path, compile=False)
+        if model.output_shape[-1] != len(classes):
+            raise ValueError(f"{len(classes)} classes for {model.output_shape[-1]} outputs")
+    except (OSError, zipfile.BadZipFile, ValueError, LookupError, TypeError) as error:
+        raise UserError(
+            f"Expected a model that coldframe wrote in {path}, but: {error}. Run the command that wrote it again."
+        ) from error
+    return Artefact(model, facts)

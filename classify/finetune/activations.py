@@ -1,0 +1,139 @@
+"""What the frozen part of a network gives for a picture: read from the cache, or computed when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from cache.errors import UserError
+from cache.manifest import Manifest
+from cache.rows import Rows
+from cache.workspace import Workspace
+from extract.backbones import Backbone
+from extract.engines import usable_cores
+from extract.extraction import Extractor, Options, Progress
+from extract.images import Decoding, RejectedImage
+from extract.pipeline import Embedder, Outcome
+from extract.reader import load
+from extract.views import View
+
+Views = Sequence[View | None]  # by number; 0 is the plain picture, None
+
+
+class Activations(Protocol):
+    """Gives activations at the border by row of a manifest and number of a view."""
+
+    def take(self, rows: np.ndarray, views: np.ndarray) -> np.ndarray:
+        """(b,) rows and (b,) views to (b, h, w, c) float32; (b, s, s, 3) uint8 where the border is the input."""
+        ...
+
+
+class Cached:
+    """Activations of a data set in the cache, one space a view."""
+
+    def __init__(self, manifest: Manifest, stores: Sequence[Extractor], rows: Sequence[np.ndarray]) -> None:
+        self._places = []  # of each row among the keys of the view, -1 where it has none
+        self._rows = []
+        for extractor, present in zip(stores, rows, strict=True):
+            place = np.full(len(manifest), -1)
+            place[present] = np.arange(len(present))
+            self._places.append(place)
+            self._rows.append(Rows(extractor.store, manifest.key[present]))
+
+    def take(self, rows: np.ndarray, views: np.ndarray) -> np.ndarray:
+        """(b,) rows and (b,) views to (b, h, w, c) float32."""
+        out: np.ndarray | None = None
+        for view in np.unique(views):
+            here = views == view
+            found = self._rows[view].take(self._places[view][rows[here]])
+            out = np.empty((len(rows), *found.shape[1:]), np.float32) if out is None else out
+            out[here] = found
+        assert out is not None
+        return out
+
+
+class Live:
+    """Activations computed at each asking; `engine` None gives the decoded pictures themselves."""
+
+    def __init__(
+        self, manifest: Manifest, views: Views, size: int, decoding: Decoding, engine: Embedder | None
+    ) -> None:
+        self._manifest, self._views, self._engine = manifest, views, engine
+        self._size, self._decoding = size, decoding
+        self._pool = ThreadPoolExecutor(usable_cores(), "live")
+        self._lanes = None if engine is None else ThreadPoolExecutor(engine.lanes, "embed")
+
+    def take(self, rows: np.ndarray, views: np.ndarray) -> np.ndarray:
+        """(b,) rows and (b,) views to (b, h, w, c) float32, or (b, s, s, 3) uint8 without an engine."""
+        pixels = np.stack(list(self._pool.map(self._pixels, rows.tolist(), views.tolist())))
+        if self._engine is None or self._lanes is None:
+            return pixels
+        step = self._engine.batch_size
+        parts = [pixels[start : start + step] for start in range(0, len(pixels), step)]
+        return np.concatenate(list(self._lanes.map(self._engine.embed, parts)))
+
+    def _pixels(self, row: int, view: int) -> np.ndarray:
+        manifest = self._manifest
+        path, key = manifest.paths[row], manifest.key[row].tobytes()
+        try:
+            return load(Path(manifest.root), path, key, self._size, self._decoding, self._views[view])
+        except RejectedImage as error:
+            raise UserError(
+                f"Expected to read {path} again for training, but: {error.reason}. Restore it, or run extract again "
+                "without it, then fit-head and finetune."
+            ) from error
+
+
+def planned_bytes(shape: tuple[int, ...], dtype: str, plain: int, viewed: int, views: int) -> int:
+    """Size of the cached activations: `plain` pictures once, `viewed` of them in `views` augmented views more."""
+    return (plain + viewed * views) * int(np.prod(shape)) * np.dtype(dtype).itemsize
+
+
+def fill(
+    workspace: Workspace,
+    backbone: Backbone,
+    decoding: Decoding,
+    options: Options,
+    manifest: Manifest,
+    parts: Sequence[tuple[View | None, np.ndarray]],
+    progress: Progress,
+) -> tuple[Cached, np.ndarray]:
+    """Compute the activations that are not in the cache yet, view by view.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        With the pooling "layer:NAME" of the border.
+    manifest : Manifest
+        Hashed rows only.
+    parts : sequence of (view, rows)
+        By number of the view; the rows of the manifest that need it.
+
+    Returns
+    -------
+    activations : Cached
+    lost : (n,) int
+        Rows that could not be read this time, or have changed; no view of them is to be asked for.
+    """
+    extractors, lost = [], np.zeros(len(manifest), bool)
+    for view, rows in parts:
+        extractor = Extractor(workspace, backbone, decoding, options, progress.note, view=view)
+        todo = rows[~extractor.store.contains(manifest.key[rows])]
+        if len(todo):
+            # A copy: of a file that is gone or changed it forgets the key by which the head knows the picture.
+            asked = manifest.select(todo)
+            extractor.embed(asked, np.arange(len(todo)), progress, Outcome())
+        lost[rows] |= ~extractor.store.contains(manifest.key[rows])
+        extractors.append(extractor)
+    present = [rows[~lost[rows]] for _, rows in parts]
+    return Cached(manifest, extractors, present), np.flatnonzero(lost)
+
+
+def at_layer(backbone: Backbone, layer: str) -> Backbone:
+    """The backbone up to a layer, whose output is what is read."""
+    return replace(backbone, pooling=f"layer:{layer}")

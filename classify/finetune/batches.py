@@ -1,0 +1,90 @@
+"""Which rows, in which view, make up the batches of an epoch: seed and number of the epoch alone decide it."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from classify.finetune.activations import Activations
+
+READ_AHEAD = 2  # batches
+
+
+@dataclass(frozen=True)
+class Batch:
+    """b rows: `x` (b, h, w, c) float32 activations, `y` (b, C) float32 targets, `weight` (b,) float32."""
+
+    x: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+
+
+@dataclass(frozen=True)
+class Samples:
+    """n rows to train on or to evaluate: `rows` of the manifest, `codes` (n,) of their classes, -1 for none."""
+
+    activations: Activations
+    rows: np.ndarray
+    codes: np.ndarray
+    classes: int
+    weight: np.ndarray | None = None  # (n,) mean 1
+    views: int = 0  # augmented ones, besides the plain picture
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def epoch(self, number: int, batch_size: int, seed: int, mixup: float = 0.0) -> Iterator[Batch]:
+        """Yield an epoch's batches in random order; their sizes differ by one at most.
+
+        Over views + 1 epochs each picture is seen in every view once, beginning with a random one. Mixup (Zhang et
+        al. 2018, arXiv 1710.09412) mixes activations, as manifold mixup does (Verma et al. 2019, arXiv 1806.05236).
+        """
+        first = np.random.default_rng(seed).integers(0, self.views + 1, len(self))
+        view = (first + number) % (self.views + 1)
+        random = np.random.default_rng([seed, number])
+        order = random.permutation(len(self))
+        picks = np.array_split(order, -(-len(self) // batch_size))
+        mixes = (
+            [(random.beta(mixup, mixup), random.permutation(len(pick))) for pick in picks] if mixup else []
+        )
+        jobs = [partial(self._batch, pick, view[pick]) for pick in picks]
+        for step, batch in enumerate(_ahead(jobs)):
+            yield _mix(batch, *mixes[step]) if mixup else batch
+
+    def plain(self, batch_size: int) -> Iterator[Batch]:
+        """Yield all rows once in order, as plain pictures."""
+        picks = np.array_split(np.arange(len(self)), -(-len(self) // batch_size))
+        yield from _ahead([partial(self._batch, pick, np.zeros(len(pick), int)) for pick in picks])
+
+    def _batch(self, pick: np.ndarray, view: np.ndarray) -> Batch:
+        y = np.eye(self.classes + 1, self.classes, dtype=np.float32)[self.codes[pick]]  # -1: a row of zeros
+        weight = np.ones(len(pick)) if self.weight is None else self.weight[pick]
+        return Batch(self.activations.take(self.rows[pick], view), y, weight.astype(np.float32))
+
+
+def _mix(batch: Batch, share: float, partner: np.ndarray) -> Batch:
+    a, b = np.float32(share), np.float32(1 - share)
+    x = batch.x.astype(np.float32)
+    return Batch(
+        a * x + b * x[partner],
+        a * batch.y + b * batch.y[partner],
+        a * batch.weight + b * batch.weight[partner],
+    )
+
+
+def _ahead(jobs: Sequence[Callable[[], Batch]]) -> Iterator[Batch]:
+    """Run jobs in a thread, a few in front of who takes the results."""
+    with ThreadPoolExecutor(1, "batch") as pool:
+        waiting = deque(pool.submit(job) for job in jobs[:READ_AHEAD])
+        try:
+            for job in jobs[READ_AHEAD:]:
+                yield waiting.popleft().result()
+                waiting.append(pool.submit(job))
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,80 @@
+"""`finetune` as it is asked for: what can be refused at once is refused before Keras is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cache.errors import UserError
+from cache.workspace import Workspace
+from classify.finetune import journal
+from classify.finetune.settings import Settings
+from classify.runs import best_run
+from extract.engines import import_keras_quietly
+from extract.extraction import Options, Progress
+
+if TYPE_CHECKING:
+    from classify.finetune.outcome import Outcome
+
+
+def finetune(
+    workspace: Workspace,
+    given: dict[str, Any],
+    *,
+    run: str | None = None,
+    resume: str | None = None,
+    options: Options | None = None,
+    trust: bool = False,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Outcome:
+    """Fine-tune, or go on with a fine-tune.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    given : dict
+        Fields of `Settings` that differ from its defaults.
+    run : str, optional
+        Folder of the fit-head run to start from.
+    resume : str, optional
+        Folder of the run to go on with; "" for the newest unfinished one.
+    options, trust, progress, say
+        As in `classify.finetune.run.finetune`.
+
+    Raises
+    ------
+    UserError
+        As there, and for settings or a run given to a run that has its own.
+    """
+    settings = Settings(**given)
+    unfinished = None
+    if resume is None and not run:
+        best_run(workspace)  # refuses a workspace without one
+    if resume is not None:
+        if given or run:
+            named = ", ".join("--" + name.replace("_", "-") for name in [*given, *(["run"] if run else [])])
+            raise UserError(
+                f"Expected --resume alone, received {named} too: a run goes on with the settings it began with."
+            )
+        unfinished = journal.unfinished(workspace, resume or None)
+    import_keras_quietly()
+    from classify.finetune import run as heavy
+
+    try:
+        return heavy.finetune(
+            workspace,
+            settings,
+            run=Path(run) if run else None,
+            resume=unfinished,
+            options=options,
+            trust=trust,
+            progress=progress,
+            say=say,
+        )
+    except KeyboardInterrupt:
+        say(
+            "What finished is kept, activations and epochs: `finetune --resume` goes on if the first epoch was done."
+        )
+        raise

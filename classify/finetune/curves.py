@@ -1,0 +1,186 @@
+"""The training history as pictures: over the epochs, and from the head to the fine-tuned weights."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+
+from classify.confusion import printable
+from classify.finetune.history import History
+from classify.intervals import wilson
+
+TRAINING, VALIDATION, HEAD, KEPT = "#d1681d", "#1f5fa8", "0.35", "#1c7c3c"
+LONG = 40  # epochs; of more, no dot each
+
+
+def curves_png(history: History, head: str) -> bytes:
+    """Draw accuracy and loss over the epochs and return the PNG file's bytes.
+
+    Parameters
+    ----------
+    history : History
+        Epoch 0, the head before the first step, is drawn where the vertical line is. Figures that are not
+        finite are gaps. The shaded range is Wilson's 95 % interval of the validation accuracy.
+    head : str
+        Name of the head that training started from.
+    """
+    figure, (left, right) = _figure(1, 2, (12.5, 5.4))
+    epochs = history.epochs
+    number = np.array([epoch.number for epoch in epochs])
+    at = int(np.flatnonzero(number == history.best)[0])
+    accuracy = _finite(epoch.accuracy for epoch in epochs), _finite(epoch.val_accuracy for epoch in epochs)
+    loss = _finite(epoch.loss for epoch in epochs), _finite(epoch.val_loss for epoch in epochs)
+    for axes, (training, validation), form in ((left, accuracy, "{:.1%}"), (right, loss, "{:.3f}")):
+        marker, level = ("o" if len(epochs) <= LONG else ""), validation[0]
+        axes.axvline(0, color="0.75", linewidth=1, zorder=1)
+        axes.axhline(level, color=HEAD, linewidth=1.2, linestyle=(0, (5, 3)), zorder=2)
+        style = {"marker": marker, "markersize": 4, "linewidth": 1.6, "zorder": 3}
+        axes.plot(number, training, color=TRAINING, label="training, as trained on", **style)
+        axes.plot(number, validation, color=VALIDATION, label="validation", **style)
+        axes.scatter(
+            [history.best],
+            validation[at : at + 1],
+            110,
+            facecolors="none",
+            edgecolors=KEPT,
+            linewidths=2,
+            zorder=4,
+            label=_kept(history),
+        )
+        if np.isfinite(level):
+            # Beside the axes: inside, a curve may run anywhere.
+            axes.annotate(
+                f"head\n{form.format(level)}",
+                (1, level),
+                (5, 0),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                va="center",
+                fontsize=9,
+                color=HEAD,
+            )
+        last = max(int(number[-1]), 1)
+        axes.set_xlim(-0.04 * last, 1.04 * last)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlabel("epoch")
+        # Above the axes, for the same reason.
+        axes.annotate(
+            "fine-tuning starts",
+            (0, 1),
+            (0, 5),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            fontsize=9,
+            color="0.45",
+        )
+        what = "Loss (nats)" if axes is right else "Accuracy"
+        then = f", {form.format(validation[at])} after epoch {history.best}" if history.best else ""
+        axes.set_title(
+            f"{what}, validation: {form.format(level)} with the head{then}", loc="left", fontsize=12, pad=22
+        )
+    _shade(left, number, accuracy[1], history.val_n)
+    name = printable(head)
+    # parse_math=False: a head may be called "$5"
+    figure.suptitle(
+        f"Fine-tuning from the head {name if len(name) <= 60 else name[:59] + '…'}",
+        x=0.01,
+        ha="left",
+        fontsize=13,
+        parse_math=False,
+    )
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    return _png(figure)
+
+
+def interpolation_png(history: History) -> bytes:
+    """Draw validation accuracy and loss on the line from the head to the fine-tuned weights, as a PNG file.
+
+    At alpha the weights are (1 - alpha) * head + alpha * fine-tuned: WiSE-FT, Wortsman et al. 2021, "Robust
+    fine-tuning of zero-shot models", arXiv 2109.01903. The shaded range is Wilson's 95 % interval.
+    """
+    figure, (above, below) = _figure(2, 1, (8.5, 6.6), sharex=True)
+    line = history.line
+    alpha = np.array([point.alpha for point in line])
+    accuracy = _finite(point.val_accuracy for point in line)
+    loss = _finite(point.val_loss for point in line)
+    chosen = int(np.abs(alpha - history.alpha).argmin())
+    for axes, values in ((above, accuracy), (below, loss)):
+        axes.axvline(history.alpha, color=KEPT, linewidth=1, alpha=0.5, zorder=1)
+        axes.plot(
+            alpha, values, color=VALIDATION, marker="o", markersize=4, linewidth=1.6, label="validation"
+        )
+        axes.scatter(
+            alpha[chosen : chosen + 1],
+            values[chosen : chosen + 1],
+            110,
+            facecolors="none",
+            edgecolors=KEPT,
+            linewidths=2,
+            zorder=4,
+            label=f"chosen: alpha {history.alpha:.3g}",
+        )
+    _shade(above, alpha, accuracy, history.val_n)
+    above.set_ylabel("validation accuracy")
+    below.set_ylabel("validation loss (nats)")
+    below.set_xlim(-0.03, 1.03)
+    ticks = np.linspace(0, 1, 6)
+    below.set_xticks(ticks, ["0\nhead", *(f"{tick:.1f}" for tick in ticks[1:-1]), "1\nfine-tuned"])
+    below.set_xlabel("alpha: share of the fine-tuned weights")
+    where = {0.0: "the head is kept unchanged", 1.0: "the fine-tuned weights are kept"}
+    verdict = where.get(history.alpha, f"a mixture is kept, alpha {history.alpha:.3g}")
+    above.set_title(f"Between head and fine-tuned weights: {verdict}", loc="left", fontsize=12)
+    figure.legend(*above.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    return _png(figure)
+
+
+def _figure(rows: int, columns: int, size: tuple[float, float], **keywords: Any) -> tuple[Any, Any]:
+    # Figure and not pyplot: no global state and no window system, whatever backend the user has set.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(rows, columns, **keywords)
+    for axes in grid:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="0.92", linewidth=0.8)
+        axes.set_axisbelow(True)
+    return figure, grid
+
+
+def _png(figure: Any) -> bytes:
+    out = BytesIO()
+    with warnings.catch_warnings():
+        # A script the font lacks shows as boxes; the page beside the picture has the name.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(out, format="png", dpi=110)
+    return out.getvalue()
+
+
+def _finite(values: Iterable[float]) -> np.ndarray:
+    """A loss that overflowed would stretch the axis without end; NaN is a gap."""
+    found = np.array(list(values), np.float64)
+    return np.where(np.isfinite(found), found, np.nan)
+
+
+def _kept(history: History) -> str:
+    if not history.best:
+        return "kept: the head"
+    if not history.alpha:
+        return f"best: epoch {history.best} (kept: the head)"
+    share = f", alpha {history.alpha:.3g}" if history.alpha < 1 else ""
+    return f"kept: epoch {history.best}{share}"
+
+
+def _shade(axes: Any, at: np.ndarray, accuracy: np.ndarray, n: int) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    low, high = wilson(accuracy * n, np.full(len(accuracy), n))
+    axes.fill_between(
+        at, low, high, color=VALIDATION, alpha=0.13, linewidth=0, label=f"95 % interval (n = {n:,})"
+    )
+    axes.yaxis.set_major_formatter(PercentFormatter(1))

@@ -1,0 +1,210 @@
+"""The end of a fine-tune: one model, one reading of the test part, and the record of both."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cache.versions import versions
+from cache.workspace import Workspace
+from classify import readings
+from classify.artefact import build_model, save_model
+from classify.comparison import compare
+from classify.evaluate import evaluate
+from classify.finetune.history import History
+from classify.finetune.outcome import Outcome, Result, Tuned
+from classify.finetune.pages import Tested, write_pages
+from classify.finetune.settings import Settings
+from classify.finetune.start import Start
+from classify.finetune.top import read_head
+from classify.finetune.training import write_weights
+from classify.linear import LinearHead, fold
+from classify.readings import Reading, part_hash
+from classify.runs import FORMAT, PACKAGES, write_json
+from classify.splits import TEST, describe
+
+if TYPE_CHECKING:
+    import keras
+
+MODEL = "model.keras"
+CHUNK = 64  # test pictures decoded at a time
+INTERVAL = 5.0  # seconds between two lines of progress
+Say = Callable[[str], None]
+
+
+def finish(
+    workspace: Workspace,
+    folder: Path,
+    start: Start,
+    settings: Settings,
+    tuned: Tuned,
+    result: Result,
+    seconds_caching: float,
+    say: Say,
+) -> Outcome:
+    """Write the model, read the test part once, and write what people look at; run.json comes last."""
+    division, history = start.division, result.history
+    kept = history.alpha == 0
+    write_weights(tuned.model, result.weights)
+    head = fold(start.loaded.head) if kept else _head(tuned, start, result.temperature)
+    notes = [*start.notes, *([result.stopped] if result.stopped else [])]
+    sha256 = None
+    if head is None:
+        notes.append("the head that is kept is not linear: `export --run` of its own run makes a model of it")
+    else:
+        model = build_model(tuned.backbone, tuned.decoding.resize, head, tuned.network)
+        sha256 = save_model(model, folder / MODEL, _facts(tuned, start, head, history.alpha))
+    rows = np.flatnonzero(division.split.part == TEST)
+    probability = start.loaded.head.predict_proba(division.X_test)
+    truth, classes = division.truth, start.loaded.head.classes_
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    answers = probability if kept else _answers(model, tuned, start, rows, say)
+    there = np.isfinite(answers[:, 0])
+    if not there.all():
+        notes.append(f"{(~there).sum():,} test pictures could not be read again and are left out")
+        rows, truth, probability, answers = rows[there], truth[there], probability[there], answers[there]
+    names = [classes[p.argmax(axis=1)] for p in (probability, answers)]
+    before, after = (
+        evaluate(truth, said, p, classes) for said, p in zip(names, (probability, answers), strict=True)
+    )
+    comparison = None
+    if not kept:
+        comparison = compare("fine-tuned", "the head", truth, names[1], names[0])
+        notes += _log(workspace, start, settings, history, when)
+    outcome = Outcome(
+        run=folder,
+        border=tuned.border.layer or "input",
+        trainable_parameters=sum(int(np.prod(v.shape)) for v in tuned.model.trainable_variables),
+        history=history,
+        before=before,
+        after=after,
+        comparison=comparison,
+        seconds_caching=seconds_caching,
+        notes=notes,
+    )
+    tested = Tested(rows, truth, names[0], names[1], probability.max(axis=1), answers.max(axis=1))
+    write_pages(outcome, tested, start, tuned, settings)
+    _write_record(folder, start, settings, outcome, sha256, head)
+    if sha256 and not kept:
+        _remember(workspace, folder, start, outcome)
+    return outcome
+
+
+def keep_model(path: Path, tuned: Tuned, start: Start) -> None:
+    """Write the model as it is now, uncalibrated."""
+    head = _head(tuned, start, 1.0)
+    model = build_model(tuned.backbone, tuned.decoding.resize, head, tuned.network)
+    save_model(model, path, _facts(tuned, start, head, 1.0))
+
+
+def _head(tuned: Tuned, start: Start, temperature: float) -> LinearHead:
+    """The head that is on the network now, its temperature folded in."""
+    kernel, bias = read_head(tuned.model)
+    return LinearHead(start.linear.scaling, kernel / temperature, bias / temperature, start.linear.classes)
+
+
+def _answers(model: keras.Model, tuned: Tuned, start: Start, rows: np.ndarray, say: Say) -> np.ndarray:
+    """Probabilities (n, C) by the finished model for the pictures themselves; NaN where one cannot be read now."""
+    answers = np.full((len(rows), len(start.linear.classes)), np.nan)
+    began = last = time.monotonic()
+    for at in range(0, len(rows), CHUNK):
+        here = range(at, min(at + CHUNK, len(rows)))
+        pixels = [tuned.pixels(start.data, rows[i]) for i in here]
+        found = [i for i, picture in zip(here, pixels, strict=True) if picture is not None]
+        if found:
+            stacked = np.stack([picture for picture in pixels if picture is not None])
+            answers[found] = np.asarray(model.predict_on_batch(stacked))
+        now = time.monotonic()
+        if now - last > INTERVAL:
+            last, rate = now, (at + CHUNK) / (now - began)
+            say(
+                f"test part: {at + CHUNK} of {len(rows)} pictures, {(len(rows) - at - CHUNK) / rate:.0f} s left"
+            )
+    return answers
+
+
+def _log(workspace: Workspace, start: Start, settings: Settings, history: History, tested: str) -> list[str]:
+    """Record the reading of the test part; returns what there is to say about earlier ones."""
+    division = start.division
+    before = readings.earlier(workspace, division.test_hash)
+    reading = Reading(
+        test=division.test_hash,
+        command="finetune",
+        head=start.loaded.record["head"]["name"],
+        params=asdict(settings) | {"alpha": history.alpha},
+        trained_on=part_hash(start.data.manifest, start.train),
+        space=start.data.space.id,
+        time=tested,
+    )
+    readings.record(workspace, reading)
+    seen = readings.note(before, [reading])
+    return [seen] if seen else []
+
+
+def _facts(tuned: Tuned, start: Start, head: LinearHead, alpha: float) -> dict[str, Any]:
+    return {
+        "classes": list(head.classes),
+        "input_size": tuned.backbone.input_size,
+        "resize": tuned.decoding.resize,
+        "backbone": tuned.backbone.name,
+        "pooling": tuned.backbone.pooling,
+        "head": start.loaded.record["head"]["name"],
+        "alpha": alpha,
+        "versions": versions("keras", "numpy"),
+    }
+
+
+def _write_record(
+    folder: Path,
+    start: Start,
+    settings: Settings,
+    outcome: Outcome,
+    sha256: str | None,
+    head: LinearHead | None,
+) -> None:
+    data = start.data
+    model = {"file": MODEL, "sha256": sha256, "classes": list(head.classes)} if head else None
+    record = {
+        "format": FORMAT,
+        "command": "finetune",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "parameters": asdict(settings),
+        "start": {
+            "run": str(start.loaded.folder.resolve()),
+            "head": start.loaded.record["head"]["name"],
+            "head_sha256": start.loaded.record["head"]["sha256"],
+        },
+        "dataset": data.name,
+        "root": data.manifest.root,
+        "data_sha256": start.division.sha256,
+        "split": describe(start.division.split)
+        | {"fine-tuned on": len(start.train), "validated on": len(start.val)},
+        "space": {"id": data.space.id, "json": data.space.to_json()},
+        "model": model,
+        "result": outcome.to_json(),
+        "test": {"head": outcome.before.to_json(), "fine_tuned": outcome.after.to_json()},
+        "comparison": outcome.comparison.to_json() if outcome.comparison else None,
+        "interpolations": [asdict(point) for point in outcome.history.line],
+        "best_epoch": outcome.history.best,
+        "versions": versions(*PACKAGES),
+    }
+    write_json(folder / "run.json", record)
+
+
+def _remember(workspace: Workspace, folder: Path, start: Start, outcome: Outcome) -> None:
+    """Make this the workspace's best run: it validates better than the head, whose CV accuracy it is counted on."""
+    gain = outcome.chosen[1] - outcome.chosen[0]
+    entry = {
+        "path": str(folder.resolve()),
+        "dataset": start.data.name,
+        "data_sha256": start.division.sha256,
+        "space": start.data.space.id,
+        "cv_accuracy": start.loaded.record["head"]["cv_accuracy"] + gain,
+    }
+    workspace.remember(run=entry)

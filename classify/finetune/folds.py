@@ -1,0 +1,115 @@
+"""Cross-validated fine-tuning: how many epochs, and how far from the head, where pictures are few."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from classify.finetune.batches import Samples
+from classify.finetune.choice import Point, choose, walk
+from classify.finetune.history import Epoch, History
+from classify.finetune.settings import Settings
+from classify.finetune.top import set_head
+from classify.finetune.training import Watch, logits_of, read_weights, train, write_weights
+from classify.linear import LinearHead
+
+if TYPE_CHECKING:
+    import keras
+
+ALPHAS = (0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Training and validating pictures of a fold, and the head of the former."""
+
+    fit: Samples
+    val: Samples
+    head: LinearHead
+
+
+def cross_validate(
+    model: keras.Model, folds: Sequence[Fold], settings: Settings, floor: float, say: Callable[[str], None]
+) -> tuple[History, float]:
+    """Fine-tune on each fold and judge all out-of-fold answers together; the model's weights are left as they were.
+
+    Returns
+    -------
+    history : History
+        Its epochs are the folds' together; its line goes from the heads to the chosen epoch.
+    temperature : float
+        Of the out-of-fold logits at the chosen point.
+    """
+    original = read_weights(model)
+    heads: list[np.ndarray] = []
+    points: list[dict[int, list[Point]]] = []  # fold -> epoch -> line without its first point
+    epochs: list[Sequence[Epoch]] = []
+    for number, fold in enumerate(folds, 1):
+        write_weights(model, original)
+        set_head(model, fold.head)
+        start = read_weights(model)
+        heads.append(logits_of(model, fold.val, settings.batch_size))
+        lines: dict[int, list[Point]] = {}
+
+        def after(
+            model: keras.Model, epoch: Epoch, fold: Fold = fold, start: list = start, lines: dict = lines
+        ) -> None:
+            now = read_weights(model)
+            lines[epoch.number] = walk(model, start, now, fold.val, settings.batch_size, ALPHAS)
+            write_weights(model, now)
+
+        trained = train(
+            model,
+            fold.fit,
+            None,
+            settings,
+            watch=Watch(epoch=after),
+            label=f"fold {number} of {len(folds)}, ",
+        )
+        seconds = sum(epoch.seconds for epoch in trained.epochs)
+        stopped = f"; {trained.stopped}" if trained.stopped else ""
+        say(f"fold {number} of {len(folds)}: {len(trained.epochs) - 1} epochs in {seconds:.0f} s{stopped}")
+        points.append(lines)
+        epochs.append(trained.epochs)
+    write_weights(model, original)
+    codes = np.concatenate([_known(fold) for fold in folds])
+    head = Point.of(0.0, np.concatenate(heads), codes)
+    lines_of = {0: [head]} | {
+        number: [head, *(_together(points, number, place, codes) for place in range(len(ALPHAS)))]
+        for number in range(1, min(map(len, epochs)))
+    }
+    chosen = {number: choose(line, floor) for number, line in lines_of.items()}
+    finished = list(lines_of)[1:] or [0]  # none where a fold's loss was no number from the start
+    best = min(finished, key=lambda number: (chosen[number].judgement.calibrated_loss, number))
+    pooled = [_pooled(number, epochs, line[-1]) for number, line in lines_of.items()]
+    line = [point.summary() for point in lines_of[best]]
+    history = History(pooled, best, line, chosen[best].alpha, len(codes), len(folds))
+    return history, chosen[best].temperature(codes)
+
+
+def _known(fold: Fold) -> np.ndarray:
+    """Codes (v,) of the validating pictures, -1 where none of the class trained: no temperature can help those."""
+    return np.where(np.isin(fold.val.codes, fold.fit.codes), fold.val.codes, -1)
+
+
+def _together(points: Sequence[dict[int, list[Point]]], epoch: int, place: int, codes: np.ndarray) -> Point:
+    """Join the folds' answers after an epoch at one alpha."""
+    logits = np.concatenate([lines[epoch][place].logits for lines in points])
+    return Point.of(ALPHAS[place], logits, codes)
+
+
+def _pooled(number: int, folds: Sequence[Sequence[Epoch]], point: Point) -> Epoch:
+    """One epoch of all folds."""
+    each, judged = [epochs[number] for epochs in folds], point.judgement
+    return replace(
+        each[0],
+        loss=float(np.mean([epoch.loss for epoch in each])),
+        accuracy=float(np.mean([epoch.accuracy for epoch in each])),
+        val_loss=judged.loss,
+        val_accuracy=judged.accuracy,
+        calibrated_loss=judged.calibrated_loss,
+        seconds=sum(epoch.seconds for epoch in each),
+    )

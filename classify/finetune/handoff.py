@@ -1,0 +1,58 @@
+"""The check before the first step: the network says what the head says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cache.errors import UserError
+from classify.finetune.batches import Samples
+from classify.finetune.training import logits_of
+from classify.linear import LinearHead
+
+if TYPE_CHECKING:
+    import keras
+
+TOLERANCE = 1e-3  # of a logit
+
+
+def check(
+    model: keras.Model, head: LinearHead, embedding: np.ndarray, live: Samples, batch_size: int
+) -> float:
+    """Compare the logits of network and head on every validation picture.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Activations to (B, C) logits.
+    head : LinearHead
+    embedding : (v, D) float32
+        Of the pictures in `live`, from the cache.
+    live : Samples
+        v pictures whose activations are computed now, in float32.
+
+    Returns
+    -------
+    float
+        The largest difference of a logit, on all v * C.
+
+    Raises
+    ------
+    UserError
+        When it is above 1e-3.
+    """
+    expected, received = head.logits(embedding), logits_of(model, live, batch_size)
+    difference = np.abs(expected - received)
+    worst = float(difference.max())
+    if not worst <= TOLERANCE:
+        row, column = np.unravel_index(np.argmax(difference), difference.shape)
+        beyond = int((difference > TOLERANCE).any(axis=1).sum())
+        raise UserError(
+            f"Expected the network's logits to equal the head's to {TOLERANCE:g} before the first step, on each of "
+            f"{len(expected):,} validation pictures; received {received[row, column]:.5f} for "
+            f"{expected[row, column]:.5f} (class {head.classes[column]}), and {beyond:,} pictures beyond it. The "
+            "backbone or the pictures are no longer what was extracted: run `cache verify --recompute 20`, then "
+            "extract and fit-head again."
+        )
+    return worst

@@ -1,0 +1,122 @@
+"""What an unfinished run must remember to go on: its settings, where it started, and the last finished epoch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cache.errors import UserError
+from cache.workspace import Workspace
+from classify.finetune.checkpoint import Checkpoint
+from classify.finetune.history import Epoch, History, Interpolation
+from classify.finetune.settings import Settings
+from classify.finetune.start import Start
+from classify.readings import part_hash
+from classify.runs import write_json
+
+PLAN, CHECKPOINT, FOLDS = "plan.json", "checkpoint.h5", "folds.json"
+
+
+def unfinished(workspace: Workspace, named: str | None) -> Path:
+    """Find the run to resume: the one named, or the newest of finetune that did not finish.
+
+    Raises
+    ------
+    UserError
+        When there is none, or the one named is finished or no run of finetune.
+    """
+    if named:
+        folder = Path(named)
+        if (folder / "run.json").exists():
+            raise UserError(f"Expected an unfinished run to resume, received {folder}, which is finished.")
+        if not (folder / PLAN).exists():
+            raise UserError(f"Expected {PLAN} of an unfinished finetune run in {folder}, found none.")
+        return folder
+    found = [path.parent for path in workspace.runs.glob(f"*-finetune/{PLAN}")]
+    open_ones = [path for path in found if not (path / "run.json").exists()]
+    if not open_ones:
+        raise UserError(
+            f"Expected an unfinished finetune run in {workspace.runs}, found none. Run finetune without --resume."
+        )
+    return max(open_ones, key=lambda path: int(path.name.split("-")[0]))
+
+
+def settings_of(folder: Path) -> Settings:
+    """The settings a run began with."""
+    return Settings(**_plan(folder)["settings"])
+
+
+def start_of(folder: Path) -> Path:
+    """The fit-head run it began from, also after the workspace was moved with its runs."""
+    start = Path(_plan(folder)["start"])
+    return start if start.exists() else folder.parent / start.name
+
+
+def open_run(folder: Path, start: Start, settings: Settings, border: str) -> Checkpoint | None:
+    """Write the plan of a new run; of a run to go on with, check it and load its last epoch.
+
+    Returns
+    -------
+    Checkpoint or None
+        None where no epoch was finished.
+
+    Raises
+    ------
+    UserError
+        When the data set is no longer the one the run began with.
+    """
+    manifest = start.data.manifest
+    plan: dict[str, Any] = {
+        "settings": asdict(settings),
+        "start": str(start.loaded.folder.resolve()),
+        "head_sha256": start.loaded.record["head"]["sha256"],
+        "fit": part_hash(manifest, start.train),
+        "val": part_hash(manifest, start.val),
+        "border": border,
+    }
+    if not (folder / PLAN).exists():
+        write_json(folder / PLAN, plan)
+        return None
+    known = _plan(folder)
+    changed = [name for name in ("head_sha256", "fit", "val", "border") if known[name] != plan[name]]
+    if changed:
+        raise UserError(
+            f"Expected {folder} to go on with what it began with, but this has changed: {', '.join(changed)}. "
+            "Run finetune without --resume."
+        )
+    path = folder / CHECKPOINT
+    return Checkpoint.load(path) if path.exists() else None
+
+
+def decide(folder: Path, history: History, temperature: float) -> None:
+    """Keep what the folds chose."""
+    write_json(folder / FOLDS, {"history": asdict(history), "temperature": temperature})
+
+
+def decision(folder: Path) -> tuple[History, float] | None:
+    """What the folds chose; None where they are not done."""
+    try:
+        kept = json.loads((folder / FOLDS).read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    fields = kept["history"]
+    epochs = [Epoch(**epoch) for epoch in fields.pop("epochs")]
+    line = [Interpolation(**point) for point in fields.pop("line")]
+    return History(epochs=epochs, line=line, **fields), kept["temperature"]
+
+
+def close_run(folder: Path) -> None:
+    """Remove what only an unfinished run needs."""
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def _plan(folder: Path) -> dict[str, Any]:
+    path = folder / PLAN
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"Expected the plan of an unfinished run in {path}, but: {error}. Run finetune without --resume."
+        ) from error

@@ -1,0 +1,112 @@
+"""What a fine-tune came to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cache.dataset import Embedded
+from classify.comparison import Comparison
+from classify.evaluate import Evaluation
+from classify.finetune.history import History
+from extract.backbones import Backbone
+from extract.border import Border
+from extract.images import Decoding, RejectedImage
+from extract.reader import load
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A network, its border, and what its pictures go through; `model` shares the variables of `network`."""
+
+    backbone: Backbone
+    decoding: Decoding
+    network: keras.Model  # (B, s, s, 3) preprocessed to (B, h, w, c)
+    border: Border
+    model: keras.Model  # activations at the border to (B, C) logits
+
+    def pixels(self, data: Embedded, row: int) -> np.ndarray | None:
+        """Decode a picture of the data set again: (s, s, 3) uint8 RGB; None where that fails now."""
+        manifest, size = data.manifest, self.backbone.input_size
+        path, key = manifest.paths[row], manifest.key[row].tobytes()
+        try:
+            return load(Path(manifest.root), path, key, size, self.decoding)
+        except RejectedImage:
+            return None
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What training came to: the weights that were chosen, and the temperature of their logits."""
+
+    history: History
+    weights: Sequence[np.ndarray]
+    temperature: float
+    stopped: str  # why before the last epoch; empty if it was not
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result: `before` is the head on the test part, `after` what was chosen; the same where alpha is 0."""
+
+    run: Path
+    border: str
+    trainable_parameters: int
+    history: History
+    before: Evaluation
+    after: Evaluation
+    comparison: Comparison | None
+    seconds_caching: float
+    notes: list[str]
+
+    @property
+    def chosen(self) -> tuple[float, float]:
+        """Accuracies of the head and of what was chosen on the validation part."""
+        line = self.history.line
+        return line[0].val_accuracy, next(p.val_accuracy for p in line if p.alpha == self.history.alpha)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as the command line's JSON."""
+        trained = self.history.epochs[1:]
+        return {
+            "run": str(self.run),
+            "border": self.border,
+            "trainable_parameters": self.trainable_parameters,
+            "head_val_accuracy": self.chosen[0],
+            "alpha": self.history.alpha,
+            "val_accuracy": self.chosen[1],
+            "val_n": self.history.val_n,
+            "head_test_accuracy": self.before.accuracy,
+            "test_accuracy": self.after.accuracy,
+            "test_n": self.after.n,
+            "ci_low": self.after.ci_low,
+            "ci_high": self.after.ci_high,
+            "epochs": len(trained),
+            "best_epoch": self.history.best,
+            "folds": self.history.folds,
+            "seconds_caching": round(self.seconds_caching, 3),
+            "seconds_per_epoch": round(sum(e.seconds for e in trained) / max(len(trained), 1), 3),
+            "notes": self.notes,
+        }
+
+    def to_text(self) -> str:
+        """Return the figures before and after, and where the run is."""
+        lines = [f"{'':12}{'validation':>12}{'test':>8}   95 % interval (n = {self.after.n})"]
+        for name, val, test in zip(
+            ("head", "fine-tuned"), self.chosen, (self.before, self.after), strict=True
+        ):
+            lines.append(
+                f"{name:12}{val:>12.1%}{test.accuracy:>8.1%}   {test.ci_low:.1%} to {test.ci_high:.1%}"
+            )
+        if self.history.alpha == 0:
+            lines[-1] = "fine-tuning found nothing better: the head is kept unchanged"
+        if self.comparison:
+            lines.append(self.comparison.sentence())
+        return "\n".join([*lines, f"run: {self.run} (start with report.md)"])

@@ -1,0 +1,98 @@
+"""The files of a fine-tune that people look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from cache.files import write_file
+from classify.confusion import confusion_png, confusion_text
+from classify.finetune.changes import changed, changed_csv
+from classify.finetune.contact_sheet import contact_sheet
+from classify.finetune.curves import curves_png, interpolation_png
+from classify.finetune.diagram import diagram_svg
+from classify.finetune.history_csv import history_csv
+from classify.finetune.outcome import Outcome, Tuned
+from classify.finetune.settings import Settings
+from classify.finetune.start import Start
+from classify.finetune.story import Story
+from classify.finetune.summary import summary_text
+from classify.runs import save_evaluation
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """The n pictures of the test part: what they are, and what the head and the chosen model say."""
+
+    rows: np.ndarray  # (n,) of the manifest
+    truth: np.ndarray  # (n,) class names
+    before: np.ndarray  # (n,) class names
+    after: np.ndarray
+    p_before: np.ndarray  # (n,) probability of the predicted class
+    p_after: np.ndarray
+
+
+def write_pages(outcome: Outcome, tested: Tested, start: Start, tuned: Tuned, settings: Settings) -> None:
+    """Write report.md and all that it shows into the run's folder."""
+    folder, history, data = outcome.run, outcome.history, start.data
+    head = start.loaded.record["head"]["name"]
+    paths = [data.manifest.paths[row] for row in tested.rows]
+    save_evaluation(folder, outcome.after, paths, tested.truth, tested.after, tested.p_after)
+    write_file(folder / "confusion_before.txt", (confusion_text(outcome.before) + "\n").encode())
+    write_file(folder / "confusion_before.png", confusion_png(outcome.before))
+    write_file(folder / "history.csv", history_csv(history))
+    write_file(folder / "curves.png", curves_png(history, head))
+    write_file(folder / "interpolation.png", interpolation_png(history))
+    write_file(folder / "summary.txt", summary_text(tuned.network).encode())
+    write_file(folder / "diagram.svg", diagram_svg(tuned.network, tuned.border, len(start.linear.classes)))
+    changes = changed(paths, tested.truth, tested.before, tested.after, tested.p_before, tested.p_after)
+    write_file(folder / "changed.csv", changed_csv(changes))
+    files = {
+        "The finished model": "model.keras",
+        "Answers on the test part": "predictions.csv",
+        "Epochs as a table": "history.csv",
+        "Pictures whose answer changed, as a table": "changed.csv",
+        "Layers of the backbone": "summary.txt",
+        "Accuracy and loss": "curves.png",
+        "From the head to the fine-tuned weights": "interpolation.png",
+        "Confusion matrix of the head": "confusion_before.png",
+        "Confusion matrix of what was chosen": "confusion.png",
+        "The network": "diagram.svg",
+    }
+    if changes:
+        root = Path(data.manifest.root)
+        row_of = {root / path: row for path, row in zip(paths, tested.rows.tolist(), strict=True)}
+        sheet = contact_sheet(root, changes, lambda path: tuned.pixels(data, row_of[path]))
+        write_file(folder / "changed.png", sheet)
+        files["Pictures whose answer changed"] = "changed.png"
+    how = f"{len(start.val):,} for validation"
+    if history.folds:
+        how = f"validated in {history.folds} folds"
+    trained = history.epochs[1:]
+    facts = {
+        "Data set": f"{data.name}: {len(start.train):,} pictures for training, {how}, {outcome.after.n:,} for testing",
+        "Started from": f"{head} of {start.loaded.folder.name}",
+        "Backbone": f"{data.space.backbone}, {data.space.input_size} pixels",
+        "Trained": tuned.border.describe(),
+        "Optimizer": f"{settings.optimizer}, learning rate {settings.learning_rate:g}, {settings.schedule}",
+        "Views": f"{settings.views} of the policy {settings.augment}, besides the plain picture",
+        "Time": f"{outcome.seconds_caching:.0f} s to cache activations, "
+        f"{sum(epoch.seconds for epoch in trained):.0f} s for {len(trained)} epochs",
+        "Written": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    if not (folder / "model.keras").exists():
+        del files["The finished model"]
+    story = Story(
+        f"Fine-tuning {data.space.backbone} on {data.name}",
+        facts,
+        history,
+        outcome.before,
+        outcome.after,
+        outcome.comparison,
+        outcome.notes,
+        files,
+    )
+    write_file(folder / "report.md", story.markdown().encode("utf-8"))

@@ -1,0 +1,275 @@
+"""Where a fine-tune starts: a head, and the pictures that decide whether anything beats it.
+
+The head was fitted on the whole training part, so it cannot be judged on a piece of it. Unless the data set brings a
+validation part of its own, some training pictures are set aside, and the head is fitted again, with the same
+settings, on the others. Where there are few, no part can be spared and a small part would tell nothing: then every
+picture validates once, in one of several folds, and what is chosen is trained again on all.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from cache.dataset import Embedded
+from cache.errors import UserError
+from cache.workspace import Workspace
+from classify.calibration import CalibratedHead
+from classify.division import Division, divide
+from classify.finetune.settings import Settings
+from classify.linear import LinearHead, distil, fold
+from classify.paths import fit_weighted
+from classify.runs import LoadedHead, best_run, load_head, record_of
+from classify.splits import TRAIN, VAL, split
+
+FEW = 500  # training pictures: up to here five folds take a few minutes, and a sixth of them would say little
+FOLDS = 5
+NEVER = -30.0  # logit of a class that a fold has no picture of
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Rows of the manifest to train on and to validate on, and the head fitted on the former alone."""
+
+    fit: np.ndarray  # (f,)
+    val: np.ndarray  # (v,)
+    head: CalibratedHead
+    linear: LinearHead  # the same, or what was distilled from it; all classes of the data set's head
+
+
+@dataclass(frozen=True)
+class Start:
+    """A head, its data set, and one trial (a validation part) or several (folds)."""
+
+    loaded: LoadedHead
+    division: Division
+    trials: Sequence[Trial]
+    linear: LinearHead  # of the head itself
+    distilled: bool
+    notes: list[str]
+
+    @property
+    def data(self) -> Embedded:
+        """The data set with its embeddings."""
+        return self.division.data
+
+    @property
+    def train(self) -> np.ndarray:
+        """Rows of the manifest that train, in one trial or another."""
+        return np.unique(np.concatenate([trial.fit for trial in self.trials]))
+
+    @property
+    def val(self) -> np.ndarray:
+        """Rows of the manifest that validate, trial by trial."""
+        return np.concatenate([trial.val for trial in self.trials])
+
+    def codes(self, rows: np.ndarray) -> np.ndarray:
+        """Column of each row's class in the head's order, (n,) int; -1 for a class it does not know."""
+        order = {name: code for code, name in enumerate(self.linear.classes)}
+        return np.array([order.get(name, -1) for name in self.division.names[rows].tolist()], int)
+
+    def weight(self, rows: np.ndarray) -> np.ndarray | None:
+        """Weight of each training row, with mean 1; None where all are equal."""
+        if self.division.weight is None:
+            return None
+        weight = _weight_of(self.division, rows)
+        return weight / weight.mean()
+
+    @property
+    def floor(self) -> float:
+        """Accuracy of the trials' heads on their validation rows; above their linear likenesses' if distilled."""
+        right = [
+            trial.head.predict(self.data.store.gather(self.data.manifest.key[trial.val]))
+            == self.division.names[trial.val]
+            for trial in self.trials
+        ]
+        return float(np.concatenate(right).mean())
+
+
+def begin(
+    workspace: Workspace, run: Path | None, settings: Settings, *, trust: bool, say: Callable[[str], None]
+) -> Start:
+    """Load the head to start from and divide its data set as it was divided then.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    run : Path or None
+        A run of fit-head; None takes the best one with a linear head, or else the best.
+    settings : Settings
+        For the share that validates and the class weights.
+    trust : bool
+        Load a head that this workspace did not write.
+    say : callable (line of text)
+
+    Raises
+    ------
+    UserError
+        When there is no head, its embeddings are gone, or a part would be empty.
+    """
+    loaded = load_head(workspace, run, trust=trust) if run else _best_linear(workspace, trust)
+    record = loaded.record
+    parameters = record["parameters"]
+    data = workspace.load(record["dataset"], record["space"]["id"])
+    division = divide(
+        workspace,
+        data,
+        test_size=parameters["test_size"],
+        seed=parameters["seed"],
+        group_by=parameters["group_by"],
+        class_weight=settings.class_weight or parameters["class_weight"],
+    )
+    notes = list(division.notes)
+    if division.sha256 != record["data_sha256"]:
+        notes.append(
+            f"{data.name} has changed since {loaded.folder.name}: pictures tested then are still not trained on"
+        )
+    unknown = sorted(set(division.y.tolist()) - set(loaded.head.classes_.tolist()))
+    if unknown:
+        raise UserError(
+            f"Expected training pictures of the classes that the head of {loaded.folder.name} knows, received "
+            f"{', '.join(unknown)} too. Run fit-head again."
+        )
+    linear = fold(loaded.head)
+    distilled = linear is None
+    if linear is None:
+        linear = distil(loaded.head, division.X)
+    trials = [
+        _trial(loaded, division, fit, val, linear.classes)
+        for fit, val in _parts(division, settings.val_size, parameters["seed"])
+    ]
+    start = Start(loaded, division, trials, linear, distilled, notes)
+    notes += _missing(start)
+    if distilled:
+        notes.append(_cost(start))
+        say(notes[-1])
+    return start
+
+
+def _best_linear(workspace: Workspace, trust: bool) -> LoadedHead:
+    """The best run's head if it is linear; else the best linear one on the same data and space; else the best."""
+    best = load_head(workspace, _origin(workspace, best_run(workspace)), trust=trust)
+    if fold(best.head) is not None:
+        return best
+    others = []
+    for folder in workspace.runs.glob("*-fit-head"):
+        record = record_of(folder)
+        if all(record.get(name) == best.record[name] for name in ("data_sha256", "space")):
+            others.append((record["head"]["cv_accuracy"], folder))
+    for _, folder in sorted(others, reverse=True):
+        loaded = load_head(workspace, folder, trust=trust)
+        if fold(loaded.head) is not None:
+            return loaded
+    return best
+
+
+def _origin(workspace: Workspace, run: Path) -> Path:
+    """The fit-head run behind a fine-tuned one, also after the workspace was moved with its runs."""
+    record = record_of(run)
+    if record.get("command") != "finetune":
+        return run
+    origin = Path(record["start"]["run"])
+    return origin if origin.exists() else workspace.runs / origin.name
+
+
+def _parts(division: Division, val_size: float, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows to fit and rows to validate on: the data set's own, a share of the training part, or folds of it."""
+    part, group = division.split.part, division.split.group
+    train, val = np.flatnonzero(part == TRAIN), np.flatnonzero(part == VAL)
+    if len(val):
+        return [(train, val)]
+    if len(train) <= FEW:
+        return _folds(train, division, seed)
+    manifest = division.data.manifest.select(train)
+    manifest = replace(manifest, split=np.zeros(len(train), np.uint8))
+    try:
+        inner = split(manifest, test_size=val_size, seed=seed + 1, groups=group[train])
+    except UserError as error:
+        raise UserError(
+            f"Expected training pictures enough to set {val_size:.0%} of them aside for validation: {error}"
+        ) from error
+    return [(train[inner.part == TRAIN], train[inner.part != TRAIN])]
+
+
+def _folds(train: np.ndarray, division: Division, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    names, group = division.names[train], division.split.group[train]
+    count = min(FOLDS, len(np.unique(group)), int(np.unique(names, return_counts=True)[1].max()))
+    if count < 2:
+        raise UserError(
+            f"Expected at least two training pictures of some class, to train on one and validate on the other; "
+            f"received {len(train)} training pictures. Add pictures."
+        )
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class")  # fit-head has said it
+        return [(train[fit], train[val]) for fit, val in splitter.split(train, names, group)]
+
+
+def _trial(
+    loaded: LoadedHead, division: Division, fit: np.ndarray, val: np.ndarray, classes: tuple[str, ...]
+) -> Trial:
+    head = _refit(loaded, division, fit)
+    linear = fold(head) or distil(head, division.data.embedding[fit])
+    return Trial(fit, val, head, _widened(linear, classes))
+
+
+def _refit(loaded: LoadedHead, division: Division, fit: np.ndarray) -> CalibratedHead:
+    """The same head fitted on some rows; the head itself where those are what it was fitted on."""
+    from sklearn.base import clone
+
+    if len(fit) == len(division.y) and division.sha256 == loaded.record["data_sha256"]:
+        return loaded.head
+    names = division.names[fit]
+    if len(np.unique(names)) < 2:
+        raise UserError(
+            f"Expected training pictures of two classes at least, received {len(fit)} of {names[0]!r} once some were "
+            "set aside for validation. Add pictures of the other classes."
+        )
+    weight = None if division.weight is None else _weight_of(division, fit)
+    pipeline = clone(loaded.head.pipeline)
+    fit_weighted(pipeline, division.data.embedding[fit], names, weight)
+    return CalibratedHead(pipeline, loaded.head.temperature)
+
+
+def _weight_of(division: Division, rows: np.ndarray) -> np.ndarray:
+    assert division.weight is not None
+    return division.weight[np.searchsorted(np.flatnonzero(division.split.part == TRAIN), rows)]
+
+
+def _widened(linear: LinearHead, classes: tuple[str, ...]) -> LinearHead:
+    """Give a head that lacks classes a column for each; their logits are never the largest."""
+    if linear.classes == classes:
+        return linear
+    columns = [classes.index(name) for name in linear.classes]
+    kernel = np.zeros((len(linear.kernel), len(classes)), np.float32)
+    bias = np.full(len(classes), NEVER, np.float32)
+    kernel[:, columns], bias[columns] = linear.kernel, linear.bias
+    return LinearHead(linear.scaling, kernel, bias, classes)
+
+
+def _missing(start: Start) -> list[str]:
+    """Say which classes nothing validates."""
+    names = start.division.names
+    missing = sorted(set(names[start.train].tolist()) - set(names[start.val].tolist()))
+    if not missing:
+        return []
+    return [f"the validation part has no picture of {', '.join(missing)}: nothing is known of it there"]
+
+
+def _cost(start: Start) -> str:
+    """Say what was lost by making a linear head of one that is not."""
+    right = [
+        trial.linear.logits(start.data.embedding[trial.val]).argmax(axis=1) == start.codes(trial.val)
+        for trial in start.trials
+    ]
+    after = np.concatenate(right).mean()
+    return (
+        f"{start.loaded.record['head']['name']} is not linear: a linear head was fitted to its probabilities; "
+        f"validation accuracy {start.floor:.1%} became {after:.1%} (n = {len(start.val)})"
+    )

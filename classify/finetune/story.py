@@ -1,0 +1,181 @@
+"""The page about a fine-tune: `report.md`, plain Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from urllib.parse import quote
+
+import numpy as np
+
+from classify.comparison import Comparison
+from classify.evaluate import Evaluation, tie
+from classify.finetune.advice import advice, chosen
+from classify.finetune.history import History
+from classify.intervals import wilson
+from classify.report import CLASSES, escape
+
+PICTURES = (".png", ".svg")
+
+
+@dataclass(frozen=True)
+class Story:
+    """What the page says; everything is computed elsewhere.
+
+    `before` is the head on the test part and `after` the model that is kept; where alpha is 0 both are one
+    model. `facts` are lines such as "Data set" -> "flowers", `notes` are sentences. `files` maps what a file
+    shows to its path from the page's folder; pictures are shown, others linked.
+    """
+
+    title: str
+    facts: Mapping[str, str]
+    history: History
+    before: Evaluation
+    after: Evaluation
+    comparison: Comparison | None = None
+    notes: Sequence[str] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def markdown(self) -> str:
+        """Return the page as Markdown text; names from the user's files are escaped."""
+        parts = [f"# {escape(self.title)}", verdict(self.history)]
+        if self.history.alpha:
+            parts.append(
+                "Epoch and alpha were chosen on these validation pictures, so that the figure flatters the model "
+                "a little; the test part below had no say in it."
+            )
+        if self.facts:
+            parts.append(
+                _table(("", ""), [(escape(name), escape(fact)) for name, fact in self.facts.items()], 2)
+            )
+        if self.notes:
+            parts += ["## Notes", "\n".join(f"- {escape(note)}" for note in self.notes)]
+        parts += ["## Test part", *self._test()]
+        parts += ["## From the head to the fine-tuned weights", _line(self.history)]
+        parts.append(
+            "At alpha the weights are (1 - alpha) \\* head + alpha \\* fine-tuned (WiSE-FT, arXiv 2109.01903). "
+            "Accuracy with Wilson's 95 % interval and loss (nats) are of the validation part. Kept is the lowest "
+            "loss among the points no less accurate than the head."
+        )
+        parts += ["## What to try next", "\n".join(f"- {each}" for each in advice(self.history))]
+        parts += ["## Classes", _classes(self.before, self.after, same=not self.history.alpha)]
+        if len(self.after.classes) > CLASSES:
+            parts.append(f"The {CLASSES} classes with the lowest recall.")
+        if self.files:
+            parts += ["## Files", *self._files()]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+    def _test(self) -> list[str]:
+        if not self.history.alpha:
+            one = _table(_FIGURES, [_figures("head, kept unchanged", self.after)])
+            return [one, "Before and after are the same model, so there is nothing to compare."]
+        text = _table(_FIGURES, [_figures("head", self.before), _figures("fine-tuned", self.after)])
+        if self.comparison:
+            said = escape(self.comparison.sentence())
+        elif tie(self.before, self.after):
+            said = "The intervals overlap: a tie."
+        else:
+            said = "The intervals do not overlap."
+        legend = (
+            "Accuracy with Wilson's 95 % interval; balanced accuracy is the mean recall of the classes. Log-loss "
+            "(nats), Brier score (0 to 2) and calibration error are better when lower."
+        )
+        return [text, said, legend]
+
+    def _files(self) -> list[str]:
+        shown = {what: path for what, path in self.files.items() if path.lower().endswith(PICTURES)}
+        others = [
+            f"- [{escape(what)}]({_link(path)})" for what, path in self.files.items() if what not in shown
+        ]
+        return ["\n".join(others), *(f"![{escape(what)}]({_link(path)})" for what, path in shown.items())]
+
+
+def verdict(history: History) -> str:
+    """Say in plain words what came of it on the validation part."""
+    head, kept, n = history.line[0], chosen(history), history.val_n
+    if not history.alpha:
+        return (
+            "Nothing better than the head was found: the head is kept unchanged (alpha 0), with a validation "
+            f"accuracy of {head.val_accuracy:.1%} (n = {n:,})."
+        )
+    change = round((kept.val_accuracy - head.val_accuracy) * n)
+    what = f"kept: epoch {history.best}, alpha {history.alpha:.3g}."
+    if not change:
+        return (
+            f"Fine-tuning left validation accuracy at {kept.val_accuracy:.1%} (n = {n:,}) and took the loss from "
+            f"{_loss(head.val_loss)} to {_loss(kept.val_loss)}; {what}"
+        )
+    verb = "lifted" if change > 0 else "lowered"
+    count = (
+        f"{abs(change):,} picture{'s' if abs(change) > 1 else ''} {'more' if change > 0 else 'fewer'} right"
+    )
+    return (
+        f"Fine-tuning {verb} validation accuracy from {head.val_accuracy:.1%} to {kept.val_accuracy:.1%} "
+        f"(n = {n:,}, {count}); {what}"
+    )
+
+
+_FIGURES = (
+    "Model",
+    "Accuracy",
+    "95 % interval",
+    "n",
+    "Balanced accuracy",
+    "Macro-F1",
+    "Log-loss",
+    "Brier",
+    "Calibration error",
+)
+
+
+def _figures(name: str, e: Evaluation) -> list[str]:
+    balanced = f"{e.balanced_accuracy:.1%} ({_range(e.balanced_low, e.balanced_high)})"
+    rest = [f"{value:.3f}" for value in (e.macro_f1, e.log_loss, e.brier, e.ece)]
+    return [name, f"{e.accuracy:.1%}", _range(e.ci_low, e.ci_high), f"{e.n:,}", balanced, *rest]
+
+
+def _line(history: History) -> str:
+    ends, rows = {0.0: "head", 1.0: "fine-tuned"}, []
+    for point in history.line:
+        low, high = wilson(point.val_accuracy * history.val_n, history.val_n)
+        said = [ends.get(point.alpha, ""), "**kept**" if point is chosen(history) else ""]
+        rows.append(
+            (
+                f"{point.alpha:.3g}",
+                f"{point.val_accuracy:.1%}",
+                _range(float(low), float(high)),
+                _loss(point.val_loss),
+                ", ".join(filter(None, said)),
+            )
+        )
+    return _table(("Alpha", "Accuracy", "95 % interval", "Loss", ""), rows, left=0)
+
+
+def _classes(before: Evaluation, after: Evaluation, *, same: bool) -> str:
+    """Recall before and after of each class; both evaluations are of the same rows and know the same classes."""
+    rows = []
+    for i in np.argsort(after.recall, kind="stable")[:CLASSES]:
+        now = (f"{after.recall[i]:.1%}", _range(after.recall_low[i], after.recall_high[i]))
+        then = () if same else (f"{before.recall[i]:.1%}",)
+        rows.append((escape(after.classes[i]), f"{after.support[i]:,}", *then, *now))
+    columns = ("Recall",) if same else ("Recall before", "Recall after")
+    return _table(("Class", "n", *columns, "95 % interval"), rows)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A table whose first `left` columns are text and the others numbers; cells are escaped already."""
+    rule = ["---" if i < left else "---:" for i in range(len(columns))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (columns, rule, *rows))
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.1%} to {high:.1%}"
+
+
+def _loss(value: float) -> str:
+    return f"{value:.3f}" if isfinite(value) else "not finite"
+
+
+def _link(path: str) -> str:
+    return quote(path.encode("utf-8", "surrogateescape"))

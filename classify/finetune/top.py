@@ -1,0 +1,111 @@
+"""The part of a network that is trained, cut off at the border, with the head on it."""
+
+from collections import Counter
+from typing import Any
+
+import keras
+import numpy as np
+
+from classify.artefact import HEAD, LOGITS, build_head
+from classify.finetune.folding import Folded, foldable
+from classify.linear import LinearHead
+from extract.backbones import Backbone, family
+from extract.border import Border
+from extract.embedder import pool
+from extract.preprocessing import preprocess
+
+
+def build_top(network: keras.Model, border: Border, backbone: Backbone, head: LinearHead) -> keras.Model:
+    """Build what is trained, from the border to the logits; its variables are those of `network`.
+
+    Parameters
+    ----------
+    network : keras.Model
+        The backbone, (B, s, s, 3) preprocessed to (B, h, w, c), functional. Of its layers only the border's
+        own are left trainable.
+    border : Border
+    backbone : Backbone
+        Says how feature maps become an embedding, and how pictures are preprocessed.
+    head : LinearHead
+
+    Returns
+    -------
+    keras.Model
+        Activations of the border layer (or (B, s, s, 3) uint8, where the border is the input) to (B, C) logits in
+        float32, layer "logits". Normalisation is frozen, and folded where it can be.
+    """
+    border.unfreeze(network)
+    if border.layer:
+        features = _cut(network, border.layer)
+        inputs, maps = features.input, features.output
+    else:
+        size = backbone.input_size
+        inputs = keras.Input((size, size, 3), dtype="uint8", name="pixels")
+        maps = network(preprocess(inputs, family(backbone.name).preprocessing))
+    embedding = pool(maps, backbone.pooling)
+    built = build_head(head, int(embedding.shape[-1]))
+    logits = keras.Model(built.input, built.get_layer(LOGITS).output, name=HEAD)
+    return keras.Model(inputs, logits(embedding), name="top")
+
+
+def set_head(model: keras.Model, head: LinearHead) -> None:
+    """Put another head of the same scaling and classes on a top."""
+    model.get_layer(HEAD).get_layer(LOGITS).set_weights([head.kernel, head.bias])
+
+
+def read_head(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel (D, C) and bias (C,) of the head on a top, float32."""
+    kernel, bias = model.get_layer(HEAD).get_layer(LOGITS).get_weights()
+    return kernel, bias
+
+
+def _cut(network: keras.Model, border: str) -> keras.Model:
+    """Cut off what lies above a layer, convolutions and their frozen normalisation made one; variables are shared."""
+    above = keras.Model(network.get_layer(border).output, network.outputs[0])
+    folded = {norm: Folded(convolution, norm) for convolution, norm in _foldable_pairs(above)}
+    replaced = {layer.convolution: layer for layer in folded.values()}
+
+    def call(layer: Any, *arguments: Any, **keywords: Any) -> Any:
+        keywords.pop("mask", None)
+        if layer in folded:
+            return arguments[0]
+        return replaced.get(layer, layer)(*arguments, **keywords)
+
+    return _rerun(above, call)
+
+
+def _foldable_pairs(model: keras.Model) -> list[tuple[Any, Any]]:
+    """Convolutions whose output goes to a normalisation and nowhere else; each is used once."""
+    made: dict[int, Any] = {}  # the layer behind each tensor
+    read: Counter[int] = Counter()
+    used: Counter[Any] = Counter()
+    calls, kept = [], []
+
+    def call(layer: Any, *arguments: Any, **keywords: Any) -> Any:
+        keywords.pop("mask", None)
+        inputs = keras.tree.flatten((arguments, keywords))
+        read.update(map(id, inputs))
+        used[layer] += 1
+        out = layer(*arguments, **keywords)
+        kept.append((inputs, out))  # an id is only good while its tensor lives
+        for tensor in keras.tree.flatten(out):
+            made[id(tensor)] = layer
+        calls.append((layer, inputs))
+        return out
+
+    for tensor in keras.tree.flatten(_rerun(model, call).outputs):
+        read[id(tensor)] += 1
+    return [
+        (made[id(inputs[0])], layer)
+        for layer, inputs in calls
+        if isinstance(layer, keras.layers.BatchNormalization)
+        and read[id(inputs[0])] == 1
+        and id(inputs[0]) in made
+        and used[layer] == used[made[id(inputs[0])]] == 1
+        and foldable(made[id(inputs[0])], layer)
+    ]
+
+
+def _rerun(model: keras.Model, call: Any) -> keras.Model:
+    """Lay the model's graph anew over the very same layers, each called by `call`."""
+    return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)

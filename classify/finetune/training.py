@@ -1,0 +1,214 @@
+"""Epoch after epoch over the part above the border, each one kept before the next begins."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from classify.finetune.batches import Samples
+from classify.finetune.checkpoint import Checkpoint
+from classify.finetune.history import Epoch
+from classify.finetune.judge import Judgement, judge
+from classify.finetune.optimizers import make_optimizer
+from classify.finetune.settings import Settings
+
+INTERVAL = 5.0  # seconds between two lines of progress
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told of what happens while it trains."""
+
+    say: Callable[[str], None] = lambda line: None
+    keep: Callable[[Checkpoint], None] = lambda checkpoint: None  # once it returns, the epoch is safe
+    epoch: Callable[[keras.Model, Epoch], None] = lambda model, epoch: None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The weights that were best on the validation part, those of the head, and how it went."""
+
+    epochs: Sequence[Epoch]
+    best_epoch: int
+    head: Sequence[np.ndarray]
+    best: Sequence[np.ndarray]
+    stopped: str  # why before the last epoch; empty if it was not
+
+
+def train(
+    model: keras.Model,
+    fit: Samples,
+    val: Samples | None,
+    settings: Settings,
+    *,
+    until: int | None = None,
+    resumed: Checkpoint | None = None,
+    watch: Watch | None = None,
+    label: str = "",
+) -> Trained:
+    """Train the top of a network.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Activations to (B, C) logits; left with the weights of the last epoch.
+    fit : Samples
+    val : Samples, optional
+        Decide which epoch is best and when to stop; without them the last epoch counts as the best.
+    settings : Settings
+    until : int, optional
+        Last epoch; the learning rate falls as if all of `settings.epochs` were to come.
+    resumed : Checkpoint, optional
+        Goes on after its last epoch, to the same weights as if nothing had happened in between.
+    watch : Watch, optional
+    label : str
+        Begins each line of progress.
+
+    Returns
+    -------
+    Trained
+        The best epoch, of those after the head, has the lowest calibrated loss; the earlier one of equals.
+    """
+    watch, last = watch or Watch(), until or settings.epochs
+    optimizer = make_optimizer(settings, model, -(-len(fit) // settings.batch_size))
+    model.compile(
+        optimizer,
+        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing),
+        weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+    )
+    optimizer.build(model.trainable_variables)
+    if resumed is None:
+        head = read_weights(model)
+        start = _epoch(0, math.nan, math.nan, _judge(model, val, settings), 0.0, 0.0)
+        now = Checkpoint([start], head, head, head, 0, _read(_moving(model, optimizer)))
+    else:
+        now = resumed
+        write_weights(model, now.weights)
+        _write(_moving(model, optimizer), now.state)
+    stopped = ""
+    while len(now.epochs) <= last and not stopped:
+        number, began = len(now.epochs), time.monotonic()
+        progress = _Progress(f"{label}epoch {number} of {last}", number, last, len(fit), watch.say)
+        loss, accuracy = _one_epoch(model, fit, settings, number, progress)
+        if not math.isfinite(loss):
+            stopped = f"the loss was {loss} in epoch {number}: try a lower --lr, or --optimizer sgd"
+            break
+        judged = _judge(model, val, settings)
+        rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+        epoch = _epoch(number, loss, accuracy, judged, rate, time.monotonic() - began)
+        weights, known = read_weights(model), now.epochs[now.best_epoch]
+        best = number == 1 or judged is None or epoch.calibrated_loss < known.calibrated_loss
+        now = Checkpoint(
+            [*now.epochs, epoch],
+            weights,
+            now.head,
+            weights if best else now.best,
+            number if best else now.best_epoch,
+            _read(_moving(model, optimizer)),
+        )
+        watch.keep(now)
+        watch.epoch(model, epoch)
+        watch.say(progress.finished(epoch, now.epochs[0], val))
+        if number - now.best_epoch >= settings.patience:
+            stopped = f"no lower validation loss for {settings.patience} epochs"
+    if stopped:
+        watch.say(f"{label}stopped: {stopped}")
+    return Trained(now.epochs, now.best_epoch, now.head, now.best, stopped)
+
+
+class _Progress:
+    """Lines about an epoch while it runs, at most one every few seconds, and one at its end."""
+
+    def __init__(self, label: str, number: int, last: int, n: int, say: Callable[[str], None]) -> None:
+        self._label, self._say, self._n = label, say, n
+        self._after = (last - number) * n  # pictures of the epochs to come
+        self._start = self._last = time.monotonic()
+
+    def step(self, done: int, loss: float) -> None:
+        """Tell that `done` pictures are trained on."""
+        now = time.monotonic()
+        if now - self._last > INTERVAL:
+            self._last, rate = now, done / (now - self._start)
+            left = (self._n - done + self._after) / rate
+            self._say(
+                f"{self._label}: {done:,} of {self._n:,} pictures, {rate:.0f} a second, loss {loss:.3f}, at most "
+                f"{left:.0f} s left"
+            )
+
+    def finished(self, epoch: Epoch, head: Epoch, val: Samples | None) -> str:
+        """Sum the epoch up."""
+        judged = ""
+        if val is not None:
+            of_head = f"head {head.val_accuracy:.1%}, n = {len(val):,}"
+            judged = f", validation {epoch.val_loss:.3f}, accuracy {epoch.val_accuracy:.1%} ({of_head})"
+        rate = f"{epoch.seconds:.1f} s, {self._n / epoch.seconds:.0f} pictures/s"
+        return f"{self._label}: loss {epoch.loss:.3f}{judged}, {rate}"
+
+
+def _epoch(
+    number: int, loss: float, accuracy: float, judged: Judgement | None, rate: float, seconds: float
+) -> Epoch:
+    figures = (judged.loss, judged.accuracy) if judged else (math.nan, math.nan)
+    calibrated = judged.calibrated_loss if judged else math.nan
+    return Epoch(number, loss, accuracy, *figures, rate, seconds, calibrated)
+
+
+def _judge(model: keras.Model, val: Samples | None, settings: Settings) -> Judgement | None:
+    return None if val is None else judge(logits_of(model, val, settings.batch_size), val.codes)
+
+
+def logits_of(model: keras.Model, samples: Samples, batch_size: int) -> np.ndarray:
+    """(n, C) float64 logits of plain pictures, in order."""
+    parts = [np.asarray(model.predict_on_batch(batch.x)) for batch in samples.plain(batch_size)]
+    return np.concatenate(parts).astype(np.float64)
+
+
+def read_weights(model: keras.Model) -> list[np.ndarray]:
+    """Copy the trainable variables."""
+    return _read(model.trainable_variables)
+
+
+def write_weights(model: keras.Model, weights: Sequence[np.ndarray]) -> None:
+    """Set the trainable variables, in the order of `read_weights`."""
+    _write(model.trainable_variables, weights)
+
+
+def _one_epoch(
+    model: keras.Model, fit: Samples, settings: Settings, number: int, progress: _Progress
+) -> tuple[float, float]:
+    """Mean loss and accuracy over an epoch; ends at once when the loss is not a number."""
+    done, loss, accuracy = 0, 0.0, 0.0
+    for batch in fit.epoch(number, settings.batch_size, settings.seed, settings.mixup):
+        model.reset_metrics()
+        logs = model.train_on_batch(batch.x, batch.y, sample_weight=batch.weight, return_dict=True)
+        if not math.isfinite(logs["loss"]):
+            return float(logs["loss"]), math.nan
+        n = len(batch.x)
+        done, loss, accuracy = (
+            done + n,
+            loss + n * float(logs["loss"]),
+            accuracy + n * float(logs["accuracy"]),
+        )
+        progress.step(done, loss / done)
+    return loss / done, accuracy / done
+
+
+def _moving(model: keras.Model, optimizer: Any) -> list[Any]:
+    """What else changes from step to step: the optimizer's variables and the states of random generators."""
+    seeds = [v for v in model.non_trainable_variables if "seed" in v.path]
+    return [*optimizer.variables, *seeds]
+
+
+def _read(variables: Sequence[Any]) -> list[np.ndarray]:
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def _write(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

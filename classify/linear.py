@@ -1,0 +1,191 @@
+"""Linear heads as one matrix product, so that a network can end in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import log_softmax
+
+from classify import logistic
+from classify.scaling import scaling_name
+
+if TYPE_CHECKING:
+    from classify.calibration import CalibratedHead
+
+_FOLDS = 3
+_STRENGTHS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)  # of regularisation, C; around those that `logreg` chooses
+_NEGLIGIBLE = 1e-3  # a probability that teaches nothing a row's others do not
+
+
+@dataclass(frozen=True, eq=False)
+class LinearHead:
+    """Logits of C classes as scaled(X) @ kernel + bias; the probabilities are their softmax.
+
+    `scaling` is what happens to each row first: nothing, division by its length, or the signed square root.
+    Standardising, the length sqrt(D) of `LengthScaler` and the temperature are part of kernel and bias.
+    """
+
+    scaling: str  # "none", "length" or "root"
+    kernel: np.ndarray  # (D, C) float32
+    bias: np.ndarray  # (C,) float32
+    classes: tuple[str, ...]
+
+    def logits(self, X: np.ndarray) -> np.ndarray:
+        """(n, D) float embeddings to (n, C) float64."""
+        return scale_rows(X, self.scaling).astype(np.float64) @ self.kernel + self.bias
+
+
+def scale_rows(X: np.ndarray, scaling: str) -> np.ndarray:
+    """Do what a `LinearHead` does to each row of (n, D) first; a row of zeros stays."""
+    if scaling == "length":
+        length = np.linalg.norm(X, axis=1, keepdims=True)
+        return X / np.where(length > 0, length, 1)
+    return np.sign(X) * np.sqrt(np.abs(X)) if scaling == "root" else X
+
+
+def fold(head: CalibratedHead) -> LinearHead | None:
+    """Fold scaling, classifier and temperature of a head into one matrix.
+
+    Returns
+    -------
+    LinearHead or None
+        Its logits are the head's scores / temperature, but for a term that all classes of a row share, which
+        changes no probability. None where the scores are not linear in the scaled embedding, or the Pipeline
+        has steps that `classify.scaling` does not know.
+    """
+    steps = [step for _, step in head.pipeline.steps]
+    scaled = row_scaling(steps[:-1], head.n_features_in_)
+    found = _coefficients(steps[-1])
+    if scaled is None or found is None:
+        return None
+    scaling, mean, scale = scaled
+    kernel, bias = found  # (D, K), (K,), of scaled features
+    if kernel.shape[1] == 1:  # of two classes the first scores 0
+        kernel = np.hstack([np.zeros_like(kernel), kernel])
+        bias = np.concatenate([np.zeros(1), bias])
+    kernel = kernel / scale[:, None]
+    bias = bias - mean @ kernel
+    return LinearHead(
+        scaling,
+        (kernel / head.temperature).astype(np.float32),
+        (bias / head.temperature).astype(np.float32),
+        tuple(head.classes_.tolist()),
+    )
+
+
+def row_scaling(steps: list[Any], width: int) -> tuple[str, np.ndarray, np.ndarray] | None:
+    """Split the scaling in front of a classifier into a `LinearHead.scaling` and a shift and factor a feature.
+
+    Parameters
+    ----------
+    steps : list
+        What a fitted Pipeline does before its classifier: nothing, or one scaling.
+    width : int
+        D.
+
+    Returns
+    -------
+    scaling, mean (D,), scale (D,) or None
+        The classifier sees (scale_rows(X, scaling) - mean) / scale. None for steps that are not known.
+    """
+    name = "none" if not steps else scaling_name(steps[0]) if len(steps) == 1 else None
+    if name is None:
+        return None
+    mean, scale = np.zeros(width), np.ones(width)
+    if name == "length":
+        return "length", mean, scale / np.sqrt(width)
+    if name == "none":
+        return "none", mean, scale
+    standard = steps[0][-1] if name == "root" else steps[0]
+    return ("root" if name == "root" else "none"), standard.mean_, standard.scale_
+
+
+def _coefficients(model: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    """Kernel (D, K) and bias (K,) of a classifier whose scores are linear, as `class_scores` has them."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.linear_model._base import LinearClassifierMixin
+    from sklearn.svm import SVC
+
+    from classify.duels import DuelSVC
+
+    if hasattr(model, "centroids_"):
+        # -|x - c|^2 / 2 is x.c - |c|^2 / 2 but for a term without c. What all centroids share cancels as well,
+        # and leaves smaller numbers to round.
+        centroids = model.centroids_.astype(np.float64)
+        return (centroids - centroids.mean(axis=0)).T, -0.5 * (centroids**2).sum(axis=1)
+    linear = (LinearClassifierMixin.decision_function, LinearDiscriminantAnalysis.decision_function)
+    # Several duels do not make a linear score, a single one does.
+    duel = type(model) in (SVC, DuelSVC) and model.kernel == "linear" and len(model.classes_) == 2
+    if not duel and getattr(type(model), "decision_function", None) not in linear:
+        return None
+    kernel = np.atleast_2d(np.asarray(model.coef_, np.float64)).T  # Ridge of two classes has a vector
+    return kernel, np.broadcast_to(np.asarray(model.intercept_, np.float64), kernel.shape[1:])
+
+
+def distil(head: CalibratedHead, X: np.ndarray) -> LinearHead:
+    """Teach a linear head to answer as another head does: multinomial logistic regression on its probabilities.
+
+    Scaling and strength are those that come nearest to the head's probabilities on rows left out of the fit
+    (cross-entropy). Distillation is Hinton, Vinyals and Dean 2015, arXiv 1503.02531, at the head's own
+    temperature.
+
+    Parameters
+    ----------
+    head : CalibratedHead
+    X : (n, D) float array
+        Embeddings that the head was trained on; labels are not needed.
+
+    Returns
+    -------
+    LinearHead
+        Scaling "none" (standardised) or "root" (root, then standardised).
+    """
+    target = head.predict_proba(X)
+    # As the solver takes one class a row, a row stands once for each class the head thinks possible.
+    rows, codes = np.nonzero(target > min(_NEGLIGIBLE, 1 / target.shape[1]))
+    weight = target[rows, codes]
+    held = np.random.default_rng(0).permutation(len(X)) % _FOLDS
+    splits = [(np.flatnonzero(held[rows] != number), held == number) for number in range(_FOLDS)]
+    losses: dict[tuple[str, float], float] = {}
+    for scaling in ("none", "root"):
+        Z, least = scale_rows(X, scaling).astype(np.float32), np.inf
+        for strength in _STRENGTHS:
+            fits = [fitted for fitted, _ in splits]
+            found = _solve(Z[rows], codes, target.shape[1], fits, strength, weight, tol=1e-3)
+            losses[scaling, strength] = loss = sum(
+                _cross_entropy(target[left], Z[left] @ kernel + bias)
+                for (_, left), (kernel, bias) in zip(splits, found, strict=True)
+            )
+            if loss > least:  # the weaker ones are worse still, and take longest
+                break
+            least = loss
+    scaling, strength = min(losses, key=lambda tried: losses[tried])
+    Z = scale_rows(X, scaling).astype(np.float32)
+    ((kernel, bias),) = _solve(Z[rows], codes, target.shape[1], [np.arange(len(rows))], strength, weight)
+    return LinearHead(scaling, kernel, bias, tuple(head.classes_.tolist()))
+
+
+def _solve(
+    Z: np.ndarray,
+    codes: np.ndarray,
+    classes: int,
+    fits: list[np.ndarray],
+    strength: float,
+    weight: np.ndarray,
+    tol: float = 1e-4,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Fit one logistic regression for each of `fits`: kernel (D, C) and bias (C,) float32 of each."""
+    strengths = [strength] * len(fits)
+    kernels, biases = logistic.solve(
+        Z, codes, classes, fits, strengths, standardise=True, weight=weight, tol=tol
+    )
+    if classes == 2:
+        kernels = np.concatenate([np.zeros_like(kernels), kernels], axis=2)
+        biases = np.concatenate([np.zeros_like(biases), biases], axis=1)
+    return list(zip(np.ascontiguousarray(kernels), biases, strict=True))
+
+
+def _cross_entropy(target: np.ndarray, logits: np.ndarray) -> float:
+    return -float((target * log_softmax(logits.astype(np.float64), axis=1)).sum())

@@ -1,0 +1,116 @@
+"""Pictures of a run's data set: those it was not trained on, and those it was."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cache.errors import UserError
+from cache.workspace import Workspace
+from extract.images import Decoding, RejectedImage, decode
+
+# Tables of a run that list pictures with their labels; the first that is there is taken.
+HELD_OUT = {"validation.csv": "validation", "predictions.csv": "test"}
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """n files that are there, with their class names; `part` says what they are to the run."""
+
+    files: list[Path]
+    labels: list[str]
+    part: str
+
+    def sample(self, most: int, seed: int = 0) -> Pictures:
+        """Draw at most so many, always the same ones."""
+        if len(self.files) <= most:
+            return self
+        rows = np.sort(np.random.default_rng(seed).choice(len(self.files), most, replace=False))
+        return Pictures([self.files[row] for row in rows], [self.labels[row] for row in rows], self.part)
+
+    def decode(self, size: int, decoding: Decoding) -> tuple[Pictures, np.ndarray]:
+        """Read the pictures: those that can be read, and their pixels (n, s, s, 3) uint8.
+
+        Raises
+        ------
+        UserError
+            When none can.
+        """
+        pixels: list[np.ndarray] = []
+        kept: list[int] = []
+        for row, file in enumerate(self.files):
+            try:
+                pixels.append(decode(file.read_bytes(), size, decoding))
+                kept.append(row)
+            except (OSError, RejectedImage):
+                continue
+        if not kept:
+            raise _none_left(self.files[0].parent if self.files else Path())
+        found = Pictures([self.files[row] for row in kept], [self.labels[row] for row in kept], self.part)
+        return found, np.stack(pixels)
+
+
+def held_out(workspace: Workspace, run: Path, record: dict[str, Any]) -> Pictures:
+    """List pictures that the run was not trained on; if it left no list of them, those of its whole data set.
+
+    Raises
+    ------
+    UserError
+        When no picture of it is there.
+    """
+    root = Path(record.get("root") or "")
+    for name, part in HELD_OUT.items():
+        if (run / name).exists():
+            found = _there(root, _rows(run / name), part)
+            if found.files:
+                return found
+    known = _data_set(workspace, record) if record.get("dataset") in workspace.datasets() else []
+    found = _there(root, known, "data set")
+    if not found.files:
+        raise _none_left(root)
+    return found
+
+
+def trained_on(workspace: Workspace, run: Path, record: dict[str, Any]) -> Pictures:
+    """List pictures that the run was trained on.
+
+    Raises
+    ------
+    UserError
+        When the workspace does not know the data set, or no picture of it is there.
+    """
+    other = {path for name in HELD_OUT if (run / name).exists() for path, _ in _rows(run / name)}
+    root = Path(record.get("root") or "")
+    rows = [(path, label) for path, label in _data_set(workspace, record) if path not in other]
+    found = _there(root, rows, "training")
+    if not found.files:
+        raise _none_left(root)
+    return found
+
+
+def _data_set(workspace: Workspace, record: dict[str, Any]) -> list[tuple[str, str]]:
+    manifest = workspace.manifest(record["dataset"])
+    names = [*manifest.classes, ""]  # label -1 is none
+    return [(path, names[label]) for path, label in zip(manifest.paths, manifest.label.tolist(), strict=True)]
+
+
+def _rows(table: Path) -> list[tuple[str, str]]:
+    lines = table.read_bytes().decode("utf-8", "surrogateescape").splitlines(keepends=True)
+    return [(row["path"], row["label"]) for row in csv.DictReader(lines)]
+
+
+def _there(root: Path, rows: Iterable[tuple[str, str]], part: str) -> Pictures:
+    found = [(root / path, label) for path, label in rows if (root / path).is_file()]
+    return Pictures([file for file, _ in found], [label for _, label in found], part)
+
+
+def _none_left(root: Path) -> UserError:
+    return UserError(
+        f"Expected pictures of the run's data set in {root}, to compare the export with the run's own answers, found "
+        "none that can be read. Put them back where they were when they were extracted."
+    )

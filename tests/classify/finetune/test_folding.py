@@ -1,0 +1,86 @@
+"""Folding a frozen normalisation changes neither what a network says nor what it learns."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from classify.finetune import folding
+from classify.finetune.folding import Folded, foldable
+
+
+def pair(
+    convolution: Any, size: int = 9, channels: int = 6
+) -> tuple[keras.Model, layers.Layer, layers.Layer]:
+    """A convolution with a used normalisation behind it."""
+    norm = layers.BatchNormalization(epsilon=1e-3)
+    pixels = keras.Input((size, size, channels))
+    model = keras.Model(pixels, norm(convolution(pixels)))
+    random = np.random.default_rng(0)
+    norm.set_weights([random.uniform(0.5, 2, w.shape) for w in norm.get_weights()])
+    if convolution.use_bias:
+        convolution.bias.assign(random.normal(size=convolution.bias.shape))
+    norm.trainable = False
+    return model, convolution, norm
+
+
+CONVOLUTIONS = {
+    "1x1": lambda: layers.Conv2D(8, 1, use_bias=False),
+    "3x3 stride 2 with bias": lambda: layers.Conv2D(8, 3, strides=2, padding="same"),
+    "dilated": lambda: layers.Conv2D(4, 3, dilation_rate=2, padding="same"),
+    "depthwise 3x3": lambda: layers.DepthwiseConv2D(3, padding="same"),
+    "depthwise 5x5": lambda: layers.DepthwiseConv2D(5, padding="same", use_bias=False),
+    "depthwise 5x5 stride 2": lambda: layers.DepthwiseConv2D(5, strides=2, padding="same"),
+    "depthwise 5x5 valid": lambda: layers.DepthwiseConv2D(5, padding="valid"),
+    "depthwise multiplied": lambda: layers.DepthwiseConv2D(5, padding="same", depth_multiplier=2),
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_folded_pair_equals_the_two_layers_forwards_and_backwards(name: str) -> None:
+    model, convolution, norm = pair(CONVOLUTIONS[name]())
+    assert foldable(convolution, norm)
+    folded = Folded(convolution, norm)
+    x = tf.constant(np.random.default_rng(1).normal(size=(3, 9, 9, 6)), tf.float32)
+    found = []
+    for network in (model, folded):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = network(x, training=True)
+            loss = tf.reduce_sum(tf.sin(y))
+        variables = convolution.trainable_variables
+        found.append([y, *tape.gradient(loss, [x, *(v.value for v in variables)])])
+    for plain, ours in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-4)
+
+
+def test_the_fast_kernel_gradient_is_the_one_that_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    real = folding._kernel_gradient
+    monkeypatch.setattr(folding, "_kernel_gradient", lambda *a: calls.append(1) or real(*a))
+    for name, used in (("depthwise 5x5", 1), ("depthwise 3x3", 0), ("depthwise multiplied", 0)):
+        calls.clear()
+        _, convolution, norm = pair(CONVOLUTIONS[name]())
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(Folded(convolution, norm)(tf.ones((2, 9, 9, 6))))
+        tape.gradient(loss, convolution.trainable_variables)
+        assert len(calls) == used, name
+
+
+@pytest.mark.parametrize(
+    "convolution",
+    [
+        layers.Conv2D(8, 1, activation="relu"),
+        layers.Conv2D(6, 1, groups=2),
+        layers.SeparableConv2D(8, 3),
+        layers.Conv2DTranspose(8, 3),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_what_cannot_be_folded_is_left_alone(convolution: layers.Layer) -> None:
+    assert not foldable(convolution, layers.BatchNormalization())
+    assert not foldable(layers.Conv2D(4, 1), layers.LayerNormalization())
+    assert not foldable(layers.Conv2D(4, 1), layers.BatchNormalization(axis=1))

@@ -1,0 +1,112 @@
+"""The top shares the network's variables and says what the whole network with the head says."""
+
+from functools import cache
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from classify.finetune.folding import Folded
+from classify.finetune.top import build_top, read_head, set_head
+from classify.linear import LinearHead
+from extract.backbones import Backbone
+from extract.border import find_border
+from extract.embedder import build_backbone
+
+BACKBONE = Backbone.of("efficientnet_lite0", input_size=64)
+
+
+def some_head(width: int = 1280, scaling: str = "none") -> LinearHead:
+    random = np.random.default_rng(0)
+    kernel = random.normal(size=(width, 3)).astype(np.float32) / 30
+    return LinearHead(scaling, kernel, random.normal(size=3).astype(np.float32), ("a", "b", "c"))
+
+
+@cache
+def pictures() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(4, 64, 64, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("scaling", ["none", "length", "root"])
+def test_top_on_the_bottom_equals_network_and_head(scaling: str) -> None:
+    network = build_backbone(BACKBONE)
+    border, head = find_border(network, top=50), some_head(scaling=scaling)
+    expected = head.logits(network.predict(pictures(), verbose=0).mean(axis=(1, 2)))
+    bottom = keras.Model(network.inputs, network.get_layer(border.layer).output)
+    top = build_top(network, border, BACKBONE, head)
+    found = top.predict(bottom.predict(pictures(), verbose=0), verbose=0)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    kernel, bias = read_head(top)
+    assert np.array_equal(kernel, head.kernel) and np.array_equal(bias, head.bias)
+    other = LinearHead(scaling, 2 * head.kernel, head.bias, head.classes)
+    set_head(top, other)
+    assert np.array_equal(read_head(top)[0], other.kernel)
+
+
+def test_only_what_lies_above_and_is_asked_for_trains_and_is_shared() -> None:
+    network = build_backbone(BACKBONE)
+    border = find_border(network, top=50)
+    top = build_top(network, border, BACKBONE, some_head())
+    names = {v.path.split("/")[0] for v in top.trainable_variables}
+    assert names == {*border.trainable, "logits"} and len(border.trainable) == 17
+    assert not any("expand" in name for name in names if name.startswith("block10"))
+    assert not any(
+        layer.trainable for layer in network.layers if isinstance(layer, layers.BatchNormalization)
+    )
+    kernel = network.get_layer("top").kernel
+    assert any(kernel is v for v in top.trainable_variables)
+    assert sum(isinstance(layer, Folded) for layer in top.layers) == 19  # block10: 3, 11 to 15: 15, top: 1
+
+
+def test_border_at_the_input_takes_pixels() -> None:
+    network = build_backbone(BACKBONE)
+    border = find_border(network, everything=True)
+    top = build_top(network, border, BACKBONE, some_head())
+    assert border.layer == "" and top.input.dtype == "uint8" and top.input.shape[1:] == (64, 64, 3)
+    assert len(top.trainable_variables) == len(border.trainable) + 2
+
+
+def test_shared_and_branching_layers_are_not_folded() -> None:
+    pixels = keras.Input((8, 8, 3))
+    stem = layers.Conv2D(4, 1, name="stem")(pixels)
+    shared = layers.Conv2D(4, 1, name="shared")
+    one = layers.BatchNormalization(name="one")(shared(stem))
+    two = layers.BatchNormalization(name="two")(shared(one))
+    open_end = layers.Conv2D(4, 1, name="open_end")(two)
+    normal = layers.BatchNormalization(name="three")(open_end)
+    network = keras.Model(pixels, layers.Add()([normal, open_end]))
+    random = np.random.default_rng(0)
+    for name in ("one", "two", "three"):
+        norm = network.get_layer(name)
+        norm.set_weights([random.uniform(0.5, 2, w.shape) for w in norm.get_weights()])
+    border = find_border(network, from_layer="shared")
+    head = some_head(4)
+    bottom = keras.Model(network.inputs, network.get_layer(border.layer).output)
+    x = random.normal(size=(2, 8, 8, 3)).astype(np.float32)
+    expected = head.logits(network.predict(x, verbose=0).mean(axis=(1, 2)))
+    top = build_top(network, border, BACKBONE, head)
+    assert not any(isinstance(layer, Folded) for layer in top.layers)
+    np.testing.assert_allclose(top.predict(bottom.predict(x, verbose=0), verbose=0), expected, atol=1e-5)
+
+
+def test_normalisation_in_a_nested_model_is_frozen_too() -> None:
+    inside = keras.Input((8, 8, 4))
+    inner = keras.Model(
+        inside, layers.BatchNormalization(name="norm")(layers.Conv2D(4, 1, name="conv")(inside)), name="inner"
+    )
+    pixels = keras.Input((8, 8, 3))
+    network = keras.Model(
+        pixels, layers.Conv2D(4, 1, name="last")(inner(layers.Conv2D(4, 1, name="stem")(pixels)))
+    )
+    border = find_border(network, from_layer="inner")
+    top = build_top(network, border, BACKBONE, some_head(4))
+    assert {v.path for v in top.trainable_variables} == {
+        "conv/kernel",
+        "conv/bias",
+        "last/kernel",
+        "last/bias",
+        "logits/kernel",
+        "logits/bias",
+    }
+    assert not inner.get_layer("norm").trainable

@@ -1,0 +1,240 @@
+"""Training the top alone is training the whole network; a killed training goes on as if nothing had happened."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from classify.finetune.batches import Samples
+from classify.finetune.checkpoint import Checkpoint
+from classify.finetune.history import Epoch
+from classify.finetune.optimizers import make_optimizer
+from classify.finetune.settings import LEARNING_RATES, Settings
+from classify.finetune.top import build_top, read_head
+from classify.finetune.training import Watch, read_weights, train, write_weights
+from classify.linear import LinearHead
+from extract.backbones import Backbone
+from extract.border import find_border
+from extract.embedder import build_backbone
+
+N, CLASSES = 24, 3
+CODES = np.arange(N) % CLASSES
+BACKBONE = Backbone.of("efficientnet_lite0", input_size=64)
+SETTINGS = Settings(epochs=4, batch_size=8, views=0, lr=1e-3)
+
+
+class Fixed:
+    """Activations held in memory."""
+
+    def __init__(self, x: np.ndarray) -> None:
+        self._x = x
+
+    def take(self, rows: np.ndarray, views: np.ndarray) -> np.ndarray:
+        return self._x[rows]
+
+
+def samples(x: np.ndarray, codes: np.ndarray = CODES) -> Samples:
+    return Samples(Fixed(x), np.arange(len(x)), codes, CLASSES)
+
+
+@cache
+def pictures() -> np.ndarray:
+    """Preprocessed pictures whose brightness tells the class, more or less."""
+    random = np.random.default_rng(0)
+    return (random.normal(size=(N, 64, 64, 3)) * 0.5 + (CODES - 1)[:, None, None, None] * 0.2).astype(
+        np.float32
+    )
+
+
+def head(width: int) -> LinearHead:
+    kernel = np.random.default_rng(0).normal(size=(width, CLASSES)).astype(np.float32) / 30
+    return LinearHead("none", kernel, np.zeros(CLASSES, np.float32), ("a", "b", "c"))
+
+
+def small() -> keras.Model:
+    """Two convolutions and a normalisation: for what needs no real network."""
+    layer_list = [
+        layers.Conv2D(4, 3, name="low"),
+        layers.BatchNormalization(),
+        layers.ReLU(),
+        layers.Conv2D(6, 3, name="high"),
+    ]
+    model = keras.Sequential([keras.Input((16, 16, 3)), *layer_list])
+    random = np.random.default_rng(1)
+    model.set_weights(
+        [random.uniform(0.1, 1, w.shape) * random.choice([1, 1], w.shape) for w in model.get_weights()]
+    )
+    return model
+
+
+def small_top() -> tuple[keras.Model, Samples]:
+    network = small()
+    border = find_border(network, from_layer="high")
+    bottom = keras.Model(network.inputs, network.get_layer(border.layer).output)
+    x = bottom.predict(pictures()[:, :16, :16], verbose=0)
+    return build_top(network, border, BACKBONE, head(6)), samples(x)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_cached_activations_train_to_the_weights_of_the_whole_network(optimizer: str) -> None:
+    """One epoch on the same batches: the top on activations against the whole network, its bottom frozen."""
+    settings = replace(SETTINGS, epochs=1, optimizer=optimizer, lr=None)
+    network = build_backbone(BACKBONE)
+    border = find_border(network, top=50)
+    bottom = keras.Model(network.inputs, network.get_layer(border.layer).output)
+    activations = bottom.predict(pictures(), verbose=0)
+    top = build_top(network, border, BACKBONE, head(1280))
+    train(top, samples(activations), None, settings)
+
+    whole = build_backbone(BACKBONE)
+    for layer in whole.layers:
+        layer.trainable = layer.name in border.trainable
+    classifier = layers.Dense(CLASSES)
+    model = keras.Model(whole.input, classifier(layers.GlobalAveragePooling2D()(whole.output)))
+    classifier.set_weights([head(1280).kernel, head(1280).bias])
+    steps = N // settings.batch_size
+    model.compile(
+        make_optimizer(settings, model, steps), keras.losses.CategoricalCrossentropy(from_logits=True)
+    )
+    for batch in samples(pictures()).epoch(1, settings.batch_size, settings.seed):
+        model.train_on_batch(batch.x, batch.y)
+
+    moved = 0
+    for ours, theirs, before in zip(
+        network.layers, whole.layers, build_backbone(BACKBONE).layers, strict=True
+    ):
+        for a, b, c in zip(ours.get_weights(), theirs.get_weights(), before.get_weights(), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-4, err_msg=ours.name)
+            moved += not np.array_equal(a, c)
+    assert moved == len(border.trainable)
+    np.testing.assert_allclose(read_head(top)[0], classifier.get_weights()[0], atol=1e-4)
+
+
+def test_no_statistic_of_any_normalisation_moves() -> None:
+    inside = keras.Input((14, 14, 4))
+    inner = keras.Model(
+        inside, layers.BatchNormalization(name="inner_norm")(layers.Conv2D(4, 1, name="inner_conv")(inside))
+    )
+    pixels = keras.Input((16, 16, 3))
+    x = layers.Conv2D(4, 3, name="stem")(pixels)
+    x = layers.BatchNormalization(name="alone")(layers.ReLU()(inner(x)))
+    network = keras.Model(
+        pixels, layers.BatchNormalization(name="last_norm")(layers.Conv2D(6, 3, name="last")(x))
+    )
+    border = find_border(network, everything=True)
+    top = build_top(network, border, replace(BACKBONE, input_size=16), head(6))
+    norms = [inner.get_layer("inner_norm"), network.get_layer("alone"), network.get_layer("last_norm")]
+    before = [norm.get_weights() for norm in norms]
+    kernels = [np.array(network.get_layer(name).kernel) for name in ("stem", "last")]
+    train(top, samples((pictures()[:, :16, :16] * 60 + 128).clip(0, 255).astype(np.uint8)), None, SETTINGS)
+    for norm, old in zip(norms, before, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(norm.get_weights(), old, strict=True)), norm.name
+    for name, kernel in zip(("stem", "last"), kernels, strict=True):
+        assert not np.array_equal(network.get_layer(name).kernel, kernel)
+
+
+@pytest.mark.parametrize("optimizer", list(LEARNING_RATES))
+def test_resumed_training_ends_at_the_same_weights(optimizer: str) -> None:
+    settings = replace(SETTINGS, optimizer=optimizer, mixup=0.3, layer_decay=0.5, label_smoothing=0.1)
+    kept: list[Checkpoint] = []
+    model, data = small_top()
+    whole = train(model, data, data, settings, watch=Watch(keep=kept.append))
+    end = read_weights(model)
+    fresh, _ = small_top()
+    again = train(fresh, data, data, settings, resumed=kept[1])
+    assert len(again.epochs) == len(whole.epochs) == 5 and again.best_epoch == whole.best_epoch
+    for a, b in zip(read_weights(fresh), end, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    for a, b in zip(again.best, whole.best, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    assert [e.val_loss for e in again.epochs] == pytest.approx([e.val_loss for e in whole.epochs], abs=1e-5)
+
+
+def test_best_epoch_is_the_trained_one_with_the_lowest_calibrated_loss() -> None:
+    model, data = small_top()
+    weights: dict[int, Sequence[np.ndarray]] = {}
+    watch = Watch(epoch=lambda model, epoch: weights.setdefault(epoch.number, read_weights(model)))
+    trained = train(model, data, data, replace(SETTINGS, lr=0.3, schedule="constant"), watch=watch)
+    losses = {epoch.number: epoch.calibrated_loss for epoch in trained.epochs[1:]}
+    assert trained.best_epoch == min(losses, key=losses.__getitem__)
+    for a, b in zip(trained.best, weights[trained.best_epoch], strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_patience_ends_training_early() -> None:
+    model, data = small_top()
+    wrong = samples(data.activations.take(np.arange(N), np.zeros(N, int)), (CODES + 1) % CLASSES)
+    lines: list[str] = []
+    trained = train(
+        model, data, wrong, replace(SETTINGS, epochs=30, patience=2), watch=Watch(say=lines.append)
+    )
+    assert len(trained.epochs) - 1 == trained.best_epoch + 2 < 30
+    assert "2 epochs" in trained.stopped and any("stopped" in line for line in lines)
+
+
+def test_a_loss_that_is_no_number_stops_with_advice() -> None:
+    model, data = small_top()
+    broken = data.activations.take(np.arange(N), np.zeros(N, int)).copy()
+    broken[3] = np.nan
+    trained = train(model, samples(broken), data, SETTINGS)
+    assert len(trained.epochs) == 1 and trained.best_epoch == 0
+    assert "--lr" in trained.stopped
+    for a, b in zip(trained.best, trained.head, strict=True):
+        assert np.array_equal(a, b) and np.isfinite(a).all()
+
+
+def test_layer_decay_slows_the_lower_layers() -> None:
+    moves = []
+    for decay in (1.0, 0.1):
+        network = small()
+        border = find_border(network, everything=True)
+        model = build_top(network, border, replace(BACKBONE, input_size=16), head(6))
+        before = [np.array(network.get_layer(name).kernel) for name in ("low", "high")]
+        train(
+            model,
+            samples((pictures()[:, :16, :16] * 60 + 128).clip(0, 255).astype(np.uint8)),
+            None,
+            replace(SETTINGS, epochs=1, layer_decay=decay, schedule="constant"),
+        )
+        after = [np.array(network.get_layer(name).kernel) for name in ("low", "high")]
+        moves.append([np.abs(a - b).mean() for a, b in zip(after, before, strict=True)])
+    assert moves[1][0] == pytest.approx(0.01 * moves[0][0], rel=0.5)  # two layers below the head: 0.1 squared
+    assert moves[1][1] == pytest.approx(0.1 * moves[0][1], rel=0.5)
+
+
+def test_checkpoint_survives_a_full_disk_and_damage(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    from cache.errors import UserError
+
+    model, data = small_top()
+    kept: list[Checkpoint] = []
+    train(model, data, data, SETTINGS, watch=Watch(keep=kept.append))
+    path = tmp_path / "checkpoint.h5"
+    kept[0].save(path)
+
+    def full(*arguments: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(UserError, match="space"):
+            kept[1].save(path)
+    loaded = Checkpoint.load(path)
+    assert loaded.epochs[1] == kept[0].epochs[1] and len(loaded.epochs) == 2
+    write_weights(model, loaded.weights)
+    for a, b in zip(read_weights(model), kept[0].weights, strict=True):
+        assert np.array_equal(a, b)
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(UserError, match="damaged"):
+        Checkpoint.load(path)
+
+
+def test_many_epochs_fit_into_a_checkpoint(tmp_path) -> None:
+    epochs = [Epoch(n, 0.1, 0.9, 0.2, 0.8, 1e-3, 1.0, 0.2) for n in range(2000)]
+    Checkpoint(epochs, [], [], [], 0, []).save(tmp_path / "long.h5")
+    assert Checkpoint.load(tmp_path / "long.h5").epochs[-1] == epochs[-1]

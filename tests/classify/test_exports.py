@@ -1,0 +1,203 @@
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cache.errors import UserError
+from cache.workspace import Workspace
+from classify import exports
+from classify.artefact import load_model, save_model
+from classify.exports import ExportResult, export
+from classify.fit import FitOptions, fit_heads
+from classify.formats import FORMATS
+from classify.runs import write_json
+from extract.backbones import Backbone
+from extract.extraction import Options, extract
+from extract.images import Decoding, decode
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def workspace(flowers: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Twelve photographs of each of three classes, and the runs 001 (logreg), 002 (svm) and 003 (knn) on them."""
+    folder = tmp_path_factory.mktemp("exports")
+    for label in ("daisy", "rose", "tulip"):
+        (folder / "flowers" / label).mkdir(parents=True)
+        for picture in sorted((flowers / label).iterdir())[:12]:
+            shutil.copy2(picture, folder / "flowers" / label)
+    workspace = Workspace(folder / ".coldframe")
+    extract(workspace, folder / "flowers", Backbone.of(input_size=SIZE), Decoding(), Options())
+    for name in ("logreg", "svm", "knn"):
+        fit_heads(workspace, FitOptions(models=[name], folds=3, n_jobs=1, curve=False))
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def tuned(workspace: Workspace) -> Path:
+    """A run as finetune leaves it; its model is the one of 001."""
+    folder = workspace.runs / "004-finetune"
+    folder.mkdir()
+    result = export(workspace, run_of(workspace, "001"), "keras", folder / "model.keras")
+    shutil.copy2(run_of(workspace, "001") / "predictions.csv", folder)
+    facts = {
+        key: value for key, value in load_model(result.file).facts.items() if key not in ("space", "run")
+    }
+    sha256 = save_model(load_model(result.file).model, folder / "model.keras", facts)
+    first = json.loads((run_of(workspace, "001") / "run.json").read_text())
+    record = {key: first[key] for key in ("format", "dataset", "root")}
+    write_json(
+        folder / "run.json",
+        record | {"command": "finetune", "model": {"file": "model.keras", "sha256": sha256}},
+    )
+    return folder
+
+
+def run_of(workspace: Workspace, number: str) -> Path:
+    return next(workspace.runs.glob(f"{number}-*"))
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.name.startswith(".tmp-")]
+
+
+@pytest.fixture(scope="module")
+def exported(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ExportResult]:
+    """Export run 001 to a kind, once, over something older."""
+    folder = tmp_path_factory.mktemp("exported")
+
+    @cache
+    def exported(kind: str) -> ExportResult:
+        for package in FORMATS[kind].needs:
+            pytest.importorskip(package)
+        target = folder / kind / FORMATS[kind].name
+        if kind == "savedmodel":
+            target.mkdir(parents=True)
+            (target / "older").touch()
+        said: list[str] = []
+        result = export(workspace, run_of(workspace, "001"), kind, target, force=True, say=said.append)
+        assert said and not leftovers(target.parent) and not (target / "older").exists()
+        return result
+
+    return exported
+
+
+@pytest.mark.parametrize("kind", ["keras", "savedmodel", "tflite", "onnx", "saved-head"])
+def test_each_kind_answers_as_the_run(
+    workspace: Workspace, exported: Callable[[str], ExportResult], kind: str
+) -> None:
+    result = exported(kind)
+    assert result.file.exists()
+    assert result.max_difference < 1e-4 and result.tolerance == 1e-3
+    assert result.n >= 6 and result.part == "test" and result.agreement == 1
+    assert result.bytes > 1000 and result.milliseconds > 0
+    assert json.loads(json.dumps(result.to_json()))["kind"] == kind and str(result.file) in result.to_text()
+    with pytest.raises(UserError, match="--force"):
+        export(workspace, run_of(workspace, "001"), kind, result.file)
+
+
+def test_classes_travel_with_it(exported: Callable[[str], ExportResult]) -> None:
+    assert load_model(exported("saved-head").file).classes == ("daisy", "rose", "tulip")
+    with zipfile.ZipFile(exported("tflite").file) as archive:
+        assert archive.read("labels.txt") == b"daisy\nrose\ntulip"
+        assert json.loads(archive.read("coldframe.json"))["input_size"] == SIZE
+
+
+def test_a_saved_model_takes_whole_pictures(exported: Callable[[str], ExportResult], flowers: Path) -> None:
+    import tensorflow as tf
+
+    model = tf.saved_model.load(str(exported("savedmodel").file))
+    data = next((flowers / "daisy").iterdir()).read_bytes()
+    whole = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    answers = [model.serve(tf.constant(x[None])).numpy() for x in (whole, decode(data, SIZE, Decoding()))]
+    assert whole.shape[0] > SIZE and np.abs(answers[0] - answers[1]).max() < 0.01
+
+
+def test_an_rbf_machine_becomes_layers(workspace: Workspace, tmp_path: Path) -> None:
+    result = export(workspace, run_of(workspace, "002"), "saved-head", tmp_path / "head.keras")
+    assert result.max_difference < 1e-3 and result.agreement == 1
+
+
+def test_a_head_that_is_no_layer_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"received knn.*fit-head --model logreg"):
+        export(workspace, run_of(workspace, "003"), "keras", tmp_path / "model.keras")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_fine_tuned_run(workspace: Workspace, tuned: Path, tmp_path: Path) -> None:
+    result = export(workspace, tuned, "saved-head", tmp_path / "head.keras")
+    assert result.max_difference < 1e-4 and any("fine-tuned backbone" in note for note in result.notes)
+    with pytest.raises(UserError, match="the run's own model"):
+        export(workspace, tuned, "keras", force=True)
+    changed = tmp_path / "changed"
+    shutil.copytree(tuned, changed)
+    with (changed / "model.keras").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(UserError, match=r"that run\.json describes"):
+        export(workspace, changed, "tflite", tmp_path / "model.tflite")
+    write_json(changed / "run.json", {"command": "finetune", "model": None, "start": {"run": "runs/001"}})
+    with pytest.raises(UserError, match=r"export runs/001 instead"):
+        export(workspace, changed, "tflite", tmp_path / "model.tflite")
+
+
+def test_int8_says_what_it_costs(
+    workspace: Workspace, exported: Callable[[str], ExportResult], tmp_path: Path
+) -> None:
+    run = run_of(workspace, "001")
+    small = export(workspace, run, "tflite", tmp_path / "small.tflite", int8=True, sample=10)
+    assert small.bytes < exported("tflite").bytes / 2 and small.tolerance is None and small.int8
+    assert small.int8.calibrated_on == 10 and small.int8.n == small.n and small.int8.part == "test"
+    assert small.int8.before == pytest.approx(accuracy(run)) and f"n = {small.n}" in small.to_text()
+    with pytest.raises(UserError, match="--int8 with --to tflite"):
+        export(workspace, run, "onnx", int8=True)
+    dear = exports._notes("tflite", None, "test", exports.Quantised(0.9, 0.88, 500, "test", 10))
+    assert any("cost 2.0% of accuracy" in note for note in dear)
+
+
+def accuracy(run: Path) -> float:
+    return json.loads((run / "run.json").read_text())["head"]["test_accuracy"]
+
+
+def test_an_export_that_answers_otherwise_does_not_appear(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = asdict(FORMATS["saved-head"]) | {"open": lambda path: lambda one: np.full(3, 1 / 3, np.float32)}
+    monkeypatch.setitem(FORMATS, "saved-head", type(FORMATS["saved-head"])(**form))
+    (tmp_path / "head.keras").write_bytes(b"older")
+    with pytest.raises(UserError, match=r"received a difference of 0\.\d+ on \d+ pictures"):
+        export(workspace, run_of(workspace, "001"), "saved-head", tmp_path / "head.keras", force=True)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"older"]
+
+
+def test_what_can_be_refused_at_once(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(workspace, "001")
+    with pytest.raises(UserError, match="one of keras, savedmodel"):
+        export(workspace, run, "coreml")
+    with pytest.raises(UserError, match=r"ends in \.tflite"):
+        export(workspace, run, "tflite", tmp_path / "model.bin")
+    with pytest.raises(UserError, match=r"run\.json"):
+        export(workspace, tmp_path, "keras")
+    with pytest.raises(UserError, match="--trust"):
+        export(Workspace(tmp_path / "other").create(), run, "saved-head", tmp_path / "head.keras")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install 'coldframe\[onnx\]'"):
+        export(workspace, run, "onnx")
+
+
+def test_without_pictures_nothing_can_be_promised(workspace: Workspace, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(run_of(workspace, "001"), run)
+    record = json.loads((run / "run.json").read_text()) | {"root": str(tmp_path / "gone")}
+    (run / "run.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="Put them back"):
+        export(workspace, run, "saved-head", tmp_path / "head.keras")

@@ -1,0 +1,41 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from classify.resampling import resample
+from extract.images import RESIZES, Decoding, decode
+
+SIZE = 48
+
+
+@pytest.fixture(scope="module", params=RESIZES)
+def model(request: pytest.FixtureRequest) -> tuple:
+    import keras
+
+    pixels = keras.Input((None, None, 3), dtype="uint8")
+    return keras.Model(pixels, resample(pixels, SIZE, request.param)), Decoding(request.param)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("shape", [(427, 640), (101, 60), (49, 48), (20, 31), (640, 7)])
+def test_it_makes_the_square_that_decoding_makes(model: tuple, shape: tuple[int, int], turned: bool) -> None:
+    network, decoding = model
+    picture = load_sample_images().images[0][: shape[0], : shape[1]]
+    picture = np.ascontiguousarray(picture.transpose(1, 0, 2) if turned else picture)
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    expected = decode(buffer.getvalue(), SIZE, decoding).astype(int)
+    received = np.asarray(network(picture[None]))[0]
+    assert received.dtype == np.uint8 and received.shape == (SIZE, SIZE, 3)
+    difference = np.abs(received - expected)
+    # Of tall pictures Pillow does the vertical pass first, and rounds elsewhere.
+    largest, mean = (2, 0.3) if shape[0] > shape[1] and not turned else (1, 0.01)
+    assert difference.max() <= largest and difference.mean() < mean
+
+
+def test_a_picture_of_the_right_size_is_left_alone(model: tuple) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3)).astype(np.uint8)
+    assert (np.asarray(model[0](pixels)) == pixels).all()
