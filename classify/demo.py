@@ -13,6 +13,7 @@ from cache.workspace import Workspace
 from classify.runs import best_run
 
 QUICK = 300  # digits
+EPOCHS = 4
 SHOWN = 10  # held-out pictures to predict
 
 ABOUT_DIGITS = """\
@@ -20,9 +21,13 @@ The pictures: {count} handwritten digits of 8 x 8 pixels (scikit-learn's copy of
 They are as far as can be from the photographs that the backbone was trained on: with all 1,797 of them expect
 about 94 %, with fewer less. On photographs of things the same commands do better than digits suggest."""
 
+ABOUT_FINETUNE = """
+Second act: the top of the network itself is trained, starting from the best linear head."""
+ABOUT_VIEWS = " No augmented views: a\nmirrored digit is another sign."
+
 
 def run_demo(command: Callable[..., int], out: Path, data: str | None, quick: bool) -> None:
-    """Run extract, fit-head and predict as a person would, and say what happened.
+    """Run extract, fit-head, predict and finetune as a person would, and say what happened.
 
     Parameters
     ----------
@@ -33,7 +38,7 @@ def run_demo(command: Callable[..., int], out: Path, data: str | None, quick: bo
     data : str or None
         Folder of class folders; None writes the digits.
     quick : bool
-        Only a few hundred digits.
+        Only a few hundred digits, and no fine-tuning.
 
     Raises
     ------
@@ -64,8 +69,13 @@ def run_demo(command: Callable[..., int], out: Path, data: str | None, quick: bo
     answers = _read_csv(max(workspace.runs.glob("*-predict")) / "predictions.csv")
     right = sum(answer["label"] == label for answer, (_, label) in zip(answers, held_out, strict=True))
     print(
-        f"\n{right} of {len(held_out)} right (ten are too few for a figure: the leaderboard above has the figures).\n"
-        f"Done in {time.monotonic() - began:.0f} s. The cache is in {workspace.root}; the models, figures and\n"
+        f"\n{right} of {len(held_out)} right (ten are too few for a figure: the leaderboard above has the figures)."
+    )
+    if not quick:
+        print(ABOUT_FINETUNE if data else ABOUT_FINETUNE + ABOUT_VIEWS, flush=True)
+        run("finetune", "--epochs", str(EPOCHS), *([] if data else ["--views", "0"]))
+    print(
+        f"\nDone in {time.monotonic() - began:.0f} s. The cache is in {workspace.root}; the models, figures and\n"
         f"predictions are in {workspace.runs}. Run it again: nothing is embedded twice."
     )
 

@@ -136,7 +136,7 @@ def _one(run: FittedRun | TunedRun) -> list[Any]:
 _ANY = "(B, h, w, 3) uint8 RGB of any size"
 _SQUARE = "(1, {size}, {size}, 3) uint8 RGB, cut and resized beforehand"
 FORMATS = {
-    "keras": Format(".keras", "model.keras", _ANY, "Keras", _write_keras, _open_keras),
+    "keras": Format(".keras", "classifier.keras", _ANY, "Keras", _write_keras, _open_keras),
     "savedmodel": Format("", "saved_model", _ANY, "TensorFlow", _write_savedmodel, _open_savedmodel),
     "tflite": Format(".tflite", "model.tflite", _SQUARE, "LiteRT", _write_tflite, _open_tflite),
     "onnx": Format(

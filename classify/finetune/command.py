@@ -10,6 +10,7 @@ from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.finetune import journal
 from classify.finetune.settings import Settings
+from classify.finetune.tensorboard import check_installed
 from classify.runs import best_run
 from extract.engines import import_keras_quietly
 from extract.extraction import Options, Progress
@@ -49,6 +50,8 @@ def finetune(
         As there, and for settings or a run given to a run that has its own.
     """
     settings = Settings(**given)
+    if settings.tensorboard:
+        check_installed()
     unfinished = None
     if resume is None and not run:
         best_run(workspace)  # refuses a workspace without one

@@ -17,6 +17,7 @@ from classify import readings
 from classify.artefact import build_model, save_model
 from classify.comparison import compare
 from classify.evaluate import evaluate
+from classify.expansion import KernelHead, expand
 from classify.finetune.history import History
 from classify.finetune.outcome import Outcome, Result, Tuned
 from classify.finetune.pages import Tested, write_pages
@@ -52,13 +53,15 @@ def finish(
     division, history = start.division, result.history
     kept = history.alpha == 0
     write_weights(tuned.model, result.weights)
-    head = fold(start.loaded.head) if kept else _head(tuned, start, result.temperature)
     notes = [*start.notes, *([result.stopped] if result.stopped else [])]
+    head: LinearHead | KernelHead | None = _head(tuned, start, result.temperature)
+    if kept:
+        head = fold(start.loaded.head) or expand(start.loaded.head)
     sha256 = None
     if head is None:
-        notes.append("the head that is kept is not linear: `export --run` of its own run makes a model of it")
+        notes.append("layers of a network cannot express the head that is kept: there is no model.keras")
     else:
-        model = build_model(tuned.backbone, tuned.decoding.resize, head, tuned.network)
+        model = build_model(tuned.backbone, tuned.decoding.resize, head, tuned.exact_network())
         sha256 = save_model(model, folder / MODEL, _facts(tuned, start, head, history.alpha))
     rows = np.flatnonzero(division.split.part == TEST)
     probability = start.loaded.head.predict_proba(division.X_test)
@@ -99,7 +102,7 @@ def finish(
 def keep_model(path: Path, tuned: Tuned, start: Start) -> None:
     """Write the model as it is now, uncalibrated."""
     head = _head(tuned, start, 1.0)
-    model = build_model(tuned.backbone, tuned.decoding.resize, head, tuned.network)
+    model = build_model(tuned.backbone, tuned.decoding.resize, head, tuned.exact_network())
     save_model(model, path, _facts(tuned, start, head, 1.0))
 
 
@@ -147,7 +150,7 @@ def _log(workspace: Workspace, start: Start, settings: Settings, history: Histor
     return [seen] if seen else []
 
 
-def _facts(tuned: Tuned, start: Start, head: LinearHead, alpha: float) -> dict[str, Any]:
+def _facts(tuned: Tuned, start: Start, head: LinearHead | KernelHead, alpha: float) -> dict[str, Any]:
     return {
         "classes": list(head.classes),
         "input_size": tuned.backbone.input_size,
@@ -166,7 +169,7 @@ def _write_record(
     settings: Settings,
     outcome: Outcome,
     sha256: str | None,
-    head: LinearHead | None,
+    head: LinearHead | KernelHead | None,
 ) -> None:
     data = start.data
     model = {"file": MODEL, "sha256": sha256, "classes": list(head.classes)} if head else None

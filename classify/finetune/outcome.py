@@ -32,6 +32,19 @@ class Tuned:
     border: Border
     model: keras.Model  # activations at the border to (B, C) logits
 
+    def exact_network(self) -> keras.Model:
+        """The network with the weights it has now, in float32 whatever it was trained in."""
+        if self.network.compute_dtype == "float32":
+            return self.network
+        import keras
+
+        from extract.embedder import build_backbone
+
+        keras.config.set_dtype_policy("float32")
+        network = build_backbone(self.backbone)
+        network.set_weights(self.network.get_weights())
+        return network
+
     def pixels(self, data: Embedded, row: int) -> np.ndarray | None:
         """Decode a picture of the data set again: (s, s, 3) uint8 RGB; None where that fails now."""
         manifest, size = data.manifest, self.backbone.input_size

@@ -20,6 +20,7 @@ from classify.finetune.settings import Settings
 from classify.finetune.start import Start
 from classify.finetune.story import Story
 from classify.finetune.summary import summary_text
+from classify.predictions import csv_bytes, csv_text
 from classify.runs import save_evaluation
 
 
@@ -48,6 +49,10 @@ def write_pages(outcome: Outcome, tested: Tested, start: Start, tuned: Tuned, se
     write_file(folder / "interpolation.png", interpolation_png(history))
     write_file(folder / "summary.txt", summary_text(tuned.network).encode())
     write_file(folder / "diagram.svg", diagram_svg(tuned.network, tuned.border, len(start.linear.classes)))
+    if not history.folds:  # with folds, the final model has trained on every one
+        names, known = start.division.names, data.manifest.paths
+        rows = [[known[row], names[row]] for row in start.val.tolist()]
+        write_file(folder / "validation.csv", csv_bytes(csv_text(["path", "label"], rows)))
     changes = changed(paths, tested.truth, tested.before, tested.after, tested.p_before, tested.p_after)
     write_file(folder / "changed.csv", changed_csv(changes))
     files = {

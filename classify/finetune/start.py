@@ -228,8 +228,8 @@ def _refit(loaded: LoadedHead, division: Division, fit: np.ndarray) -> Calibrate
     names = division.names[fit]
     if len(np.unique(names)) < 2:
         raise UserError(
-            f"Expected training pictures of two classes at least, received {len(fit)} of {names[0]!r} once some were "
-            "set aside for validation. Add pictures of the other classes."
+            f"Expected training pictures of two classes at least, received {len(fit)} of {str(names[0])!r} once some "
+            "were set aside for validation. Add pictures of the other classes."
         )
     weight = None if division.weight is None else _weight_of(division, fit)
     pipeline = clone(loaded.head.pipeline)

@@ -7,19 +7,23 @@ from cache.errors import UserError
 from classify.finetune.history import Epoch
 
 
+def check_installed() -> None:
+    """Refuse where TensorBoard is missing, with what to do."""
+    if importlib.util.find_spec("tensorboard") is None:
+        raise UserError(
+            "Expected TensorBoard for --tensorboard, found none. Run `pip install 'coldframe[tensorboard]'`, or leave "
+            "the option out: history.csv and curves.png show the same."
+        )
+
+
 class Board:
     """Writes what `tensorboard --logdir FOLDER` shows: training and validation as two runs."""
 
     def __init__(self, folder: Path) -> None:
-        if importlib.util.find_spec("tensorflow") is None:
-            raise UserError(
-                "Expected TensorFlow for --tensorboard, found none. Install it, or leave the option out."
-            )
-        from tensorflow import summary
+        check_installed()
+        from tensorboard.summary import Writer
 
-        self._summary = summary
-        self._train = summary.create_file_writer(str(folder / "train"))
-        self._validation = summary.create_file_writer(str(folder / "validation"))
+        self._train, self._validation = Writer(str(folder / "train")), Writer(str(folder / "validation"))
 
     def write(self, epoch: Epoch) -> None:
         """Add an epoch; it is on the disk when this returns."""
@@ -27,9 +31,8 @@ class Board:
             (self._train, epoch.loss, epoch.accuracy),
             (self._validation, epoch.val_loss, epoch.val_accuracy),
         ):
-            with writer.as_default(step=epoch.number):
-                self._summary.scalar("loss", loss)
-                self._summary.scalar("accuracy", accuracy)
-                if writer is self._train:
-                    self._summary.scalar("learning_rate", epoch.learning_rate)
+            writer.add_scalar("loss", loss, epoch.number)
+            writer.add_scalar("accuracy", accuracy, epoch.number)
             writer.flush()
+        self._train.add_scalar("learning_rate", epoch.learning_rate, epoch.number)
+        self._train.flush()

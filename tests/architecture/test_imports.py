@@ -15,6 +15,11 @@ HEAVY = {"tensorflow", "keras", "jax", "torch"}
 MAY_IMPORT_KERAS = {
     "classify/artefact.py",
     "classify/deployable.py",
+    "classify/finetune/folding.py",
+    "classify/finetune/optimizers.py",
+    "classify/finetune/tensorboard.py",
+    "classify/finetune/top.py",
+    "classify/finetune/training.py",
     "classify/formats.py",
     "classify/resampling.py",
     "extract/border.py",
@@ -61,7 +66,9 @@ def test_few_files_know_keras(path: Path) -> None:
 
 def test_imports_for_types_alone_are_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "module.py"
-    path.write_text("import a\nif TYPE_CHECKING:\n    import keras\nelse:\n    import b\nif X:\n    def f():\n        import c.d\n")
+    path.write_text(
+        "import a\nif TYPE_CHECKING:\n    import keras\nelse:\n    import b\nif X:\n    def f():\n        import c.d\n"
+    )
     assert imported(path) == {"a", "b", "c", "keras"}
     assert imported(path, typing=False) == {"a", "b", "c"}
 

@@ -136,7 +136,7 @@ def test_a_fine_tuned_run(workspace: Workspace, tuned: Path, tmp_path: Path) -> 
     result = export(workspace, tuned, "saved-head", tmp_path / "head.keras")
     assert result.max_difference < 1e-4 and any("fine-tuned backbone" in note for note in result.notes)
     with pytest.raises(UserError, match="the run's own model"):
-        export(workspace, tuned, "keras", force=True)
+        export(workspace, tuned, "keras", tuned / "model.keras", force=True)
     changed = tmp_path / "changed"
     shutil.copytree(tuned, changed)
     with (changed / "model.keras").open("ab") as file:

@@ -1,4 +1,4 @@
-"""A small real data set, extracted and with a head: coloured noise of three kinds that a network tells apart with some effort."""
+"""A small real data set, extracted and with a head: stripes at three angles, under noise."""
 
 import shutil
 from collections.abc import Callable

@@ -1,0 +1,185 @@
+"""`finetune` from the command line to the files it leaves, whole, killed and resumed."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cli
+from cache.errors import UserError
+from cache.workspace import Workspace
+from classify.answers import predict
+from classify.finetune.command import finetune
+from classify.fit import FitOptions, fit_heads
+from classify.runs import best_run
+from extract.backbones import Backbone
+from extract.extraction import Options, extract
+from extract.images import Decoding
+
+ROOT = Path(__file__).parents[3]
+PARTS = ["train"] * 10 + ["val"] * 5 + ["test"] * 5
+WORDS = ["--epochs", "4", "--views", "0", "--lr", "3e-5", "--batch-size", "8", "--patience", "9"]
+GIVEN = {"epochs": 4, "views": 0, "lr": 3e-5, "batch_size": 8, "patience": 9}
+
+
+@pytest.fixture(scope="module")
+def parted(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stripes with a validation part of their own, extracted, and a head."""
+    folder = tmp_path_factory.mktemp("parted")
+    shutil.copytree(prepared / "stripes", folder / "stripes")
+    with (folder / "parts.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "split"])
+        for label in sorted((folder / "stripes").iterdir()):
+            for picture, part in zip(sorted(label.iterdir()), PARTS, strict=True):
+                writer.writerow([picture, label.name, part])
+    workspace = Workspace.locate(folder / ".coldframe")
+    backbone = Backbone.of("efficientnet_lite0", input_size=64)
+    extract(workspace, folder / "parts.csv", backbone, Decoding(), Options(engine="litert"))
+    fit_heads(workspace, FitOptions(folds=3, curve=False))
+    return folder
+
+
+@pytest.fixture
+def workspace(parted: Path, tmp_path: Path) -> Workspace:
+    shutil.copytree(parted, tmp_path / "work")
+    return Workspace.locate(tmp_path / "work" / ".coldframe")
+
+
+def history(run: Path) -> np.ndarray:
+    """Losses and accuracies by epoch."""
+    with (run / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    names = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+    return np.array([[float(row[name] or "nan") for name in names] for row in rows])
+
+
+def weights(model: Path) -> list[np.ndarray]:
+    import keras
+
+    return keras.models.load_model(model, compile=False).get_weights()
+
+
+def test_whole_command_writes_a_model_that_predict_uses(
+    workspace: Workspace, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--workspace", str(workspace.root)]
+    extra = ["--checkpoint-every", "2", "--tensorboard", "--json"]
+    assert cli.main(["finetune", *WORDS, *extra, *words]) == 0
+    printed = capsys.readouterr()
+    result = json.loads(printed.out)
+    asked = (
+        "run border trainable_parameters head_val_accuracy alpha val_accuracy head_test_accuracy test_accuracy test_n "
+        "ci_low ci_high epochs seconds_caching seconds_per_epoch"
+    )
+    assert set(asked.split()) <= result.keys()
+    assert result["border"] == "block9_add" and result["epochs"] == 4 and result["test_n"] == 15
+    assert "hand-off" in printed.err and "0.00 GB" in printed.err
+    run = Path(result["run"])
+    files = {path.name for path in run.iterdir()}
+    expected = (
+        "model.keras run.json report.md history.csv curves.png interpolation.png confusion.png confusion_before.png "
+        "changed.csv predictions.csv summary.txt diagram.svg epoch-002.keras epoch-004.keras tensorboard"
+    )
+    assert set(expected.split()) <= files and "checkpoint.h5" not in files
+    assert result["val_accuracy"] >= result["head_val_accuracy"]
+
+    record = json.loads((run / "run.json").read_text())
+    picture = next((Path(workspace.root).parent / "stripes" / "class 1").iterdir())
+    found = predict(workspace, [picture], run=str(run))
+    again = predict(workspace, [picture], run=record["start"]["run"])
+    if result["alpha"] == 0:
+        assert Path(workspace.state()["run"]["path"]) == Path(record["start"]["run"])
+        np.testing.assert_allclose(found.predictions.probability, again.predictions.probability, atol=1e-4)
+    else:
+        assert best_run(workspace) == run.resolve()
+    assert sum(found.predictions.probability[0]) == pytest.approx(1, abs=1e-4)
+
+
+def test_killed_in_an_epoch_it_resumes_to_the_same_weights(
+    workspace: Workspace, parted: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(parted, tmp_path / "whole")
+    uncut = finetune(Workspace.locate(tmp_path / "whole" / ".coldframe"), GIVEN | {"checkpoint_every": 4})
+
+    command = [sys.executable, str(ROOT / "cli.py"), "finetune", *WORDS, "--checkpoint-every", "4"]
+    child = subprocess.Popen(
+        [*command, "--workspace", str(workspace.root)], stderr=subprocess.PIPE, text=True, env=os.environ
+    )
+    assert child.stderr is not None
+    for line in child.stderr:
+        if "epoch 2 of 4: loss" in line:
+            break
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    (run,) = workspace.runs.glob("*-finetune")
+    assert not (run / "run.json").exists() and (run / "checkpoint.h5").exists()
+
+    said: list[str] = []
+    done = finetune(workspace, {}, resume="", say=said.append)
+    assert done.run == run and any("going on" in line for line in said)
+    assert not any("epoch 1 of 4: loss" in line or "epoch 2 of 4: loss" in line for line in said)
+    np.testing.assert_allclose(history(run), history(uncut.run), atol=1e-4)
+    assert done.history.alpha == uncut.history.alpha and done.history.best == uncut.history.best
+    for name in ("epoch-004.keras", "model.keras"):
+        for a, b in zip(weights(run / name), weights(uncut.run / name), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-4)
+    with pytest.raises(UserError, match="none"):
+        finetune(workspace, {}, resume="")
+
+
+def test_folds_decide_where_pictures_are_few(stripes: Workspace) -> None:
+    said: list[str] = []
+    given = GIVEN | {"epochs": 2, "batch_size": 16}
+    outcome = finetune(stripes, given, say=said.append)
+    assert outcome.history.folds == 5 and outcome.history.val_n == 48
+    assert any("in 5 folds" in line for line in said)
+    assert json.loads((outcome.run / "folds.json").read_text())["history"]["alpha"] == outcome.history.alpha
+
+
+def test_live_frozen_part_trains_as_the_cached_one(workspace: Workspace) -> None:
+    cached = finetune(workspace, GIVEN | {"epochs": 1, "dtype": "float32"})
+    said: list[str] = []
+    live = finetune(workspace, GIVEN | {"epochs": 1, "max_cache_gb": 0.0}, say=said.append)
+    assert any("runs live" in line for line in said)
+    np.testing.assert_allclose(history(live.run), history(cached.run), atol=2e-3)
+
+
+def test_what_cannot_be_done_is_refused_with_advice(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="141 layers"):
+        finetune(workspace, {"top": 500})
+    with pytest.raises(UserError, match="received 0"):
+        finetune(workspace, {"top": 0})
+    with pytest.raises(UserError, match="--resume alone"):
+        finetune(workspace, {"epochs": 3}, resume="")
+    with pytest.raises(UserError, match="none"):
+        finetune(workspace, {}, resume="")
+    with pytest.raises(UserError, match="fit-head"):
+        finetune(Workspace.locate(tmp_path / "nothing"), {})
+    shutil.rmtree(workspace.root / "spaces")
+    with pytest.raises(UserError, match="extract"):
+        finetune(workspace, {})
+
+
+def test_interrupt_keeps_what_is_finished(workspace: Workspace) -> None:
+    command = [sys.executable, str(ROOT / "cli.py"), "finetune", *WORDS, "--workspace", str(workspace.root)]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert child.stderr is not None
+    for line in child.stderr:
+        if "epoch 1 of 4: loss" in line:
+            break
+    time.sleep(0.1)
+    child.send_signal(signal.SIGINT)
+    rest = child.stderr.read()
+    assert child.wait() == cli.INTERRUPTED
+    assert "--resume" in rest
+    (run,) = workspace.runs.glob("*-finetune")
+    assert (run / "checkpoint.h5").exists()
