@@ -69,9 +69,8 @@ def speed(options: argparse.Namespace, temporary: Path) -> None:
     plain = (before["seconds"] + after["seconds"]) / 2
     epoch, caching = ours["seconds_per_epoch"], ours["seconds_caching"]
     print(f"{fitted} pictures train; border {ours['border']}, {ours['trainable_parameters']:,} parameters")
-    print(
-        f"plain Keras: {before['seconds']:.1f} s and {after['seconds']:.1f} s an epoch, {before['parameters']:,} parameters"
-    )
+    seconds = f"{before['seconds']:.1f} s and {after['seconds']:.1f} s an epoch"
+    print(f"plain Keras: {seconds}, {before['parameters']:,} parameters")
     print(f"cached: {epoch:.1f} s an epoch, validation included: {plain / epoch:.2f} x")
     print(
         f"caching once: {caching:.1f} s; spread over {EPOCHS} epochs {plain / (epoch + caching / EPOCHS):.2f} x"

@@ -149,6 +149,11 @@ def _by_model(
     progress: Progress,
 ) -> Found:
     """Ask the model of a finetune run; its answers are not kept in the cache."""
+    if options.engine == "litert":
+        raise UserError(
+            f"Expected --engine auto or keras for {run}: a fine-tuned run answers with its model.keras. "
+            "`export --to tflite` makes a LiteRT file of it."
+        )
     tuned = TunedRun(run, record_of(run))
     trained, classes = Space.from_json(tuned.record["space"]["json"]), np.array(tuned.artefact.classes)
     if space is not None and workspace.store_by_id(space).space.id != trained.id:

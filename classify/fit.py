@@ -22,7 +22,7 @@ from classify.heads import Head, select
 from classify.leaderboard import HeadResult, leaderboard
 from classify.learning_curve import LearningCurve, learning_curve
 from classify.report import Report, write_report
-from classify.runs import save_evaluation, save_head, write_json
+from classify.runs import remember_best, save_evaluation, save_head, write_json
 from classify.splits import TEST, TRAIN, describe
 from classify.training import Trained, train
 
@@ -139,7 +139,7 @@ def fit_heads(
 
     run = workspace.new_run("fit-head")
     _write_run(workspace, run, division, trained, options, notes, comparisons, curve)
-    _remember(workspace, run, division, best.result)
+    remember_best(workspace, run, data, division.sha256, best.result.cv_accuracy)
     return FitResult(run, best.result.name, simplest.result.name, results, notes, interrupted)
 
 
@@ -298,19 +298,3 @@ def _write_run(
         "notes": notes,
     }
     save_head(workspace, run, best.head, record)
-
-
-def _remember(workspace: Workspace, run: Path, division: Division, best: HeadResult) -> None:
-    """Make this the workspace's best run, unless a better one on the very same data is still there."""
-    data, known = division.data, workspace.state().get("run") or {}
-    better = known.get("data_sha256") == division.sha256 and known.get("cv_accuracy", 0) > best.cv_accuracy
-    if better and (Path(known["path"]) / "run.json").exists():
-        return
-    entry = {
-        "path": str(run.resolve()),
-        "dataset": data.name,
-        "data_sha256": division.sha256,
-        "space": data.space.id,
-        "cv_accuracy": best.cv_accuracy,
-    }
-    workspace.remember(run=entry)

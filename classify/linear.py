@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +125,7 @@ def _coefficients(model: Any) -> tuple[np.ndarray, np.ndarray] | None:
     return kernel, np.broadcast_to(np.asarray(model.intercept_, np.float64), kernel.shape[1:])
 
 
-def distil(head: CalibratedHead, X: np.ndarray) -> LinearHead:
+def distil(head: CalibratedHead, X: np.ndarray, scalings: Sequence[str] = ("none", "root")) -> LinearHead:
     """Teach a linear head to answer as another head does: multinomial logistic regression on its probabilities.
 
     Scaling and strength are those that come nearest to the head's probabilities on rows left out of the fit
@@ -136,11 +137,12 @@ def distil(head: CalibratedHead, X: np.ndarray) -> LinearHead:
     head : CalibratedHead
     X : (n, D) float array
         Embeddings that the head was trained on; labels are not needed.
+    scalings : sequence of str
+        To choose from: "none" (standardised), "root" (root, then standardised).
 
     Returns
     -------
     LinearHead
-        Scaling "none" (standardised) or "root" (root, then standardised).
     """
     target = head.predict_proba(X)
     # As the solver takes one class a row, a row stands once for each class the head thinks possible.
@@ -149,7 +151,7 @@ def distil(head: CalibratedHead, X: np.ndarray) -> LinearHead:
     held = np.random.default_rng(0).permutation(len(X)) % _FOLDS
     splits = [(np.flatnonzero(held[rows] != number), held == number) for number in range(_FOLDS)]
     losses: dict[tuple[str, float], float] = {}
-    for scaling in ("none", "root"):
+    for scaling in scalings:
         Z, least = scale_rows(X, scaling).astype(np.float32), np.inf
         for strength in _STRENGTHS:
             fits = [fitted for fitted, _ in splits]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cache.dataset import Embedded
 from cache.errors import UserError
 from cache.files import write_file
 from cache.manifest import Manifest
@@ -156,6 +157,22 @@ def best_run(workspace: Workspace) -> Path:
     raise UserError(
         "Expected a trained head, found none in this workspace. Run `fit-head --model logreg` first."
     )
+
+
+def remember_best(workspace: Workspace, run: Path, data: Embedded, data_sha256: str, accuracy: float) -> None:
+    """Make a run the workspace's best, unless one with a higher CV accuracy on the very same data is still there."""
+    known = workspace.state().get("run") or {}
+    better = known.get("data_sha256") == data_sha256 and known.get("cv_accuracy", 0) > accuracy
+    if better and (Path(known["path"]) / "run.json").exists():
+        return
+    entry = {
+        "path": str(run.resolve()),
+        "dataset": data.name,
+        "data_sha256": data_sha256,
+        "space": data.space.id,
+        "cv_accuracy": accuracy,
+    }
+    workspace.remember(run=entry)
 
 
 def save_evaluation(

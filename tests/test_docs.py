@@ -8,7 +8,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,11 @@ from scipy.special import softmax
 import cli
 from cache.workspace import Workspace
 from classify import heads, paths
+from classify.export_result import Quantised
+from classify.finetune.settings import Settings
 from classify.work import Fold, by_fold
 from extract import backbones
+from extract.policies import POLICIES
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -32,6 +35,8 @@ JSON_COMMANDS = [
     "extract flowers",
     "fit-head --model logreg",
     "predict new_photos",
+    "finetune --top 20 --epochs 1 --views 0",
+    "export --to saved-head --out head.keras",
     "backbones",
     "cache ls",
     "cache verify --recompute 2",
@@ -137,6 +142,21 @@ def test_every_head_is_in_the_guide() -> None:
     assert all(f"`{name}`" in section("fit-head") for name in heads.HEADS)
 
 
+def test_every_policy_of_views_is_in_the_guide() -> None:
+    assert all(f"| `{name}` |" in section("finetune") for name in POLICIES)
+
+
+def test_the_guide_knows_the_defaults_of_finetune() -> None:
+    told = dict(re.findall(r"^\| `--([\w-]+)` \| `?([^|`]+?)`? \|", section("finetune"), re.M))
+    defaults = {f.name.replace("_", "-"): f.default for f in fields(Settings) if f.default is not None}
+    known = told.keys() & defaults.keys()
+    assert len(known) > 12
+    for name in known:
+        assert told[name] == (
+            f"{defaults[name]:g}" if isinstance(defaults[name], float) else str(defaults[name])
+        ), name
+
+
 @pytest.fixture
 def garden(few_flowers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder as the README has it: flowers/ and new_photos/, with one file that is no picture."""
@@ -153,12 +173,20 @@ def test_the_session_of_the_readme_runs(garden: Path, capsys: pytest.CaptureFixt
     readme = (ROOT / "README.md").read_text("utf-8")
     session = "".join(f"```\n{block}```\n" for block in blocks(readme, "console"))
     lines = list(command_lines(session))
-    assert [words[2] for words in lines] == ["extract", "extract", "fit-head", "predict"]
+    commands = ["extract", "extract", "fit-head", "predict", "finetune", "export"]
+    assert [words[2] for words in lines] == commands
     told = []
     for words in lines:
         arguments = our_arguments(words)
         # Eight heads on few pictures would take as long as on many: the largest perceptron sets the time.
         arguments = ["5s" if word == "3m" else word for word in arguments or ()]
+        # Which of the eight is best in so little time is chance, and not all of them can be exported.
+        if words[2] == "finetune":
+            assert cli.main(["fit-head", "--no-curve"]) == 0
+            arguments += ["--run", "runs/003-fit-head"]
+            capsys.readouterr()
+        if words[2] == "export":
+            arguments += ["--run", "runs/004-finetune"]
         assert cli.main(arguments) == 0, shlex.join(words)
         told.append(capsys.readouterr())
     assert "40 files = 40 embedded + 0 cached" in told[0].out
@@ -166,6 +194,8 @@ def test_the_session_of_the_readme_runs(garden: Path, capsys: pytest.CaptureFixt
     header = next(line for line in session.splitlines() if line.startswith("head "))
     assert told[2].out.splitlines()[0].split() == header.split()
     assert "rejected new_photos/notes.txt: no picture" in told[3].err
+    assert told[4].out.splitlines()[0].split()[:2] == ["validation", "test"]
+    assert told[5].out.startswith("flowers.tflite: ") and "compared with the run" in told[5].out
 
 
 def test_every_json_key_is_in_the_guide(garden: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,6 +207,7 @@ def test_every_json_key_is_in_the_guide(garden: Path, capsys: pytest.CaptureFixt
             answer["classes"] = {}  # its keys are the user's own
         for key in set(_keys(answer)) - {"label_3", "probability_3"}:
             assert f"`{key}`" in text, f"{command} --json: {key}"
+    assert all(f"`{field.name}`" in text for field in fields(Quantised))
 
 
 def _keys(value: object) -> Iterator[str]:
@@ -231,6 +262,19 @@ def test_the_guides_own_head_runs(garden: Path, capsys: pytest.CaptureFixture[st
     answer = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert answer["heads"][0]["name"] == "my_heads:trees"
     assert answer["heads"][0]["params"]["min_samples_leaf"] in (5, 1)
+
+
+def test_the_guides_model_in_plain_keras_answers(garden: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = blocks(section("export"), "python")
+    assert "cache" not in example and "extract" not in example
+    assert cli.main(["extract", "flowers"]) == 0
+    assert cli.main(["fit-head", "--no-curve"]) == 0
+    assert cli.main(["export", "--to", "keras", "--out", "classifier.keras"]) == 0
+    shutil.copy2(next((garden / "flowers" / "tulip").iterdir()), garden / "photo.jpg")
+    capsys.readouterr()
+    exec(example, {})
+    name, probability = capsys.readouterr().out.split()[-2:]
+    assert (garden / "flowers" / name).is_dir() and 0.2 < float(probability) <= 1
 
 
 def test_the_guides_table_round_trip_embeds_nothing(garden: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,7 +50,10 @@ class Cached:
         out: np.ndarray | None = None
         for view in np.unique(views):
             here = views == view
-            found = self._rows[view].take(self._places[view][rows[here]])
+            places = self._places[view][rows[here]]
+            if (places < 0).any():
+                raise KeyError(f"no activations of view {view} for all of the rows asked for")
+            found = self._rows[view].take(places)
             out = np.empty((len(rows), *found.shape[1:]), np.float32) if out is None else out
             out[here] = found
         assert out is not None
@@ -92,6 +95,22 @@ class Live:
 def planned_bytes(shape: tuple[int, ...], dtype: str, plain: int, viewed: int, views: int) -> int:
     """Size of the cached activations: `plain` pictures once, `viewed` of them in `views` augmented views more."""
     return (plain + viewed * views) * int(np.prod(shape)) * np.dtype(dtype).itemsize
+
+
+def uncached(
+    workspace: Workspace,
+    backbone: Backbone,
+    decoding: Decoding,
+    options: Options,
+    manifest: Manifest,
+    parts: Sequence[tuple[View | None, np.ndarray]],
+) -> int:
+    """Count the rows that `fill` would have to compute."""
+    count = 0
+    for view, rows in parts:
+        extractor = Extractor(workspace, backbone, decoding, options, view=view)
+        count += int((~extractor.store.contains(manifest.key[rows])).sum())
+    return count
 
 
 def fill(

@@ -77,7 +77,5 @@ def finetune(
             say=say,
         )
     except KeyboardInterrupt:
-        say(
-            "What finished is kept, activations and epochs: `finetune --resume` goes on if the first epoch was done."
-        )
+        say("Activations and finished epochs are kept: `finetune --resume` goes on after the last of them.")
         raise

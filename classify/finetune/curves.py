@@ -97,7 +97,7 @@ def curves_png(history: History, head: str) -> bytes:
 
 
 def interpolation_png(history: History) -> bytes:
-    """Draw validation accuracy and loss on the line from the head to the fine-tuned weights, as a PNG file.
+    """Draw validation accuracy and calibrated loss on the line from the head to the fine-tuned weights, as a PNG file.
 
     At alpha the weights are (1 - alpha) * head + alpha * fine-tuned: WiSE-FT, Wortsman et al. 2021, "Robust
     fine-tuning of zero-shot models", arXiv 2109.01903. The shaded range is Wilson's 95 % interval.
@@ -106,7 +106,7 @@ def interpolation_png(history: History) -> bytes:
     line = history.line
     alpha = np.array([point.alpha for point in line])
     accuracy = _finite(point.val_accuracy for point in line)
-    loss = _finite(point.val_loss for point in line)
+    loss = _finite(point.calibrated_loss for point in line)
     chosen = int(np.abs(alpha - history.alpha).argmin())
     for axes, values in ((above, accuracy), (below, loss)):
         axes.axvline(history.alpha, color=KEPT, linewidth=1, alpha=0.5, zorder=1)
@@ -125,7 +125,7 @@ def interpolation_png(history: History) -> bytes:
         )
     _shade(above, alpha, accuracy, history.val_n)
     above.set_ylabel("validation accuracy")
-    below.set_ylabel("validation loss (nats)")
+    below.set_ylabel("calibrated validation loss (nats)")
     below.set_xlim(-0.03, 1.03)
     ticks = np.linspace(0, 1, 6)
     below.set_xticks(ticks, ["0\nhead", *(f"{tick:.1f}" for tick in ticks[1:-1]), "1\nfine-tuned"])

@@ -27,7 +27,7 @@ from classify.finetune.top import read_head
 from classify.finetune.training import write_weights
 from classify.linear import LinearHead, fold
 from classify.readings import Reading, part_hash
-from classify.runs import FORMAT, PACKAGES, write_json
+from classify.runs import FORMAT, PACKAGES, remember_best, write_json
 from classify.splits import TEST, describe
 
 if TYPE_CHECKING:
@@ -125,10 +125,9 @@ def _answers(model: keras.Model, tuned: Tuned, start: Start, rows: np.ndarray, s
             answers[found] = np.asarray(model.predict_on_batch(stacked))
         now = time.monotonic()
         if now - last > INTERVAL:
-            last, rate = now, (at + CHUNK) / (now - began)
-            say(
-                f"test part: {at + CHUNK} of {len(rows)} pictures, {(len(rows) - at - CHUNK) / rate:.0f} s left"
-            )
+            last, done = now, here.stop
+            left = (len(rows) - done) * (now - began) / done
+            say(f"test part: {done:,} of {len(rows):,} pictures, {left:.0f} s left")
     return answers
 
 
@@ -192,7 +191,6 @@ def _write_record(
         "model": model,
         "result": outcome.to_json(),
         "test": {"head": outcome.before.to_json(), "fine_tuned": outcome.after.to_json()},
-        "comparison": outcome.comparison.to_json() if outcome.comparison else None,
         "interpolations": [asdict(point) for point in outcome.history.line],
         "best_epoch": outcome.history.best,
         "versions": versions(*PACKAGES),
@@ -201,13 +199,7 @@ def _write_record(
 
 
 def _remember(workspace: Workspace, folder: Path, start: Start, outcome: Outcome) -> None:
-    """Make this the workspace's best run: it validates better than the head, whose CV accuracy it is counted on."""
+    """Make this the workspace's best run; its CV accuracy counts as the head's plus what was gained in validation."""
     gain = outcome.chosen[1] - outcome.chosen[0]
-    entry = {
-        "path": str(folder.resolve()),
-        "dataset": start.data.name,
-        "data_sha256": start.division.sha256,
-        "space": start.data.space.id,
-        "cv_accuracy": start.loaded.record["head"]["cv_accuracy"] + gain,
-    }
-    workspace.remember(run=entry)
+    accuracy = start.loaded.record["head"]["cv_accuracy"] + gain
+    remember_best(workspace, folder, start.data, start.division.sha256, accuracy)

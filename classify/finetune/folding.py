@@ -89,7 +89,11 @@ def _depthwise(x: Any, kernel: Any, convolution: Any) -> Any:
 
 def _correlates(x: Any, convolution: Any) -> bool:
     """Whether the kernel's gradient is faster through `_kernel_gradient`: TensorFlow on a CPU, small maps."""
-    if keras.backend.backend() != "tensorflow" or not convolution.trainable:
+    if (
+        keras.backend.backend() != "tensorflow"
+        or not convolution.trainable
+        or keras.backend.standardize_dtype(x.dtype) != "float32"
+    ):
         return False
     plain = convolution.depth_multiplier == 1 and tuple(convolution.dilation_rate) == (1, 1)
     if not plain or max(convolution.kernel_size) < SLOW_KERNEL or None in x.shape[1:3]:

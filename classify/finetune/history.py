@@ -20,7 +20,7 @@ class Epoch:
     val_accuracy: float
     learning_rate: float  # at the end of the epoch
     seconds: float
-    calibrated_loss: float = math.nan
+    calibrated_loss: float = math.nan  # NaN where nothing validates
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Interpolation:
     alpha: float
     val_accuracy: float
     val_loss: float
-    calibrated_loss: float = math.nan
+    calibrated_loss: float
 
 
 @dataclass(frozen=True)

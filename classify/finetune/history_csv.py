@@ -7,7 +7,16 @@ from math import isfinite
 from classify.finetune.history import History
 from classify.predictions import csv_bytes, csv_text
 
-COLUMNS = ("number", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
+COLUMNS = (
+    "number",
+    "loss",
+    "accuracy",
+    "val_loss",
+    "val_accuracy",
+    "calibrated_loss",
+    "learning_rate",
+    "seconds",
+)
 
 
 def history_csv(history: History) -> bytes:

@@ -106,6 +106,7 @@ class Outcome:
             "folds": self.history.folds,
             "seconds_caching": round(self.seconds_caching, 3),
             "seconds_per_epoch": round(sum(e.seconds for e in trained) / max(len(trained), 1), 3),
+            "comparison": self.comparison.to_json() if self.comparison else None,
             "notes": self.notes,
         }
 

@@ -58,6 +58,7 @@ def write_pages(outcome: Outcome, tested: Tested, start: Start, tuned: Tuned, se
     files = {
         "The finished model": "model.keras",
         "Answers on the test part": "predictions.csv",
+        "Pictures that validated": "validation.csv",
         "Epochs as a table": "history.csv",
         "Pictures whose answer changed, as a table": "changed.csv",
         "Layers of the backbone": "summary.txt",
@@ -88,8 +89,7 @@ def write_pages(outcome: Outcome, tested: Tested, start: Start, tuned: Tuned, se
         f"{sum(epoch.seconds for epoch in trained):.0f} s for {len(trained)} epochs",
         "Written": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    if not (folder / "model.keras").exists():
-        del files["The finished model"]
+    files = {what: name for what, name in files.items() if (folder / name).exists()}
     story = Story(
         f"Fine-tuning {data.space.backbone} on {data.name}",
         facts,

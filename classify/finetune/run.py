@@ -14,7 +14,7 @@ import numpy as np
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.finetune import journal
-from classify.finetune.activations import Activations, Live, Views, at_layer, fill, planned_bytes
+from classify.finetune.activations import Activations, Live, Views, at_layer, fill, planned_bytes, uncached
 from classify.finetune.batches import Samples
 from classify.finetune.checkpoint import Checkpoint
 from classify.finetune.choice import between, choose, walk
@@ -38,7 +38,7 @@ from extract.views import View
 if TYPE_CHECKING:
     import keras
 
-GIB = 2**30
+GB = 10**9
 Say = Callable[[str], None]
 
 
@@ -86,11 +86,12 @@ def finetune(
     tuned = _prepare(workspace, start, settings)
     say(tuned.border.describe())
     began = time.monotonic()
-    pictures = _pictures(workspace, start, settings, tuned, options, progress, say)
+    supply = _supply(workspace, start, settings, tuned, options, progress, say)
     caching = time.monotonic() - began
-    live = pictures.live()
+    live = supply.live()
     embedding = start.data.store.gather(start.data.manifest.key[live.rows])
-    worst = check(tuned.model, _handed(start), embedding, live, settings.batch_size)
+    half = tuned.network.compute_dtype == "float16"
+    worst = check(tuned.model, _handed(start), embedding, live, settings.batch_size, half=half)
     say(
         f"hand-off: the network's logits equal the head's to {worst:.0e} on all {len(live):,} validating pictures"
     )
@@ -107,8 +108,10 @@ def finetune(
             keep_model(folder / f"epoch-{epoch.number:03d}.keras", tuned, start)
 
     watch = Watch(say, lambda checkpoint: checkpoint.save(folder / journal.CHECKPOINT), after)
-    tune = _with_folds if len(start.trials) > 1 else _with_part
-    result = tune(folder, tuned, pictures, start, settings, resumed, watch)
+    if len(start.trials) > 1:
+        result = _with_folds(folder, tuned, supply, start, settings, resumed, watch)
+    else:
+        result = _with_part(tuned, supply, start, settings, resumed, watch)
     say(_verdict(result.history))
     outcome = finish(workspace, folder, start, settings, tuned, result, caching, say)
     journal.close_run(folder)
@@ -125,17 +128,16 @@ def _introduction(start: Start) -> str:
 
 
 def _with_part(
-    folder: Path,
     tuned: Tuned,
-    pictures: Pictures,
+    supply: Supply,
     start: Start,
     settings: Settings,
     resumed: Checkpoint | None,
     watch: Watch,
 ) -> Result:
     """Train once, and let a validation part choose the epoch and the point on the way to it."""
-    val = pictures.of(start.val)
-    trained = train(tuned.model, pictures.of(start.train), val, settings, resumed=resumed, watch=watch)
+    val = supply.of(start.val)
+    trained = train(tuned.model, supply.of(start.train), val, settings, resumed=resumed, watch=watch)
     line = walk(tuned.model, trained.head, trained.best, val, settings.batch_size)
     point = choose(line, start.floor)
     history = History(trained.epochs, trained.best_epoch, [p.summary() for p in line], point.alpha, len(val))
@@ -146,7 +148,7 @@ def _with_part(
 def _with_folds(
     folder: Path,
     tuned: Tuned,
-    pictures: Pictures,
+    supply: Supply,
     start: Start,
     settings: Settings,
     resumed: Checkpoint | None,
@@ -155,13 +157,13 @@ def _with_folds(
     """Let the folds choose the epoch and the point, then train on all of the pictures."""
     decided = journal.decision(folder)
     if decided is None:
-        folds = [Fold(pictures.of(trial.fit), pictures.of(trial.val), trial.linear) for trial in start.trials]
+        folds = [Fold(supply.of(trial.fit), supply.of(trial.val), trial.linear) for trial in start.trials]
         decided = cross_validate(tuned.model, folds, settings, start.floor, watch.say)
         journal.decide(folder, *decided)
     history, temperature = decided
     if not history.alpha:
         return Result(history, read_weights(tuned.model), temperature, "")
-    everything = pictures.of(start.train)
+    everything = supply.of(start.train)
     watch.say(f"training on all {len(everything):,} pictures for {history.best} epochs")
     trained = train(tuned.model, everything, None, settings, until=history.best, resumed=resumed, watch=watch)
     return Result(history, between(trained.head, trained.best, history.alpha), temperature, trained.stopped)
@@ -204,7 +206,7 @@ def _prepare(workspace: Workspace, start: Start, settings: Settings) -> Tuned:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Supply:
     """Where the activations of training and validating pictures come from."""
 
     start: Start
@@ -241,7 +243,7 @@ class Pictures:
         return there
 
 
-def _pictures(
+def _supply(
     workspace: Workspace,
     start: Start,
     settings: Settings,
@@ -249,15 +251,20 @@ def _pictures(
     options: Options,
     progress: Progress,
     say: Say,
-) -> Pictures:
+) -> Supply:
     """Cache the activations of all pictures in all views, or say why they are computed in every epoch."""
     manifest, backbone = start.data.manifest, tuned.backbone
-    views: Views = [None, *(View(settings.augment, number + 1) for number in range(settings.views))]
+    views: Views = [
+        None,
+        *(View(settings.augment, number + 1, settings.seed) for number in range(settings.views)),
+    ]
     size, decoding, none = backbone.input_size, tuned.decoding, np.empty(0, int)
     if not tuned.border.layer:
-        say("every layer trains: nothing can be cached, each epoch decodes the pictures again")
+        say(
+            "nothing below what trains can be cached: each epoch decodes the pictures and runs the whole network"
+        )
         pixels = Live(manifest, views, size, decoding, None)
-        return Pictures(start, pixels, pixels, none, settings.views)
+        return Supply(start, pixels, pixels, none, settings.views)
     bottom = at_layer(backbone, tuned.border.layer)
     engine = choose_engine(options.engine, bottom)
     network, _ = learn_network(bottom, engine, progress.note)
@@ -268,16 +275,18 @@ def _pictures(
     planned = planned_bytes(shape, settings.dtype, len(everything), len(train), settings.views)
     free = shutil.disk_usage(workspace.root).free
     size_of = f"{' x '.join(map(str, shape))}, {len(views)} views"
-    text = f"activations {size_of}: {planned / GIB:.2f} GB as {settings.dtype}"
-    if planned > min(settings.max_cache_gb * GIB, free):
-        limit = "the disk has free" if planned > free else f"--max-cache-gb {settings.max_cache_gb:g}"
-        say(f"{text}, more than {limit}: the frozen part runs live in every epoch, which is slower")
-        return Pictures(start, live, live, none, settings.views)
-    say(f"{text}, kept in the cache")
+    text = f"activations {size_of}: {planned / GB:.2f} GB as {settings.dtype}"
     parts = [(view, train if number else everything) for number, view in enumerate(views)]
     options = replace(options, engine=engine, dtype=settings.dtype)
+    missing = uncached(workspace, bottom, decoding, options, manifest, parts)
+    too_large = planned > settings.max_cache_gb * GB
+    if too_large or missing * planned_bytes(shape, settings.dtype, 1, 0, 0) > free:
+        limit = f"--max-cache-gb {settings.max_cache_gb:g}" if too_large else "the disk has free"
+        say(f"{text}, more than {limit}: the frozen part runs live in every epoch, which is slower")
+        return Supply(start, live, live, none, settings.views)
+    say(f"{text}, kept in the cache")
     cached, lost = fill(workspace, bottom, decoding, options, manifest, parts, progress)
     if len(lost):
         start.notes.append(f"{len(lost):,} pictures could not be read again: they neither train nor validate")
         say(start.notes[-1])
-    return Pictures(start, cached, live, lost, settings.views)
+    return Supply(start, cached, live, lost, settings.views)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from cache.errors import UserError
+from extract.policies import POLICIES
 
 LEARNING_RATES = {"adamw": 3e-4, "adam": 3e-4, "sgd": 1e-2, "rmsprop": 1e-4}
 
@@ -72,6 +73,7 @@ _RANGES = (
     ("checkpoint_every", 0, 100_000),
 )
 _NAMES = {
+    "augment": tuple(POLICIES),
     "optimizer": tuple(LEARNING_RATES),
     "schedule": ("cosine", "constant"),
     "class_weight": (None, "none", "balanced"),

@@ -134,12 +134,15 @@ def begin(
             f"Expected training pictures of the classes that the head of {loaded.folder.name} knows, received "
             f"{', '.join(unknown)} too. Run fit-head again."
         )
-    linear = fold(loaded.head)
+    reuse = division.sha256 == record["data_sha256"]
+    reuse = reuse and settings.class_weight in (None, parameters["class_weight"])
+    whole = loaded.head if reuse else _refit(loaded, division, np.flatnonzero(division.split.part == TRAIN))
+    linear = fold(whole)
     distilled = linear is None
     if linear is None:
-        linear = distil(loaded.head, division.X)
+        linear = distil(whole, division.X)
     trials = [
-        _trial(loaded, division, fit, val, linear.classes)
+        _trial(loaded, division, fit, val, linear, reuse)
         for fit, val in _parts(division, settings.val_size, parameters["seed"])
     ]
     start = Start(loaded, division, trials, linear, distilled, notes)
@@ -212,19 +215,18 @@ def _folds(train: np.ndarray, division: Division, seed: int) -> list[tuple[np.nd
 
 
 def _trial(
-    loaded: LoadedHead, division: Division, fit: np.ndarray, val: np.ndarray, classes: tuple[str, ...]
+    loaded: LoadedHead, division: Division, fit: np.ndarray, val: np.ndarray, whole: LinearHead, reuse: bool
 ) -> Trial:
-    head = _refit(loaded, division, fit)
-    linear = fold(head) or distil(head, division.data.embedding[fit])
-    return Trial(fit, val, head, _widened(linear, classes))
+    """Fit the head of a trial; `reuse` the one there is where it was fitted on these very rows."""
+    head = loaded.head if reuse and len(fit) == len(division.y) else _refit(loaded, division, fit)
+    linear = fold(head) or distil(head, division.data.embedding[fit], (whole.scaling,))
+    return Trial(fit, val, head, _widened(linear, whole.classes))
 
 
 def _refit(loaded: LoadedHead, division: Division, fit: np.ndarray) -> CalibratedHead:
-    """The same head fitted on some rows; the head itself where those are what it was fitted on."""
+    """The same head, fitted on some rows with the weights there are now."""
     from sklearn.base import clone
 
-    if len(fit) == len(division.y) and division.sha256 == loaded.record["data_sha256"]:
-        return loaded.head
     names = division.names[fit]
     if len(np.unique(names)) < 2:
         raise UserError(

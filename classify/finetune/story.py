@@ -55,8 +55,9 @@ class Story:
         parts += ["## From the head to the fine-tuned weights", _line(self.history)]
         parts.append(
             "At alpha the weights are (1 - alpha) \\* head + alpha \\* fine-tuned (WiSE-FT, arXiv 2109.01903). "
-            "Accuracy with Wilson's 95 % interval and loss (nats) are of the validation part. Kept is the lowest "
-            "loss among the points no less accurate than the head."
+            "Accuracy with Wilson's 95 % interval and losses (nats) are of the validating pictures. Kept is the "
+            "lowest calibrated loss, that after temperature scaling, among the points no less accurate than the "
+            "head; the head, where the gain is not above one standard error."
         )
         parts += ["## What to try next", "\n".join(f"- {each}" for each in advice(self.history))]
         parts += ["## Classes", _classes(self.before, self.after, same=not self.history.alpha)]
@@ -146,10 +147,11 @@ def _line(history: History) -> str:
                 f"{point.val_accuracy:.1%}",
                 _range(float(low), float(high)),
                 _loss(point.val_loss),
+                _loss(point.calibrated_loss),
                 ", ".join(filter(None, said)),
             )
         )
-    return _table(("Alpha", "Accuracy", "95 % interval", "Loss", ""), rows, left=0)
+    return _table(("Alpha", "Accuracy", "95 % interval", "Loss", "Calibrated loss", ""), rows, left=0)
 
 
 def _classes(before: Evaluation, after: Evaluation, *, same: bool) -> str:

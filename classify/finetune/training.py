@@ -76,12 +76,12 @@ def train(
         The best epoch, of those after the head, has the lowest calibrated loss; the earlier one of equals.
     """
     watch, last = watch or Watch(), until or settings.epochs
-    optimizer = make_optimizer(settings, model, -(-len(fit) // settings.batch_size))
     model.compile(
-        optimizer,
+        make_optimizer(settings, model, -(-len(fit) // settings.batch_size)),
         keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing),
         weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
     )
+    optimizer = model.optimizer  # in half precision Keras wraps it, to scale the loss
     optimizer.build(model.trainable_variables)
     if resumed is None:
         head = read_weights(model)
@@ -91,7 +91,7 @@ def train(
         now = resumed
         write_weights(model, now.weights)
         _write(_moving(model, optimizer), now.state)
-    stopped = ""
+    stopped = _patience_over(now, settings)  # a run killed after its last epoch has no more to come
     while len(now.epochs) <= last and not stopped:
         number, began = len(now.epochs), time.monotonic()
         progress = _Progress(f"{label}epoch {number} of {last}", number, last, len(fit), watch.say)
@@ -115,11 +115,17 @@ def train(
         watch.keep(now)
         watch.epoch(model, epoch)
         watch.say(progress.finished(epoch, now.epochs[0], val))
-        if number - now.best_epoch >= settings.patience:
-            stopped = f"no lower validation loss for {settings.patience} epochs"
+        stopped = _patience_over(now, settings)
     if stopped:
         watch.say(f"{label}stopped: {stopped}")
     return Trained(now.epochs, now.best_epoch, now.head, now.best, stopped)
+
+
+def _patience_over(now: Checkpoint, settings: Settings) -> str:
+    """Why training ends before its last epoch; empty while it goes on."""
+    if now.best_epoch and len(now.epochs) - 1 - now.best_epoch >= settings.patience:
+        return f"no lower validation loss for {settings.patience} epochs"
+    return ""
 
 
 class _Progress:

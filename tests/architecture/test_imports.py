@@ -17,7 +17,7 @@ MAY_IMPORT_KERAS = {
     "classify/deployable.py",
     "classify/finetune/folding.py",
     "classify/finetune/optimizers.py",
-    "classify/finetune/tensorboard.py",
+    "classify/finetune/outcome.py",
     "classify/finetune/top.py",
     "classify/finetune/training.py",
     "classify/formats.py",

@@ -12,7 +12,7 @@ def history(
     """Epochs as (accuracy, validation accuracy, validation loss) after a head of 90 %."""
     epochs = [Epoch(0, nan, nan, 0.3, 0.9, 0.0, 1.0)]
     epochs += [Epoch(i, 0.1, a, loss, val, 1e-4, 1.0) for i, (a, val, loss) in enumerate(points, 1)]
-    line = [Interpolation(a, 0.9, 0.3) for a in (0.0, 0.30000000000000004, 1.0)]
+    line = [Interpolation(a, 0.9, 0.3, 0.3) for a in (0.0, 0.30000000000000004, 1.0)]
     return History(epochs, best, line, alpha, val_n)
 
 

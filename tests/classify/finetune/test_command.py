@@ -183,3 +183,26 @@ def test_interrupt_keeps_what_is_finished(workspace: Workspace) -> None:
     assert "--resume" in rest
     (run,) = workspace.runs.glob("*-finetune")
     assert (run / "checkpoint.h5").exists()
+
+
+def test_another_backend_trains_too(workspace: Workspace) -> None:
+    """Keras on JAX: the same hand-off, nearly the same first epoch."""
+    pytest.importorskip("jax")
+    command = [
+        sys.executable,
+        str(ROOT / "cli.py"),
+        "finetune",
+        "--epochs",
+        "1",
+        "--views",
+        "0",
+        "--lr",
+        "3e-5",
+    ]
+    command += ["--workspace", str(workspace.root), "--json"]
+    found = []
+    for backend in ("jax", "tensorflow"):
+        environment = os.environ | {"KERAS_BACKEND": backend}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        found.append(history(Path(json.loads(done.stdout)["run"])))
+    np.testing.assert_allclose(found[0], found[1], atol=5e-3)

@@ -19,7 +19,7 @@ VAL = (0.92, 0.93, 0.95, 0.94)
 def history() -> History:
     epochs = [Epoch(0, nan, nan, 0.28, VAL[0], 0.0, 1.0)]
     epochs += [Epoch(i, 0.3 / i, 0.9 + i / 40, 0.28 - i / 50, VAL[i], 1e-4, 9.0) for i in range(1, 4)]
-    line = [Interpolation(a / 10, 0.92 + a / 400, 0.28 - a / 200) for a in range(11)]
+    line = [Interpolation(a / 10, 0.92 + a / 400, 0.3, 0.28 - a / 200) for a in range(11)]
     return History(epochs, 2, line, 0.8, 400)
 
 

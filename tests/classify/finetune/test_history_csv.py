@@ -7,12 +7,24 @@ from classify.finetune.history_csv import history_csv
 
 
 def test_a_line_an_epoch_and_empty_cells_for_what_is_not_finite() -> None:
-    epochs = [Epoch(0, nan, nan, 0.28125, 0.921, 0.0, 0.5), Epoch(1, 0.1234567, 0.9, inf, 0.9, 3e-07, 12.0)]
-    data = history_csv(History(epochs, 0, [Interpolation(0, 0.921, 0.28)], 0, 386))
+    epochs = [
+        Epoch(0, nan, nan, 0.28125, 0.921, 0.0, 0.5, 0.275),
+        Epoch(1, 0.1234567, 0.9, inf, 0.9, 3e-07, 12.0),
+    ]
+    data = history_csv(History(epochs, 0, [Interpolation(0, 0.921, 0.28, 0.28)], 0, 386))
     assert data.endswith(b"\n") and b"\r" not in data
     lines = list(csv.reader(StringIO(data.decode())))
     assert lines == [
-        ["number", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"],
-        ["0", "", "", "0.28125", "0.921", "0", "0.5"],
-        ["1", "0.123457", "0.9", "", "0.9", "3e-07", "12"],
+        [
+            "number",
+            "loss",
+            "accuracy",
+            "val_loss",
+            "val_accuracy",
+            "calibrated_loss",
+            "learning_rate",
+            "seconds",
+        ],
+        ["0", "", "", "0.28125", "0.921", "0.275", "0", "0.5"],
+        ["1", "0.123457", "0.9", "", "0.9", "", "3e-07", "12"],
     ]

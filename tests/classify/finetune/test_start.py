@@ -232,8 +232,8 @@ def kernel(build: Build) -> Workspace:
     manifest, X = sample([50, 50, 30], spread=0.3)
     side = np.random.default_rng(1).choice([-4, 4], len(X))
     X[:, 0], X[:, 1] = side, np.where(manifest.label == 1, -side, side)
-    X[:, :2] += np.random.default_rng(2).normal(size=(len(X), 2))
     X[:, 2:] = 8 * (manifest.label == 2)[:, None]
+    X += np.random.default_rng(2).normal(size=X.shape)
     workspace = build(manifest, X)
     headed(workspace, "svm", 0.9)
     return workspace

@@ -1,0 +1,135 @@
+"""A run that was cut short is found, checked and gone on with; one that has changed is refused."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cache.errors import UserError
+from cache.workspace import Workspace
+from classify.finetune import journal
+from classify.finetune.checkpoint import Checkpoint
+from classify.finetune.history import Epoch, History, Interpolation
+from classify.finetune.settings import Settings
+from tests.classify.finetune.test_start import begun, headed, sample
+
+Build = Callable[..., Workspace]
+EPOCH = Epoch(1, 0.5, 0.8, 0.4, 0.75, 3e-4, 2.5, 0.375)
+SETTINGS = Settings(epochs=3, lr=2e-4, top=None, from_layer="block9_add", mixup=0.2)
+
+
+@pytest.fixture
+def workspace(build: Build) -> Workspace:
+    made = build(*sample([20, 20, 20]))
+    headed(made)
+    return made
+
+
+def opened(workspace: Workspace, folder: Path, border: str = "block9_add") -> Checkpoint | None:
+    return journal.open_run(folder, begun(workspace), SETTINGS, border)
+
+
+@pytest.fixture
+def cut_short(workspace: Workspace) -> Path:
+    folder = workspace.new_run("finetune")
+    assert opened(workspace, folder) is None
+    return folder
+
+
+def test_a_run_says_what_it_began_with(workspace: Workspace, cut_short: Path) -> None:
+    assert journal.settings_of(cut_short) == SETTINGS
+    assert journal.start_of(cut_short) == begun(workspace).loaded.folder
+
+
+def test_a_run_is_gone_on_with_from_its_checkpoint(workspace: Workspace, cut_short: Path) -> None:
+    assert opened(workspace, cut_short) is None  # killed in the first epoch
+    Checkpoint([EPOCH], [np.arange(3.0)], [], [], 0, []).save(cut_short / journal.CHECKPOINT)
+    found = opened(workspace, cut_short)
+    assert found is not None and found.epochs == [EPOCH] and found.weights[0].tolist() == [0, 1, 2]
+    journal.close_run(cut_short)
+    journal.close_run(cut_short)
+    assert not (cut_short / journal.CHECKPOINT).exists() and opened(workspace, cut_short) is None
+
+
+def test_another_border_is_refused(workspace: Workspace, cut_short: Path) -> None:
+    with pytest.raises(UserError, match=r"has changed: border\. Run finetune without --resume"):
+        opened(workspace, cut_short, "block8_add")
+
+
+def test_changed_pictures_are_refused(workspace: Workspace, cut_short: Path) -> None:
+    manifest = workspace.manifest("digits")
+    train = begun(workspace).train
+    manifest.label[train[0]] = (manifest.label[train[0]] + 1) % 3
+    workspace.save_manifest("digits", manifest)
+    with pytest.raises(UserError, match="has changed: fit, val"):
+        opened(workspace, cut_short)
+
+
+def test_another_head_is_refused(workspace: Workspace, cut_short: Path) -> None:
+    headed(workspace, "centroid", accuracy=1.0)
+    with pytest.raises(UserError, match="has changed: head_sha256"):
+        opened(workspace, cut_short)
+
+
+def test_settings_that_changed_are_no_matter_of_the_plan(workspace: Workspace, cut_short: Path) -> None:
+    """They come from the plan itself, which is written once."""
+    before = (cut_short / journal.PLAN).read_bytes()
+    journal.open_run(cut_short, begun(workspace), Settings(), "block9_add")
+    assert (cut_short / journal.PLAN).read_bytes() == before
+
+
+def test_the_newest_unfinished_run_is_found(workspace: Workspace) -> None:
+    with pytest.raises(UserError, match=r"unfinished finetune run .*found none"):
+        journal.unfinished(workspace, None)
+    made = {}
+    for name in (
+        "007-finetune",
+        "030-finetune",
+        "998-finetune",
+        "1001-finetune",
+        "1002-finetune",
+        "1003-fit-head",
+    ):
+        made[name] = workspace.runs / name
+        made[name].mkdir()
+        (made[name] / journal.PLAN).write_text("{}")
+    (workspace.runs / "1004-finetune").mkdir()  # killed before it began
+    (made["1002-finetune"] / "run.json").write_text("{}")
+    assert journal.unfinished(workspace, None) == made["1001-finetune"]
+    (made["1001-finetune"] / "run.json").write_text("{}")
+    assert journal.unfinished(workspace, None) == made["998-finetune"]
+    assert journal.unfinished(workspace, str(made["007-finetune"])) == made["007-finetune"]
+    with pytest.raises(UserError, match="which is finished"):
+        journal.unfinished(workspace, str(made["1002-finetune"]))
+    with pytest.raises(UserError, match=r"plan\.json of an unfinished finetune run"):
+        journal.unfinished(workspace, str(workspace.runs / "1004-finetune"))
+
+
+def test_runs_that_moved_find_their_head_beside_them(workspace: Workspace, cut_short: Path) -> None:
+    moved = workspace.root.parent / "elsewhere"
+    shutil.move(workspace.runs, moved)
+    head = journal.start_of(moved / cut_short.name)
+    assert head.parent == moved and (head / "head.joblib").exists()
+
+
+def test_a_damaged_plan_is_refused(workspace: Workspace, cut_short: Path) -> None:
+    path = cut_short / journal.PLAN
+    path.write_bytes(path.read_bytes()[:40])
+    for ask in (journal.settings_of, journal.start_of, lambda folder: opened(workspace, folder)):
+        with pytest.raises(UserError, match=r"Expected the plan .* but: .*Run finetune without --resume"):
+            ask(cut_short)
+
+
+def test_what_the_folds_chose_is_kept(cut_short: Path) -> None:
+    assert journal.decision(cut_short) is None
+    first = Epoch(0, float("nan"), float("nan"), 0.6, 0.7, 0.0, 0.0, 0.5)
+    line = [Interpolation(0.0, 0.7, 0.6, 0.5), Interpolation(0.4, 0.75, 0.4, 0.375)]
+    history = History([first, EPOCH], 1, line, 0.4, 60, 5)
+    journal.decide(cut_short, history, 1.23456789)
+    json.loads((cut_short / journal.FOLDS).read_text())
+    found, temperature = journal.decision(cut_short) or pytest.fail("nothing was kept")
+    assert temperature == 1.23456789 and repr(found) == repr(history)
+    assert found.epochs[1] == EPOCH and list(found.line) == line
