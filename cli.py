@@ -129,7 +129,6 @@ def finetune(options: argparse.Namespace) -> int:
 
 def export(options: argparse.Namespace) -> int:
     from classify.exports import export
-
     from classify.runs import best_run
 
     workspace = _workspace(options)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-3  # of a logit
 HALF = 0.1  # where the network computes in float16
+RELATIVE = 1e-5  # of a logit's size, besides: lda's go beyond 1,000, where float32 is no finer than that
 
 
 def check(
@@ -47,15 +48,16 @@ def check(
     Raises
     ------
     UserError
-        When it is above 1e-3, or 0.1 where the network computes in float16 (`half`).
+        When one is above 1e-3 (0.1 where the network computes in float16, `half`) plus 1e-5 of the logit.
     """
     expected, received = head.logits(embedding), logits_of(model, live, batch_size)
     difference = np.abs(expected - received)
     worst = float(difference.max())
     tolerance = HALF if half else TOLERANCE
-    if not worst <= tolerance:
-        row, column = np.unravel_index(np.argmax(difference), difference.shape)
-        beyond = int((difference > tolerance).any(axis=1).sum())
+    excess = difference - tolerance - RELATIVE * np.abs(expected)
+    if not excess.max() <= 0:
+        row, column = np.unravel_index(np.argmax(excess), excess.shape)
+        beyond = int((excess > 0).any(axis=1).sum())
         raise UserError(
             f"Expected the network's logits to equal the head's to {tolerance:g} before the first step, on each of "
             f"{len(expected):,} validation pictures; received {received[row, column]:.5f} for "
