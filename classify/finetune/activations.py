@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.rows import Rows
 from cache.workspace import Workspace
-from extract.backbones import Backbone
+from extract.backbones import LAYER, Backbone
 from extract.engines import usable_cores
 from extract.extraction import Extractor, Options, Progress
 from extract.images import Decoding, RejectedImage
@@ -97,32 +97,25 @@ def planned_bytes(shape: tuple[int, ...], dtype: str, plain: int, viewed: int, v
     return (plain + viewed * views) * int(np.prod(shape)) * np.dtype(dtype).itemsize
 
 
-def uncached(
+@dataclass(frozen=True)
+class Part:
+    """A view of some rows of a manifest: where its activations are kept, and which rows lack them."""
+
+    extractor: Extractor
+    rows: np.ndarray
+    todo: np.ndarray  # rows without activations
+
+
+def open_parts(
     workspace: Workspace,
     backbone: Backbone,
     decoding: Decoding,
     options: Options,
     manifest: Manifest,
-    parts: Sequence[tuple[View | None, np.ndarray]],
-) -> int:
-    """Count the rows that `fill` would have to compute."""
-    count = 0
-    for view, rows in parts:
-        extractor = Extractor(workspace, backbone, decoding, options, view=view)
-        count += int((~extractor.store.contains(manifest.key[rows])).sum())
-    return count
-
-
-def fill(
-    workspace: Workspace,
-    backbone: Backbone,
-    decoding: Decoding,
-    options: Options,
-    manifest: Manifest,
-    parts: Sequence[tuple[View | None, np.ndarray]],
-    progress: Progress,
-) -> tuple[Cached, np.ndarray]:
-    """Compute the activations that are not in the cache yet, view by view.
+    wanted: Sequence[tuple[View | None, np.ndarray]],
+    note: Callable[[str], None] = lambda text: None,
+) -> list[Part]:
+    """Look up which activations are in the cache.
 
     Parameters
     ----------
@@ -130,8 +123,18 @@ def fill(
         With the pooling "layer:NAME" of the border.
     manifest : Manifest
         Hashed rows only.
-    parts : sequence of (view, rows)
+    wanted : sequence of (view, rows)
         By number of the view; the rows of the manifest that need it.
+    """
+    parts = []
+    for view, rows in wanted:
+        extractor = Extractor(workspace, backbone, decoding, options, note, view=view)
+        parts.append(Part(extractor, rows, rows[~extractor.store.contains(manifest.key[rows])]))
+    return parts
+
+
+def fill(manifest: Manifest, parts: Sequence[Part], progress: Progress) -> tuple[Cached, np.ndarray]:
+    """Compute the activations that are not in the cache yet, view by view.
 
     Returns
     -------
@@ -139,20 +142,17 @@ def fill(
     lost : (n,) int
         Rows that could not be read this time, or have changed; no view of them is to be asked for.
     """
-    extractors, lost = [], np.zeros(len(manifest), bool)
-    for view, rows in parts:
-        extractor = Extractor(workspace, backbone, decoding, options, progress.note, view=view)
-        todo = rows[~extractor.store.contains(manifest.key[rows])]
-        if len(todo):
+    lost = np.zeros(len(manifest), bool)
+    for part in parts:
+        if len(part.todo):
             # A copy: of a file that is gone or changed it forgets the key by which the head knows the picture.
-            asked = manifest.select(todo)
-            extractor.embed(asked, np.arange(len(todo)), progress, Outcome())
-        lost[rows] |= ~extractor.store.contains(manifest.key[rows])
-        extractors.append(extractor)
-    present = [rows[~lost[rows]] for _, rows in parts]
-    return Cached(manifest, extractors, present), np.flatnonzero(lost)
+            asked = manifest.select(part.todo)
+            part.extractor.embed(asked, np.arange(len(asked)), progress, Outcome())
+            lost[part.todo] |= ~part.extractor.store.contains(manifest.key[part.todo])
+    present = [part.rows[~lost[part.rows]] for part in parts]
+    return Cached(manifest, [part.extractor for part in parts], present), np.flatnonzero(lost)
 
 
 def at_layer(backbone: Backbone, layer: str) -> Backbone:
     """The backbone up to a layer, whose output is what is read."""
-    return replace(backbone, pooling=f"layer:{layer}")
+    return replace(backbone, pooling=LAYER + layer)

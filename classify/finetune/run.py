@@ -14,7 +14,7 @@ import numpy as np
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.finetune import journal
-from classify.finetune.activations import Activations, Live, Views, at_layer, fill, planned_bytes, uncached
+from classify.finetune.activations import Activations, Live, Views, at_layer, fill, open_parts, planned_bytes
 from classify.finetune.batches import Samples
 from classify.finetune.checkpoint import Checkpoint
 from classify.finetune.choice import between, choose, walk
@@ -89,9 +89,10 @@ def finetune(
     supply = _supply(workspace, start, settings, tuned, options, progress, say)
     caching = time.monotonic() - began
     live = supply.live()
-    embedding = start.data.store.gather(start.data.manifest.key[live.rows])
     half = tuned.network.compute_dtype == "float16"
-    worst = check(tuned.model, _handed(start), embedding, live, settings.batch_size, half=half)
+    worst = check(
+        tuned.model, _handed(start), start.data.embedding[live.rows], live, settings.batch_size, half=half
+    )
     say(
         f"hand-off: the network's logits equal the head's to {worst:.0e} on all {len(live):,} validating pictures"
     )
@@ -276,16 +277,17 @@ def _supply(
     free = shutil.disk_usage(workspace.root).free
     size_of = f"{' x '.join(map(str, shape))}, {len(views)} views"
     text = f"activations {size_of}: {planned / GB:.2f} GB as {settings.dtype}"
-    parts = [(view, train if number else everything) for number, view in enumerate(views)]
+    wanted = [(view, train if number else everything) for number, view in enumerate(views)]
     options = replace(options, engine=engine, dtype=settings.dtype)
-    missing = uncached(workspace, bottom, decoding, options, manifest, parts)
+    parts = open_parts(workspace, bottom, decoding, options, manifest, wanted, progress.note)
+    missing = sum(len(part.todo) for part in parts)
     too_large = planned > settings.max_cache_gb * GB
     if too_large or missing * planned_bytes(shape, settings.dtype, 1, 0, 0) > free:
         limit = f"--max-cache-gb {settings.max_cache_gb:g}" if too_large else "the disk has free"
         say(f"{text}, more than {limit}: the frozen part runs live in every epoch, which is slower")
         return Supply(start, live, live, none, settings.views)
     say(f"{text}, kept in the cache")
-    cached, lost = fill(workspace, bottom, decoding, options, manifest, parts, progress)
+    cached, lost = fill(manifest, parts, progress)
     if len(lost):
         start.notes.append(f"{len(lost):,} pictures could not be read again: they neither train nor validate")
         say(start.notes[-1])

@@ -83,8 +83,7 @@ class Start:
     def floor(self) -> float:
         """Accuracy of the trials' heads on their validation rows; above their linear likenesses' if distilled."""
         right = [
-            trial.head.predict(self.data.store.gather(self.data.manifest.key[trial.val]))
-            == self.division.names[trial.val]
+            trial.head.predict(self.data.embedding[trial.val]) == self.division.names[trial.val]
             for trial in self.trials
         ]
         return float(np.concatenate(right).mean())

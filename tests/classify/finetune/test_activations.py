@@ -13,7 +13,7 @@ import pytest
 from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.workspace import Workspace
-from classify.finetune.activations import Cached, Live, at_layer, fill, planned_bytes
+from classify.finetune.activations import Cached, Live, at_layer, fill, open_parts, planned_bytes
 from extract.backbones import Backbone
 from extract.engines import learn_network, open_engine
 from extract.extraction import Options, Progress, backbone_of, decoding_of
@@ -46,9 +46,8 @@ class Stage:
 
         options, progress = Options(engine="litert", dtype=dtype), Progress(start=start, advance=advance)
         self.started = self.done = 0
-        cached, lost = fill(
-            self.workspace, self.backbone, self.decoding, options, self.manifest, parts, progress
-        )
+        opened = open_parts(self.workspace, self.backbone, self.decoding, options, self.manifest, parts)
+        cached, lost = fill(self.manifest, opened, progress)
         return cached, lost.tolist()
 
     def live(self, views: Sequence[View | None] = VIEWS) -> Live:
