@@ -80,8 +80,11 @@ def predict(
     """
     progress, options = progress or Progress(), options or Options()
     folder = Path(run) if run else best_run(workspace)
-    if record_of(folder).get("command") == "finetune":
-        predictions, rejects, source = _by_model(workspace, folder, paths, space, top, options, progress)
+    record = record_of(folder)
+    if record.get("command") == "finetune":
+        predictions, rejects, source = _by_model(
+            workspace, folder, record, paths, space, top, options, progress
+        )
     else:
         predictions, rejects, source = _by_head(
             workspace, folder, paths, space, top, options, trust, progress
@@ -142,6 +145,7 @@ def _by_head(
 def _by_model(
     workspace: Workspace,
     run: Path,
+    made: dict[str, Any],
     paths: Sequence[Path],
     space: str | None,
     top: int,
@@ -154,7 +158,7 @@ def _by_model(
             f"Expected --engine auto or keras for {run}: a fine-tuned run answers with its model.keras. "
             "`export --to tflite` makes a LiteRT file of it."
         )
-    tuned = TunedRun(run, record_of(run))
+    tuned = TunedRun(run, made)
     trained, classes = Space.from_json(tuned.record["space"]["json"]), np.array(tuned.artefact.classes)
     if space is not None and workspace.store_by_id(space).space.id != trained.id:
         raise UserError(

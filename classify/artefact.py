@@ -107,10 +107,10 @@ def _logits(x: Any, head: LinearHead | KernelHead) -> Any:
     return _expansion(x, head)
 
 
-def _dense(x: Any, kernel: np.ndarray, bias: np.ndarray, name: str, activation: str | None = None) -> Any:
+def _dense(x: Any, kernel: np.ndarray, bias: np.ndarray, name: str) -> Any:
     from keras import layers
 
-    layer = layers.Dense(kernel.shape[1], activation=activation, dtype="float32", name=name)
+    layer = layers.Dense(kernel.shape[1], dtype="float32", name=name)
     x = layer(x)
     layer.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
     return x

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +20,7 @@ from classify.linear import fold
 from classify.pictures import Pictures
 from classify.predictions import check_space
 from classify.runs import load_head
-from extract.engines import import_keras_quietly, quiet_stderr
+from extract.engines import import_keras_quietly
 from extract.extraction import Extractor, Options, Progress, backbone_of, decoding_of
 from extract.images import Decoding
 from extract.pipeline import Outcome
@@ -75,7 +74,6 @@ class FittedRun:
     @cached_property
     def model(self) -> keras.Model:
         """As `build_model` makes it; UserError if the backbone's weights are no longer those of the head."""
-        import_keras_quietly()
         from classify.artefact import build_model
         from extract.embedder import build_backbone, hash_weights
 
@@ -90,7 +88,6 @@ class FittedRun:
     @property
     def head_model(self) -> keras.Model:
         """(B, D) embeddings to (B, C) probabilities."""
-        import_keras_quietly()
         from classify.artefact import build_head
 
         return build_head(self._head, self._loaded.head.n_features_in_)
@@ -168,9 +165,7 @@ def open_run(workspace: Workspace, run: Path, trust: bool, say: Say) -> FittedRu
         raise UserError(
             f"Expected run.json of a finished run in {run}, but: {error!r}. Name another run with --run."
         ) from error
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with quiet_stderr():
-        import keras  # noqa: F401
+    import_keras_quietly()
     if command == "finetune":
         return TunedRun(run, record)
     return FittedRun(workspace, run, trust, say)

@@ -88,13 +88,14 @@ def escape(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#&|~$])", r"\\\1", printable(text))
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """A table whose first `left` columns are text and the others numbers; cells are escaped already."""
     rule = ["---" if i < left else "---:" for i in range(len(columns))]
     return "\n".join(f"| {' | '.join(row)} |" for row in (columns, rule, *rows))
 
 
-def _range(low: float, high: float) -> str:
+def span(low: float, high: float) -> str:
+    """An interval of shares, in per cent."""
     return f"{low:.1%} to {high:.1%}"
 
 
@@ -108,9 +109,9 @@ def _heads(heads: Sequence[HeadResult]) -> str:
                 escape(head.name),
                 escape(settings),
                 f"{e.accuracy:.1%}",
-                _range(e.ci_low, e.ci_high),
+                span(e.ci_low, e.ci_high),
                 f"{e.n:,}",
-                f"{e.balanced_accuracy:.1%} ({_range(e.balanced_low, e.balanced_high)})",
+                f"{e.balanced_accuracy:.1%} ({span(e.balanced_low, e.balanced_high)})",
                 f"{e.macro_f1:.3f}",
                 f"{e.log_loss:.3f}",
                 f"{e.brier:.3f}",
@@ -133,7 +134,7 @@ def _heads(heads: Sequence[HeadResult]) -> str:
         "CV accuracy",
         "Seconds",
     )
-    return _table(columns, rows, left=2)
+    return table(columns, rows, left=2)
 
 
 def _calibration(sets: Mapping[str, Calibration]) -> str:
@@ -152,7 +153,7 @@ def _calibration(sets: Mapping[str, Calibration]) -> str:
             (f"after (temperature {each.temperature:.3g})", each.after),
         )
     ]
-    return _table(("Rows", "Calibration", "n", "Log-loss", "Brier", "Calibration error"), rows, left=2)
+    return table(("Rows", "Calibration", "n", "Log-loss", "Brier", "Calibration error"), rows, left=2)
 
 
 def _classes(e: Evaluation) -> str:
@@ -161,21 +162,21 @@ def _classes(e: Evaluation) -> str:
             escape(e.classes[i]),
             f"{e.support[i]:,}",
             f"{e.recall[i]:.1%}",
-            _range(e.recall_low[i], e.recall_high[i]),
+            span(e.recall_low[i], e.recall_high[i]),
             f"{e.precision[i]:.1%}",
             f"{e.f1[i]:.3f}",
         )
         for i in e.recall.argsort(kind="stable")[:CLASSES]
     ]
-    return _table(("Class", "n", "Recall", "95 % interval", "Precision", "F1"), rows)
+    return table(("Class", "n", "Recall", "95 % interval", "Precision", "F1"), rows)
 
 
 def _curve(curve: LearningCurve) -> str:
     rows = [
-        (f"{p.size:,}", f"{p.share:.0%}", str(len(p.draws)), f"{p.accuracy:.1%}", _range(p.low, p.high))
+        (f"{p.size:,}", f"{p.share:.0%}", str(len(p.draws)), f"{p.accuracy:.1%}", span(p.low, p.high))
         for p in curve.points
     ]
-    text = _table(("Labels", "Share", "Draws", "Accuracy", "95 % interval"), rows, left=0)
+    text = table(("Labels", "Share", "Draws", "Accuracy", "95 % interval"), rows, left=0)
     how = f"Each accuracy is over the {curve.n:,} training pictures, held out in turn by {curve.folds} folds."
     return f"{text}\n\n{how}"
 

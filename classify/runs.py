@@ -142,6 +142,11 @@ def record_of(run: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
+def relocated(run: str, runs: Path) -> Path:
+    """The folder of a run that was written down as a path, also after the workspace was moved with its `runs`."""
+    return Path(run) if Path(run).exists() else runs / Path(run).name
+
+
 def best_run(workspace: Workspace) -> Path:
     """Return the folder of the best run so far, also after the workspace was moved with its runs.
 

@@ -15,13 +15,12 @@ from classify.division import Division
 from classify.evaluate import evaluate
 from classify.heads import Head
 from classify.leaderboard import HeadResult
+from classify.progress import seldom
 from classify.reliability import Calibration, calibration
 from classify.search import SearchResult, search
 
 if TYPE_CHECKING:
     from classify.fit import FitOptions
-
-INTERVAL = 5.0  # seconds between two lines of progress
 
 
 @dataclass(frozen=True)
@@ -53,17 +52,15 @@ def train(
     say : callable (line of text)
         Told of progress every few seconds, and of the outcome.
     """
-    start = last = time.perf_counter()
+    start = time.perf_counter()
+    sometimes = seldom(say)
 
     def progress(done: int, total: int) -> None:
-        nonlocal last
-        now = time.perf_counter()
-        if now - last > INTERVAL:
-            last = now
-            left = (now - start) / done * (total - done)
-            say(
-                f"{head.name}: {done} of {total} fits, {done / (now - start):.1f} a second, about {left:.0f} s left"
-            )
+        taken = time.perf_counter() - start
+        left = taken / done * (total - done)
+        sometimes(
+            f"{head.name}: {done} of {total} fits, {done / taken:.1f} a second, about {left:.0f} s left"
+        )
 
     found = search(
         head,

@@ -26,6 +26,7 @@ from classify.finetune.start import Start
 from classify.finetune.top import read_head
 from classify.finetune.training import write_weights
 from classify.linear import LinearHead, fold
+from classify.progress import seldom
 from classify.readings import Reading, part_hash
 from classify.runs import FORMAT, PACKAGES, remember_best, write_json
 from classify.splits import TEST, describe
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 MODEL = "model.keras"
 CHUNK = 64  # test pictures decoded at a time
-INTERVAL = 5.0  # seconds between two lines of progress
 Say = Callable[[str], None]
 
 
@@ -54,9 +54,7 @@ def finish(
     kept = history.alpha == 0
     write_weights(tuned.model, result.weights)
     notes = [*start.notes, *([result.stopped] if result.stopped else [])]
-    head: LinearHead | KernelHead | None = _head(tuned, start, result.temperature)
-    if kept:
-        head = fold(start.loaded.head) or expand(start.loaded.head)
+    head = _kept(start) if kept else _head(tuned, start, result.temperature)
     sha256 = None
     if head is None:
         notes.append("layers of a network cannot express the head that is kept: there is no model.keras")
@@ -106,6 +104,11 @@ def keep_model(path: Path, tuned: Tuned, start: Start) -> None:
     save_model(model, path, _facts(tuned, start, head, 1.0))
 
 
+def _kept(start: Start) -> LinearHead | KernelHead | None:
+    """The head of the run that this one began from; None where layers of a network cannot express it."""
+    return fold(start.loaded.head) or expand(start.loaded.head)
+
+
 def _head(tuned: Tuned, start: Start, temperature: float) -> LinearHead:
     """The head that is on the network now, its temperature folded in."""
     kernel, bias = read_head(tuned.model)
@@ -115,7 +118,7 @@ def _head(tuned: Tuned, start: Start, temperature: float) -> LinearHead:
 def _answers(model: keras.Model, tuned: Tuned, start: Start, rows: np.ndarray, say: Say) -> np.ndarray:
     """Probabilities (n, C) by the finished model for the pictures themselves; NaN where one cannot be read now."""
     answers = np.full((len(rows), len(start.linear.classes)), np.nan)
-    began = last = time.monotonic()
+    began, sometimes = time.monotonic(), seldom(say)
     for at in range(0, len(rows), CHUNK):
         here = range(at, min(at + CHUNK, len(rows)))
         pixels = [tuned.pixels(start.data, rows[i]) for i in here]
@@ -123,11 +126,10 @@ def _answers(model: keras.Model, tuned: Tuned, start: Start, rows: np.ndarray, s
         if found:
             stacked = np.stack([picture for picture in pixels if picture is not None])
             answers[found] = np.asarray(model.predict_on_batch(stacked))
-        now = time.monotonic()
-        if now - last > INTERVAL:
-            last, done = now, here.stop
-            left = (len(rows) - done) * (now - began) / done
-            say(f"test part: {done:,} of {len(rows):,} pictures, {left:.0f} s left")
+        done = here.stop
+        left = (len(rows) - done) * (time.monotonic() - began) / done
+        line = f"test part: {done:,} of {len(rows):,} pictures, {left:.0f} s left"
+        sometimes(line)
     return answers
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,8 +13,9 @@ from classify.finetune.choice import Point, choose, walk
 from classify.finetune.history import Epoch, History
 from classify.finetune.settings import Settings
 from classify.finetune.top import set_head
-from classify.finetune.training import INTERVAL, Watch, logits_of, read_weights, train, write_weights
+from classify.finetune.training import Watch, logits_of, read_weights, train, write_weights
 from classify.linear import LinearHead
+from classify.progress import seldom
 
 if TYPE_CHECKING:
     import keras
@@ -67,7 +67,7 @@ def cross_validate(
             fold.fit,
             None,
             settings,
-            watch=Watch(say=_seldom(say), epoch=after),
+            watch=Watch(say=seldom(say), epoch=after),  # of five times ten epochs nobody reads each
             label=f"fold {number} of {len(folds)}, ",
         )
         seconds = sum(epoch.seconds for epoch in trained.epochs)
@@ -94,19 +94,6 @@ def cross_validate(
 def _known(fold: Fold) -> np.ndarray:
     """Codes (v,) of the validating pictures, -1 where none of the class trained: no temperature can help those."""
     return np.where(np.isin(fold.val.codes, fold.fit.codes), fold.val.codes, -1)
-
-
-def _seldom(say: Callable[[str], None]) -> Callable[[str], None]:
-    """Pass on a line every few seconds: of five times ten epochs nobody wants to read each."""
-    last = time.monotonic()
-
-    def sometimes(line: str) -> None:
-        nonlocal last
-        if time.monotonic() - last > INTERVAL:
-            last = time.monotonic()
-            say(line)
-
-    return sometimes
 
 
 def _together(points: Sequence[dict[int, list[Point]]], epoch: int, place: int, codes: np.ndarray) -> Point:

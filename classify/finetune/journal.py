@@ -14,7 +14,7 @@ from classify.finetune.history import Epoch, History, Interpolation
 from classify.finetune.settings import Settings
 from classify.finetune.start import Start
 from classify.readings import part_hash
-from classify.runs import write_json
+from classify.runs import relocated, write_json
 
 PLAN, CHECKPOINT, FOLDS = "plan.json", "checkpoint.h5", "folds.json"
 
@@ -50,8 +50,7 @@ def settings_of(folder: Path) -> Settings:
 
 def start_of(folder: Path) -> Path:
     """The fit-head run it began from, also after the workspace was moved with its runs."""
-    start = Path(_plan(folder)["start"])
-    return start if start.exists() else folder.parent / start.name
+    return relocated(_plan(folder)["start"], folder.parent)
 
 
 def open_run(folder: Path, start: Start, settings: Settings, border: str) -> Checkpoint | None:

@@ -67,13 +67,13 @@ def write_pages(outcome: Outcome, tested: Tested, start: Start, tuned: Tuned, se
         "Confusion matrix of the head": "confusion_before.png",
         "Confusion matrix of what was chosen": "confusion.png",
         "The network": "diagram.svg",
+        "Pictures whose answer changed": "changed.png",
     }
     if changes:
         root = Path(data.manifest.root)
         row_of = {root / path: row for path, row in zip(paths, tested.rows.tolist(), strict=True)}
         sheet = contact_sheet(root, changes, lambda path: tuned.pixels(data, row_of[path]))
         write_file(folder / "changed.png", sheet)
-        files["Pictures whose answer changed"] = "changed.png"
     how = f"{len(start.val):,} for validation"
     if history.folds:
         how = f"validated in {history.folds} folds"

@@ -23,7 +23,7 @@ from classify.division import Division, divide
 from classify.finetune.settings import Settings
 from classify.linear import LinearHead, distil, fold
 from classify.paths import fit_weighted
-from classify.runs import LoadedHead, best_run, load_head, record_of
+from classify.runs import LoadedHead, best_run, load_head, record_of, relocated
 from classify.splits import TRAIN, VAL, split
 
 FEW = 500  # training pictures: up to here five folds take a few minutes, and a sixth of them would say little
@@ -174,8 +174,7 @@ def _origin(workspace: Workspace, run: Path) -> Path:
     record = record_of(run)
     if record.get("command") != "finetune":
         return run
-    origin = Path(record["start"]["run"])
-    return origin if origin.exists() else workspace.runs / origin.name
+    return relocated(record["start"]["run"], workspace.runs)
 
 
 def _parts(division: Division, val_size: float, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -14,7 +14,7 @@ from classify.evaluate import Evaluation, tie
 from classify.finetune.advice import advice, chosen
 from classify.finetune.history import History
 from classify.intervals import wilson
-from classify.report import CLASSES, escape
+from classify.report import CLASSES, escape, span, table
 
 PICTURES = (".png", ".svg")
 
@@ -47,7 +47,7 @@ class Story:
             )
         if self.facts:
             parts.append(
-                _table(("", ""), [(escape(name), escape(fact)) for name, fact in self.facts.items()], 2)
+                table(("", ""), [(escape(name), escape(fact)) for name, fact in self.facts.items()], 2)
             )
         if self.notes:
             parts += ["## Notes", "\n".join(f"- {escape(note)}" for note in self.notes)]
@@ -69,9 +69,9 @@ class Story:
 
     def _test(self) -> list[str]:
         if not self.history.alpha:
-            one = _table(_FIGURES, [_figures("head, kept unchanged", self.after)])
+            one = table(_FIGURES, [_figures("head, kept unchanged", self.after)])
             return [one, "Before and after are the same model, so there is nothing to compare."]
-        text = _table(_FIGURES, [_figures("head", self.before), _figures("fine-tuned", self.after)])
+        text = table(_FIGURES, [_figures("head", self.before), _figures("fine-tuned", self.after)])
         if self.comparison:
             said = escape(self.comparison.sentence())
         elif tie(self.before, self.after):
@@ -131,9 +131,9 @@ _FIGURES = (
 
 
 def _figures(name: str, e: Evaluation) -> list[str]:
-    balanced = f"{e.balanced_accuracy:.1%} ({_range(e.balanced_low, e.balanced_high)})"
+    balanced = f"{e.balanced_accuracy:.1%} ({span(e.balanced_low, e.balanced_high)})"
     rest = [f"{value:.3f}" for value in (e.macro_f1, e.log_loss, e.brier, e.ece)]
-    return [name, f"{e.accuracy:.1%}", _range(e.ci_low, e.ci_high), f"{e.n:,}", balanced, *rest]
+    return [name, f"{e.accuracy:.1%}", span(e.ci_low, e.ci_high), f"{e.n:,}", balanced, *rest]
 
 
 def _line(history: History) -> str:
@@ -145,34 +145,24 @@ def _line(history: History) -> str:
             (
                 f"{point.alpha:.3g}",
                 f"{point.val_accuracy:.1%}",
-                _range(float(low), float(high)),
+                span(float(low), float(high)),
                 _loss(point.val_loss),
                 _loss(point.calibrated_loss),
                 ", ".join(filter(None, said)),
             )
         )
-    return _table(("Alpha", "Accuracy", "95 % interval", "Loss", "Calibrated loss", ""), rows, left=0)
+    return table(("Alpha", "Accuracy", "95 % interval", "Loss", "Calibrated loss", ""), rows, left=0)
 
 
 def _classes(before: Evaluation, after: Evaluation, *, same: bool) -> str:
     """Recall before and after of each class; both evaluations are of the same rows and know the same classes."""
     rows = []
     for i in np.argsort(after.recall, kind="stable")[:CLASSES]:
-        now = (f"{after.recall[i]:.1%}", _range(after.recall_low[i], after.recall_high[i]))
+        now = (f"{after.recall[i]:.1%}", span(after.recall_low[i], after.recall_high[i]))
         then = () if same else (f"{before.recall[i]:.1%}",)
         rows.append((escape(after.classes[i]), f"{after.support[i]:,}", *then, *now))
     columns = ("Recall",) if same else ("Recall before", "Recall after")
-    return _table(("Class", "n", *columns, "95 % interval"), rows)
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """A table whose first `left` columns are text and the others numbers; cells are escaped already."""
-    rule = ["---" if i < left else "---:" for i in range(len(columns))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (columns, rule, *rows))
-
-
-def _range(low: float, high: float) -> str:
-    return f"{low:.1%} to {high:.1%}"
+    return table(("Class", "n", *columns, "95 % interval"), rows)
 
 
 def _loss(value: float) -> str:

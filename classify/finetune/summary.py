@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 from classify.leaderboard import align
@@ -16,7 +17,7 @@ def summary_text(network: Any) -> str:
     """
     rows = [("layer", "type", "output", "parameters", "trains"), *_rows(network, "")]
     total = network.count_params()
-    trained = sum(_size(weight) for weight in network.trainable_weights)
+    trained = sum(prod(weight.shape) for weight in network.trainable_weights)
     counts = [("parameters", f"{total:,}"), ("trained", f"{trained:,}"), ("frozen", f"{total - trained:,}")]
     return f"{network.name}\n\n{align(rows, right=[3])}\n\n{align(counts, right=[1])}\n"
 
@@ -32,20 +33,13 @@ def output_shape(layer: Any) -> str:
 
 def _rows(model: Any, indent: str) -> Iterator[tuple[str, str, str, str, str]]:
     for layer in model.layers:
-        trained = sum(_size(weight) for weight in layer.trainable_weights)
+        trained = sum(prod(weight.shape) for weight in layer.trainable_weights)
         every = trained == layer.count_params()
         trains = "" if not trained else "yes" if every else f"{trained:,}"
         kind = type(layer).__name__
         yield indent + layer.name, kind, output_shape(layer), f"{layer.count_params():,}", trains
         if getattr(layer, "layers", None):
             yield from _rows(layer, indent + "  ")
-
-
-def _size(weight: Any) -> int:
-    size = 1
-    for side in weight.shape:
-        size *= side
-    return size
 
 
 def _first(output: Any) -> Any:

@@ -6,12 +6,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from classify.artefact import HEAD, LOGITS, build_head
+from classify.artefact import LOGITS, attach_head
 from classify.finetune.folding import Folded, foldable
 from classify.linear import LinearHead
 from extract.backbones import Backbone, family
 from extract.border import Border
-from extract.embedder import pool
 from extract.preprocessing import preprocess
 
 
@@ -42,20 +41,17 @@ def build_top(network: keras.Model, border: Border, backbone: Backbone, head: Li
         size = backbone.input_size
         inputs = keras.Input((size, size, 3), dtype="uint8", name="pixels")
         maps = network(preprocess(inputs, family(backbone.name).preprocessing))
-    embedding = pool(maps, backbone.pooling)
-    built = build_head(head, int(embedding.shape[-1]))
-    logits = keras.Model(built.input, built.get_layer(LOGITS).output, name=HEAD)
-    return keras.Model(inputs, logits(embedding), name="top")
+    return keras.Model(inputs, attach_head(maps, backbone.pooling, head), name="top")
 
 
 def set_head(model: keras.Model, head: LinearHead) -> None:
     """Put another head of the same scaling and classes on a top."""
-    model.get_layer(HEAD).get_layer(LOGITS).set_weights([head.kernel, head.bias])
+    model.get_layer(LOGITS).set_weights([head.kernel, head.bias])
 
 
 def read_head(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
     """Kernel (D, C) and bias (C,) of the head on a top, float32."""
-    kernel, bias = model.get_layer(HEAD).get_layer(LOGITS).get_weights()
+    kernel, bias = model.get_layer(LOGITS).get_weights()
     return kernel, bias
 
 

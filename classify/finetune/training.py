@@ -17,8 +17,7 @@ from classify.finetune.history import Epoch
 from classify.finetune.judge import Judgement, judge
 from classify.finetune.optimizers import make_optimizer
 from classify.finetune.settings import Settings
-
-INTERVAL = 5.0  # seconds between two lines of progress
+from classify.progress import seldom
 
 
 @dataclass(frozen=True)
@@ -132,20 +131,18 @@ class _Progress:
     """Lines about an epoch while it runs, at most one every few seconds, and one at its end."""
 
     def __init__(self, label: str, number: int, last: int, n: int, say: Callable[[str], None]) -> None:
-        self._label, self._say, self._n = label, say, n
+        self._label, self._say, self._n = label, seldom(say), n
         self._after = (last - number) * n  # pictures of the epochs to come
-        self._start = self._last = time.monotonic()
+        self._start = time.perf_counter()  # of a fine grain: the first step may take a millisecond
 
     def step(self, done: int, loss: float) -> None:
         """Tell that `done` pictures are trained on."""
-        now = time.monotonic()
-        if now - self._last > INTERVAL:
-            self._last, rate = now, done / (now - self._start)
-            left = (self._n - done + self._after) / rate
-            self._say(
-                f"{self._label}: {done:,} of {self._n:,} pictures, {rate:.0f} a second, loss {loss:.3f}, at most "
-                f"{left:.0f} s left"
-            )
+        rate = done / (time.perf_counter() - self._start)
+        left = (self._n - done + self._after) / rate
+        self._say(
+            f"{self._label}: {done:,} of {self._n:,} pictures, {rate:.0f} a second, loss {loss:.3f}, at most "
+            f"{left:.0f} s left"
+        )
 
     def finished(self, epoch: Epoch, head: Epoch, val: Samples | None) -> str:
         """Sum the epoch up."""
