@@ -71,7 +71,7 @@ def between(head: Arrays, trained: Arrays, alpha: float) -> list[np.ndarray]:
     return [(1 - alpha) * a + alpha * b for a, b in zip(head, trained, strict=True)]
 
 
-def choose(line: Sequence[Point], floor: float = 0.0) -> Point:
+def choose(line: Sequence[Point], floor: float = 0.0, errors: float = 1.0) -> Point:
     """Choose the point with the lowest calibrated loss, if it is `better` than the head; else the head.
 
     Parameters
@@ -80,10 +80,12 @@ def choose(line: Sequence[Point], floor: float = 0.0) -> Point:
         The first is the head, alpha 0.
     floor : float
         Accuracy of a head that could not be handed off exactly: no point below it is taken.
+    errors : float
+        Standard errors by which the loss must be lower than the head's.
     """
     least = max(line[0].judgement.accuracy, floor)
     sound = [point for point in line[1:] if point.judgement.accuracy >= least]
     if not sound:
         return line[0]
     best = min(sound, key=lambda point: (point.judgement.calibrated_loss, point.alpha))
-    return best if better(best.judgement, line[0].judgement) else line[0]
+    return best if better(best.judgement, line[0].judgement, errors) else line[0]

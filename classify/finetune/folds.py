@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import keras
 
 ALPHAS = (0.2, 0.4, 0.6, 0.8, 1.0)
+ERRORS = 2.0  # standard errors: the luckiest of fifty points, on few pictures and in a network that is not the final one
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def cross_validate(
         number: [head, *(_together(points, number, place, codes) for place in range(len(ALPHAS)))]
         for number in range(1, min(map(len, epochs)))
     }
-    chosen = {number: choose(line, floor) for number, line in lines_of.items()}
+    chosen = {number: choose(line, floor, ERRORS) for number, line in lines_of.items()}
     finished = list(lines_of)[1:] or [0]  # none where a fold's loss was no number from the start
     best = min(finished, key=lambda number: (chosen[number].judgement.calibrated_loss, number))
     pooled = [_pooled(number, epochs, line[-1]) for number, line in lines_of.items()]

@@ -49,13 +49,13 @@ def judge(logits: np.ndarray, codes: np.ndarray) -> Judgement:
     )
 
 
-def better(one: Judgement, other: Judgement) -> bool:
-    """Whether the first is no less accurate and its loss lower by more than one standard error of the difference.
+def better(one: Judgement, other: Judgement, errors: float = 1.0) -> bool:
+    """Whether the first is no less accurate and its loss lower by more than `errors` standard errors.
 
-    The pictures are the same, so the difference is taken picture by picture. Among a few pictures some weights do
-    better than the head by luck alone; this asks for more than that, and less than a proof.
+    They are those of the difference: the pictures are the same, so it is taken picture by picture. Among a few
+    pictures some weights do better than the head by luck alone; this asks for more than that, and less than a proof.
     """
     if one.accuracy < other.accuracy:
         return False
     gain = other.own - one.own
-    return len(gain) > 1 and float(gain.mean()) > float(gain.std(ddof=1)) / np.sqrt(len(gain))
+    return len(gain) > 1 and float(gain.mean()) > errors * float(gain.std(ddof=1)) / np.sqrt(len(gain))

@@ -42,6 +42,7 @@ def test_a_gain_below_one_standard_error_is_none() -> None:
     error = 0.5 / np.sqrt(N)
     for gain, alpha in ((0.98 * error, 0.0), (1.02 * error, 1.0)):
         assert choose([HEAD, point(1.0, 0.95, 0.5 - gain, spread=0.5)]).alpha == alpha
+        assert choose([HEAD, point(1.0, 0.95, 0.5 - 2 * gain, spread=0.5)], errors=2.0).alpha == alpha
 
 
 def test_the_best_point_alone_is_asked_for_its_standard_error() -> None:

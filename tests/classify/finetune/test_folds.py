@@ -103,6 +103,13 @@ def test_training_on_noise_is_found_out() -> None:
     assert history.epochs[-1].accuracy > history.line[0].val_accuracy + 0.05  # it did learn by heart
 
 
+def test_folds_ask_for_their_own_standard_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    each, settings = folds(activations(2.0), [head(), head()]), replace(SETTINGS, epochs=2)
+    assert run(each, settings)[0].alpha > 0
+    monkeypatch.setattr("classify.finetune.folds.ERRORS", 1e6)
+    assert run(each, settings)[0].alpha == 0
+
+
 def test_a_floor_keeps_the_head() -> None:
     history, _, _ = run(folds(activations(2.0), [head(), head()]), replace(SETTINGS, epochs=2), floor=1.01)
     line = history.line  # of which all but the first would have been taken

@@ -66,4 +66,5 @@ def test_better_is_more_than_one_standard_error() -> None:
         one = replace(other, own=other.own - gain - noise)
         assert better(one, other) == said
         assert not better(replace(one, accuracy=one.accuracy - 0.01), other)
+        assert better(one, other, errors=0.98) == (gain > 0) and not better(one, other, errors=1.02)
     assert not better(other, other)
