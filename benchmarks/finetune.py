@@ -30,8 +30,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="+", default=list(SECTIONS), choices=list(SECTIONS))
-    parser.add_argument("--seeds", type=int, default=3, help="of accuracy")
-    parser.add_argument("--few-seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of accuracy")
+    parser.add_argument("--few-seeds", type=int, nargs="+", default=list(range(10)))
     parser.add_argument("--per-class", type=int, default=20, help="training pictures of `few`")
     parser.add_argument("--plain", type=Path, help=argparse.SUPPRESS)  # the child process: a folder to fit on
     parser.add_argument("options", nargs="*", help="further options of finetune, after --")
@@ -142,7 +142,7 @@ def accuracy(options: argparse.Namespace, temporary: Path) -> None:
     workspace = temporary / "accuracy"
     coldframe(workspace, "extract", str(options.folder))
     rows = []
-    for seed in range(options.seeds):
+    for seed in options.seeds:
         head = coldframe(workspace, "fit-head", "--no-curve", "--seed", str(seed))
         words = ("finetune", "--run", head["run"], "--seed", str(seed))
         rows.append(coldframe(workspace, *words, *options.options))
@@ -154,7 +154,7 @@ def few(options: argparse.Namespace, temporary: Path) -> None:
     workspace = temporary / "few"
     coldframe(workspace, "extract", str(options.folder))
     rows = []
-    for seed in range(options.few_seeds):
+    for seed in options.few_seeds:
         table = write_few(options.folder, options.per_class, seed, temporary / f"few-{seed}.csv")
         coldframe(workspace, "extract", str(table))
         head = coldframe(workspace, "fit-head", "--no-curve")
