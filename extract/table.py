@@ -103,7 +103,8 @@ def _columns(path: Path, header: list[str]) -> dict[str, int]:
     names = [name.lower() if name.lower() in _KNOWN else name for name in names]
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice or not {"path", "label"} <= set(names):
-        received = f"{shown(twice)} twice" if twice else shown(names) or "an empty file"
+        named = [name for name in names if name]
+        received = f"{shown(twice)} twice" if twice else shown(named) or "an empty file"
         if _is_parquet(path):
             where, how = "the columns", "Rename the columns."
         else:

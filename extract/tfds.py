@@ -144,7 +144,10 @@ def _features(tfds: ModuleType, source: Path, info: Any) -> tuple[str, str]:
 def _prepare(source: Path, builder: Any, note: Callable[[str], None]) -> None:
     if builder.is_prepared():
         return
-    note(f"{source} is not in {builder.data_dir}: it is downloaded and prepared, once")
+    note(
+        f"{source} is not in {builder.data_dir}: it is downloaded and prepared, once (without a network this fails "
+        "after some minutes)"
+    )
     try:
         builder.download_and_prepare()
     except Exception as error:  # whatever the code of a data set raises
