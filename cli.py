@@ -55,6 +55,7 @@ def extract(options: argparse.Namespace) -> int:
         _extract_options(options),
         name=options.name,
         progress=_progress(),
+        data_dir=options.data_dir,
     )
     for reject in summary.rejects[:SHOWN]:
         say(f"rejected {_plain(reject.path)}: {reject.reason}")
@@ -76,10 +77,25 @@ def extract(options: argparse.Namespace) -> int:
 def manifest(options: argparse.Namespace) -> int:
     from extract.survey import survey
 
-    found = survey(_workspace(options), Path(options.source), options.name, _progress())
+    found = survey(_workspace(options), Path(options.source), options.name, _progress(), options.data_dir)
     if options.out:
-        found.write_csv(Path(options.out))
+        found.write_table(Path(options.out))
     show(options, found.to_json(), found.to_text())
+    return DONE
+
+
+def show_pictures(options: argparse.Namespace) -> int:
+    from classify.samples import SampleOptions, show_samples
+
+    result = show_samples(
+        _workspace(options),
+        options.source,
+        SampleOptions(options.grid, options.augment, options.seed, options.split),
+        out=Path(options.out) if options.out else None,
+        data_dir=options.data_dir,
+        note=say,
+    )
+    show(options, result.to_json(), result.to_text())
     return DONE
 
 
@@ -90,6 +106,7 @@ def fit_head(options: argparse.Namespace) -> int:
         models=options.model.split(","),
         folds=options.folds,
         test_size=options.test_size,
+        split=options.split,
         seed=options.seed,
         n_jobs=options.jobs,
         budget=options.budget,
@@ -280,10 +297,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     p = _command(commands, "extract", extract, "embed a folder of class folders", "extract flowers/")
-    p.add_argument(
-        "source", help="folder with one folder a class, or with train/validation/test folders of them"
-    )
-    p.add_argument("--name", help="name of the data set (default: the folder's)")
+    _source_options(p)
     p.add_argument("--backbone", default="efficientnet_lite0", help="see the command backbones")
     p.add_argument("--weights", default="pretrained", help="pretrained, none (random) or a file")
     p.add_argument("--input-size", type=_positive, help="pixels a side (default: the backbone's own)")
@@ -312,9 +326,25 @@ def _parser() -> argparse.ArgumentParser:
     p = _command(
         commands, "manifest", manifest, "list what a folder holds, without embedding", "manifest flowers/"
     )
-    p.add_argument("source", help="folder with one folder a class")
-    p.add_argument("--name", help="name of the data set (default: the folder's)")
-    p.add_argument("--out", help="write path, label, split and key as CSV")
+    _source_options(p)
+    p.add_argument("--out", help="write path, label, split and key as a table: .csv, .tsv or .parquet")
+
+    p = _command(
+        commands, "show", show_pictures, "draw random pictures with their labels", "show flowers/ --grid 3x3"
+    )
+    p.add_argument(
+        "source",
+        nargs="?",
+        help="what extract takes, or the name of a data set (default: the last extracted)",
+    )
+    p.add_argument("--out", help="PNG file to write (default: in a run folder)")
+    p.add_argument("--grid", default="3x3", metavar="ROWSxCOLUMNS", help="how many pictures (3x3)")
+    p.add_argument(
+        "--augment", metavar="POLICY", help="views of each picture beside it; the guide lists them"
+    )
+    p.add_argument("--seed", type=int, default=0, help="which pictures, and which views (0)")
+    p.add_argument("--split", choices=["train", "val", "test"], help="only this part of the data set")
+    _data_dir_option(p)
 
     p = _command(commands, "fit-head", fit_head, "train and compare classifiers", "fit-head --model all")
     p.add_argument(
@@ -323,8 +353,12 @@ def _parser() -> argparse.ArgumentParser:
         help="a head, several with commas, all, or module:factory for one of your own",
     )
     p.add_argument("--folds", type=_positive, default=5, help="of cross-validation (5)")
-    p.add_argument(
+    parts = p.add_mutually_exclusive_group()
+    parts.add_argument(
         "--test-size", type=float, default=0.2, help="held-out fraction where the data has none (0.2)"
+    )
+    parts.add_argument(
+        "--split", metavar="TRAIN/VAL/TEST", help="shares of the parts, as 80/10/10 or 80/20, instead"
     )
     p.add_argument("--seed", type=int, default=0, help="of split and folds (0)")
     p.add_argument("--jobs", type=_positive, help="processor cores (default: all)")
@@ -417,6 +451,22 @@ def _command(
     parser.add_argument("--json", action="store_true", help="print one JSON value for scripts")
     parser.set_defaults(command=function)
     return parser
+
+
+def _source_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source",
+        help="folder with one folder a class, or with train/validation/test folders of them; or a table (.csv, .tsv, "
+        ".parquet), an archive (.zip, .tar, .tgz, ...) or tfds:NAME",
+    )
+    parser.add_argument("--name", help="name of the data set (default: the source's)")
+    _data_dir_option(parser)
+
+
+def _data_dir_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir", help="of TensorFlow Datasets (default: TFDS_DATA_DIR, or ~/tensorflow_datasets)"
+    )
 
 
 def _engine_options(parser: argparse.ArgumentParser) -> None:

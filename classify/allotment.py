@@ -8,7 +8,41 @@ from numpy.typing import NDArray
 
 from cache.manifest import SPLITS
 
-TRAIN, TEST = SPLITS.index("train"), SPLITS.index("test")
+TRAIN, VAL, TEST = (SPLITS.index(name) for name in ("train", "val", "test"))
+
+
+def allot_parts(
+    label: NDArray[np.integer],
+    group: NDArray[np.integer],
+    digest: NDArray[np.uint64],
+    recorded: NDArray[np.uint8],
+    test_size: float,
+    val_size: float,
+) -> NDArray[np.uint8]:
+    """Give each picture TRAIN, VAL or TEST, the same to all of a group.
+
+    The test part is chosen first, as `allot` does, so that it is the same whatever `val_size` is; then, in the same
+    manner and order, the validation part among the others.
+
+    Parameters
+    ----------
+    label, group, digest : as in `allot`
+    recorded : (u,) uint8
+        TRAIN, VAL, TEST, or 0 for a new picture.
+    test_size, val_size : float
+        Of all pictures; together below 1.
+
+    Returns
+    -------
+    (u,) uint8
+    """
+    part = allot(label, group, digest, np.where(recorded == VAL, TRAIN, recorded), test_size)
+    rest = np.flatnonzero(part == TRAIN)
+    if val_size and len(rest):
+        known = np.array([0, TRAIN, TEST, 0], np.uint8)[recorded[rest]]  # in its turn, VAL is what TEST was
+        second = allot(label[rest], group[rest], digest[rest], known, val_size / (1 - test_size))
+        part[rest[second == TEST]] = VAL
+    return part
 
 
 def allot(

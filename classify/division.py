@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from classify import duplicates
 from classify.groups import join, of_column
 from classify.readings import part_hash
 from classify.runs import data_hash
+from classify.shares import parse_shares, refuse_own_parts
 from classify.splits import TEST, TRAIN, Assignments, Split, split
 
 CLASS_WEIGHTS = ("none", "balanced")
@@ -65,24 +66,31 @@ def divide(
     *,
     test_size: float,
     seed: int,
+    shares: str | None = None,
     group_by: str | None = None,
     class_weight: str = "none",
 ) -> Division:
     """Split a data set, keep copies and groups on one side, and weigh its rows.
 
-    The split is recorded in the workspace, so that pictures keep their part when others are added.
+    `shares`, such as "80/10/10", are those of the training, validation and test part; they take the place of
+    `test_size`. The split is recorded in the workspace, so that pictures keep their part when others are added.
 
     Raises
     ------
     UserError
-        For data that cannot be divided, an unknown column, or weights that are no numbers above 0.
+        For data that cannot be divided, or that brings parts of its own against `shares`; an unknown column, or
+        weights that are no numbers above 0.
     """
-    manifest = data.manifest
+    manifest, val_size = data.manifest, 0.0
+    if shares is not None:
+        val_size, test_size = parse_shares(shares)
+        refuse_own_parts(manifest, data.name, shares)
     found = duplicates.groups(manifest.key, data.embedding, duplicates.reader(manifest))
     group = found.group if group_by is None else join(found.group, of_column(manifest, group_by))
-    kept = Assignments.path(workspace.root, data.name, seed, test_size, group_by or "")
+    kept = Assignments.path(workspace.root, data.name, seed, test_size, group_by or "", val_size)
     previous = Assignments.load(kept)
-    divided = split(manifest, test_size=test_size, seed=seed, previous=previous, groups=group)
+    cut = partial(split, manifest, test_size=test_size, val_size=val_size, seed=seed)
+    divided = cut(previous=previous, groups=group)
     if divided.assigned is not None:
         divided.assigned.save(kept)
     notes = [*divided.notes, *found.notes]
@@ -98,7 +106,7 @@ def divide(
         notes.append(f"{unseen} test rows belong to classes without training pictures: they count as errors")
     ungrouped = None
     if group_by is None and divided.assigned is not None:
-        alone = split(manifest, test_size=test_size, seed=seed).part
+        alone = cut().part
         ungrouped = alone if _straddles(found.pairs, alone) else None
     own = divided.group[fitted]
     return Division(

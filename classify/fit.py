@@ -36,6 +36,7 @@ class FitOptions:
     models: Sequence[str] = ("logreg",)
     folds: int = 5
     test_size: float = 0.2
+    split: str | None = None  # shares of training, validation and test part, as 80/10/10; None: test_size
     seed: int = 0  # of split and folds
     n_jobs: int | None = None  # None: all cores
     budget: float | None = None  # seconds for all searches; None: as long as it takes, or BUDGET for `all`
@@ -107,6 +108,7 @@ def fit_heads(
         data,
         test_size=options.test_size,
         seed=options.seed,
+        shares=options.split,
         group_by=options.group_by,
         class_weight=options.class_weight,
     )

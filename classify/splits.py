@@ -16,16 +16,15 @@ from cache.files import make_folder, write_file
 from cache.hdf5 import UNREADABLE, image
 from cache.keys import KEY_BYTES, as_items, match, unique
 from cache.manifest import SPLITS, Manifest
-from classify.allotment import TEST, TRAIN, allot
+from classify.allotment import TEST, TRAIN, VAL, allot_parts
 from classify.groups import join
 
-VAL = SPLITS.index("val")
 FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Assignments:
-    """Parts given to keys: `key` (m, 32) uint8, ascending, and `part` (m,) uint8, TRAIN or TEST."""
+    """Parts given to keys: `key` (m, 32) uint8, ascending, and `part` (m,) uint8, TRAIN, VAL or TEST."""
 
     key: np.ndarray
     part: np.ndarray
@@ -41,14 +40,17 @@ class Assignments:
         write_file(path, image(fill, self.key.nbytes + self.part.nbytes))
 
     @staticmethod
-    def path(root: Path, dataset: str, seed: int, test_size: float, group_by: str = "") -> Path:
+    def path(
+        root: Path, dataset: str, seed: int, test_size: float, group_by: str = "", val_size: float = 0.0
+    ) -> Path:
         """Name the record of a data set in the workspace folder `root`.
 
         A column to group by has a record of its own: pictures divided without regard to it lie on both sides
         of nearly every group, and "test wins" would leave little to train on.
         """
         names = [quote(name, safe="", errors="surrogateescape") for name in (dataset, group_by) if name]
-        return root / "splits" / f"{names[0]}-{seed}-{test_size}{''.join(f'-{n}' for n in names[1:])}.h5"
+        sizes = f"{test_size}+{val_size}" if val_size else f"{test_size}"  # no quoted name has a plus sign
+        return root / "splits" / f"{names[0]}-{seed}-{sizes}{''.join(f'-{n}' for n in names[1:])}.h5"
 
     @classmethod
     def load(cls, path: Path) -> Assignments | None:
@@ -89,19 +91,21 @@ def split(
     manifest: Manifest,
     *,
     test_size: float = 0.2,
+    val_size: float = 0.0,
     seed: int = 0,
     previous: Assignments | None = None,
     groups: np.ndarray | None = None,
 ) -> Split:
-    """Divide the labelled rows of a manifest into a training and a test part.
+    """Divide the labelled rows of a manifest into a training and a test part, and a validation part if asked.
 
     A data set that comes with a test part (or, failing that, a val part) keeps it; training and val rows whose
     group reaches into a later part are left out. Otherwise each class gives round(test_size * its distinct
     pictures) to the test part, in the order of SHA-256(seed || key), and at least one to training; with
     groups, as nearly as their sizes allow. Pictures in `previous` keep their part, and so does what joins
     their group; new ones bring their class back to the target. If pictures recorded on both sides turn out to
-    be one group, all of it goes to the test part: what was tested never trains. Rows without a label are left
-    out, and so are pictures that carry two labels.
+    be one group, all of it goes to the test part: what was tested never trains. A validation part is chosen in the
+    same way among the pictures that are not tested. Rows without a label are left out, and so are pictures that
+    carry two labels.
 
     Parameters
     ----------
@@ -109,6 +113,8 @@ def split(
         Hashed rows only.
     test_size : float
         Fraction of each class, between 0 and 1.
+    val_size : float
+        Fraction of each class that neither trains a head nor tests one; 0 for none.
     seed : int
     previous : Assignments, optional
     groups : (n,) int array, optional
@@ -140,14 +146,22 @@ def split(
         items, first, inverse = unique(as_items(manifest.key[usable]))
         recorded = _recorded(items, previous)
         rows = usable[first]
-        distinct = allot(manifest.label[rows], group[rows], _digests(items, seed), recorded, test_size)
+        digests = _digests(items, seed)
+        distinct = allot_parts(manifest.label[rows], group[rows], digests, recorded, test_size, val_size)
         if moved := int(((recorded == TRAIN) & (distinct == TEST)).sum()):
             notes.append(
                 f"{moved} pictures moved from training to test: one of their group was tested before"
             )
         part[usable] = distinct[inverse]
         assigned = _merge(items, distinct, previous)
+        if val_size:
+            notes.append(_kept(part))
     counts = np.bincount(part, minlength=len(SPLITS))
+    if not held and val_size and not counts[VAL]:
+        raise UserError(
+            f"Expected pictures for validation, received none: {val_size:.3g} of each class rounds to nothing in "
+            f"{len(usable)} labelled pictures. Add pictures, raise its share in --split, or leave it out."
+        )
     if not counts[TRAIN] or not counts[TEST]:
         largest = np.bincount(group[usable]).max(initial=0)
         together = f", {largest} of them in one group, which is not divided" if largest > 1 else ""
@@ -165,7 +179,7 @@ def _own(split: np.ndarray, group: np.ndarray, held: list[int], notes: list[str]
         part[part == VAL] = TEST
         notes.append("the data set has no test part: its val part serves as the test part")
     elif VAL in held:
-        notes.append(f"{(part == VAL).sum()} val rows are kept for fine-tuning and train no head")
+        notes.append(_kept(part))
     if (split == 0).any():
         notes.append(f"{(split == 0).sum()} rows without a part of their own are used for training")
     furthest = np.zeros(group.max() + 1, np.uint8)
@@ -178,6 +192,10 @@ def _own(split: np.ndarray, group: np.ndarray, held: list[int], notes: list[str]
         )
     part[twice] = 0
     return part
+
+
+def _kept(part: np.ndarray) -> str:
+    return f"{(part == VAL).sum()} val rows are kept for fine-tuning and train no head"
 
 
 def _recorded(items: np.ndarray, previous: Assignments | None) -> np.ndarray:

@@ -22,7 +22,7 @@ from extract.networks import Network
 from extract.pipeline import Claims, Embedder, Outcome, run
 from extract.preprocessing import PREPROCESSING
 from extract.reader import FileReader
-from extract.scan import default_name, scan
+from extract.sources import open_source, origin
 from extract.views import View
 
 PLAIN = "plain"  # what a space calls view 0
@@ -200,8 +200,9 @@ def extract(
     *,
     name: str | None = None,
     progress: Progress | None = None,
+    data_dir: str | None = None,
 ) -> Summary:
-    """Embed a folder of class folders, or the pictures in a table, into the workspace's cache.
+    """Embed what a source holds (see `extract.sources.open_source`) into the workspace's cache.
 
     Returns
     -------
@@ -214,9 +215,10 @@ def extract(
         was sealed before stays.
     """
     progress, began = progress or Progress(), time.monotonic()
-    dataset = name or default_name(source)
-    previous = previous_manifests(workspace, dataset, source)
-    found = scan(source, [] if options.rehash else previous)
+    opened = open_source(workspace, source, data_dir=data_dir, note=progress.note)
+    dataset = name or opened.name
+    previous = previous_manifests(workspace, dataset, opened.path)
+    found = opened.scan([] if options.rehash else previous)
     for note in found.notes:
         progress.note(note)
     if found.ignored:
@@ -266,12 +268,12 @@ def extract(
 
 
 def previous_manifests(workspace: Workspace, dataset: str, source: Path) -> list[Manifest]:
-    """Load what is known of the data set's files; refuse a name that belongs to another folder or table."""
+    """Load what is known of the data set's files; refuse a name that belongs to another source."""
     names = [n for n in workspace.datasets() if n == dataset or _is_part(n, dataset)]
     manifests = [workspace.manifest(n) for n in names]
-    here = source.resolve()
+    here = origin(source)
     for manifest in manifests:
-        known = Path(manifest.root, manifest.table).resolve()
+        known = origin(Path(manifest.root, manifest.table))
         mine = (known,) if manifest.table or not here.is_dir() else (known, *known.parents)
         if known.exists() and here.exists() and here not in mine:
             raise UserError(

@@ -8,6 +8,7 @@ from extract.walk import ClassFolder, Walk, is_ignored
 
 SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
 SPLIT_NAMES |= {"dev": "val", "test": "test", "testing": "test"}
+_PAPERS = (".txt", ".md", ".rst", ".pdf", ".html", ".json", ".csv", ".tsv", ".xml", ".yaml", ".yml")
 
 
 def find_classes(walk: Walk) -> tuple[list[ClassFolder], list[str]]:
@@ -15,13 +16,18 @@ def find_classes(walk: Walk) -> tuple[list[ClassFolder], list[str]]:
     top, notes = "", []
     folders = walk.top(top)
     while (
-        len(folders) == 1 and not walk.rejects and not _are_splits(folders) and _only_folders(folders[0].path)
+        len(folders) == 1
+        and all(_is_paper(reject.path) for reject in walk.rejects)
+        and not _are_splits(folders)
+        and _holds_folders(folders[0].path)
     ):
         inside = f"{top}/{folders[0].name}" if top else folders[0].name
         if not walk.enter(inside):
             break
         top, folders = inside, walk.top(inside)
-        notes.append(f"the only folder, {top!r}, holds only folders: the classes are read from there")
+        notes.append(
+            f"the only folder, {top!r}, holds folders and no pictures: the classes are read from there"
+        )
     prefix = f"{top}/" if top else ""
     if _are_splits(folders):
         classes = []
@@ -51,10 +57,16 @@ def _are_splits(folders: Sequence[os.DirEntry[str]]) -> bool:
     return None not in splits and (len(splits) > 1 or "train" in splits)
 
 
-def _only_folders(path: str) -> bool:
+def _holds_folders(path: str) -> bool:
+    """Tell whether a folder holds folders, and beside them nothing but what comes with a data set to be read."""
     try:
         with os.scandir(path) as listing:
-            inside = [entry.is_dir() for entry in listing if not is_ignored(entry.name)]
+            inside = [(entry.is_dir(), entry.name) for entry in listing if not is_ignored(entry.name)]
     except OSError:
         return False  # the walk meets it again and records why
-    return bool(inside) and all(inside)
+    return any(folder for folder, _ in inside) and all(folder or _is_paper(name) for folder, name in inside)
+
+
+def _is_paper(path: str) -> bool:
+    name = os.path.basename(path).lower()
+    return name.endswith(_PAPERS) or name in ("license", "licence", "readme", "copying")

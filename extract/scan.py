@@ -21,8 +21,8 @@ def scan(source: Path, previous: Sequence[Manifest] = ()) -> Scan:
     In a folder, the class is the name of the first folder below the root; deeper folders belong to it. Where
     all folders of the root are called train, val or test (or training, valid, validation, dev, testing, in
     any case), and there are two of them or one for training, they give the split and the class is the next
-    level. A root that holds one folder, which holds only folders, is an unpacked archive: classes are read
-    from there.
+    level. A root that holds one folder, which holds folders (and licences or notes, but no picture), is an
+    unpacked archive: classes are read from there.
 
     Links are followed. Every folder is read once however many links lead to it, real folders first; so links
     cannot loop. Only regular files are samples, whatever their suffix.
@@ -30,7 +30,7 @@ def scan(source: Path, previous: Sequence[Manifest] = ()) -> Scan:
     Parameters
     ----------
     source : Path
-        The folder, or a .csv or .tsv file.
+        The folder, or a .csv, .tsv or .parquet file.
     previous : sequence of Manifest
         Earlier scans of this root (or of one that is gone: it may have been moved here). A file whose
         relative path, size and time of last change agree with one of them gets its key without being read.
@@ -60,7 +60,10 @@ def _read_folder(source: Path) -> Scan:
     root = os.path.abspath(source)
     if not os.path.isdir(root):
         received = "a file" if os.path.exists(root) else "nothing"
-        raise UserError(f"Expected a folder of pictures, received {received} at {root!r}. Check the path.")
+        raise UserError(
+            f"Expected a folder of pictures, received {received} at {root!r}. Check the path. Tables (.csv, .tsv, "
+            ".parquet), archives (.zip, .tar, .tar.gz and so on) and tfds:NAME will do as well."
+        )
     walk = Walk(root)
     classes, notes = find_classes(walk)
     walk.read(classes)

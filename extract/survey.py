@@ -12,10 +12,11 @@ from cache.files import write_file
 from cache.manifest import SPLITS, Manifest
 from cache.store import Reject
 from cache.workspace import Workspace
+from extract import parquet
 from extract.engines import usable_cores
 from extract.extraction import Progress, previous_manifests
 from extract.hashing import hash_missing
-from extract.scan import default_name, scan
+from extract.sources import open_source
 from extract.table import delimiter
 
 
@@ -54,36 +55,44 @@ class Survey:
         )
         return "\n".join(lines)
 
-    def write_csv(self, out: Path) -> None:
+    def write_table(self, out: Path) -> None:
         """Write a table that `extract` reads again: path, label, split, key (hex), and the manifest's columns.
 
-        Paths are relative to the table's folder where they lie in it, else absolute. It is UTF-8; bytes of a
-        name that are not stay as they are.
+        Paths are relative to the table's folder where they lie in it, else absolute. Text is UTF-8; bytes of a
+        name that are not stay as they are. The suffix .parquet gives a Parquet file.
         """
         manifest, text = self.manifest, io.StringIO(newline="")
         root, folder = os.path.abspath(manifest.root), os.path.abspath(out.parent)
         prefix = os.path.relpath(root, folder) if Path(root).is_relative_to(folder) else root
         prefix = "" if prefix == os.curdir else prefix
-        paths = (os.path.join(prefix, path) for path in manifest.paths)
-        labels = (manifest.classes[label] if label >= 0 else "" for label in manifest.label)
-        splits = (SPLITS[code] for code in manifest.split)
-        keys = (key.tobytes().hex() for key in manifest.key)
+        paths = [os.path.join(prefix, path) for path in manifest.paths]
+        labels = [manifest.classes[label] if label >= 0 else "" for label in manifest.label]
+        splits = [SPLITS[code] for code in manifest.split]
+        keys = [key.tobytes().hex() for key in manifest.key]
+        names = ["path", "label", "split", "key", *manifest.columns]
+        columns = [paths, labels, splits, keys, *manifest.columns.values()]
+        if out.suffix.lower() in parquet.SUFFIXES:
+            write_file(out, parquet.to_parquet(out, names, columns))
+            return
         table = csv.writer(text, delimiter=delimiter(out))
-        table.writerow(["path", "label", "split", "key", *manifest.columns])
-        table.writerows(zip(paths, labels, splits, keys, *manifest.columns.values(), strict=True))
+        table.writerow(names)
+        table.writerows(zip(*columns, strict=True))
         write_file(out, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
-def survey(workspace: Workspace, source: Path, name: str | None, progress: Progress) -> Survey:
-    """Scan and hash a folder of class folders or a table, and keep the manifest, so that `extract` need not hash again.
+def survey(
+    workspace: Workspace, source: Path, name: str | None, progress: Progress, data_dir: str | None = None
+) -> Survey:
+    """Scan and hash a source of pictures, and keep the manifest, so that `extract` need not hash again.
 
     Raises
     ------
     UserError
         For a source that is not a data set.
     """
-    dataset = name or default_name(source)
-    found = scan(source, previous_manifests(workspace, dataset, source))
+    opened = open_source(workspace, source, data_dir=data_dir, note=progress.note)
+    dataset = name or opened.name
+    found = opened.scan(previous_manifests(workspace, dataset, opened.path))
     for note in found.notes:
         progress.note(note)
     rejects = found.rejects + hash_missing(found.manifest, usable_cores())

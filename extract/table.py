@@ -1,4 +1,4 @@
-"""A table of pictures, .csv or .tsv -> the manifest of its samples, with a record of every row that is not one."""
+"""A table of pictures -> the manifest of its samples, with a record of every row that is not one."""
 
 import csv
 import io
@@ -12,6 +12,7 @@ import numpy as np
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from cache.reject import Reject
+from extract import parquet
 from extract.found import Scan, class_notes, shown
 from extract.layout import SPLIT_NAMES
 
@@ -21,7 +22,7 @@ _KNOWN = ("path", "label", "split", "key")  # `key` is what `manifest --out` wri
 
 def is_table(source: Path) -> bool:
     """Tell by its suffix whether a source is a table; a folder may have any name."""
-    return source.suffix.lower() in _DELIMITERS and not source.is_dir()
+    return source.suffix.lower() in (*_DELIMITERS, *parquet.SUFFIXES) and not source.is_dir()
 
 
 def delimiter(path: Path) -> str:
@@ -39,8 +40,8 @@ def read_table(path: Path) -> Scan:
     Parameters
     ----------
     path : Path
-        UTF-8, with or without a byte order mark. Bytes that are not UTF-8 are taken in the path of an
-        existing file only: file names may hold any.
+        Text in UTF-8, with or without a byte order mark. Bytes that are not UTF-8 are taken in the path of an
+        existing file only: file names may hold any. Or a Parquet file, see `extract.parquet.read_rows`.
 
     Returns
     -------
@@ -52,7 +53,7 @@ def read_table(path: Path) -> Scan:
     UserError
         If the table cannot be read or understood, says two things of one picture, or none of its files exist.
     """
-    lines = _rows(path)
+    lines = parquet.read_rows(path) if _is_parquet(path) else _rows(path)
     header, _ = next(lines, ([], 0))
     names = _columns(path, header)
     rows = _Rows(path, names, unnamed=len(header) - len(names))
@@ -64,6 +65,14 @@ def read_table(path: Path) -> Scan:
             )
         rows.add(values, line)
     return rows.found()
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() in parquet.SUFFIXES
+
+
+def _place(path: Path, number: int) -> str:
+    return f"row {number}" if _is_parquet(path) else f"line {number}"
 
 
 def _rows(path: Path) -> Iterator[tuple[list[str], int]]:
@@ -94,11 +103,13 @@ def _columns(path: Path, header: list[str]) -> dict[str, int]:
     names = [name.lower() if name.lower() in _KNOWN else name for name in names]
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice or not {"path", "label"} <= set(names):
-        received = f"{shown(twice)} twice" if twice else shown(names) or "an empty file"
-        raise UserError(
-            f"Expected a first row with the columns path and label, each once, in {path}, received {received}. "
-            f"Rename the columns; they are separated by {delimiter(path)!r}."
-        )
+        named = [name for name in names if name]
+        received = f"{shown(twice)} twice" if twice else shown(named) or "an empty file"
+        if _is_parquet(path):
+            where, how = "the columns", "Rename the columns."
+        else:
+            where, how = "a first row with the columns", f"Name them there, separated by {delimiter(path)!r}."
+        raise UserError(f"Expected {where} path and label, each once, in {path}, received {received}. {how}")
     if odd := [name for name in names if _odd(name)]:
         raise _not_utf8(path, f"the column {odd[0]!r}")
     return {name: position for position, name in enumerate(names) if name}
@@ -128,7 +139,7 @@ class _Rows:
             known = ", ".join(SPLIT_NAMES)
             raise UserError(
                 f"Expected one of {known}, or nothing, in the column split of {self._path}, received {split!r} in "
-                f"line {line}."
+                f"{_place(self._path, line)}."
             )
         said = (label, SPLIT_NAMES.get(split.lower(), ""))
         extra = [values[self._at[name]] for name in self._columns]
@@ -138,7 +149,8 @@ class _Rows:
             if said != self._said[path]:
                 raise UserError(
                     f"Expected one label and split for each picture in {self._path}, received {self._said[path]} in "
-                    f"line {self._line_of[path]} and {said} in line {line} for {path!r}. Remove one of the rows."
+                    f"{_place(self._path, self._line_of[path])} and {said} in {_place(self._path, line)} for "
+                    f"{path!r}. Remove one of the rows."
                 )
             self._repeated += 1
             return
@@ -164,7 +176,7 @@ class _Rows:
     def _status(self, path: str, line: int) -> os.stat_result | None:
         try:
             if not path:
-                reason = f"line {line} has no path"
+                reason = f"{_place(self._path, line)} has no path"
             elif stat.S_ISREG((status := os.stat(os.path.join(self._root, path))).st_mode):
                 return status
             else:
@@ -178,6 +190,10 @@ class _Rows:
 
     def found(self) -> Scan:
         """Make the manifest of what was added."""
+        if not self._paths and not self._rejects:
+            raise UserError(
+                f"Expected rows with pictures in {self._path}, received the names of the columns alone."
+            )
         if not self._paths:
             first = (
                 f", the first {self._rejects[0].path!r} ({self._rejects[0].reason})" if self._rejects else ""

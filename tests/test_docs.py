@@ -33,6 +33,7 @@ OTHERS = {"pip", "pytest", "git", "ruff", "mypy", "cd", "."}
 JSON_COMMANDS = [
     "manifest flowers",
     "extract flowers",
+    "show flowers --out grid.png",
     "fit-head --model logreg",
     "predict new_photos",
     "finetune --top 20 --epochs 1 --views 0",

@@ -119,6 +119,7 @@ def begin(
         data,
         test_size=parameters["test_size"],
         seed=parameters["seed"],
+        shares=parameters.get("split"),  # absent from runs of older versions
         group_by=parameters["group_by"],
         class_weight=settings.class_weight or parameters["class_weight"],
     )

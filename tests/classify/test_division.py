@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -13,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.class_weight import compute_class_weight
 
 from cache.errors import UserError
-from cache.manifest import Manifest
+from cache.manifest import SPLITS, Manifest
 from cache.workspace import Workspace
 from classify import heads
 from classify.division import Division, divide
@@ -53,6 +54,38 @@ def test_the_parts_are_those_of_the_split(workspace: Workspace, digits: Data) ->
     assert (found.names == digits[1][:300]).all()
     assert found.weight is None and found.group is None and found.ungrouped is None
     assert all("look alike but could not be compared" in note for note in found.notes)
+
+
+def test_shares_keep_a_validation_part_out_of_it_all(workspace: Workspace, digits: Data) -> None:
+    found = division(workspace, shares="60/20/20")
+    counts = np.bincount(found.split.part, minlength=4)
+    assert 170 < counts[TRAIN] < 190 and len(found.X) == counts[TRAIN] and len(found.X_test) == counts[TEST]
+    assert 50 < counts[TEST] < 70 and counts.sum() == 300 and counts[0] == 0
+    again = division(workspace, shares="6/2/2")
+    assert again.sha256 == found.sha256 != division(workspace).sha256
+    assert (division(workspace, shares="75/25").split.part == division(workspace).split.part).all()
+    result = fit_heads(workspace, FitOptions(["centroid"], split="60/20/20", curve=True))
+    record = json.loads((result.run / "run.json").read_text())
+    assert record["parameters"]["split"] == "60/20/20" and record["data_sha256"] == found.sha256
+    assert record["split"] == {"train": counts[TRAIN], "val": counts[2], "test": counts[TEST]}
+
+
+@pytest.mark.parametrize(
+    ("parts", "own"), [(("train", "val"), "a val part"), (("train", "val", "test"), "val and a test")]
+)
+def test_shares_do_not_divide_a_data_set_with_parts_of_its_own(
+    digits: Data, build: Build, parts: tuple[str, ...], own: str
+) -> None:
+    manifest = make_manifest(np.minimum(digits[1][:120].astype(int), 3), tuple("0123"))
+    manifest.split[:] = [SPLITS.index(parts[i % len(parts)]) for i in range(120)]
+    workspace = build(manifest, digits[0][:120])
+    with pytest.raises(
+        UserError, match=rf"without parts of its own for --split 80/20, received 'digits' with .*{own}"
+    ):
+        division(workspace, shares="80/20")
+    manifest.split[:] = SPLITS.index("train")  # divides nothing
+    workspace.save_manifest("digits", manifest)
+    assert division(workspace, shares="80/20").X_test.size
 
 
 def test_weights_come_from_the_table(with_column: Callable[..., Workspace]) -> None:

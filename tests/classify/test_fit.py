@@ -58,6 +58,7 @@ def test_a_run_holds_all_that_people_look_at(workspace: Workspace) -> None:
         "models": ["logreg", "svm-linear"],
         "folds": 5,
         "test_size": 0.2,
+        "split": None,
         "seed": 0,
         "n_jobs": None,
         "budget": None,

@@ -230,3 +230,64 @@ def test_one_group_for_all_is_refused_by_its_size(manifest: Manifest) -> None:
 def test_a_column_to_group_by_has_a_record_of_its_own(tmp_path: Path) -> None:
     plain, grouped = (Assignments.path(tmp_path, "a", 0, 0.2, by) for by in ("", "pati/ent"))
     assert plain != grouped and plain.parent == grouped.parent and plain.name == "a-0-0.2.h5"
+
+
+def of(part: np.ndarray, manifest: Manifest, code: int) -> np.ndarray:
+    return np.bincount(manifest.label[part == code], minlength=len(manifest.classes))
+
+
+@pytest.mark.parametrize(("val_size", "test_size"), [(0.1, 0.1), (0.25, 0.25), (0.05, 0.3), (0.4, 0.3)])
+def test_a_validation_part_is_divided_exactly(manifest: Manifest, val_size: float, test_size: float) -> None:
+    found = split(manifest, val_size=val_size, test_size=test_size)
+    total = np.bincount(manifest.label)
+    assert set(found.part) == {TRAIN, VAL, TEST}
+    assert (np.abs(of(found.part, manifest, VAL) - total * val_size) <= 1).all()
+    assert (of(found.part, manifest, TRAIN) > 0).all()
+    # The test part is the same with and without one.
+    assert ((found.part == TEST) == (split(manifest, test_size=test_size).part == TEST)).all()
+    assert f"{(found.part == VAL).sum()} val rows are kept for fine-tuning and train no head" in found.notes
+
+
+@pytest.mark.parametrize("added", [1, 40, 3000])
+def test_added_pictures_leave_the_validation_part_where_it_is(manifest: Manifest, added: int) -> None:
+    first = split(manifest, val_size=0.1, test_size=0.1)
+    more = joined(make_manifest(np.full(added, 3), manifest.classes, seed=1), manifest)
+    second = split(more, val_size=0.1, test_size=0.1, previous=first.assigned)
+    assert (second.part[added:] == first.part).all()
+    for code in (VAL, TEST):
+        assert (np.abs(of(second.part, more, code) - np.bincount(more.label) * 0.1) <= 1).all()
+    if added == 3000:
+        assert (split(more, val_size=0.1, test_size=0.1).part[added:] != first.part).any()
+
+
+def test_groups_are_in_one_of_the_three_parts(manifest: Manifest) -> None:
+    groups = np.random.default_rng(0).integers(0, 300, len(manifest))
+    found = split(manifest, val_size=0.2, test_size=0.2, groups=groups)
+    assert all(len(set(found.part[groups == one])) == 1 for one in set(groups.tolist()))
+    for code in (VAL, TEST):
+        assert abs((found.part == code).mean() - 0.2) < 0.03
+    # What comes to connect a group of each part goes to the latest of them.
+    first = split(manifest, val_size=0.2, test_size=0.2)
+    rows = [np.flatnonzero(first.part == code)[-3:] for code in (TRAIN, VAL, TEST)]
+    for joint, expected in ((rows[:2], VAL), (rows[1:], TEST), (rows, TEST)):
+        groups = np.full(len(manifest), -1)
+        groups[np.concatenate(joint)] = 0
+        again = split(manifest, val_size=0.2, test_size=0.2, previous=first.assigned, groups=groups).part
+        assert (again[np.concatenate(joint)] == expected).all()
+
+
+def test_a_validation_part_that_rounds_to_nothing_is_refused() -> None:
+    manifest = make_manifest(np.repeat([0, 1], 6), ("a", "b"))
+    with pytest.raises(UserError, match=r"for validation, received none: 0\.05 of each class .* --split"):
+        split(manifest, val_size=0.05, test_size=0.4)
+
+
+def test_records_of_other_shares_are_other_files(tmp_path: Path) -> None:
+    paths = [
+        Assignments.path(tmp_path, "a", 0, 0.1),
+        Assignments.path(tmp_path, "a", 0, 0.1, val_size=0.1),
+        Assignments.path(tmp_path, "a", 0, 0.1, "0.1"),
+        Assignments.path(tmp_path, "a", 0, 0.1, "+0.1"),
+        Assignments.path(tmp_path, "a", 0, 0.1, "g", val_size=0.1),
+    ]
+    assert len(set(paths)) == 5 and paths[0].name == "a-0-0.1.h5" and paths[1].name == "a-0-0.1+0.1.h5"

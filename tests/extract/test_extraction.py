@@ -327,7 +327,7 @@ def test_a_survey_is_a_table_that_embeds_nothing_new(
     place.mkdir(exist_ok=True)
     for name in ("labels.csv", "labels.tsv"):
         found = survey(workspace, folder, None, Progress())
-        found.write_csv(place / name)
+        found.write_table(place / name)
         summary = run(place / name, workspace.root, name=name)
         assert (summary.embedded, summary.cached, summary.rejected) == (0, 9, 0)
         table = workspace.manifest(name)

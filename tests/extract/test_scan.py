@@ -80,6 +80,14 @@ def test_unpacked_archive_is_descended_into(tmp_path: Path) -> None:
     assert [SPLITS[code] for code in scan(archive).manifest.split] == ["test", "test", "train", "train"]
 
 
+@pytest.mark.parametrize("paper", ["top/LICENSE.txt", "top/README", "notes.md"])
+def test_papers_do_not_hide_the_classes_of_an_unpacked_archive(tmp_path: Path, paper: str) -> None:
+    found = scan(fill(tmp_path, "top/a/1", "top/b/1", paper))
+    assert found.manifest.classes == ("a", "b") and [r.path for r in found.rejects] == [paper]
+    found = scan(fill(tmp_path, "top/picture.jpg"))
+    assert found.manifest.classes == ("top",)
+
+
 def test_one_class_with_files_is_not_an_archive(tmp_path: Path) -> None:
     found = scan(fill(tmp_path, "only/1", "only/deep/2"))
     assert found.manifest.classes == ("only",)

@@ -123,6 +123,7 @@ def test_files_that_are_not_there_are_counted_rejects(folder: Path) -> None:
     ("text", "message"),
     [
         ("", "an empty file"),
+        ("path,label\n", "the names of the columns alone"),
         ("path;label\na.jpg;x\n", "received 'path;label'.*separated by ','"),
         ("a.jpg,x\n", "received 'a.jpg', 'x'"),
         ("path,Path,label\n", "received 'path' twice"),

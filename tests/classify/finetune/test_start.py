@@ -24,7 +24,7 @@ from classify.linear import fold
 from classify.paths import fit_weighted
 from classify.runs import save_head
 from classify.scores import class_scores
-from classify.splits import TEST, TRAIN
+from classify.splits import TEST, TRAIN, VAL
 from tests.classify.samples import make_manifest
 
 Data = tuple[np.ndarray, np.ndarray]
@@ -47,7 +47,7 @@ def headed(workspace: Workspace, model: str = "ridge", accuracy: float = 0.5, **
     given = FitOptions(models=(model,), **options)  # type: ignore[arg-type]
     data = workspace.load()
     asked = {name: getattr(given, name) for name in ("test_size", "seed", "group_by", "class_weight")}
-    division = divide(workspace, data, **asked)
+    division = divide(workspace, data, shares=given.split, **asked)
     pipeline = fit_weighted(HEADS[model].make(), division.X, division.y, division.weight)
     run = workspace.new_run("fit-head")
     record = {
@@ -110,6 +110,19 @@ def test_a_share_of_each_class_validates_where_there_are_many(build: Build) -> N
         found = np.bincount(start.codes(trial.val)) / np.bincount(start.codes(train))
         np.testing.assert_allclose(found, share, atol=0.01)
     assert not any("no picture of" in note for note in start.notes)
+
+
+@pytest.mark.parametrize("counts", [[60, 50, 40], [300, 250, 200]])
+def test_the_validation_part_of_fit_head_validates(build: Build, counts: list[int]) -> None:
+    workspace = build(*sample(counts))
+    headed(workspace, "centroid", split="60/20/20")
+    start = begun(workspace)
+    (trial,) = start.trials
+    assert np.array_equal(trial.val, np.flatnonzero(parts(start) == VAL))
+    assert np.array_equal(trial.fit, np.flatnonzero(parts(start) == TRAIN))
+    np.testing.assert_allclose(np.bincount(start.codes(trial.val)) / counts, 0.2, atol=0.02)
+    assert trial.head is start.loaded.head  # it was fitted on these very rows
+    assert not any("has changed since" in note for note in start.notes)
 
 
 @pytest.mark.parametrize("counts", [[60, 50, 40], [300, 250, 200]])

@@ -1,0 +1,75 @@
+"""Pictures in rows and columns, each under a caption, as one PNG file."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+
+from classify.confusion import printable
+
+_LONGEST = 14  # letters of a name that fit over a picture
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A picture, (s, s, 3) uint8 RGB or None for one that cannot be read, and what is said of it."""
+
+    picture: np.ndarray | None
+    caption: str
+    colour: str = "0.2"
+    frame: float = 0.8  # points
+
+
+def picture_grid(cells: Sequence[Cell], columns: int, title: str = "", *, lines: int = 1) -> bytes:
+    """Draw pictures row by row; return the PNG file's bytes.
+
+    Parameters
+    ----------
+    cells : sequence of at least one Cell
+    columns : int
+        Places side by side; the last row may be short.
+    title : str
+    lines : int
+        Of the longest caption.
+    """
+    # Figure and not pyplot: no global state and no window system, whatever backend the user has set.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = -(-len(cells) // columns)
+    size = columns * 2.1, rows * (2.1 + 0.15 * lines) + 0.5 * bool(title)
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    places = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in places[len(cells) :]:
+        axes.axis("off")
+    for axes, cell in zip(places, cells, strict=False):
+        picture = cell.picture
+        if picture is None:
+            picture = np.full((2, 2, 3), 230, np.uint8)
+            axes.text(0.5, 0.5, "cannot be\nread now", ha="center", va="center", transform=axes.transAxes)
+        axes.imshow(picture)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        for spine in axes.spines.values():
+            spine.set(color=cell.colour, linewidth=cell.frame)
+        # parse_math=False: a class may be called "$5"
+        axes.set_title(cell.caption, fontsize=8, color=cell.colour, loc="left", parse_math=False)
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12, parse_math=False)
+    out = BytesIO()
+    with warnings.catch_warnings():
+        # A script the font lacks shows as boxes; the file beside the sheet has the names.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(out, format="png", dpi=110)
+    return out.getvalue()
+
+
+def short(name: str) -> str:
+    """A name that fits over a picture."""
+    name = printable(name)
+    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"

@@ -1,0 +1,194 @@
+"""`show`: random pictures of a data set with their labels, and what an augmentation makes of them, as one PNG file."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cache.errors import UserError
+from cache.files import make_folder, write_file
+from cache.manifest import SPLITS, Manifest
+from cache.reject import Reject
+from cache.versions import versions
+from cache.workspace import Workspace
+from classify import duplicates
+from classify.picture_grid import Cell, picture_grid, short
+from classify.runs import write_json
+from extract.images import Decoding, RejectedImage, decode
+from extract.sources import exists, open_source
+from extract.views import View
+
+FILE = "samples.png"
+_MOST = 400  # pictures on one sheet; a larger one takes minutes, and no screen shows it
+_SIDE = 224  # pixels, as most backbones look at a picture
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """What to show of a data set."""
+
+    grid: str = "3x3"  # rows x columns
+    augment: str | None = None  # a policy: each row is one picture, plain in the first column
+    seed: int = 0  # of the choice and of the views
+    part: str | None = None  # train, val or test; None: whatever there is
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns; UserError for a text that does not name them."""
+        found = re.fullmatch(r"(\d{1,3})[xX](\d{1,3})", self.grid)
+        rows, columns = (int(found[1]), int(found[2])) if found else (0, 0)
+        if not 1 <= rows * columns <= _MOST:
+            raise UserError(
+                f"Expected --grid as rows x columns, such as 3x3, of 1 to {_MOST} pictures in all; received "
+                f"{self.grid!r}."
+            )
+        return rows, columns
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The file, what is on it in the order of reading, and what was passed over."""
+
+    file: Path
+    dataset: str
+    pictures: list[dict[str, str]]  # path and label
+    rejects: list[Reject] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as the command line's JSON."""
+        return {
+            "file": str(self.file),
+            "dataset": self.dataset,
+            "pictures": self.pictures,
+            "rejects": [{"path": reject.path, "reason": reject.reason} for reject in self.rejects],
+        }
+
+    def to_text(self) -> str:
+        """The same for people."""
+        passed = f", {len(self.rejects):,} passed over" if self.rejects else ""
+        return f"{len(self.pictures)} pictures of {self.dataset}{passed}: {self.file}"
+
+
+def show_samples(
+    workspace: Workspace,
+    source: str | None,
+    options: SampleOptions,
+    *,
+    out: Path | None = None,
+    data_dir: str | None = None,
+    note: Callable[[str], None] = lambda text: None,
+) -> Samples:
+    """Draw random pictures with their labels.
+
+    Files that cannot become pictures are passed over and reported; others take their places.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    source : str or None
+        Anything that `extract` takes, or else the name of a data set; None is the data set extracted last.
+    options : SampleOptions
+    out : Path, optional
+        The PNG file to write; None makes a run folder with the file and a run.json.
+    data_dir : str, optional
+        Where TensorFlow Datasets keeps its data.
+    note : callable (line of text), optional
+
+    Raises
+    ------
+    UserError
+        If there is no such source, part or augmentation, or no picture in it.
+    """
+    rows, columns = options.shape
+    views = (
+        [View(options.augment, number, options.seed) for number in range(1, columns)]
+        if options.augment
+        else []
+    )
+    name, manifest = _find(workspace, source, data_dir, note)
+    candidates = _candidates(manifest, options.part, name)
+    count = rows if options.augment else rows * columns
+    shown: list[dict[str, str]] = []
+    cells: list[Cell] = []
+    rejects: list[Reject] = []
+    read = duplicates.reader(manifest)
+    for row in np.random.default_rng(options.seed).permutation(candidates).tolist():
+        if len(shown) == count:
+            break
+        path, label = manifest.paths[row], manifest.label[row]
+        text = manifest.classes[label] if label >= 0 else ""
+        try:
+            cells += _cells(read(row), text or "no label", views)
+        except (OSError, RejectedImage) as error:
+            reason = f"unreadable: {error.strerror}" if isinstance(error, OSError) else str(error)
+            rejects.append(Reject(None, path, reason, "show"))
+            continue
+        shown.append({"path": path, "label": text})
+    if not shown:
+        first = f", the first {rejects[0].path!r} ({rejects[0].reason})" if rejects else ""
+        raise UserError(f"Expected pictures in {name!r}, received {len(rejects)} files that are none{first}.")
+    picture = picture_grid(cells, columns)
+    if out is None:
+        run = workspace.new_run("show")
+        out = run / FILE
+        record = {"command": "show", "parameters": asdict(options), "dataset": name, "root": manifest.root}
+        write_file(out, picture)
+        write_json(
+            run / "run.json", {**record, "pictures": shown, "versions": versions("matplotlib", "pillow")}
+        )
+    else:
+        make_folder(out.absolute().parent)
+        write_file(out, picture)
+    return Samples(out, name, shown, rejects)
+
+
+def _find(
+    workspace: Workspace, source: str | None, data_dir: str | None, note: Callable[[str], None]
+) -> tuple[str, Manifest]:
+    """Name and list a source, or a data set that was extracted."""
+    if source is not None and exists(Path(source)):
+        opened = open_source(workspace, Path(source), data_dir=data_dir, note=note)
+        return opened.name, opened.scan().manifest
+    name = source or workspace.state().get("dataset")
+    if not name:
+        raise UserError(
+            f"Expected something to show: a folder, a table, an archive or tfds:NAME. Nothing was extracted in "
+            f"{workspace.root} yet. Run `python cli.py show FOLDER/`."
+        )
+    known = workspace.datasets()
+    if name not in known:
+        listed = f" The data sets are: {', '.join(known)}." if known else ""
+        raise UserError(
+            f"Expected a folder, a table, an archive, tfds:NAME or the name of a data set, received {name!r}: there "
+            f"is no such file or folder.{listed}"
+        )
+    return name, workspace.manifest(name)
+
+
+def _candidates(manifest: Manifest, part: str | None, name: str) -> np.ndarray:
+    if part is None:
+        return np.arange(len(manifest))
+    found = np.flatnonzero(manifest.split == SPLITS.index(part))
+    if not len(found):
+        there = [each for each in SPLITS[1:] if (manifest.split == SPLITS.index(each)).any()]
+        listed = f"only a {' and a '.join(there)} part" if there else "no parts of its own"
+        raise UserError(
+            f"Expected pictures in the {part} part of {name!r}, which has {listed}. Leave out --split."
+        )
+    return found
+
+
+def _cells(data: bytes, label: str, views: list[View]) -> list[Cell]:
+    """The plain picture, and its views."""
+    decoding, key = Decoding(), hashlib.sha256(data).digest()
+    cells = [Cell(decode(data, _SIDE, decoding), short(label))]
+    for view in views:
+        larger = decode(data, view.source_size(_SIDE), decoding)
+        cells.append(Cell(view.apply(larger, _SIDE, key), f"{view.policy} {view.number}"))
+    return cells
