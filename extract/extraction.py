@@ -3,7 +3,7 @@
 import re
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from cache.workspace import Workspace
 from extract.backbones import Backbone, family
 from extract.engines import choose_engine, learn_network, open_engine, usable_cores
 from extract.images import Decoding
+from extract.memory import Picture, PictureReader
 from extract.networks import Network
-from extract.pipeline import Claims, Embedder, Outcome, run
+from extract.pipeline import Claims, Embedder, Outcome, Reader, run
 from extract.preprocessing import PREPROCESSING
 from extract.reader import FileReader
 from extract.sources import open_source, origin
@@ -94,10 +95,17 @@ class Extractor:
         self.space = make_space(backbone, self._network, decoding, options.dtype, view)
         self.store: Store = workspace.store(self.space)
 
-    def embed(self, manifest: Manifest, rows: np.ndarray, progress: Progress, outcome: Outcome) -> None:
+    def embed(
+        self,
+        manifest: Manifest,
+        rows: np.ndarray,
+        progress: Progress,
+        outcome: Outcome,
+        pictures: Mapping[int, Picture] | None = None,
+    ) -> None:
         """Give every picture at `rows` (indices) of the manifest a row or a reject.
 
-        The manifest's keys and stat columns are completed in place.
+        The manifest's keys and stat columns are completed in place. `pictures` are those rows that are no files.
         """
         force, refused = self.options.force, {} if self.options.force else self.refused()
         claims = Claims(_contains_none if force else self.store.contains)
@@ -108,16 +116,25 @@ class Extractor:
             self.store.add_rejects(r for r in rejects if r.key is not None and r.key not in refused)
             claims.settle(keys)
 
+        size, decoding = self.backbone.input_size, self.decoding
+        reader: Reader = FileReader(manifest, size, decoding, claims, refused, self.view)
+        if pictures:
+            reader = PictureReader(pictures, manifest, size, decoding, claims, reader)
         progress.start(len(rows))
         run(
             rows.tolist(),
-            FileReader(manifest, self.backbone.input_size, self.decoding, claims, refused, self.view),
+            reader,
             self._open_engine,
             write,
             outcome,
             workers=self.options.workers or usable_cores(),
             on_progress=progress.advance,
         )
+
+    @property
+    def dim(self) -> int:
+        """D, how many numbers an embedding has."""
+        return self._network.dim
 
     def refused(self) -> dict[bytes, str]:
         """Key to reason of the pictures that this decoder is known to refuse."""

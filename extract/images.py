@@ -21,6 +21,7 @@ from PIL import (
 )
 
 from cache.errors import UserError
+from extract.opened import RejectedImage, check_size, eight_bits, fit, reason, square, upright
 from extract.views import View
 
 RESIZES = ("crop", "squash", "pad")
@@ -43,31 +44,6 @@ Image.MAX_IMAGE_PIXELS = None
 # warning filters belong to the process and must not be changed while threads decode.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
-
-_ORIENTATION = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
-class RejectedImage(Exception):
-    """A file that does not become pixels.
-
-    Parameters
-    ----------
-    reason : str
-        One line for people, the same for the same bytes.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -170,104 +146,20 @@ def decode(data: bytes, size: int, decoding: Decoding) -> np.ndarray:
 
 def _decode(data: bytes, size: int, decoding: Decoding) -> np.ndarray:
     image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
-    _check_size(image, decoding.max_pixels)
+    check_size(image, decoding.max_pixels)
 
     # libjpeg can decode at 1/2, 1/4 or 1/8 at a fraction of the cost; twice the target is enough.
-    _, target = _fit(*image.size, size, decoding.resize)
+    _, target = fit(*image.size, size, decoding.resize)
     drafted = image.draft(None, (2 * target[0], 2 * target[1]))
     image.load()
-    upright = _upright(image)  # after load: PNG may keep EXIF behind the pixels, TIFF is turned by loading
-    image = _eight_bits(image)
-
+    turn = upright(image)  # after load: PNG may keep EXIF behind the pixels, TIFF is turned by loading
     # A drafted picture is rounded up to whole pixels; its content ends at width / scale.
-    width, height = drafted[1][2:] if drafted else image.size
-    box, target = _fit(width, height, size, decoding.resize)
-    if image.size != target or box != (0, 0, *target):
-        image = image.resize(target, Image.Resampling.BICUBIC, box)
-    if image.mode != "RGB":
-        image = image.convert("RGB")
-    # Turned last, when it is small: the box is centred, so turning and resizing commute.
-    if upright is not None:
-        image = image.transpose(upright)
-    if image.size != (size, size):
-        square = Image.new("RGB", (size, size))
-        square.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
-        image = square
-    return np.asarray(image)
-
-
-def _check_size(image: Image.Image, max_pixels: int) -> None:
-    width, height = image.size
-    if width * height > max_pixels:
-        raise RejectedImage(
-            f"too large: {width} x {height} = {width * height} pixels, the limit is {max_pixels}"
-        )
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        # A tile is decompressed whole, however small the picture is that it belongs to.
-        wide, high = (image.tag_v2.get(tag, 0) for tag in (322, 323))
-        if wide * high > max_pixels:
-            raise RejectedImage(
-                f"too large: tiles of {wide} x {high} = {wide * high} pixels, the limit is {max_pixels}"
-            )
-
-
-def _fit(
-    width: float, height: float, size: int, resize: str
-) -> tuple[tuple[float, float, float, float], tuple[int, int]]:
-    """Which box of a picture is resized, and to what (width, height) at most (size, size)."""
-    if resize == "crop":
-        side = min(width, height)
-        box = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
-        return box, (size, size)
-    if resize == "squash":
-        return (0, 0, width, height), (size, size)
-    longest = max(width, height)
-    inner = max(1, round(width * size / longest)), max(1, round(height * size / longest))
-    return (0, 0, width, height), inner
-
-
-def _upright(image: Image.Image) -> Image.Transpose | None:
-    try:
-        return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # EXIF is parsed by the same kind of code as pictures; damaged EXIF is no EXIF
-        return None
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Convert any mode to L or RGB, on white where the picture is transparent."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _scaled(image)
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGB", rgba.size, "white")
-        white.paste(rgba, mask=rgba)
-        return white
-    if image.mode in ("L", "RGB"):
-        return image
-    return image.convert("L" if image.mode == "1" else "RGB")
-
-
-def _scaled(image: Image.Image) -> Image.Image:
-    values = np.asarray(image)
-    low, high, most = values.min(), values.max(), 1 if image.mode == "F" else 65535
-    if not (low >= 0 and high <= most):  # also NaN
-        raise RejectedImage(f"unknown brightness scale: values {low} to {high}, expected 0 to {most}")
-    if image.mode == "F":
-        grey = np.rint(values * np.float32(255)).astype(np.uint8)
-    else:
-        grey = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if "transparency" in image.info:
-        grey[values == image.info["transparency"]] = 255
-    return Image.fromarray(grey)
+    content = drafted[1][2:] if drafted else image.size
+    return square(eight_bits(image), content, turn, size, decoding.resize)
 
 
 def _reason(error: Exception, data: bytes) -> str:
     if isinstance(error, UnidentifiedImageError):
         known = ", ".join(FORMATS)
         return f"no picture, or its header is damaged: starts with {data[:8]!r}, expected one of {known}"
-    if isinstance(error, MemoryError):
-        return "out of memory while decoding"
-    text = " ".join(str(error).split())
-    if "truncated" in text.lower():
-        return f"truncated: {text}"
-    return f"damaged: {type(error).__name__}: {text}"
+    return reason(error)

@@ -138,3 +138,5 @@ def _read(path: Path) -> tuple[bytes, os.stat_result]:
             return file.readall(), found
     except OSError as error:
         raise RejectedImage(f"cannot be read: {error.strerror}") from error
+    except ValueError as error:  # no file can have such a name
+        raise RejectedImage(f"cannot be read: {error}") from error

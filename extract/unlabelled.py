@@ -37,11 +37,16 @@ def list_pictures(paths: Sequence[Path]) -> Manifest:
             )
     if not found:
         raise UserError(f"Expected pictures, received {len(paths)} folders without files.")
-    count = len(found)
+    return unlabelled(found)
+
+
+def unlabelled(paths: list[str]) -> Manifest:
+    """Make a manifest of files of which only the names are known; relative ones start in the current folder."""
+    count = len(paths)
     return Manifest(
         root=os.getcwd(),
         classes=(),
-        paths=found,
+        paths=paths,
         label=np.full(count, -1, np.int32),
         split=np.zeros(count, np.uint8),
         key=np.zeros((count, 32), np.uint8),

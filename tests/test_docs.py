@@ -21,7 +21,7 @@ from classify import heads, paths
 from classify.export_result import Quantised
 from classify.finetune.settings import Settings
 from classify.work import Fold, by_fold
-from extract import backbones
+from extract import ImageEmbedder, backbones
 from extract.policies import POLICIES
 
 ROOT = Path(__file__).parents[1]
@@ -276,6 +276,23 @@ def test_the_guides_model_in_plain_keras_answers(garden: Path, capsys: pytest.Ca
     exec(example, {})
     name, probability = capsys.readouterr().out.split()[-2:]
     assert (garden / "flowers" / name).is_dir() and 0.2 < float(probability) <= 1
+
+
+def test_the_guides_notebook_runs(garden: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    embedded, arrays = blocks(section("From Python, in a notebook"), "python")
+    assert len(embedded.splitlines()) <= 11  # ten lines and a blank one
+    exec(embedded, {})
+    best = capsys.readouterr().out
+    assert (
+        re.fullmatch(r"\{'logisticregression__C': [\d.]+\} [\d.]+\n", best) and float(best.split()[-1]) > 0.5
+    )
+    assert cli.main(["extract", "flowers"]) == 0
+    assert "40 files = 0 embedded + 40 cached" in capsys.readouterr().out
+    parameters = set(ImageEmbedder().get_params())
+    assert all(f"`{name}`" in section("From Python, in a notebook") for name in parameters)
+    exec(arrays, {})
+    assert cli.main(["fit-head", "--no-curve"]) == 0
+    assert Workspace.locate().load().name == "digits"
 
 
 def test_the_guides_table_round_trip_embeds_nothing(garden: Path, capsys: pytest.CaptureFixture[str]) -> None:

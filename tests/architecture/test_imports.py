@@ -73,10 +73,33 @@ def test_imports_for_types_alone_are_told_apart(tmp_path: Path) -> None:
     assert imported(path, typing=False) == {"a", "b", "c"}
 
 
-@pytest.mark.parametrize("package", ORDER[:-1])
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_one_file_below_classify_knows_scikit_learn(path: Path) -> None:
+    # A transformer has to inherit from it; nothing else down there needs it, and it takes long to import.
+    name = path.relative_to(ROOT).as_posix()
+    if name.startswith(("cache/", "extract/")):
+        assert (name == "extract/image_embedder.py") == ("sklearn" in imported(path))
+        assert not imported(path) & {"pandas", "matplotlib"}
+
+
+@pytest.mark.parametrize("package", ["cache", "classify"])
 def test_package_files_are_docstrings_only(package: str) -> None:
     tree = ast.parse((ROOT / package / "__init__.py").read_text())
     assert ast.get_docstring(tree) and len(tree.body) == 1
+
+
+def test_extract_gives_notebooks_their_names_when_asked() -> None:
+    # `from extract import ImageEmbedder` is what people write; commands that import the package must not pay for it.
+    code = (
+        "import sys, extract\n"
+        "heavy = {'sklearn', 'tensorflow', 'keras', 'matplotlib', 'numpy', 'PIL'}\n"
+        "light = not set(sys.modules) & heavy\n"
+        "from extract import ImageEmbedder, add_arrays\n"
+        "assert extract.ImageEmbedder is ImageEmbedder and not hasattr(extract, 'nothing')\n"
+        "print(light, 'sklearn' in sys.modules, sorted(set(sys.modules) & {'tensorflow', 'keras', 'matplotlib'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True", "[]"]
 
 
 def test_no_other_distribution_owns_our_names() -> None:
