@@ -19,7 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 EPSILON = 1e-3  # added to each variance, as Keras does
 DECAYS = (0.9, 0.999)  # of Adam's first and second moments
-BLOCK = 2**15  # parameters that Adam takes at a time: what belongs to them stays in the processor's cache
+BLOCK = 2**14  # parameters that Adam takes at a time: what belongs to them stays in the processor's cache
 Layer = dict[str, np.ndarray]  # "gamma", "beta" (D,), "kernel" (D, H), "bias" (H,)
 
 
@@ -179,13 +179,22 @@ def _split(flat: np.ndarray, sizes: list[int]) -> list[Layer]:
 def _adam(p: np.ndarray, gradient: np.ndarray, moments: np.ndarray, rate: float, step: int) -> None:
     """One step of Adam, in place."""
     first, second = DECAYS
-    rate *= np.sqrt(1 - second**step) / (1 - first**step)
+    rate *= float(np.sqrt(1 - second**step)) / (1 - first**step)
     for at in range(0, len(p), BLOCK):
         here = slice(at, at + BLOCK)
         g, m, v = gradient[here], moments[0, here], moments[1, here]
-        m += (1 - first) * (g - m)
-        v += (1 - second) * (g * g - v)
-        p[here] -= rate * m / (np.sqrt(v) + 1e-7)
+        scratch = g - m
+        scratch *= 1 - first
+        m += scratch
+        np.multiply(g, g, out=scratch)
+        scratch -= v
+        scratch *= 1 - second
+        v += scratch
+        np.sqrt(v, out=scratch)
+        scratch += 1e-7
+        np.divide(m, scratch, out=scratch)
+        scratch *= rate
+        p[here] -= scratch
 
 
 def _folded(layers: list[Layer], x: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:

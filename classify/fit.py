@@ -18,9 +18,10 @@ from classify import readings
 from classify.comparison import Comparison, compare
 from classify.division import Division, divide
 from classify.evaluate import imbalance, tie
-from classify.heads import Head, select, shape_mlp
+from classify.heads import Head, select
 from classify.leaderboard import HeadResult, leaderboard
 from classify.learning_curve import LearningCurve, learning_curve
+from classify.mlp import shape_mlp
 from classify.report import Report, write_report
 from classify.runs import remember_best, save_evaluation, save_head, write_json
 from classify.splits import TEST, TRAIN, describe

@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
@@ -25,7 +25,6 @@ _SHRINKAGE = [0.9, 0.7, 0.5, 0.3, 0.1]
 _SCALED = ("standard", "length", "root")
 _ALL = (*_SCALED, "none")
 NYSTROEM = 1_000  # landmarks of the approximate kernel
-BATCH_NORM = "mlp-batch-norm"  # what `--model mlp --batch-norm` is called in tables and records
 
 
 @dataclass(frozen=True)
@@ -136,14 +135,6 @@ def _mlp() -> Pipeline:
     return _pipeline(MLPClassifier(max_iter=10, random_state=0))
 
 
-def _batch_norm_mlp() -> Pipeline:
-    from sklearn.pipeline import Pipeline
-
-    from classify.batch_norm_mlp import BatchNormMLP
-
-    return Pipeline([("classify", BatchNormMLP(random_state=0))])  # its first layer standardises
-
-
 def _strengths(name: str, values: Sequence[float], *scales: str) -> Callable[[int], Grid]:
     """A grid over one parameter of the classifier and, where named, the scaling before it."""
 
@@ -214,38 +205,6 @@ def select(names: Iterable[str], table: dict[str, Head] = HEADS) -> Sequence[Hea
             f"Expected --model to name one of {', '.join(table)}, all, or module:factory; received {received}."
         )
     return [table[name] if name in table else own_head(name) for name in dict.fromkeys(wanted)]
-
-
-def shape_mlp(
-    heads: Sequence[Head], hidden: tuple[int, ...] | None = None, batch_norm: bool = False
-) -> Sequence[Head]:
-    """Give the mlp among the heads other layers; without `hidden` and `batch_norm` they are as they were.
-
-    Parameters
-    ----------
-    heads : sequence of Head
-    hidden : tuple of int, optional
-        Width of each hidden layer, in place of those that the search tries.
-    batch_norm : bool
-        Normalise batches before each layer.
-
-    Raises
-    ------
-    UserError
-        When there is no mlp among them.
-    """
-    if hidden is None and not batch_norm:
-        return heads
-    if all(head.name != "mlp" for head in heads):
-        option = "--batch-norm" if hidden is None else "--hidden"
-        received = ",".join(head.name for head in heads)
-        raise UserError(
-            f"Expected --model mlp with {option}, received --model {received}. Drop one of the two."
-        )
-    grid: Grid = {"classify__hidden_layer_sizes": [hidden]} if hidden else HEADS["mlp"].grid(0)
-    name, make = (BATCH_NORM, _batch_norm_mlp) if batch_norm else ("mlp", _mlp)
-    shaped = replace(HEADS["mlp"], name=name, make=make, grid=lambda width: grid)
-    return [shaped if head.name == "mlp" else head for head in heads]
 
 
 def own_head(name: str) -> Head:

@@ -151,6 +151,8 @@ def extract_views(
     workspace: Workspace, summary: Summary, views: Views, options: Options, progress: Progress
 ) -> Augmented:
     """Embed the views of what `extract` has just embedded, but of what the data set keeps for testing."""
+    if not summary.embedded + summary.cached:
+        return Augmented([], 0, 0, 0, 0)
     i, n = options.shard
     name = summary.dataset if n == 1 else f"{summary.dataset}{PART}{i}-of-{n}"
     data = workspace.load(name, summary.space)
