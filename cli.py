@@ -45,8 +45,10 @@ def show(options: argparse.Namespace, value: Any, text: str) -> None:
 
 
 def extract(options: argparse.Namespace) -> int:
+    from extract.augmentation import Views, extract_views
     from extract.extraction import extract
 
+    views = Views.of(options.views, options.augment)
     summary = extract(
         _workspace(options),
         Path(options.source),
@@ -70,7 +72,12 @@ def extract(options: argparse.Namespace) -> int:
         f"+ {summary.rejected:,} rejected in {summary.seconds:.1f} s{rate}\n"
         f"space {summary.space[:12]} ({summary.backbone} on {summary.engine}) in {_workspace(options).root}"
     )
-    show(options, summary.to_json(), text)
+    found = summary.to_json()
+    if views.number:
+        viewed = extract_views(_workspace(options), summary, views, _extract_options(options), _progress())
+        found["views"] = viewed.to_json()
+        text += f"\n{views}: {viewed.to_text()}"
+    show(options, found, text)
     return REJECTS if options.strict and summary.rejected else DONE
 
 
@@ -101,6 +108,7 @@ def show_pictures(options: argparse.Namespace) -> int:
 
 def fit_head(options: argparse.Namespace) -> int:
     from classify.fit import FitOptions, fit_heads
+    from extract.augmentation import Views
 
     chosen = FitOptions(
         models=options.model.split(","),
@@ -113,9 +121,17 @@ def fit_head(options: argparse.Namespace) -> int:
         class_weight=options.class_weight,
         group_by=options.group_by,
         curve=not options.no_curve,
+        views=Views.of(options.views, options.augment),
+        hidden=options.hidden,
+        batch_norm=options.batch_norm,
     )
     result = fit_heads(
-        _workspace(options), chosen, dataset=options.dataset, space=options.space, on_progress=say
+        _workspace(options),
+        chosen,
+        dataset=options.dataset,
+        space=options.space,
+        on_progress=say,
+        progress=_progress(),
     )
     for note in result.notes:
         say(note)
@@ -317,6 +333,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--shard", type=_shard, default=(1, 1), metavar="I/N", help="only part I of N, for N machines"
     )
+    _view_options(p)
     p.add_argument(
         "--rehash", action="store_true", help="read all files again, whatever their size and time say"
     )
@@ -372,6 +389,14 @@ def _parser() -> argparse.ArgumentParser:
         "--group-by", metavar="COLUMN", help="keep rows with the same value together (tables only)"
     )
     p.add_argument("--no-curve", action="store_true", help="leave out the learning curve")
+    _view_options(p)
+    p.add_argument(
+        "--hidden",
+        type=_layers,
+        metavar="N,N",
+        help="widths of the mlp's hidden layers, as 2048,1024 or 1024",
+    )
+    p.add_argument("--batch-norm", action="store_true", help="normalise batches before each layer of the mlp")
     _data_options(p)
 
     p = _command(
@@ -469,6 +494,17 @@ def _data_dir_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _view_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--views",
+        type=int,
+        default=0,
+        metavar="K",
+        help="also K augmented views of each training picture (0)",
+    )
+    parser.add_argument("--augment", metavar="POLICY", help="policy of the views (standard)")
+
+
 def _engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine", default="auto", choices=["auto", "litert", "keras"], help="what runs the backbone"
@@ -543,6 +579,10 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, received {text}")
     return value
+
+
+def _layers(text: str) -> tuple[int, ...]:
+    return tuple(_positive(width) for width in text.split(","))
 
 
 def _seconds(text: str) -> float:

@@ -166,7 +166,12 @@ def _pictures(folder: Path, size: int) -> tuple[Any, Any]:
     import numpy as np
 
     data = keras.utils.image_dataset_from_directory(
-        folder, image_size=(size, size), batch_size=None, label_mode="categorical", shuffle=False, verbose=False
+        folder,
+        image_size=(size, size),
+        batch_size=None,
+        label_mode="categorical",
+        shuffle=False,
+        verbose=False,
     )
     pixels, classes = zip(*data.as_numpy_iterator(), strict=True)
     return np.stack(pixels), np.stack(classes)

@@ -15,6 +15,7 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.files import write_file
+from classify.dense import DenseHead
 from classify.expansion import KernelHead
 from classify.linear import LinearHead
 from classify.resampling import resample
@@ -28,11 +29,12 @@ FORMAT = 1
 FACTS = "coldframe.json"  # a member of the .keras file, which is a zip; Keras does not look at it
 CLASSIFIER, HEAD, LOGITS, PROBABILITY = "classifier", "head", "logits", "probability"
 _TINY = 1e-12
+AnyHead = LinearHead | KernelHead | DenseHead
 _DATE = (1980, 1, 1, 0, 0, 0)  # of the members: the same model gives the same bytes
 
 
 def build_model(
-    backbone: Backbone, resize: str, head: LinearHead | KernelHead, network: keras.Model | None = None
+    backbone: Backbone, resize: str, head: AnyHead, network: keras.Model | None = None
 ) -> keras.Model:
     """Join resizing, preprocessing, backbone, pooling and head in one model of plain Keras layers.
 
@@ -41,7 +43,7 @@ def build_model(
     backbone : Backbone
     resize : {"crop", "squash", "pad"}
         As in `extract.images.Decoding`; where a picture has the backbone's size already, it is left alone.
-    head : LinearHead or KernelHead
+    head : LinearHead, KernelHead or DenseHead
     network : keras.Model, optional
         (B, s, s, 3) preprocessed to (B, h, w, c) feature maps; default: the backbone's own.
 
@@ -73,7 +75,7 @@ def build_model(
         keras.config.set_dtype_policy(before)
 
 
-def build_head(head: LinearHead | KernelHead, width: int) -> keras.Model:
+def build_head(head: AnyHead, width: int) -> keras.Model:
     """Build a head as Keras layers, (B, D) float32 embeddings to (B, C) float32 probabilities.
 
     The layer "logits" gives what the softmax is taken of. Of a LinearHead it is a Dense layer with the head's
@@ -87,14 +89,14 @@ def build_head(head: LinearHead | KernelHead, width: int) -> keras.Model:
     return keras.Model(embedding, probability, name=HEAD)
 
 
-def attach_head(features: Any, pooling: str, head: LinearHead | KernelHead) -> Any:
+def attach_head(features: Any, pooling: str, head: AnyHead) -> Any:
     """Add pooling and head to feature maps (B, h, w, c) of a functional graph: (B, C) float32 logits."""
     from extract.embedder import pool
 
     return _logits(pool(features, pooling), head)
 
 
-def _logits(x: Any, head: LinearHead | KernelHead) -> Any:
+def _logits(x: Any, head: AnyHead) -> Any:
     from keras import layers, ops
 
     if head.scaling == "length":
@@ -104,7 +106,7 @@ def _logits(x: Any, head: LinearHead | KernelHead) -> Any:
         x = ops.sign(x) * ops.sqrt(ops.maximum(ops.abs(x), _TINY))
     if isinstance(head, LinearHead):
         return _dense(x, head.kernel, head.bias, LOGITS)
-    return _expansion(x, head)
+    return _perceptron(x, head) if isinstance(head, DenseHead) else _expansion(x, head)
 
 
 def _dense(x: Any, kernel: np.ndarray, bias: np.ndarray, name: str) -> Any:
@@ -114,6 +116,19 @@ def _dense(x: Any, kernel: np.ndarray, bias: np.ndarray, name: str) -> Any:
     x = layer(x)
     layer.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
     return x
+
+
+def _perceptron(x: Any, head: DenseHead) -> Any:
+    """Logits of a DenseHead."""
+    from keras import layers, ops
+
+    for number, (kernel, bias) in enumerate(zip(head.kernels, head.biases, strict=True), 1):
+        x = _dense(x, kernel, bias, f"dense_{number}")
+        if number < len(head.kernels):
+            x = ops.relu(x)
+    if head.floor is not None:
+        x = ops.maximum(ops.log_softmax(x, axis=-1), head.floor)
+    return layers.Activation("linear", dtype="float32", name=LOGITS)(x / head.temperature)
 
 
 def _expansion(x: Any, head: KernelHead) -> Any:

@@ -15,6 +15,7 @@ from cache.errors import UserError
 from cache.space import Space
 from cache.versions import versions
 from cache.workspace import Workspace
+from classify.dense import unroll
 from classify.expansion import expand
 from classify.linear import fold
 from classify.pictures import Pictures
@@ -43,12 +44,12 @@ class FittedRun:
 
     def __init__(self, workspace: Workspace, run: Path, trust: bool, say: Say) -> None:
         loaded = load_head(workspace, run, trust=trust)
-        head = fold(loaded.head) or expand(loaded.head)
+        head = fold(loaded.head) or expand(loaded.head) or unroll(loaded.head)
         if head is None:
             raise UserError(
                 f"Expected a head that layers of a network can express, received {loaded.record['head']['name']} in "
-                f"{run}. Those of logreg, ridge, lda, centroid, svm-linear and svm can be, behind the scalings of "
-                "their searches: run `fit-head --model logreg`, or name another run with --run."
+                f"{run}. Those of logreg, ridge, lda, centroid, svm-linear, svm and mlp can be, behind the scalings "
+                "of their searches: run `fit-head --model logreg`, or name another run with --run."
             )
         self._workspace, self._loaded, self._head, self._say = workspace, loaded, head, say
         self._space = Space.from_json(loaded.record["space"]["json"])

@@ -38,6 +38,7 @@ class Division:
     truth: np.ndarray  # (m,) class names
     ungrouped: np.ndarray | None  # (rows of the manifest,) part codes
     notes: list[str]
+    views: np.ndarray | None = None  # (V, n, D), X the first of them; None where there are no others
 
     @property
     def names(self) -> np.ndarray:

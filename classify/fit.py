@@ -21,10 +21,14 @@ from classify.evaluate import imbalance, tie
 from classify.heads import Head, select
 from classify.leaderboard import HeadResult, leaderboard
 from classify.learning_curve import LearningCurve, learning_curve
+from classify.mlp import shape_mlp
 from classify.report import Report, write_report
 from classify.runs import remember_best, save_evaluation, save_head, write_json
 from classify.splits import TEST, TRAIN, describe
 from classify.training import Trained, train
+from classify.viewed import with_views
+from extract.augmentation import Views
+from extract.extraction import Progress
 
 BUDGET = 60.0  # seconds that `all` searches unless told otherwise
 
@@ -43,6 +47,9 @@ class FitOptions:
     class_weight: str = "none"
     group_by: str | None = None  # column of the manifest whose groups stay together
     curve: bool = True  # learning curve of the best head
+    views: Views = field(default_factory=Views)  # of the training pictures, to fit on besides the plain ones
+    hidden: tuple[int, ...] | None = None  # widths of the mlp's hidden layers; None: the search tries two
+    batch_norm: bool = False  # the mlp normalises batches before each layer
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,7 @@ class FitResult:
     heads: list[HeadResult]
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
+    views: Views = field(default_factory=Views)
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as the command line's JSON."""
@@ -63,6 +71,8 @@ class FitResult:
             "best": self.best,
             "simplest": self.simplest,
             "heads": [result.to_json() for result in self.heads],
+            "views": self.views.number,
+            "augment": self.views.augment,
             "notes": self.notes,
         }
 
@@ -78,6 +88,7 @@ def fit_heads(
     dataset: str | None = None,
     space: str | None = None,
     on_progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> FitResult:
     """Train heads on a data set's embeddings and write a run folder with the best.
 
@@ -92,6 +103,8 @@ def fit_heads(
     dataset, space : str, optional
         Default: the workspace's current ones.
     on_progress : callable (line of text), optional
+    progress : Progress, optional
+        Told of the embedding of views that are not in the cache yet.
 
     Raises
     ------
@@ -101,7 +114,7 @@ def fit_heads(
         On Ctrl-C before the first head is finished; later, the finished heads make the run.
     """
     say = on_progress or (lambda line: None)
-    heads = select(options.models)
+    heads = shape_mlp(select(options.models), options.hidden, options.batch_norm)
     data = workspace.load(dataset, space)
     division = divide(
         workspace,
@@ -112,6 +125,8 @@ def fit_heads(
         group_by=options.group_by,
         class_weight=options.class_weight,
     )
+    if options.views.number:
+        division = with_views(workspace, division, options.views, progress, say)
     notes = division.notes + imbalance(division.y, options.folds)
     before = readings.earlier(workspace, division.test_hash)
     trained, interrupted = _train_all(workspace, heads, division, options, notes, say)
@@ -142,7 +157,7 @@ def fit_heads(
     run = workspace.new_run("fit-head")
     _write_run(workspace, run, division, trained, options, notes, comparisons, curve)
     remember_best(workspace, run, data, division.sha256, best.result.cv_accuracy)
-    return FitResult(run, best.result.name, simplest.result.name, results, notes, interrupted)
+    return FitResult(run, best.result.name, simplest.result.name, results, notes, interrupted, options.views)
 
 
 def _train_all(
@@ -187,7 +202,8 @@ def _simplest(trained: Sequence[Trained]) -> Trained:
 
 def _without_grouping(best: Trained, division: Division) -> list[str]:
     """Say what the accuracy would seem to be, had near copies fallen on both sides."""
-    if division.ungrouped is None or division.weight is not None:
+    # Of pictures that are tested in truth, and would train there, there are no views.
+    if division.ungrouped is None or division.weight is not None or division.views is not None:
         return []
     from sklearn.base import clone
 
@@ -218,6 +234,7 @@ def _curve(
         division.y,
         best.found.folds,
         weight=division.weight,
+        views=division.views,
         whole=answers == division.y,
         seed=options.seed,
         n_jobs=options.n_jobs,
@@ -225,7 +242,9 @@ def _curve(
 
 
 def _reading(division: Division, trained: Trained, options: FitOptions) -> readings.Reading:
-    extra = {} if options.class_weight == "none" else {"class_weight": options.class_weight}
+    extra: dict[str, Any] = {} if options.class_weight == "none" else {"class_weight": options.class_weight}
+    if options.views.number:
+        extra["views"] = options.views.to_json()
     return readings.Reading(
         test=division.test_hash,
         command="fit-head",
@@ -259,6 +278,10 @@ def _write_run(
         "Space": f"{data.space.id[:12]} ({data.space.backbone}, {data.space.input_size} pixels)",
         "Written": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    if options.views.number:
+        facts["Views"] = (
+            f"{options.views} train beside the plain one; plain pictures alone are held out and tested"
+        )
     title = f"{best.result.name} on {data.name}"
     write_report(run, Report(title, facts, results, comparisons, best.calibration, curve, notes))
     heads = [

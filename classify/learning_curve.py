@@ -16,6 +16,7 @@ from classify.intervals import wilson_of_variance
 from classify.paths import fit_kernel, fit_weighted
 from classify.power_law import Forecast, forecast
 from classify.scores import class_scores
+from classify.viewed import in_all_views, shared_weight
 from classify.work import Fold
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def learning_curve(
     parts: Sequence[tuple[np.ndarray, np.ndarray]],
     *,
     weight: np.ndarray | None = None,
+    views: np.ndarray | None = None,
     whole: np.ndarray | None = None,
     seed: int = 0,
     n_jobs: int | None = None,
@@ -103,6 +105,8 @@ def learning_curve(
         Of each fold, int arrays; `SearchResult.folds`. Every row is held out once.
     weight : (n,) float array, optional
         Of each row, in fitting.
+    views : (V, n, D) float array, optional
+        Each row in several views, X the first of them; fits are on all views of their rows.
     whole : (n,) bool array, optional
         Whether each row was right, held out, with all other folds' labels: known from the search already.
     seed : int
@@ -122,6 +126,10 @@ def learning_curve(
     from threadpoolctl import threadpool_limits
 
     codes = np.unique(y, return_inverse=True)[1]
+    all_rows, all_codes, all_weight = X, codes, weight
+    if views is not None:
+        all_rows, all_codes = views.reshape(-1, X.shape[1]), np.tile(codes, len(views))
+        all_weight = shared_weight(weight, len(X), len(views))
     shares, notes = _possible(codes, parts)
     draws = max((k for _, k in shares), default=0)
     hits = np.zeros((len(shares), draws, len(codes)), bool)
@@ -137,8 +145,9 @@ def learning_curve(
             if draw < times and number not in failed and not known:
                 rows = order[: _size(share, len(fit))]
                 try:
-                    weights = None if weight is None else weight[rows]
-                    found = _predict(pipeline, X[rows], codes[rows], X[held], weights)
+                    fitted = rows if views is None else in_all_views(rows, len(X), len(views))
+                    weights = None if all_weight is None else all_weight[fitted]
+                    found = _predict(pipeline, all_rows[fitted], all_codes[fitted], X[held], weights)
                     hits[number, draw, held] = found == codes[held]
                 except ValueError as error:  # such as fewer rows than neighbours asked for
                     failed[number] = str(error).splitlines()[0]

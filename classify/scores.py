@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+LEAST_PROBABILITY = 1e-12  # none is 0, so that each has a logarithm
+
 
 def class_scores(model: Any, X: np.ndarray) -> np.ndarray:
     """Score every class, larger meaning more likely; the argmax is the model's prediction.
@@ -36,7 +38,7 @@ def class_scores(model: Any, X: np.ndarray) -> np.ndarray:
     if hasattr(model, "kneighbors"):
         return vote_scores(model.predict_proba(X))
     if hasattr(model, "predict_proba"):
-        return np.log(np.maximum(model.predict_proba(X), 1e-12))
+        return np.log(np.maximum(model.predict_proba(X), LEAST_PROBABILITY))
     return (np.asarray(model.predict(X))[:, None] == model.classes_).astype(np.float64)
 
 

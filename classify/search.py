@@ -16,6 +16,7 @@ import numpy as np
 from cache.errors import UserError
 from classify.heads import Head
 from classify.paths import fit_weighted, takes_weights
+from classify.viewed import in_folds, shared_weight
 from classify.work import Params, Task, Work
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def search(
     n_jobs: int | None = None,
     weight: np.ndarray | None = None,
     groups: np.ndarray | None = None,
+    views: np.ndarray | None = None,
     seconds: float | None = None,
     on_progress: Progress | None = None,
 ) -> SearchResult:
@@ -115,6 +117,9 @@ def search(
         Of each row, in fitting; accuracy is not weighted.
     groups : (n,) int, optional
         Rows of one group are never on both sides of a fold.
+    views : (V, n, D) float array, optional
+        Each row in several views, X the first of them. Fits are on all views of their rows, which share the row's
+        weight; a fold holds out, and accuracy and scores are of, X alone. The folds are those without views.
     seconds : float, optional
         After that no further fit is begun; the candidates that are complete by then are compared.
     on_progress : callable (done, total), optional
@@ -135,23 +140,28 @@ def search(
     if not 0 <= seed < 2**32:
         raise UserError(f"Expected --seed from 0 to {2**32 - 1}, received {seed}.")
     start = time.perf_counter()
-    classes, codes, folds, notes = _check(X, np.asarray(y), folds)
+    classes, codes, folds, notes = _check(X if views is None else views, np.asarray(y), folds)
     if groups is not None and folds > (distinct := len(np.unique(groups))):
         notes.append(f"{folds} folds lowered to {distinct}: there are no more groups than that")
         folds = distinct
-    chosen = head.for_rows(len(X) * (folds - 1) // folds)
+    rows = X if views is None else views.reshape(-1, X.shape[1])
+    chosen = head.for_rows(len(rows) * (folds - 1) // folds)
     if chosen is not head:
-        notes.append(f"{head.name}: approximated, as an exact kernel on {len(X):,} rows takes too long")
+        notes.append(f"{head.name}: approximated, as an exact kernel on {len(rows):,} rows takes too long")
     template, grid = chosen.make(), chosen.grid(X.shape[1])
     if weight is not None and not takes_weights(template):
         notes.append(f"{head.name} takes no weights: fitted as if all rows weighed the same")
     candidates = list(ParameterGrid(grid))
     parts = _folds(codes, folds, seed, groups)
+    fits, shared, labels = parts, weight, codes
+    if views is not None:
+        fits = in_folds(parts, len(X), len(views))
+        shared, labels = shared_weight(weight, len(X), len(views)), np.tile(codes, len(views))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         works = [
-            Work(shared, members, X, codes, len(classes), parts, weight)
-            for shared, members in _share_preprocessing(template, candidates)
+            Work(before, members, rows, labels, len(classes), fits, shared)
+            for before, members in _share_preprocessing(template, candidates)
         ]
         tasks = [task for work in works for task in chosen.path(work)]
         board = _Board(len(candidates), parts, codes, len(classes), seconds, on_progress)
@@ -172,7 +182,7 @@ def search(
         best = int(np.argmax([round(candidate.mean, 9) for candidate in table]))
         with threadpool_limits(1):
             pipeline = clone(template).set_params(**table[best].params)
-            fit_weighted(pipeline, X, classes[codes], weight)
+            fit_weighted(pipeline, rows, classes[labels], shared)
     return SearchResult(
         head=head.name,
         params=table[best].params,
@@ -324,10 +334,11 @@ class _Board:
 
 
 def _check(X: np.ndarray, y: np.ndarray, folds: int) -> tuple[np.ndarray, np.ndarray, int, list[str]]:
-    bad = int((~np.isfinite(X).all(axis=1)).sum())
+    finite = np.isfinite(X).all(axis=-1)
+    bad = int((~finite).sum())
     if bad:
         raise UserError(
-            f"Expected finite embeddings, received {bad} of {len(X)} rows with NaN or infinity. "
+            f"Expected finite embeddings, received {bad} of {finite.size} rows with NaN or infinity. "
             "Run `cache verify`, then `extract` again, to replace them."
         )
     classes, codes, counts = np.unique(y, return_inverse=True, return_counts=True)

@@ -71,6 +71,7 @@ def train(
         n_jobs=options.n_jobs,
         weight=division.weight,
         groups=division.group,
+        views=division.views,
         seconds=seconds,
         on_progress=progress,
     )

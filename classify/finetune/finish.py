@@ -14,10 +14,11 @@ import numpy as np
 from cache.versions import versions
 from cache.workspace import Workspace
 from classify import readings
-from classify.artefact import build_model, save_model
+from classify.artefact import AnyHead, build_model, save_model
 from classify.comparison import compare
+from classify.dense import unroll
 from classify.evaluate import evaluate
-from classify.expansion import KernelHead, expand
+from classify.expansion import expand
 from classify.finetune.history import History
 from classify.finetune.outcome import Outcome, Result, Tuned
 from classify.finetune.pages import Tested, write_pages
@@ -104,9 +105,10 @@ def keep_model(path: Path, tuned: Tuned, start: Start) -> None:
     save_model(model, path, _facts(tuned, start, head, 1.0))
 
 
-def _kept(start: Start) -> LinearHead | KernelHead | None:
+def _kept(start: Start) -> AnyHead | None:
     """The head of the run that this one began from; None where layers of a network cannot express it."""
-    return fold(start.loaded.head) or expand(start.loaded.head)
+    head = start.loaded.head
+    return fold(head) or expand(head) or unroll(head)
 
 
 def _head(tuned: Tuned, start: Start, temperature: float) -> LinearHead:
@@ -151,7 +153,7 @@ def _log(workspace: Workspace, start: Start, settings: Settings, history: Histor
     return [seen] if seen else []
 
 
-def _facts(tuned: Tuned, start: Start, head: LinearHead | KernelHead, alpha: float) -> dict[str, Any]:
+def _facts(tuned: Tuned, start: Start, head: AnyHead, alpha: float) -> dict[str, Any]:
     return {
         "classes": list(head.classes),
         "input_size": tuned.backbone.input_size,
@@ -170,7 +172,7 @@ def _write_record(
     settings: Settings,
     outcome: Outcome,
     sha256: str | None,
-    head: LinearHead | KernelHead | None,
+    head: AnyHead | None,
 ) -> None:
     data = start.data
     model = {"file": MODEL, "sha256": sha256, "classes": list(head.classes)} if head else None

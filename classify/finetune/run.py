@@ -81,7 +81,7 @@ def finetune(
     progress, options = progress or Progress(), options or Options()
     if resume:
         settings, run = journal.settings_of(resume), journal.start_of(resume)
-    start = begin(workspace, run, settings, trust=trust, say=say)
+    start = begin(workspace, run, settings, trust=trust, say=say, progress=progress)
     say(_introduction(start))
     tuned = _prepare(workspace, start, settings)
     say(tuned.border.describe())

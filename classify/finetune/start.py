@@ -25,6 +25,9 @@ from classify.linear import LinearHead, distil, fold
 from classify.paths import fit_weighted
 from classify.runs import LoadedHead, best_run, load_head, record_of, relocated
 from classify.splits import TRAIN, VAL, split
+from classify.viewed import shared_weight, with_views
+from extract.augmentation import Views
+from extract.extraction import Progress
 
 FEW = 500  # training pictures: up to here five folds take a few minutes, and a sixth of them would say little
 FOLDS = 5
@@ -90,7 +93,13 @@ class Start:
 
 
 def begin(
-    workspace: Workspace, run: Path | None, settings: Settings, *, trust: bool, say: Callable[[str], None]
+    workspace: Workspace,
+    run: Path | None,
+    settings: Settings,
+    *,
+    trust: bool,
+    say: Callable[[str], None],
+    progress: Progress | None = None,
 ) -> Start:
     """Load the head to start from and divide its data set as it was divided then.
 
@@ -104,6 +113,8 @@ def begin(
     trust : bool
         Load a head that this workspace did not write.
     say : callable (line of text)
+    progress : Progress, optional
+        Told of the embedding of views that the head was trained on and that are no longer in the cache.
 
     Raises
     ------
@@ -123,6 +134,11 @@ def begin(
         group_by=parameters["group_by"],
         class_weight=settings.class_weight or parameters["class_weight"],
     )
+    if (views := Views(**parameters.get("views", {}))).number:
+        division = with_views(workspace, division, views, progress, say)
+        note = f"{loaded.folder.name} trained on {views}: so does its head where it is fitted again"
+        division.notes.append(note)
+        say(note)
     notes = list(division.notes)
     if division.sha256 != record["data_sha256"]:
         notes.append(
@@ -233,14 +249,24 @@ def _refit(loaded: LoadedHead, division: Division, fit: np.ndarray) -> Calibrate
             "were set aside for validation. Add pictures of the other classes."
         )
     weight = None if division.weight is None else _weight_of(division, fit)
+    rows = division.data.embedding[fit]
+    if division.views is not None:
+        rows = division.views[:, _places(division, fit)].reshape(-1, rows.shape[1])
+        weight = shared_weight(weight, len(fit), len(division.views))
+        names = np.tile(names, len(division.views))
     pipeline = clone(loaded.head.pipeline)
-    fit_weighted(pipeline, division.data.embedding[fit], names, weight)
+    fit_weighted(pipeline, rows, names, weight)
     return CalibratedHead(pipeline, loaded.head.temperature)
 
 
 def _weight_of(division: Division, rows: np.ndarray) -> np.ndarray:
     assert division.weight is not None
-    return division.weight[np.searchsorted(np.flatnonzero(division.split.part == TRAIN), rows)]
+    return division.weight[_places(division, rows)]
+
+
+def _places(division: Division, rows: np.ndarray) -> np.ndarray:
+    """Where rows of the manifest are in the training part."""
+    return np.searchsorted(np.flatnonzero(division.split.part == TRAIN), rows)
 
 
 def _widened(linear: LinearHead, classes: tuple[str, ...]) -> LinearHead:

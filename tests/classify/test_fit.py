@@ -45,7 +45,7 @@ def test_a_run_holds_all_that_people_look_at(workspace: Workspace) -> None:
     }
     assert result.run.parent == workspace.runs
     line = result.to_json()["heads"][0]
-    assert list(result.to_json()) == ["run", "best", "simplest", "heads", "notes"]
+    assert list(result.to_json()) == ["run", "best", "simplest", "heads", "views", "augment", "notes"]
     assert line["name"] == result.best and line["cv_accuracy"] >= result.heads[1].cv_accuracy
     assert line["ci_low"] < line["test_accuracy"] < line["ci_high"] and line["test_n"] == 60
     assert any(text.startswith("logreg: cross-validated accuracy 9") for text in said)
@@ -65,6 +65,9 @@ def test_a_run_holds_all_that_people_look_at(workspace: Workspace) -> None:
         "class_weight": "none",
         "group_by": None,
         "curve": True,
+        "views": {"number": 0, "augment": None, "seed": 0},
+        "hidden": None,
+        "batch_norm": False,
     }
     assert record["space"]["id"] == SPACE.id and record["dataset"] == "digits"
     assert record["split"] == {"train": 240, "test": 60}

@@ -1,0 +1,173 @@
+"""Embeddings of views: each augmentation of a data set's pictures in a space of its own, beside the plain one."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from cache.dataset import Embedded
+from cache.errors import UserError
+from cache.manifest import SPLITS
+from cache.space import Space
+from cache.store import Store
+from cache.workspace import Workspace
+from extract.extraction import (
+    PART,
+    PLAIN,
+    Extractor,
+    Options,
+    Progress,
+    Summary,
+    backbone_of,
+    decoding_of,
+)
+from extract.pipeline import Outcome
+from extract.views import View
+
+AUGMENT = "standard"  # the policy where none is named
+
+
+@dataclass(frozen=True)
+class Views:
+    """How many augmented views of a picture there are besides the plain one, and which.
+
+    Their seed is not that of a split: another split asks for the same views, and computes none of them again.
+    """
+
+    number: int = 0
+    augment: str | None = None  # a key of `extract.policies.POLICIES`; None without views
+    seed: int = 0
+
+    def __iter__(self) -> Iterator[View]:
+        return (View(self.augment or AUGMENT, k + 1, self.seed) for k in range(self.number))
+
+    @classmethod
+    def of(cls, number: int, augment: str | None = None) -> "Views":
+        """Take `--views` and `--augment`, the latter None where it was not given."""
+        if number < 0:
+            raise UserError(f"Expected --views of 0 or more, received {number}.")
+        if augment is not None and not number:
+            raise UserError(
+                f"Expected --views with --augment {augment}: how many views of each picture. Received none."
+            )
+        views = cls(number, augment or (AUGMENT if number else None))
+        list(views)  # an unknown policy raises
+        return views
+
+    def to_json(self) -> dict:
+        """Number, policy and seed."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"{self.number} augmented view{'s' * (self.number != 1)} ({self.augment}) of each picture"
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """The views' embeddings: stores by number of the view, and what was done to have them.
+
+    rows = embedded + cached + rejected, over all views.
+    """
+
+    stores: list[Store]
+    rows: int
+    embedded: int
+    cached: int
+    rejected: int
+
+    def to_json(self) -> dict[str, int]:
+        """The counts for scripts."""
+        return {name: getattr(self, name) for name in ("rows", "embedded", "cached", "rejected")}
+
+    def to_text(self) -> str:
+        """The counts on a line."""
+        return f"{self.embedded:,} embedded + {self.cached:,} cached + {self.rejected:,} rejected"
+
+    def gather(self, plain: np.ndarray, key: np.ndarray) -> np.ndarray:
+        """Return (V + 1, n, D) float32: `plain` (n, D) and the views of the n pictures with these keys.
+
+        Where a view could not be made, the plain picture stands for it, so that all pictures have as many rows.
+        """
+        out = np.repeat(plain[None], len(self.stores) + 1, axis=0)
+        for view, store in zip(out[1:], self.stores, strict=True):
+            present = store.contains(key)
+            if present.any():
+                view[present] = store.gather(key[present])
+        return out
+
+
+def augment(
+    workspace: Workspace,
+    data: Embedded,
+    rows: np.ndarray,
+    views: Views,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Augmented:
+    """Embed the views that are not in the cache yet.
+
+    Nothing is read, and no network looked up, where all are there. What is sealed stays when Ctrl-C ends it.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    data : Embedded
+        In a space of plain pictures.
+    rows : (n,) int array
+        Rows of its manifest that need views.
+    views : Views
+    options, progress : Options, Progress, optional
+
+    Raises
+    ------
+    UserError
+        For a space that is a view itself, weights that have changed since, or a full disk.
+    """
+    if data.space.view != PLAIN:
+        raise UserError(
+            f"Expected a space of plain pictures, received {data.space.id[:12]}, which holds the view "
+            f"{data.space.view}. Pass --space with the plain one; `cache ls` lists them."
+        )
+    options, progress = options or Options(), progress or Progress()
+    options = replace(options, dtype=data.space.dtype)
+    backbone, decoding = backbone_of(data.store), decoding_of(data.space)
+    stores, outcome, missing, due = [], Outcome(), 0, 0
+    for view in views:
+        store = workspace.store(replace(data.space, view=view.name))
+        stores.append(store)
+        todo = rows if options.force else rows[~store.contains(data.manifest.key[rows])]
+        due += len(todo)
+        if len(todo):
+            extractor = Extractor(workspace, backbone, decoding, options, progress.note, view)
+            _check(extractor.space, store.space)
+            # A copy: of a file that is gone or changed it forgets the key by which the picture is known.
+            extractor.embed(data.manifest.select(todo), np.arange(len(todo)), progress, outcome)
+            missing += int((~store.contains(data.manifest.key[todo])).sum())
+    total = len(rows) * len(stores)
+    return Augmented(stores, total, due - missing, total - due, missing)
+
+
+def extract_views(
+    workspace: Workspace, summary: Summary, views: Views, options: Options, progress: Progress
+) -> Augmented:
+    """Embed the views of what `extract` has just embedded, but of what the data set keeps for testing."""
+    if not summary.embedded + summary.cached:
+        return Augmented([], 0, 0, 0, 0)
+    i, n = options.shard
+    name = summary.dataset if n == 1 else f"{summary.dataset}{PART}{i}-of-{n}"
+    data = workspace.load(name, summary.space)
+    return augment(workspace, data, untested(data), views, options, progress)
+
+
+def untested(data: Embedded) -> np.ndarray:
+    """Rows of a data set that may train: all but those that its own parts keep for testing and validation."""
+    kept = np.isin(data.manifest.split, [SPLITS.index("test"), SPLITS.index("val")])
+    return np.flatnonzero(~kept)
+
+
+def _check(found: Space, expected: Space) -> None:
+    if found.id != expected.id:
+        raise UserError(
+            f"Expected the views in the space of the plain embeddings (weights {expected.weights[:12]}), received "
+            f"weights {found.weights[:12]}. Run extract again with the weights there are now."
+        )

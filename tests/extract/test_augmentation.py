@@ -1,0 +1,130 @@
+"""Views in the cache: the real pipeline, and an engine that counts."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cache.errors import UserError
+from cache.workspace import Workspace
+from extract import extraction
+from extract.augmentation import Views, augment, extract_views, untested
+from extract.backbones import Backbone
+from extract.extraction import Options, Progress, Summary, extract
+from extract.images import Decoding
+from extract.views import View
+from tests.extract.test_extraction import CountingEngine, make_pictures
+
+STANDARD = Views.of(2)
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> CountingEngine:
+    counting = CountingEngine()
+    monkeypatch.setattr(extraction, "learn_network", lambda *_: (counting.network, None))
+    monkeypatch.setattr(extraction, "open_engine", lambda *_: counting)
+    return counting
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_pictures(tmp_path / "pictures", {"cat": 5, "dog": 4})
+
+
+@pytest.fixture
+def workspace(folder: Path, engine: CountingEngine) -> Workspace:
+    """Nine pictures, embedded; the engine counts from here."""
+    workspace = Workspace(folder.parent / "workspace")
+    extracted(workspace, folder)
+    engine.pictures = 0
+    return workspace
+
+
+def extracted(workspace: Workspace, folder: Path, **options) -> Summary:  # type: ignore[no-untyped-def]
+    return extract(workspace, folder, Backbone.of("mobilenet_v2", "none", 32), Decoding(), Options(**options))
+
+
+def test_each_view_of_the_rows_asked_for_is_embedded_once(
+    workspace: Workspace, engine: CountingEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, rows = workspace.load(), np.array([0, 2, 5])
+    first = augment(workspace, data, rows, STANDARD)
+    assert engine.pictures == 6 and first.to_json() == {
+        "rows": 6,
+        "embedded": 6,
+        "cached": 0,
+        "rejected": 0,
+    }
+    assert [store.space.view for store in first.stores] == [View("standard", k).name for k in (1, 2)]
+    assert all(store.contains(data.manifest.key).sum() == 3 for store in first.stores)
+    more = augment(workspace, data, rows, Views.of(3))
+    assert engine.pictures == 9 and (more.embedded, more.cached) == (3, 6)
+    # With all in the cache nothing is looked up, let alone computed.
+    monkeypatch.setattr(extraction, "learn_network", None)
+    again = augment(workspace, data, rows, Views.of(3))
+    assert engine.pictures == 9 and (again.embedded, again.cached, again.rejected) == (0, 9, 0)
+    gathered = again.gather(data.embedding[rows], data.manifest.key[rows])
+    assert gathered.shape == (4, 3, 3) and (gathered[0] == data.embedding[rows]).all()
+    assert all(np.abs(view - gathered[0]).min(axis=1).max() > 0 for view in gathered[1:])
+
+
+def test_a_picture_that_is_gone_or_changed_is_counted_and_the_plain_one_stands_for_it(
+    workspace: Workspace, folder: Path, engine: CountingEngine
+) -> None:
+    data, rows = workspace.load(), np.arange(9)
+    (folder / data.manifest.paths[1]).unlink()
+    (folder / data.manifest.paths[2]).write_bytes((folder / data.manifest.paths[3]).read_bytes())
+    keys = data.manifest.key.copy()
+    found = augment(workspace, data, rows, STANDARD)
+    assert (found.embedded, found.cached, found.rejected) == (14, 0, 4)
+    assert (data.manifest.key == keys).all()
+    gathered = found.gather(data.embedding, data.manifest.key)
+    same = (gathered[1:] == data.embedding).all(axis=(0, 2))
+    assert np.flatnonzero(same).tolist() == [1, 2]
+
+
+def test_ctrl_c_keeps_what_is_sealed(workspace: Workspace, engine: CountingEngine) -> None:
+    def stop(done: int, rejected: int) -> None:
+        if engine.pictures > 9:
+            raise KeyboardInterrupt
+
+    data, rows = workspace.load(), np.arange(9)
+    with pytest.raises(KeyboardInterrupt):
+        augment(workspace, data, rows, STANDARD, progress=Progress(advance=stop))
+    found = augment(workspace, data, rows, STANDARD)
+    assert found.cached >= 9 and found.embedded + found.cached == 18
+
+
+def test_extract_leaves_out_what_is_kept_for_testing(tmp_path: Path, engine: CountingEngine) -> None:
+    folder = tmp_path / "parts"
+    for part, count in (("train", 3), ("val", 2), ("test", 2)):
+        make_pictures(folder / part, {"cat": count, f"dog-{part}": count})
+    workspace = Workspace(tmp_path / "workspace")
+    summary = extracted(workspace, folder)
+    assert len(untested(workspace.load())) == 6
+    found = extract_views(workspace, summary, STANDARD, Options(), Progress())
+    assert found.rows == found.embedded == 12 and engine.pictures == 14 + 12
+
+
+def test_parts_of_a_data_set_and_force(tmp_path: Path, engine: CountingEngine) -> None:
+    folder = make_pictures(tmp_path / "more", {"cat": 5, "dog": 5, "cow": 5, "hen": 5})
+    workspace, rows = Workspace(tmp_path / "parts"), 0
+    for i in (1, 2):
+        options = Options(shard=(i, 2))
+        rows += extract_views(
+            workspace, extracted(workspace, folder, shard=(i, 2)), STANDARD, options, Progress()
+        ).embedded
+    whole = extracted(workspace, folder)
+    assert rows == 40 and extract_views(workspace, whole, STANDARD, Options(), Progress()).cached == 40
+    assert extract_views(workspace, whole, STANDARD, Options(force=True), Progress()).embedded == 40
+
+
+def test_a_view_of_a_view_and_other_weights_are_refused(workspace: Workspace, engine: CountingEngine) -> None:
+    data = workspace.load()
+    view = augment(workspace, data, np.arange(9), STANDARD).stores[0].space
+    with pytest.raises(UserError, match="Expected a space of plain pictures, received"):
+        augment(workspace, workspace.load(space=view.id), np.arange(9), STANDARD)
+    engine.network = replace(engine.network, weights="ab" * 32)
+    with pytest.raises(UserError, match="Run extract again with the weights there are now"):
+        augment(workspace, data, np.arange(9), Views.of(1, "flip"))
