@@ -127,6 +127,20 @@ def finetune(options: argparse.Namespace) -> int:
     return DONE
 
 
+def baseline(options: argparse.Namespace) -> int:
+    from classify.baseline.command import baseline
+    from classify.baseline.settings import Settings
+
+    settings = Settings(**_given(options, Settings))
+    result = baseline(
+        _workspace(options), settings, dataset=options.dataset, space=options.space, say=say
+    )
+    for note in result.notes:
+        say(note)
+    show(options, result.to_json(), result.to_text())
+    return INTERRUPTED if result.interrupted else DONE
+
+
 def export(options: argparse.Namespace) -> int:
     from classify.exports import export
     from classify.runs import best_run
@@ -348,6 +362,28 @@ def _parser() -> argparse.ArgumentParser:
         "finetune --top 50",
     )
     _finetune_options(p)
+
+    p = _command(
+        commands,
+        "baseline",
+        baseline,
+        "train a small network from scratch, to see what transfer gains",
+        "baseline --epochs 15",
+    )
+    for name, kind, help in (
+        ("input-size", _positive, "pixels a side (128)"),
+        ("epochs", int, "most passes over the training pictures (15)"),
+        ("augment", str, "policy of the views, new ones in each epoch (flip); the guide lists them"),
+        ("batch-size", int, "pictures a step (32)"),
+        ("lr", float, "learning rate of Adam (1e-3)"),
+        ("patience", int, "stop after so many epochs without a lower validation loss (5)"),
+        ("val-size", float, "share of the training part that validates, if the data has no such part (0.15)"),
+        ("test-size", float, "held-out fraction where the data has none, as in fit-head (0.2)"),
+        ("seed", int, "of the split, as in fit-head, and of the training (0)"),
+        ("max-memory-gb", float, "more decoded pictures than this are read in each epoch (2)"),
+    ):
+        p.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help=help)
+    _data_options(p)
 
     p = _command(
         commands,
