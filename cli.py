@@ -50,7 +50,7 @@ def extract(options: argparse.Namespace) -> int:
     summary = extract(
         _workspace(options),
         Path(options.source),
-        _backbone(options),
+        _elected(options) if options.backbone == "auto" else _backbone(options),
         _decoding(options),
         _extract_options(options),
         name=options.name,
@@ -71,6 +71,14 @@ def extract(options: argparse.Namespace) -> int:
     )
     show(options, summary.to_json(), text)
     return REJECTS if options.strict and summary.rejected else DONE
+
+
+def compare_backbones(options: argparse.Namespace) -> int:
+    result, _ = _tournament(options)
+    for note in result.notes:
+        say(note)
+    show(options, result.to_json(), result.to_text())
+    return DONE
 
 
 def manifest(options: argparse.Namespace) -> int:
@@ -132,9 +140,7 @@ def baseline(options: argparse.Namespace) -> int:
     from classify.baseline.settings import Settings
 
     settings = Settings(**_given(options, Settings))
-    result = baseline(
-        _workspace(options), settings, dataset=options.dataset, space=options.space, say=say
-    )
+    result = baseline(_workspace(options), settings, dataset=options.dataset, space=options.space, say=say)
     for note in result.notes:
         say(note)
     show(options, result.to_json(), result.to_text())
@@ -298,7 +304,11 @@ def _parser() -> argparse.ArgumentParser:
         "source", help="folder with one folder a class, or with train/validation/test folders of them"
     )
     p.add_argument("--name", help="name of the data set (default: the folder's)")
-    p.add_argument("--backbone", default="efficientnet_lite0", help="see the command backbones")
+    p.add_argument(
+        "--backbone",
+        default="efficientnet_lite0",
+        help="see the command backbones; auto: the winner of a tournament",
+    )
     p.add_argument("--weights", default="pretrained", help="pretrained, none (random) or a file")
     p.add_argument("--input-size", type=_positive, help="pixels a side (default: the backbone's own)")
     p.add_argument(
@@ -322,6 +332,36 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--force", action="store_true", help="embed all pictures again, cached or not")
     _engine_options(p)
+
+    p = _command(
+        commands,
+        "compare-backbones",
+        compare_backbones,
+        "rank backbones on a sample, accuracy against cost",
+        "compare-backbones flowers/",
+    )
+    p.add_argument("source", nargs="?", help="folder or table of pictures (default: the current data set)")
+    p.add_argument("--name", help="name of the data set (default: the folder's, or the current one)")
+    p.add_argument("--backbone", metavar="NAME,NAME", help="default: all whose weights are on this machine")
+    p.add_argument(
+        "--weights", default="pretrained", help="pretrained, none (random), or a file for one backbone"
+    )
+    p.add_argument("--input-size", type=_positive, help="pixels a side (default: each backbone's own)")
+    p.add_argument(
+        "--pooling", default="avg", choices=["avg", "max", "flatten"], help="how feature maps become rows"
+    )
+    p.add_argument(
+        "--resize", default="crop", choices=["crop", "squash", "pad"], help="how pictures become square"
+    )
+    p.add_argument("--sample", type=_positive, default=500, help="training pictures, at most (500)")
+    p.add_argument("--test-size", type=float, default=0.2, help="held-out fraction, as for fit-head (0.2)")
+    p.add_argument("--seed", type=int, default=0, help="of split (as for fit-head), sample and folds (0)")
+    p.add_argument("--retime", action="store_true", help="measure costs again")
+    p.add_argument(
+        "--engine", default="auto", choices=["auto", "litert", "keras"], help="what runs the backbones"
+    )
+    p.add_argument("--batch-size", type=_positive, help="pictures a step (default: the engine's own)")
+    p.add_argument("--workers", type=_positive, help="reading threads (default: one a core)")
 
     p = _command(
         commands, "manifest", manifest, "list what a folder holds, without embedding", "manifest flowers/"
@@ -563,10 +603,39 @@ def _backbone(options: argparse.Namespace) -> Any:
     )
 
 
+def _elected(options: argparse.Namespace) -> Any:
+    """The winner of a tournament on the pictures to extract."""
+    if options.shard != (1, 1):
+        raise UserError(
+            "Expected a backbone's name with --shard, received auto: each machine might elect another. Run "
+            "`compare-backbones` once, and name the winner."
+        )
+    result, winner = _tournament(options)
+    say(f"{result.to_text()}\nextracting with {result.winner}")
+    return winner
+
+
+def _tournament(options: argparse.Namespace) -> Any:
+    from classify.tournament import Contest, compare_backbones
+
+    named = (options.backbone or "auto").split(",")
+    given = _given(options, Contest) | {"backbones": () if named == ["auto"] else tuple(named)}
+    return compare_backbones(
+        _workspace(options),
+        Contest(**given),
+        source=Path(options.source) if options.source else None,
+        dataset=options.name,
+        decoding=_decoding(options),
+        options=_extract_options(options),
+        progress=_progress(),
+        say=say,
+    )
+
+
 def _decoding(options: argparse.Namespace) -> Any:
     from extract.images import Decoding
 
-    return Decoding(options.resize, options.max_pixels)
+    return Decoding(**_given(options, Decoding))
 
 
 def _extract_options(options: argparse.Namespace) -> Any:

@@ -90,8 +90,8 @@ class Extractor:
     ) -> None:
         self.backbone, self.decoding, self.options, self.view = backbone, decoding, options, view
         self.engine = choose_engine(options.engine, backbone)
-        self._network, self._started = learn_network(backbone, self.engine, note)
-        self.space = make_space(backbone, self._network, decoding, options.dtype, view)
+        self.network, self._started = learn_network(backbone, self.engine, note)
+        self.space = make_space(backbone, self.network, decoding, options.dtype, view)
         self.store: Store = workspace.store(self.space)
 
     def embed(self, manifest: Manifest, rows: np.ndarray, progress: Progress, outcome: Outcome) -> None:
@@ -112,7 +112,7 @@ class Extractor:
         run(
             rows.tolist(),
             FileReader(manifest, self.backbone.input_size, self.decoding, claims, refused, self.view),
-            self._open_engine,
+            self.start,
             write,
             outcome,
             workers=self.options.workers or usable_cores(),
@@ -136,10 +136,11 @@ class Extractor:
             rejects.append(fresh.get(path) or Reject(key, path, known.get(key, "unknown"), limits))
         return rejects
 
-    def _open_engine(self) -> Embedder:
+    def start(self) -> Embedder:
+        """Start the engine, or return the one that runs."""
         if self._started is None:
             options = self.options
-            self._started = open_engine(self.engine, self.backbone, self._network, options.batch_size)
+            self._started = open_engine(self.engine, self.backbone, self.network, options.batch_size)
         self.store.record_origin(
             weights=self.backbone.weights,
             engine=self._started.name,

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from cache.errors import UserError
 from classify.finetune.settings import Settings as Training
 
-SMALLEST, LARGEST = 16, 1024  # pixels a side: below, three poolings leave too little; above, one Dense layer too much
+SMALLEST, LARGEST = (
+    16,
+    1024,
+)  # pixels a side: below, three poolings leave too little; above, one Dense layer too much
 
 
 @dataclass(frozen=True)
