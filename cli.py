@@ -52,7 +52,7 @@ def extract(options: argparse.Namespace) -> int:
     summary = extract(
         _workspace(options),
         Path(options.source),
-        _backbone(options),
+        _elected(options) if options.backbone == "auto" else _backbone(options),
         _decoding(options),
         _extract_options(options),
         name=options.name,
@@ -79,6 +79,14 @@ def extract(options: argparse.Namespace) -> int:
         text += f"\n{views}: {viewed.to_text()}"
     show(options, found, text)
     return REJECTS if options.strict and summary.rejected else DONE
+
+
+def compare_backbones(options: argparse.Namespace) -> int:
+    result, _ = _tournament(options)
+    for note in result.notes:
+        say(note)
+    show(options, result.to_json(), result.to_text())
+    return DONE
 
 
 def manifest(options: argparse.Namespace) -> int:
@@ -158,6 +166,18 @@ def finetune(options: argparse.Namespace) -> int:
         say(note)
     show(options, result.to_json(), result.to_text())
     return DONE
+
+
+def baseline(options: argparse.Namespace) -> int:
+    from classify.baseline.command import baseline
+    from classify.baseline.settings import Settings
+
+    settings = Settings(**_given(options, Settings))
+    result = baseline(_workspace(options), settings, dataset=options.dataset, space=options.space, say=say)
+    for note in result.notes:
+        say(note)
+    show(options, result.to_json(), result.to_text())
+    return INTERRUPTED if result.interrupted else DONE
 
 
 def export(options: argparse.Namespace) -> int:
@@ -314,7 +334,11 @@ def _parser() -> argparse.ArgumentParser:
 
     p = _command(commands, "extract", extract, "embed a folder of class folders", "extract flowers/")
     _source_options(p)
-    p.add_argument("--backbone", default="efficientnet_lite0", help="see the command backbones")
+    p.add_argument(
+        "--backbone",
+        default="efficientnet_lite0",
+        help="see the command backbones; auto: the winner of a tournament",
+    )
     p.add_argument("--weights", default="pretrained", help="pretrained, none (random) or a file")
     p.add_argument("--input-size", type=_positive, help="pixels a side (default: the backbone's own)")
     p.add_argument(
@@ -339,6 +363,36 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--force", action="store_true", help="embed all pictures again, cached or not")
     _engine_options(p)
+
+    p = _command(
+        commands,
+        "compare-backbones",
+        compare_backbones,
+        "rank backbones on a sample, accuracy against cost",
+        "compare-backbones flowers/",
+    )
+    p.add_argument("source", nargs="?", help="folder or table of pictures (default: the current data set)")
+    p.add_argument("--name", help="name of the data set (default: the folder's, or the current one)")
+    p.add_argument("--backbone", metavar="NAME,NAME", help="default: all whose weights are on this machine")
+    p.add_argument(
+        "--weights", default="pretrained", help="pretrained, none (random), or a file for one backbone"
+    )
+    p.add_argument("--input-size", type=_positive, help="pixels a side (default: each backbone's own)")
+    p.add_argument(
+        "--pooling", default="avg", choices=["avg", "max", "flatten"], help="how feature maps become rows"
+    )
+    p.add_argument(
+        "--resize", default="crop", choices=["crop", "squash", "pad"], help="how pictures become square"
+    )
+    p.add_argument("--sample", type=_positive, default=500, help="training pictures, at most (500)")
+    p.add_argument("--test-size", type=float, default=0.2, help="held-out fraction, as for fit-head (0.2)")
+    p.add_argument("--seed", type=int, default=0, help="of split (as for fit-head), sample and folds (0)")
+    p.add_argument("--retime", action="store_true", help="measure costs again")
+    p.add_argument(
+        "--engine", default="auto", choices=["auto", "litert", "keras"], help="what runs the backbones"
+    )
+    p.add_argument("--batch-size", type=_positive, help="pictures a step (default: the engine's own)")
+    p.add_argument("--workers", type=_positive, help="reading threads (default: one a core)")
 
     p = _command(
         commands, "manifest", manifest, "list what a folder holds, without embedding", "manifest flowers/"
@@ -407,6 +461,28 @@ def _parser() -> argparse.ArgumentParser:
         "finetune --top 50",
     )
     _finetune_options(p)
+
+    p = _command(
+        commands,
+        "baseline",
+        baseline,
+        "train a small network from scratch, to see what transfer gains",
+        "baseline --epochs 15",
+    )
+    for name, kind, help in (
+        ("input-size", _positive, "pixels a side (128)"),
+        ("epochs", int, "most passes over the training pictures (15)"),
+        ("augment", str, "policy of the views, new ones in each epoch (flip); the guide lists them"),
+        ("batch-size", int, "pictures a step (32)"),
+        ("lr", float, "learning rate of Adam (1e-3)"),
+        ("patience", int, "stop after so many epochs without a lower validation loss (5)"),
+        ("val-size", float, "share of the training part that validates, if the data has no such part (0.15)"),
+        ("test-size", float, "held-out fraction where the data has none, as in fit-head (0.2)"),
+        ("seed", int, "of the split, as in fit-head, and of the training (0)"),
+        ("max-memory-gb", float, "more decoded pictures than this are read in each epoch (2)"),
+    ):
+        p.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help=help)
+    _data_options(p)
 
     p = _command(
         commands,
@@ -617,10 +693,39 @@ def _backbone(options: argparse.Namespace) -> Any:
     )
 
 
+def _elected(options: argparse.Namespace) -> Any:
+    """The winner of a tournament on the pictures to extract."""
+    if options.shard != (1, 1):
+        raise UserError(
+            "Expected a backbone's name with --shard, received auto: each machine might elect another. Run "
+            "`compare-backbones` once, and name the winner."
+        )
+    result, winner = _tournament(options)
+    say(f"{result.to_text()}\nextracting with {result.winner}")
+    return winner
+
+
+def _tournament(options: argparse.Namespace) -> Any:
+    from classify.tournament import Contest, compare_backbones
+
+    named = (options.backbone or "auto").split(",")
+    given = _given(options, Contest) | {"backbones": () if named == ["auto"] else tuple(named)}
+    return compare_backbones(
+        _workspace(options),
+        Contest(**given),
+        source=Path(options.source) if options.source else None,
+        dataset=options.name,
+        decoding=_decoding(options),
+        options=_extract_options(options),
+        progress=_progress(),
+        say=say,
+    )
+
+
 def _decoding(options: argparse.Namespace) -> Any:
     from extract.images import Decoding
 
-    return Decoding(options.resize, options.max_pixels)
+    return Decoding(**_given(options, Decoding))
 
 
 def _extract_options(options: argparse.Namespace) -> Any:

@@ -14,7 +14,7 @@ from cache.store import Reject
 from cache.workspace import Workspace
 from classify.deployable import TunedRun
 from classify.predictions import Predictions, check_space, classify_rows, csv_bytes, rank
-from classify.runs import best_run, load_head, record_of, write_json
+from classify.runs import OWN_MODEL, best_run, load_head, record_of, write_json
 from extract.engines import usable_cores
 from extract.extraction import Extractor, Options, Progress, backbone_of, decoding_of
 from extract.pipeline import Claims, Outcome
@@ -54,7 +54,7 @@ def predict(
     """Classify pictures and folders of pictures.
 
     With a head, what is embedded for it is kept in the cache, as by `extract`: a picture costs one pass, whoever
-    asks. A fine-tuned run answers with its model.keras.
+    asks. A run of finetune or baseline answers with its model.keras.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def predict(
     progress, options = progress or Progress(), options or Options()
     folder = Path(run) if run else best_run(workspace)
     record = record_of(folder)
-    if record.get("command") == "finetune":
+    if record.get("command") in OWN_MODEL:
         predictions, rejects, source = _by_model(
             workspace, folder, record, paths, space, top, options, progress
         )
@@ -152,10 +152,10 @@ def _by_model(
     options: Options,
     progress: Progress,
 ) -> Found:
-    """Ask the model of a finetune run; its answers are not kept in the cache."""
+    """Ask the model of a run of finetune or baseline; its answers are not kept in the cache."""
     if options.engine == "litert":
         raise UserError(
-            f"Expected --engine auto or keras for {run}: a fine-tuned run answers with its model.keras. "
+            f"Expected --engine auto or keras for {run}: such a run answers with its model.keras. "
             "`export --to tflite` makes a LiteRT file of it."
         )
     tuned = TunedRun(run, made)

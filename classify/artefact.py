@@ -67,12 +67,18 @@ def build_model(
         x = preprocess(square, family(backbone.name).preprocessing)
         x = pool((network or build_backbone(backbone))(x), backbone.pooling)
         probability = build_head(head, int(x.shape[-1]))(x)
-        classifier = keras.Model(square, probability, name=CLASSIFIER)
-
-        pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
-        return keras.Model(pixels, classifier(resample(pixels, size, resize)), name=backbone.name)
+        return with_resizing(square, probability, size, resize, backbone.name)
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def with_resizing(square: Any, probability: Any, size: int, resize: str, name: str) -> keras.Model:
+    """Put resizing before the graph from `square`, (B, size, size, 3) uint8, to `probability`, (B, C)."""
+    import keras
+
+    classifier = keras.Model(square, probability, name=CLASSIFIER)
+    pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
+    return keras.Model(pixels, classifier(resample(pixels, size, resize)), name=name)
 
 
 def build_head(head: AnyHead, width: int) -> keras.Model:

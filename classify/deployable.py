@@ -20,7 +20,7 @@ from classify.expansion import expand
 from classify.linear import fold
 from classify.pictures import Pictures
 from classify.predictions import check_space
-from classify.runs import load_head
+from classify.runs import OWN_MODEL, load_head
 from extract.engines import import_keras_quietly
 from extract.extraction import Extractor, Options, Progress, backbone_of, decoding_of
 from extract.images import Decoding
@@ -105,7 +105,7 @@ class FittedRun:
 
 
 class TunedRun:
-    """A run of finetune: its model.keras.
+    """A run of finetune or baseline: its model.keras.
 
     Raises
     ------
@@ -167,6 +167,6 @@ def open_run(workspace: Workspace, run: Path, trust: bool, say: Say) -> FittedRu
             f"Expected run.json of a finished run in {run}, but: {error!r}. Name another run with --run."
         ) from error
     import_keras_quietly()
-    if command == "finetune":
+    if command in OWN_MODEL:
         return TunedRun(run, record)
     return FittedRun(workspace, run, trust, say)

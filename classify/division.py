@@ -45,6 +45,16 @@ class Division:
         """Class name of each row of the manifest."""
         return np.array(self.data.manifest.classes)[self.data.manifest.label]
 
+    def weight_of(self, rows: np.ndarray) -> np.ndarray | None:
+        """Weight of training rows of the manifest; None where all are equal."""
+        if self.weight is None:
+            return None
+        return self.weight[self.places(rows)]
+
+    def places(self, rows: np.ndarray) -> np.ndarray:
+        """Where training rows of the manifest are among those of `X`."""
+        return np.searchsorted(np.flatnonzero(self.split.part == TRAIN), rows)
+
     @cached_property
     def sha256(self) -> str:
         """Hash of the pictures, their labels and their parts."""

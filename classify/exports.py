@@ -215,7 +215,7 @@ def _notes(to: str, source: Any, part: str, quantised: Quantised | None) -> list
         notes.append("the run left no list of pictures it was not trained on: some of these it was")
     if to == "saved-head":
         space = source.facts.get("space")
-        owner = f"of space {space[:12]}" if space else "of the fine-tuned backbone, and of no other"
+        owner = f"of space {space[:12]}" if space else "of the run's own network, and of no other"
         notes.append(f"this head takes embeddings {owner}")
     if quantised and quantised.before - quantised.after > DROP:
         notes.append(

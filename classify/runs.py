@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from classify.calibration import CalibratedHead
 
 FORMAT = 1
+OWN_MODEL = ("finetune", "baseline")  # commands whose runs answer with a model.keras of their own
 PACKAGES = ("numpy", "scipy", "scikit-learn", "joblib", "h5py", "keras")
 
 

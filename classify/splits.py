@@ -146,8 +146,8 @@ def split(
         items, first, inverse = unique(as_items(manifest.key[usable]))
         recorded = _recorded(items, previous)
         rows = usable[first]
-        digests = _digests(items, seed)
-        distinct = allot_parts(manifest.label[rows], group[rows], digests, recorded, test_size, val_size)
+        order = digests(items, seed)
+        distinct = allot_parts(manifest.label[rows], group[rows], order, recorded, test_size, val_size)
         if moved := int(((recorded == TRAIN) & (distinct == TEST)).sum()):
             notes.append(
                 f"{moved} pictures moved from training to test: one of their group was tested before"
@@ -207,7 +207,7 @@ def _recorded(items: np.ndarray, previous: Assignments | None) -> np.ndarray:
     return part
 
 
-def _digests(items: np.ndarray, seed: int) -> np.ndarray:
+def digests(items: np.ndarray, seed: int) -> np.ndarray:
     """The first 8 bytes of SHA-256(seed || key), (n,) uint64: an order that no other picture influences."""
     prefix = sha256(f"{seed}:".encode())
     raw = items.tobytes()
@@ -217,6 +217,11 @@ def _digests(items: np.ndarray, seed: int) -> np.ndarray:
         digest.update(raw[start : start + KEY_BYTES])
         out += digest.digest()[:8]
     return np.frombuffer(out, ">u8").astype(np.uint64)
+
+
+def reserve(previous: Assignments | None, key: np.ndarray) -> Assignments:
+    """Add pictures, (n, 32) uint8 keys, to a record as training ones: no later split tests them."""
+    return _merge(as_items(key), np.full(len(key), TRAIN, np.uint8), previous)
 
 
 def _merge(items: np.ndarray, part: np.ndarray, previous: Assignments | None) -> Assignments:

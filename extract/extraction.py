@@ -91,8 +91,8 @@ class Extractor:
     ) -> None:
         self.backbone, self.decoding, self.options, self.view = backbone, decoding, options, view
         self.engine = choose_engine(options.engine, backbone)
-        self._network, self._started = learn_network(backbone, self.engine, note)
-        self.space = make_space(backbone, self._network, decoding, options.dtype, view)
+        self.network, self._started = learn_network(backbone, self.engine, note)
+        self.space = make_space(backbone, self.network, decoding, options.dtype, view)
         self.store: Store = workspace.store(self.space)
 
     def embed(
@@ -124,7 +124,7 @@ class Extractor:
         run(
             rows.tolist(),
             reader,
-            self._open_engine,
+            self.start,
             write,
             outcome,
             workers=self.options.workers or usable_cores(),
@@ -134,7 +134,7 @@ class Extractor:
     @property
     def dim(self) -> int:
         """D, how many numbers an embedding has."""
-        return self._network.dim
+        return self.network.dim
 
     def refused(self) -> dict[bytes, str]:
         """Key to reason of the pictures that this decoder is known to refuse."""
@@ -153,10 +153,11 @@ class Extractor:
             rejects.append(fresh.get(path) or Reject(key, path, known.get(key, "unknown"), limits))
         return rejects
 
-    def _open_engine(self) -> Embedder:
+    def start(self) -> Embedder:
+        """Start the engine, or return the one that runs."""
         if self._started is None:
             options = self.options
-            self._started = open_engine(self.engine, self.backbone, self._network, options.batch_size)
+            self._started = open_engine(self.engine, self.backbone, self.network, options.batch_size)
         self.store.record_origin(
             weights=self.backbone.weights,
             engine=self._started.name,

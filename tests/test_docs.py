@@ -38,6 +38,8 @@ JSON_COMMANDS = [
     "predict new_photos",
     "finetune --top 20 --epochs 1 --views 0",
     "export --to saved-head --out head.keras",
+    "baseline --epochs 1 --input-size 16",
+    "compare-backbones --backbone efficientnet_lite0 --sample 20",
     "backbones",
     "cache ls",
     "cache verify --recompute 2",

@@ -26,7 +26,7 @@ def curves_png(history: History, head: str) -> bytes:
         Epoch 0, the head before the first step, is drawn where the vertical line is. Figures that are not
         finite are gaps. The shaded range is Wilson's 95 % interval of the validation accuracy.
     head : str
-        Name of the head that training started from.
+        Name of the head that training started from; "" where it started from random weights.
     """
     figure, (left, right) = _figure(1, 2, (12.5, 5.4))
     epochs = history.epochs
@@ -54,7 +54,7 @@ def curves_png(history: History, head: str) -> bytes:
         if np.isfinite(level):
             # Beside the axes: inside, a curve may run anywhere.
             axes.annotate(
-                f"head\n{form.format(level)}",
+                f"{'head' if head else 'untrained'}\n{form.format(level)}",
                 (1, level),
                 (5, 0),
                 xycoords=("axes fraction", "data"),
@@ -69,7 +69,7 @@ def curves_png(history: History, head: str) -> bytes:
         axes.set_xlabel("epoch")
         # Above the axes, for the same reason.
         axes.annotate(
-            "fine-tuning starts",
+            "fine-tuning starts" if head else "training starts",
             (0, 1),
             (0, 5),
             xycoords=("data", "axes fraction"),
@@ -79,14 +79,14 @@ def curves_png(history: History, head: str) -> bytes:
         )
         what = "Loss (nats)" if axes is right else "Accuracy"
         then = f", {form.format(validation[at])} after epoch {history.best}" if history.best else ""
-        axes.set_title(
-            f"{what}, validation: {form.format(level)} with the head{then}", loc="left", fontsize=12, pad=22
-        )
+        level_of = f"{form.format(level)} {'with the head' if head else 'untrained'}"
+        axes.set_title(f"{what}, validation: {level_of}{then}", loc="left", fontsize=12, pad=22)
     _shade(left, number, accuracy[1], history.val_n)
     name = printable(head)
+    name = name if len(name) <= 60 else name[:59] + "…"
     # parse_math=False: a head may be called "$5"
     figure.suptitle(
-        f"Fine-tuning from the head {name if len(name) <= 60 else name[:59] + '…'}",
+        f"Fine-tuning from the head {name}" if head else "Training from random weights",
         x=0.01,
         ha="left",
         fontsize=13,

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     import keras
 
 ALPHAS = (0.2, 0.4, 0.6, 0.8, 1.0)
-ERRORS = 2.0  # standard errors: the luckiest of fifty points, on few pictures and in a network that is not the final one
+ERRORS = (
+    2.0  # standard errors: the winner is the luckiest of fifty points, in networks that are not the final one
+)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,8 @@ from classify.finetune.settings import Settings
 from classify.linear import LinearHead, distil, fold
 from classify.paths import fit_weighted
 from classify.runs import LoadedHead, best_run, load_head, record_of, relocated
-from classify.splits import TRAIN, VAL, split
+from classify.splits import TRAIN, VAL
+from classify.validation import set_aside
 from classify.viewed import shared_weight, with_views
 from extract.augmentation import Views
 from extract.extraction import Progress
@@ -77,10 +78,8 @@ class Start:
 
     def weight(self, rows: np.ndarray) -> np.ndarray | None:
         """Weight of each training row, with mean 1; None where all are equal."""
-        if self.division.weight is None:
-            return None
-        weight = _weight_of(self.division, rows)
-        return weight / weight.mean()
+        weight = self.division.weight_of(rows)
+        return None if weight is None else weight / weight.mean()
 
     @property
     def floor(self) -> float:
@@ -196,21 +195,10 @@ def _origin(workspace: Workspace, run: Path) -> Path:
 
 def _parts(division: Division, val_size: float, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Rows to fit and rows to validate on: the data set's own, a share of the training part, or folds of it."""
-    part, group = division.split.part, division.split.group
-    train, val = np.flatnonzero(part == TRAIN), np.flatnonzero(part == VAL)
-    if len(val):
-        return [(train, val)]
-    if len(train) <= FEW:
+    train = np.flatnonzero(division.split.part == TRAIN)
+    if len(train) <= FEW and not (division.split.part == VAL).any():
         return _folds(train, division, seed)
-    manifest = division.data.manifest.select(train)
-    manifest = replace(manifest, split=np.zeros(len(train), np.uint8))
-    try:
-        inner = split(manifest, test_size=val_size, seed=seed + 1, groups=group[train])
-    except UserError as error:
-        raise UserError(
-            f"Expected training pictures enough to set {val_size:.0%} of them aside for validation: {error}"
-        ) from error
-    return [(train[inner.part == TRAIN], train[inner.part != TRAIN])]
+    return [set_aside(division, val_size, seed)]
 
 
 def _folds(train: np.ndarray, division: Division, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -248,25 +236,15 @@ def _refit(loaded: LoadedHead, division: Division, fit: np.ndarray) -> Calibrate
             f"Expected training pictures of two classes at least, received {len(fit)} of {str(names[0])!r} once some "
             "were set aside for validation. Add pictures of the other classes."
         )
-    weight = None if division.weight is None else _weight_of(division, fit)
+    weight = division.weight_of(fit)
     rows = division.data.embedding[fit]
     if division.views is not None:
-        rows = division.views[:, _places(division, fit)].reshape(-1, rows.shape[1])
+        rows = division.views[:, division.places(fit)].reshape(-1, rows.shape[1])
         weight = shared_weight(weight, len(fit), len(division.views))
         names = np.tile(names, len(division.views))
     pipeline = clone(loaded.head.pipeline)
     fit_weighted(pipeline, rows, names, weight)
     return CalibratedHead(pipeline, loaded.head.temperature)
-
-
-def _weight_of(division: Division, rows: np.ndarray) -> np.ndarray:
-    assert division.weight is not None
-    return division.weight[_places(division, rows)]
-
-
-def _places(division: Division, rows: np.ndarray) -> np.ndarray:
-    """Where rows of the manifest are in the training part."""
-    return np.searchsorted(np.flatnonzero(division.split.part == TRAIN), rows)
 
 
 def _widened(linear: LinearHead, classes: tuple[str, ...]) -> LinearHead:

@@ -50,6 +50,7 @@ def train(
     resumed: Checkpoint | None = None,
     watch: Watch | None = None,
     label: str = "",
+    origin: str = "head",
 ) -> Trained:
     """Train the top of a network.
 
@@ -68,6 +69,8 @@ def train(
     watch : Watch, optional
     label : str
         Begins each line of progress.
+    origin : str
+        What the network is called before the first step.
 
     Returns
     -------
@@ -93,7 +96,7 @@ def train(
     stopped = _patience_over(now, settings)  # a run killed after its last epoch has no more to come
     while len(now.epochs) <= last and not stopped:
         number, began = len(now.epochs), time.monotonic()
-        progress = _Progress(f"{label}epoch {number} of {last}", number, last, len(fit), watch.say)
+        progress = _Progress(f"{label}epoch {number} of {last}", number, last, len(fit), watch.say, origin)
         loss, accuracy = _one_epoch(model, fit, settings, number, progress)
         if not math.isfinite(loss):
             stopped = f"the loss was {loss} in epoch {number}: try a lower --lr, or --optimizer sgd"
@@ -130,8 +133,10 @@ def _patience_over(now: Checkpoint, settings: Settings) -> str:
 class _Progress:
     """Lines about an epoch while it runs, at most one every few seconds, and one at its end."""
 
-    def __init__(self, label: str, number: int, last: int, n: int, say: Callable[[str], None]) -> None:
-        self._label, self._say, self._n = label, seldom(say), n
+    def __init__(
+        self, label: str, number: int, last: int, n: int, say: Callable[[str], None], origin: str
+    ) -> None:
+        self._label, self._say, self._n, self._origin = label, seldom(say), n, origin
         self._after = (last - number) * n  # pictures of the epochs to come
         self._start = time.perf_counter()  # of a fine grain: the first step may take a millisecond
 
@@ -144,12 +149,12 @@ class _Progress:
             f"{left:.0f} s left"
         )
 
-    def finished(self, epoch: Epoch, head: Epoch, val: Samples | None) -> str:
+    def finished(self, epoch: Epoch, start: Epoch, val: Samples | None) -> str:
         """Sum the epoch up."""
         judged = ""
         if val is not None:
-            of_head = f"head {head.val_accuracy:.1%}, n = {len(val):,}"
-            judged = f", validation {epoch.val_loss:.3f}, accuracy {epoch.val_accuracy:.1%} ({of_head})"
+            at_first = f"{self._origin} {start.val_accuracy:.1%}, n = {len(val):,}"
+            judged = f", validation {epoch.val_loss:.3f}, accuracy {epoch.val_accuracy:.1%} ({at_first})"
         rate = f"{epoch.seconds:.1f} s, {self._n / epoch.seconds:.0f} pictures/s"
         return f"{self._label}: loss {epoch.loss:.3f}{judged}, {rate}"
 

@@ -1,0 +1,1 @@
+"""The small convolutional network trained from scratch, for comparison."""

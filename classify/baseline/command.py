@@ -1,0 +1,226 @@
+"""`baseline`: a small network from scratch on the very split that heads are tested on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cache.errors import UserError
+from cache.workspace import Workspace
+from classify import readings
+from classify.baseline.outcome import NAME, Outcome, against_best_head
+from classify.baseline.pages import keep
+from classify.baseline.pixels import GB, Pixels
+from classify.baseline.settings import Settings
+from classify.calibration import fit_temperature
+from classify.division import Division, divide
+from classify.evaluate import evaluate
+from classify.finetune.batches import Samples
+from classify.finetune.checkpoint import Checkpoint
+from classify.finetune.history import History
+from classify.progress import seldom
+from classify.readings import Reading, part_hash
+from classify.splits import TEST
+from classify.validation import set_aside
+from extract.engines import import_keras_quietly
+from extract.extraction import decoding_of
+from extract.images import Decoding, RejectedImage
+from extract.reader import load
+
+if TYPE_CHECKING:
+    import keras
+
+CHUNK = 64  # test pictures decoded at a time
+Say = Callable[[str], None]
+
+
+def baseline(
+    workspace: Workspace,
+    settings: Settings,
+    *,
+    dataset: str | None = None,
+    space: str | None = None,
+    say: Say = lambda line: None,
+) -> Outcome:
+    """Train a small network from random weights, and keep the epoch with the lowest calibrated validation loss.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    settings : Settings
+    dataset, space : str, optional
+        Default: the current ones. The space says how pictures become square, and which are near copies.
+    say : callable (line of text), optional
+
+    Raises
+    ------
+    UserError
+        For nothing extracted, data that cannot be divided, pictures that are gone, or a loss that is no number.
+    KeyboardInterrupt
+        On Ctrl-C before the first epoch is finished; later, the best epoch so far makes the run.
+    """
+    began = time.monotonic()
+    division = divide(
+        workspace, workspace.load(dataset, space), test_size=settings.test_size, seed=settings.seed
+    )
+    fit, val = set_aside(division, settings.val_size, settings.seed)
+    classes = tuple(map(str, np.unique(division.names[fit])))
+    if len(classes) < 2:
+        raise UserError(
+            f"Expected training pictures of two classes at least, received {len(fit)} of {len(classes)}. Add pictures."
+        )
+    decoding, notes = decoding_of(division.data.space), list(division.notes)
+    training, judging = _samples(division, settings, decoding, classes, fit, val, say)
+    import_keras_quietly()
+    from classify.baseline.network import build_network, finished
+    from classify.finetune.training import logits_of, write_weights
+
+    network = build_network(settings.input_size, len(classes), settings.seed)
+    parameters = int(network.count_params())
+    say(f"{len(fit):,} pictures train {parameters:,} parameters, {len(val):,} validate")
+    checkpoint, stopped, interrupted = _train(network, training, judging, settings, say)
+    notes += [stopped] if stopped else []
+    write_weights(network, checkpoint.best)
+    logits, known = logits_of(network, judging, settings.batch_size), judging.codes >= 0
+    model = finished(network, classes, fit_temperature(logits[known], judging.codes[known]), decoding.resize)
+
+    rows = np.flatnonzero(division.split.part == TEST)
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    rows, probability = _answers(model, division, rows, settings.input_size, decoding, say)
+    if lost := len(division.truth) - len(rows):
+        notes.append(f"{lost:,} test pictures could not be read again and are left out")
+    if not len(rows):
+        raise UserError(
+            "Expected to read the test pictures again, but none is there. Restore them, or run extract again."
+        )
+    truth, predicted = division.names[rows], np.array(classes)[probability.argmax(axis=1)]
+    paths = [division.data.manifest.paths[row] for row in rows]
+    notes += _log(workspace, division, settings, fit, when)
+    folder = workspace.new_run(NAME)
+    outcome = Outcome(
+        run=folder,
+        history=History(checkpoint.epochs, checkpoint.best_epoch, [], 1.0, len(val)),
+        evaluation=evaluate(truth, predicted, probability, np.array(classes)),
+        parameters=parameters,
+        seconds=time.monotonic() - began,
+        comparison=against_best_head(workspace, division.sha256, paths, truth, predicted, settings.seed),
+        notes=notes,
+        interrupted=interrupted,
+    )
+    keep(outcome, settings, division, decoding, model, classes, (fit, val, rows), predicted, probability)
+    return outcome
+
+
+def _samples(
+    division: Division,
+    settings: Settings,
+    decoding: Decoding,
+    classes: tuple[str, ...],
+    fit: np.ndarray,
+    val: np.ndarray,
+    say: Say,
+) -> tuple[Samples, Samples]:
+    """Training and validating pictures, in memory if both fit there."""
+    manifest, size, seed = division.data.manifest, settings.input_size, settings.seed
+    codes = {name: code for code, name in enumerate(classes)}
+    pixels = [
+        Pixels(manifest, fit, size, decoding, settings.augment, seed),
+        Pixels(manifest, val, size, decoding, "none", seed),
+    ]
+    needed = sum(each.bytes for each in pixels)
+    if needed <= settings.max_memory_gb * GB:
+        say(f"decoding {len(fit) + len(val):,} pictures once: {needed / GB:.2f} GB of memory")
+        for each in pixels:
+            each.hold(say)
+    else:
+        say(
+            f"the decoded pictures would take {needed / GB:.2f} GB, more than --max-memory-gb "
+            f"{settings.max_memory_gb:g}: they are read and decoded in each epoch, which is slower"
+        )
+    weight = division.weight_of(fit)
+    weight = None if weight is None else weight / weight.mean()
+    views = settings.training().views
+    training, judging = (
+        np.array([codes.get(name, -1) for name in division.names[rows].tolist()]) for rows in (fit, val)
+    )
+    return (
+        Samples(pixels[0], fit, training, len(classes), weight, views),
+        Samples(pixels[1], val, judging, len(classes)),
+    )
+
+
+def _train(
+    network: keras.Model, training: Samples, judging: Samples, settings: Settings, say: Say
+) -> tuple[Checkpoint, str, bool]:
+    """Train; returns the last state, why it stopped early, and whether that was Ctrl-C."""
+    from classify.finetune.training import Watch, train
+
+    last: list[Checkpoint] = []
+
+    def keep(checkpoint: Checkpoint) -> None:
+        last[:] = [checkpoint]
+
+    watch = Watch(say, keep)
+    stopped, interrupted = "", False
+    try:
+        stopped = train(
+            network, training, judging, settings.training(), watch=watch, origin="untrained"
+        ).stopped
+    except KeyboardInterrupt:
+        if not last:
+            raise
+        interrupted = True
+        stopped = f"stopped by Ctrl-C after {len(last[0].epochs) - 1} epochs: the best of them is kept"
+        say(stopped)
+    if not last:
+        raise UserError(f"Expected a finite loss in the first epoch, but {stopped}.")
+    return last[0], stopped, interrupted
+
+
+def _answers(
+    model: keras.Model, division: Division, rows: np.ndarray, size: int, decoding: Decoding, say: Say
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read the test part, once: rows that can be read, (m,), and their probabilities (m, C)."""
+    manifest, sometimes, began = division.data.manifest, seldom(say), time.monotonic()
+    kept: list[int] = []
+    parts = []
+    for at in range(0, len(rows), CHUNK):
+        pixels = []
+        for row in rows[at : at + CHUNK].tolist():
+            try:
+                path, key = manifest.paths[row], manifest.key[row].tobytes()
+                pixels.append(load(Path(manifest.root), path, key, size, decoding))
+                kept.append(row)
+            except RejectedImage:
+                continue  # counted in a note
+        if pixels:
+            parts.append(np.asarray(model.predict_on_batch(np.stack(pixels))))
+        done = min(at + CHUNK, len(rows))
+        left = (len(rows) - done) * (time.monotonic() - began) / done
+        sometimes(f"test part: {done:,} of {len(rows):,} pictures, {left:.0f} s left")
+    return np.array(kept, int), np.concatenate(parts) if parts else np.empty((0, 0))
+
+
+def _log(
+    workspace: Workspace, division: Division, settings: Settings, fit: np.ndarray, tested: str
+) -> list[str]:
+    """Record the reading of the test part; returns what there is to say about earlier ones."""
+    before = readings.earlier(workspace, division.test_hash)
+    reading = Reading(
+        test=division.test_hash,
+        command=NAME,
+        head=NAME,
+        params=asdict(settings),
+        trained_on=part_hash(division.data.manifest, fit),
+        space="",  # of pixels, not of embeddings
+        time=tested,
+    )
+    readings.record(workspace, reading)
+    seen = readings.note(before, [reading])
+    return [seen] if seen else []

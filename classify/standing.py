@@ -1,0 +1,199 @@
+"""The backbones of a tournament side by side, and which of them wins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from classify.comparison import LEVEL, Comparison, compare
+from classify.intervals import wilson
+from classify.leaderboard import align
+from classify.predictions import csv_text
+
+COLUMNS = (
+    "backbone",
+    "accuracy",
+    "ci_low",
+    "ci_high",
+    "n",
+    "milliseconds",
+    "dim",
+    "input_size",
+    "parameters",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A backbone as it did: `answers` (n,) class names, each by a ridge head that had not seen the picture."""
+
+    backbone: str
+    space: str
+    input_size: int
+    dim: int
+    parameters: int
+    milliseconds: float  # a picture
+    answers: np.ndarray
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One line of the table; `comparison` is that of the leader with it, None for the leader itself."""
+
+    backbone: str
+    space: str
+    accuracy: float
+    ci_low: float
+    ci_high: float
+    n: int
+    milliseconds: float
+    dim: int
+    input_size: int
+    parameters: int
+    comparison: Comparison | None
+
+    @property
+    def tie(self) -> bool:
+        """Whether the paired test does not tell it from the leader."""
+        return self.comparison is None or not self.comparison.differs
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the line as the command line's JSON."""
+        found = self.comparison
+        return {name: getattr(self, name) for name in ("space", *COLUMNS)} | {
+            "milliseconds": round(self.milliseconds, 3),
+            "tie": self.tie,
+            "p": found.p if found else None,
+            "behind": found.difference if found else 0.0,
+        }
+
+
+def rank(entries: Sequence[Entry], truth: np.ndarray, seed: int) -> list[Standing]:
+    """Order backbones by falling accuracy on the n pictures of class names `truth`; of equals the cheaper first."""
+    hits = [int((entry.answers == truth).sum()) for entry in entries]
+    order = sorted(range(len(entries)), key=lambda i: (-hits[i], entries[i].milliseconds))
+    leader = entries[order[0]]
+    table = []
+    for i in order:
+        entry, n = entries[i], len(truth)
+        low, high = wilson(hits[i], n)
+        comparison = None
+        if entry is not leader:
+            comparison = compare(
+                leader.backbone, entry.backbone, truth, leader.answers, entry.answers, seed=seed
+            )
+        table.append(
+            Standing(
+                entry.backbone,
+                entry.space,
+                hits[i] / n,
+                float(low),
+                float(high),
+                n,
+                entry.milliseconds,
+                entry.dim,
+                entry.input_size,
+                entry.parameters,
+                comparison,
+            )
+        )
+    return table
+
+
+def elect(table: Sequence[Standing]) -> tuple[Standing, str]:
+    """Name the cheapest of the leader and those it is not shown to be better than, and say why."""
+    leader, tied = table[0], [each for each in table if each.tie]
+    winner = min(tied, key=lambda each: each.milliseconds)
+    if len(table) == 1:
+        return winner, "it was alone"
+    if len(tied) == 1:
+        return winner, (
+            f"the most accurate, and better than each of the others (paired tests, p < {LEVEL:g})"
+        )
+    others = ", ".join(each.backbone for each in tied if each is not winner)
+    cheapest = f"the cheapest ({winner.milliseconds:.1f} ms a picture) of {len(tied)} that tie"
+    if winner is leader:
+        return winner, f"{cheapest}, and the most accurate: no difference shown to {others}"
+    assert winner.comparison is not None
+    return winner, (
+        f"{cheapest}: no difference shown to {leader.backbone}, the most accurate "
+        f"({100 * winner.comparison.difference:.1f} points ahead, p = {winner.comparison.p:.2f})"
+    )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a tournament came to, best first."""
+
+    run: Path
+    dataset: str
+    engine: str
+    winner: str
+    reason: str
+    table: list[Standing]
+    notes: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as the command line's JSON."""
+        return {
+            "run": str(self.run),
+            "dataset": self.dataset,
+            "engine": self.engine,
+            "n": self.table[0].n,
+            "winner": self.winner,
+            "reason": self.reason,
+            "backbones": [each.to_json() for each in self.table],
+            "notes": self.notes,
+        }
+
+    def to_text(self) -> str:
+        """Return the table, who won and why, and where the run is."""
+        return f"{self.page()}\nrun: {self.run}"
+
+    def page(self) -> str:
+        """The table with what its columns mean."""
+        rows = [
+            (
+                "backbone",
+                "accuracy",
+                "95 % interval",
+                "against the first",
+                "ms a picture",
+                "dim",
+                "input",
+                "parameters",
+            )
+        ]
+        for each in self.table:
+            found = each.comparison
+            against = "" if found is None else f"{-100 * found.difference:+.1f} points, p = {found.p:.2g}"
+            rows.append(
+                (
+                    each.backbone,
+                    f"{each.accuracy:.1%}",
+                    f"{each.ci_low:.1%} - {each.ci_high:.1%}",
+                    f"{against}, a tie" if found and each.tie else against,
+                    f"{each.milliseconds:.1f}",
+                    f"{each.dim:,}",
+                    str(each.input_size),
+                    f"{each.parameters:,}",
+                )
+            )
+        return (
+            f"{align(rows, right=(1, 4, 5, 6, 7))}\n"
+            f"accuracy: ridge, cross-validated on {self.table[0].n:,} training pictures of {self.dataset}; "
+            f"ms: the network alone, on this machine ({self.engine}), pictures decoded before\n"
+            f"winner: {self.winner}, {self.reason}"
+        )
+
+    def csv(self) -> str:
+        """The table as CSV, figures in full."""
+        rows = [
+            [*(getattr(each, name) for name in COLUMNS), each.comparison.p if each.comparison else ""]
+            for each in self.table
+        ]
+        return csv_text([*COLUMNS, "p"], rows)

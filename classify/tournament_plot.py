@@ -1,0 +1,90 @@
+"""Accuracy of backbones against what they cost, as a picture."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from io import BytesIO
+
+import numpy as np
+
+from classify.confusion import printable
+from classify.standing import Standing
+
+TIED, BEHIND, WINNER = "#1f5fa8", "0.55", "#1c7c3c"
+
+
+def tournament_png(table: Sequence[Standing], winner: str) -> bytes:
+    """Draw accuracy with its 95 % interval against milliseconds a picture (log scale); return the PNG file's bytes.
+
+    Parameters
+    ----------
+    table : sequence of Standing, at least one
+    winner : str
+        Name of one of them.
+    """
+    # Figure and not pyplot: no global state and no window system, whatever backend the user has set.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
+
+    figure = Figure(figsize=(8.5, 5.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    seen = set[str]()
+    for each in table:
+        won = each.backbone == winner
+        what = "winner" if won else "no difference shown to the first" if each.tie else "behind the first"
+        colour = WINNER if won else TIED if each.tie else BEHIND
+        error = np.array([[each.accuracy - each.ci_low], [each.ci_high - each.accuracy]]).clip(0)
+        axes.errorbar(
+            [each.milliseconds],
+            [each.accuracy],
+            error,
+            color=colour,
+            marker="D" if won else "o" if each.tie else "s",  # not by colour alone
+            markersize=7,
+            capsize=3,
+            linestyle="none",
+            label="_" if what in seen else what,
+        )
+        seen.add(what)
+        # parse_math=False: a backbone may be called "keras:$5.keras"
+        axes.annotate(
+            _short(each.backbone),
+            (each.milliseconds, each.accuracy),
+            (7, 5),
+            textcoords="offset points",
+            fontsize=9,
+            color=colour,
+            parse_math=False,
+        )
+    costs = np.array([each.milliseconds for each in table])
+    axes.set_xscale("log")
+    axes.set_xlim(costs.min() / 1.3, costs.max() * 1.6)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_xlabel("milliseconds a picture, the network alone (log scale)")
+    axes.set_ylabel("accuracy, cross-validated ridge")
+    axes.set_title(
+        f"Backbones on the same {table[0].n:,} training pictures, with 95 % intervals",
+        loc="left",
+        fontsize=12,
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="0.92", linewidth=0.8)
+    axes.set_axisbelow(True)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    out = BytesIO()
+    with warnings.catch_warnings():
+        # A script the font lacks shows as boxes; the table beside the picture has the names.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(out, format="png", dpi=110)
+    return out.getvalue()
+
+
+def _short(name: str) -> str:
+    name = printable(name)
+    return name if len(name) <= 30 else "…" + name[-29:]

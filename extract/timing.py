@@ -1,0 +1,84 @@
+"""What a backbone costs a picture on this machine: measured once, and kept beside its embeddings."""
+
+import hashlib
+import json
+import os
+import platform
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from cache.files import write_file
+from cache.store import Store
+from cache.versions import versions
+from extract.engines import usable_cores
+from extract.pipeline import Embedder
+
+AT_LEAST = 3.0  # seconds of measuring: a shared machine's speed varies
+PASSES = 3  # at least
+STEPS = 4  # batches a lane in one pass
+
+
+def milliseconds(engine: Embedder, pixels: np.ndarray) -> float:
+    """Time an engine on pictures that are decoded already: the median pass, after one to warm up.
+
+    Parameters
+    ----------
+    engine : Embedder
+        All of its lanes work at once, as in an extraction.
+    pixels : ndarray of shape (n, s, s, 3), dtype uint8
+        Any n above 0; they are repeated as often as a pass needs.
+
+    Returns
+    -------
+    float
+        Milliseconds a picture.
+    """
+    size = engine.batch_size * engine.lanes * STEPS
+    batches = np.array_split(pixels[np.arange(size) % len(pixels)], engine.lanes * STEPS)
+    with ThreadPoolExecutor(engine.lanes, "timing") as pool:
+
+        def once() -> float:
+            began = time.perf_counter()
+            for _ in pool.map(engine.embed, batches):
+                pass
+            return time.perf_counter() - began
+
+        once()
+        began, passes = time.perf_counter(), list[float]()
+        while len(passes) < PASSES or time.perf_counter() - began < AT_LEAST:
+            passes.append(once())
+    return 1000 * float(np.median(passes)) / size
+
+
+def recall_cost(store: Store, engine: str) -> float | None:
+    """Milliseconds a picture as measured before on this machine with this engine's versions; None if never."""
+    try:
+        return float(json.loads(_file(store, engine).read_text("ascii"))["milliseconds"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def keep_cost(store: Store, engine: str, cost: float) -> None:
+    """Keep a measurement for `recall_cost`."""
+    content = {"milliseconds": cost, **_circumstances(engine)}
+    write_file(_file(store, engine), json.dumps(content, indent=1).encode("ascii"))
+
+
+def _circumstances(engine: str) -> dict[str, Any]:
+    """What a measurement is good for."""
+    return {
+        "engine": engine,
+        "machine": platform.node(),
+        "processor": platform.machine(),
+        "cores": usable_cores(),
+        "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", "all"),
+        "versions": versions("ai-edge-litert", "keras"),
+    }
+
+
+def _file(store: Store, engine: str) -> Any:
+    name = hashlib.sha256(json.dumps(_circumstances(engine), sort_keys=True).encode()).hexdigest()[:16]
+    return store.folder / f"timing-{name}.json"

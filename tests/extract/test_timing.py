@@ -1,0 +1,47 @@
+"""Costs: every lane works, passes are counted, and a measurement is good for one machine and engine."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cache.store import Store
+from extract import timing
+from tests.classify.samples import SPACE
+
+
+class Counting:
+    """An engine that counts pictures, and how many are at work at once."""
+
+    batch_size, lanes = 3, 2
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.threads: set[int] = set()
+        self._both = threading.Barrier(2, timeout=10)
+
+    def embed(self, pixels: np.ndarray) -> np.ndarray:
+        self._both.wait()  # passes only while both lanes are in here
+        self.batches.append(len(pixels))
+        self.threads.add(threading.get_ident())
+        return np.zeros((len(pixels), 1), np.float32)
+
+
+def test_all_lanes_work_on_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "AT_LEAST", 0.0)
+    engine = Counting()
+    assert timing.milliseconds(engine, np.zeros((5, 2, 2, 3), np.uint8)) > 0
+    assert set(engine.batches) == {3} and len(engine.threads) == 2
+    assert len(engine.batches) == (1 + timing.PASSES) * timing.STEPS * engine.lanes
+
+
+def test_a_measurement_is_found_again_by_the_same_engine_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / SPACE.id, SPACE).create()
+    assert timing.recall_cost(store, "litert") is None
+    timing.keep_cost(store, "litert", 12.5)
+    assert timing.recall_cost(store, "litert") == 12.5 and timing.recall_cost(store, "keras") is None
+    monkeypatch.setattr(timing, "usable_cores", lambda: 64)
+    assert timing.recall_cost(store, "litert") is None
