@@ -478,6 +478,7 @@ def _parser() -> argparse.ArgumentParser:
         ("patience", int, "stop after so many epochs without a lower validation loss (5)"),
         ("val-size", float, "share of the training part that validates, if the data has no such part (0.15)"),
         ("test-size", float, "held-out fraction where the data has none, as in fit-head (0.2)"),
+        ("split", str, "shares of the parts, as 80/10/10, instead; as in fit-head"),
         ("seed", int, "of the split, as in fit-head, and of the training (0)"),
         ("max-memory-gb", float, "more decoded pictures than this are read in each epoch (2)"),
     ):

@@ -86,7 +86,7 @@ RECIPES = {
         (
             "show flowers/ --out samples.png",
             "extract flowers/ --input-size 128",
-            "baseline --input-size 128",
+            "baseline --input-size 128 --split 80/10/10",
             "fit-head --model logreg --split 80/10/10",
             "finetune --from-layer 129 --optimizer rmsprop --lr 1e-4 --schedule constant --augment tutorial-c "
             "--tensorboard --checkpoint-every 5 --patience 5",

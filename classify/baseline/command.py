@@ -67,7 +67,11 @@ def baseline(
     """
     began = time.monotonic()
     division = divide(
-        workspace, workspace.load(dataset, space), test_size=settings.test_size, seed=settings.seed
+        workspace,
+        workspace.load(dataset, space),
+        test_size=settings.test_size,
+        seed=settings.seed,
+        shares=settings.split,
     )
     fit, val = set_aside(division, settings.val_size, settings.seed)
     classes = tuple(map(str, np.unique(division.names[fit])))

@@ -23,6 +23,7 @@ class Settings:
     patience: int = 5  # epochs without a better validation loss before training stops
     val_size: float = 0.15  # of the training part, where the data set has no validation part of its own
     test_size: float = 0.2  # as for fit-head
+    split: str | None = None  # as for fit-head: shares of the parts, as 80/10/10; None: test_size
     seed: int = 0  # of the split (as for fit-head), the first weights, batches, views and dropout
     max_memory_gb: float = 2.0  # more decoded pictures than this are read again in each epoch
 

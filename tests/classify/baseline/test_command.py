@@ -127,3 +127,12 @@ def test_the_best_head_of_the_same_split_is_compared_with(tinted: Workspace) -> 
 def test_settings_out_of_range_are_refused(wrong: dict) -> None:
     with pytest.raises(UserError, match="Expected"):
         Settings(**wrong)
+
+
+def test_the_shares_of_the_parts_are_those_of_the_head(tinted: Workspace) -> None:
+    shares = "50/25/25"
+    fitted = fit_heads(tinted, FitOptions(models=["centroid"], folds=2, split=shares, curve=False))
+    outcome = baseline(tinted, Settings(input_size=16, epochs=1, batch_size=16, split=shares))
+    divided = record_of(outcome.run)["split"]
+    assert divided["validated on"] == divided["val"] > 0 and divided["trained on"] == divided["train"]
+    assert paths(outcome.run / "predictions.csv") == paths(fitted.run / "predictions.csv")
