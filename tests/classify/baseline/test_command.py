@@ -12,6 +12,7 @@ from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.baseline.command import baseline
 from classify.baseline.outcome import against_best_head
+from classify.baseline.pixels import Pixels
 from classify.baseline.settings import Settings
 from classify.fit import FitOptions, fit_heads
 from classify.readings import earlier
@@ -80,7 +81,7 @@ def test_the_test_part_is_read_once_and_a_repetition_is_called_one(tinted: Works
     assert [reading.command for reading in earlier(tinted, whole)] == ["fit-head", "baseline", "baseline"]
 
 
-def test_ctrl_c_keeps_the_best_epoch_so_far(tinted: Workspace) -> None:
+def test_ctrl_c_keeps_the_best_epoch_so_far(tinted: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(line: str) -> None:
         if line.startswith("epoch 1 of 9: loss"):
             raise KeyboardInterrupt
@@ -89,12 +90,13 @@ def test_ctrl_c_keeps_the_best_epoch_so_far(tinted: Workspace) -> None:
     assert outcome.interrupted and outcome.to_json()["epochs"] == 1 and outcome.history.best == 1
     assert (outcome.run / "run.json").exists() and any("Ctrl-C" in note for note in outcome.notes)
 
-    def at_once(line: str) -> None:
-        if "pictures train" in line:
-            raise KeyboardInterrupt
+    def at_once(*_: object) -> None:
+        raise KeyboardInterrupt
 
+    monkeypatch.setattr(Pixels, "take", at_once)
     with pytest.raises(KeyboardInterrupt):
-        baseline(tinted, QUICK, say=at_once)
+        baseline(tinted, QUICK)
+    assert len(list(tinted.runs.glob("*-baseline"))) == 1
 
 
 def test_what_is_gone_is_counted_or_named(tinted: Workspace) -> None:
