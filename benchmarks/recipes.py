@@ -210,7 +210,7 @@ def coldframe(place: Path, command: str, workspace: Path, fails: bool = False) -
         sys.exit(f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     said = done.stdout if not fails else done.stderr.splitlines()[-1]
     print(f"{seconds:.0f} s: {command}", flush=True)
-    return said.replace(f"{workspace}/", ".../").replace(f"{place}/", ".../").strip(), seconds
+    return said.strip(), seconds
 
 
 def recipe(name: str, place: Path) -> dict:
@@ -227,6 +227,7 @@ def recipe(name: str, place: Path) -> dict:
                 savedmodel = "savedmodel:" in command
             refused = savedmodel and command.startswith("finetune")
             text, seconds = coldframe(place, command, workspace, refused)
+            text = text.replace(f"{workspace}/", ".../").replace(f"{place}/", ".../")
             steps.append({"command": command, "output": text, "seconds": round(seconds, 1)})
         done[kind] = steps
         shutil.rmtree(workspace)
