@@ -53,7 +53,6 @@ def build_model(
     """
     import keras
 
-    from extract.backbones import family
     from extract.embedder import build_backbone, pool
     from extract.preprocessing import preprocess
 
@@ -62,13 +61,14 @@ def build_model(
     try:
         size = backbone.input_size
         square = keras.Input((size, size, 3), dtype="uint8", name="square")
-        x = preprocess(square, family(backbone.name).preprocessing)
+        x = preprocess(square, backbone.preprocessing)
         x = pool((network or build_backbone(backbone))(x), backbone.pooling)
         probability = build_head(head, int(x.shape[-1]))(x)
         classifier = keras.Model(square, probability, name=CLASSIFIER)
 
         pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
-        return keras.Model(pixels, classifier(resample(pixels, size, resize)), name=backbone.name)
+        name = backbone.name.replace(":", "_").replace("#", "_")  # of the table, they have neither
+        return keras.Model(pixels, classifier(resample(pixels, size, resize)), name=name)
     finally:
         keras.config.set_dtype_policy(before)
 
