@@ -18,6 +18,7 @@ from cache.files import write_file
 from classify.expansion import KernelHead
 from classify.linear import LinearHead
 from classify.resampling import resample
+from extract.hub_preset import from_hub, loadable, register
 
 if TYPE_CHECKING:
     import keras
@@ -198,6 +199,8 @@ def save_model(model: keras.Model, path: Path, facts: dict[str, Any]) -> str:
                 data = source.read(name)
                 if name == "metadata.json":
                     data = json.dumps(json.loads(data) | {"date_saved": ""}).encode()
+                if name == "config.json" and from_hub(facts):
+                    data = json.dumps(loadable(json.loads(data))).encode()
                 archive.writestr(zipfile.ZipInfo(name, _DATE), data)
             described = json.dumps({"format": FORMAT, **facts}, indent=1, sort_keys=True)
             archive.writestr(zipfile.ZipInfo(FACTS, _DATE), described)
@@ -230,6 +233,8 @@ def load_model(path: Path) -> Artefact:
                 f"Expected a model of format {FORMAT} or older in {path}, received {facts['format']}. "
                 "Update coldframe."
             )
+        if from_hub(facts):
+            register()
         classes = list(map(str, facts["classes"]))
         model = keras.models.load_model(path, compile=False)
         if model.output_shape[-1] != len(classes):

@@ -1,10 +1,13 @@
 """Presets of KerasHub as backbones: ViT, DINOv2, SigLIP and the like. KerasHub is imported when called."""
 
 import hashlib
+import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +58,40 @@ def check_installed() -> None:
         raise UserError(
             "Expected KerasHub for kerashub: backbones, found none. Run `pip install 'coldframe[kerashub]'`."
         )
+
+
+def from_hub(facts: Mapping[str, Any]) -> bool:
+    """Tell from what is known of a model whether its network is a preset of KerasHub."""
+    return str(facts.get("backbone", "")).startswith("kerashub:")
+
+
+def register() -> None:
+    """Make KerasHub's layers known to Keras, for a model that has some.
+
+    Raises
+    ------
+    UserError
+        If KerasHub is not installed.
+    """
+    check_installed()
+    import keras_hub  # noqa: F401
+
+
+def loadable(config: Any) -> Any:
+    """Drop from a model's configuration what KerasHub's layers put there and do not take back.
+
+    Of its version 0.32 the layers of ViT cannot be loaded from the configuration that they write themselves.
+    """
+    if isinstance(config, list):
+        return [loadable(part) for part in config]
+    if not isinstance(config, dict):
+        return config
+    config = {key: loadable(value) for key, value in config.items()}
+    if str(config.get("module")).startswith("keras_hub.") and isinstance(config.get("config"), dict):
+        made = getattr(importlib.import_module(config["module"]), config["class_name"])
+        taken = {*inspect.signature(made.__init__).parameters, *_APART}
+        config["config"] = {key: value for key, value in config["config"].items() if key in taken}
+    return config
 
 
 def describe(preset: str, output: str, model: str) -> tuple[str, int, str]:

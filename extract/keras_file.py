@@ -40,8 +40,7 @@ def describe(path: Path, output: str, model: str) -> tuple[str, int, str]:
     _outputs(graph_of(loaded).output, loaded, output, model)
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read(CONFIG))
-    # What the model was compiled with is in there too, and is not part of what it computes.
-    graph = json.dumps([config.get("class_name"), config.get("config")], sort_keys=True)
+    graph = json.dumps(_graph(config), sort_keys=True)
     return f"{loaded.name}-{hashlib.sha256(graph.encode()).hexdigest()[:12]}", size, "none"
 
 
@@ -65,6 +64,19 @@ def build(path: Path, output: str, model: str, size: int, weights: str) -> "kera
             "made for."
         ) from error
     return keras.Model(pixels, _outputs(given, loaded, output, model), name=loaded.name)
+
+
+def _graph(config: Any) -> Any:
+    """A configuration without what the model was compiled with, and without addresses in some process' memory."""
+    if isinstance(config, list):
+        return [_graph(part) for part in config]
+    if isinstance(config, dict):
+        return {
+            key: _graph(part)
+            for key, part in config.items()
+            if key not in ("compile_config", "shared_object_id")
+        }
+    return config
 
 
 def _load(path: Path, model: str) -> Any:
