@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cache.files import make_folder, write_file
-from extract.backbones import Backbone
+from extract.backbones import Backbone, family
 from extract.user_folder import user_folder
 
 VERSION = 1  # of the file format and of the conversion: raise it when either changes
@@ -64,6 +64,10 @@ def keep_model(data: bytes) -> str:
 def _record(backbone: Backbone) -> Path:
     asked = asdict(backbone) | {"weights": backbone.source(), "version": VERSION}
     del asked["location"]  # a model that was moved is the same
+    if not backbone.digest:
+        del asked["digest"]
+        if backbone.preprocessing == family(backbone.name).preprocessing:
+            del asked["preprocessing"]  # it follows from the name
     return folder() / f"{hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]}.json"
 
 
