@@ -237,6 +237,7 @@ def demo(options: argparse.Namespace) -> int:
 
 def backbones(options: argparse.Namespace) -> int:
     from extract.backbones import FAMILIES, weights_state
+    from extract.foreign import KINDS
 
     rows = []
     for name, family in FAMILIES.items():
@@ -251,7 +252,10 @@ def backbones(options: argparse.Namespace) -> int:
                 "here": here,
             }
         )
-    show(options, rows, _table(rows))
+    others = ", ".join(kind.example for kind in KINDS.values())
+    show(
+        options, rows, f"{_table(rows)}\n\nand models of your own or from elsewhere: {others}; see the guide"
+    )
     return DONE
 
 
@@ -337,12 +341,23 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--backbone",
         default="efficientnet_lite0",
-        help="see the command backbones; auto: the winner of a tournament",
+        help="see the command backbones; auto: the winner of a tournament; or savedmodel:PATH, keras:FILE.keras, "
+        "kerashub:PRESET",
     )
-    p.add_argument("--weights", default="pretrained", help="pretrained, none (random) or a file")
+    p.add_argument(
+        "--weights", default="pretrained", help="pretrained (or imagenet), none (random) or a file"
+    )
     p.add_argument("--input-size", type=_positive, help="pixels a side (default: the backbone's own)")
     p.add_argument(
-        "--pooling", default="avg", choices=["avg", "max", "flatten"], help="how feature maps become rows"
+        "--pooling",
+        type=_pooling,
+        default="avg",
+        help="how feature maps become rows: avg, max or flatten; avg@NAME (or layer:NAME) for those of an inner layer",
+    )
+    p.add_argument(
+        "--preprocessing",
+        choices=["lite", "tf", "torch", "caffe", "unit", "none"],
+        help="of pictures for the network (default: the backbone's own)",
     )
     p.add_argument(
         "--resize", default="crop", choices=["crop", "squash", "pad"], help="how pictures become square"
@@ -521,7 +536,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--data", help="your own folder of class folders instead of the digits")
     p.add_argument("--out", default="coldframe-demo", help="where to put pictures, cache and runs")
 
-    _command(commands, "backbones", backbones, "list the backbones", "backbones")
+    _command(commands, "backbones", backbones, "list the backbones, and what else can be one", "backbones")
 
     group = commands.add_parser("cache", help="look after the cache").add_subparsers(
         required=True, metavar="COMMAND"
@@ -662,6 +677,17 @@ def _layers(text: str) -> tuple[int, ...]:
     return tuple(_positive(width) for width in text.split(","))
 
 
+def _pooling(text: str) -> str:
+    how = text.partition("@")[0]
+    if text.startswith("layer:") and text != "layer:":
+        return f"avg@{text.removeprefix('layer:')}"
+    if how not in ("avg", "max", "flatten") or text.endswith("@"):
+        raise argparse.ArgumentTypeError(
+            f"expected avg, max or flatten, any of them with @LAYER, or layer:LAYER; received {text}"
+        )
+    return text
+
+
 def _seconds(text: str) -> float:
     number, unit = (text[:-1], text[-1]) if text[-1:] in ("s", "m", "h") else (text, "s")
     try:
@@ -690,7 +716,12 @@ def _backbone(options: argparse.Namespace) -> Any:
     from extract.backbones import Backbone
 
     return Backbone.of(
-        options.backbone, options.weights, options.input_size, options.pooling, options.precision
+        options.backbone,
+        options.weights,
+        options.input_size,
+        options.pooling,
+        options.precision,
+        options.preprocessing,
     )
 
 

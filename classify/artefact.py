@@ -19,6 +19,7 @@ from classify.dense import DenseHead
 from classify.expansion import KernelHead
 from classify.linear import LinearHead
 from classify.resampling import resample
+from extract.hub_preset import from_hub, loadable, register
 
 if TYPE_CHECKING:
     import keras
@@ -55,7 +56,6 @@ def build_model(
     """
     import keras
 
-    from extract.backbones import family
     from extract.embedder import build_backbone, pool
     from extract.preprocessing import preprocess
 
@@ -64,10 +64,11 @@ def build_model(
     try:
         size = backbone.input_size
         square = keras.Input((size, size, 3), dtype="uint8", name="square")
-        x = preprocess(square, family(backbone.name).preprocessing)
+        x = preprocess(square, backbone.preprocessing)
         x = pool((network or build_backbone(backbone))(x), backbone.pooling)
         probability = build_head(head, int(x.shape[-1]))(x)
-        return with_resizing(square, probability, size, resize, backbone.name)
+        name = backbone.name.replace(":", "_").replace("#", "_")  # of the table, they have neither
+        return with_resizing(square, probability, size, resize, name)
     finally:
         keras.config.set_dtype_policy(before)
 
@@ -219,6 +220,8 @@ def save_model(model: keras.Model, path: Path, facts: dict[str, Any]) -> str:
                 data = source.read(name)
                 if name == "metadata.json":
                     data = json.dumps(json.loads(data) | {"date_saved": ""}).encode()
+                if name == "config.json" and from_hub(facts):
+                    data = json.dumps(loadable(json.loads(data))).encode()
                 archive.writestr(zipfile.ZipInfo(name, _DATE), data)
             described = json.dumps({"format": FORMAT, **facts}, indent=1, sort_keys=True)
             archive.writestr(zipfile.ZipInfo(FACTS, _DATE), described)
@@ -251,6 +254,8 @@ def load_model(path: Path) -> Artefact:
                 f"Expected a model of format {FORMAT} or older in {path}, received {facts['format']}. "
                 "Update coldframe."
             )
+        if from_hub(facts):
+            register()
         classes = list(map(str, facts["classes"]))
         model = keras.models.load_model(path, compile=False)
         if model.output_shape[-1] != len(classes):

@@ -21,10 +21,10 @@ from classify.linear import fold
 from classify.pictures import Pictures
 from classify.predictions import check_space
 from classify.runs import OWN_MODEL, load_head
-from extract.engines import import_keras_quietly
 from extract.extraction import Extractor, Options, Progress, backbone_of, decoding_of
 from extract.images import Decoding
 from extract.pipeline import Outcome
+from extract.quiet import import_keras_quietly
 from extract.unlabelled import list_pictures
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from cache.files import TEMPORARY, make_folder, sync_folder, write_error, write_
 from cache.workspace import Workspace
 from classify.export_result import ExportResult, Quantised
 from classify.pictures import held_out, trained_on
-from extract.engines import quiet_stderr, usable_cores
+from extract.engines import usable_cores
+from extract.quiet import quiet_stderr
 
 if TYPE_CHECKING:
     from classify.deployable import FittedRun, TunedRun

@@ -45,6 +45,11 @@ class Format:
 
 
 def _write_keras(run: FittedRun | TunedRun, path: Path, pixels: np.ndarray | None) -> None:
+    if run.facts["backbone"].startswith("savedmodel:"):
+        raise UserError(
+            "Expected --to savedmodel, tflite or saved-head for a run on a SavedModel, received keras: a .keras file "
+            "can only name the folder of a SavedModel, not hold it."
+        )
     save_model(run.model, path, run.facts)
 
 

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache.errors import UserError
+from extract import foreign
 from extract.efficientnet_lite import VARIANTS, packaged_weights
+from extract.preprocessing import PREPROCESSING, mode_of
 
 POOLINGS = ("avg", "max", "flatten")
+AT = "@"  # between a pooling and the layer whose output is pooled, where that is not the last
 LAYER = "layer:"  # before a layer's name, in place of a pooling: that layer's output as it is, (h, w, c)
 PRECISIONS = ("float32", "float16")
 
@@ -78,21 +81,26 @@ def family(name: str) -> Family:
     """Look up a backbone; an unknown name raises UserError with the names there are."""
     if name not in FAMILIES:
         near = difflib.get_close_matches(name, FAMILIES, cutoff=0.4) or list(VARIANTS)
+        others = ", ".join(kind.example for kind in foreign.KINDS.values())
         raise UserError(
-            f"Expected a backbone such as {', '.join(near)}; received {name!r}. `python cli.py backbones` lists all."
+            f"Expected a backbone such as {', '.join(near)}, or {others}; received {name!r}. `python cli.py backbones` "
+            "lists all."
         )
     return FAMILIES[name]
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A backbone as asked for: a row of the table, its weights, input size, pooling and precision."""
+    """A backbone as asked for: a network, its weights, input size, pooling, precision and preprocessing."""
 
-    name: str
+    name: str  # a row of the table; of a model from elsewhere the kind, its own name and a hash of its architecture
     weights: str  # "pretrained", "none" (random, seed 0) or the path of a file
     input_size: int
     pooling: str = "avg"
     precision: str = "float32"
+    preprocessing: str = ""  # a mode of extract.preprocessing
+    location: str = ""  # of a model from elsewhere, as `of` takes it for a name
+    digest: str = ""  # SHA-256 of its files
 
     @classmethod
     def of(
@@ -102,40 +110,64 @@ class Backbone:
         input_size: int | None = None,
         pooling: str = "avg",
         precision: str = "float32",
+        preprocessing: str | None = None,
     ) -> "Backbone":
-        """Check what was asked for against the table and fill in the native input size.
+        """Check what was asked for against what there is, and fill in the native input size and preprocessing.
+
+        Parameters
+        ----------
+        name : str
+            A row of `FAMILIES`, or a model from elsewhere (`extract.foreign.KINDS`), as "keras:own.keras".
+        weights : str
+            "pretrained" (or "imagenet", which is the same), "none" or a file.
+        input_size : int, optional
+            Pixels a side.
+        pooling : str
+            One of `POOLINGS`; one of them with "@" and a layer's name behind it; or "layer:NAME".
+        precision : str
+        preprocessing : str, optional
+            A mode of `extract.preprocessing`.
 
         Raises
         ------
         UserError
-            For an unknown name, pooling or precision, too small an input, or a weights file that is not there.
+            For an unknown name, pooling, precision or preprocessing, an input of the wrong size, or a weights file
+            or model that is not there.
         """
+        _check(pooling, precision, preprocessing)
+        weights = "pretrained" if weights == "imagenet" else weights
+        if kind := foreign.kind_of(name):
+            return _from_elsewhere(kind, name, weights, input_size, pooling, precision, preprocessing)
         row = family(name)
         size = row.input_size if input_size is None else input_size
         if size < row.smallest:
             raise UserError(f"Expected an input size of at least {row.smallest} for {name}, received {size}.")
-        if pooling not in POOLINGS and not (pooling.startswith(LAYER) and pooling != LAYER):
-            raise UserError(f"Expected one of {', '.join(POOLINGS)}, or {LAYER}NAME; received {pooling!r}.")
-        if precision not in PRECISIONS:
-            raise UserError(f"Expected one of {', '.join(PRECISIONS)}; received {precision!r}.")
         if weights not in ("pretrained", "none"):
             path = Path(weights).resolve()
             if not path.is_file():
                 raise UserError(
-                    f"Expected --weights to be 'pretrained', 'none' or a file, received {weights!r}, "
+                    f"Expected --weights to be 'imagenet' (or 'pretrained'), 'none' or a file, received {weights!r}, "
                     "which is not there."
                 )
             weights = str(path)
-        return cls(name, weights, size, pooling, precision)
+        return cls(name, weights, size, pooling, precision, preprocessing or row.preprocessing)
 
     @property
     def layer(self) -> str | None:
-        """The layer whose output is the embedding; None if the last feature map is pooled."""
-        return self.pooling.removeprefix(LAYER) if self.pooling.startswith(LAYER) else None
+        """The layer whose output is the embedding, or is pooled to it; None if that is the last."""
+        if self.pooling.startswith(LAYER):
+            return self.pooling.removeprefix(LAYER)
+        return self.pooling.partition(AT)[2] or None
+
+    @property
+    def halves(self) -> bool:
+        """Whether the network can compute in half precision."""
+        kind = foreign.kind_of(self.name)
+        return kind is None or kind.halves
 
     @property
     def weights_file(self) -> Path | None:
-        """The file that the weights are read from; None if Keras downloads or invents them.
+        """The file that the weights are read from; None if Keras downloads or invents them, or the model has its own.
 
         Raises
         ------
@@ -164,7 +196,65 @@ class Backbone:
         keras = "keras " + importlib.metadata.version("keras")
         if self.weights == "none":
             return f"random seed 0, {keras}, {os.environ.get('KERAS_BACKEND', 'tensorflow')}"
+        if self.digest:
+            return "files " + self.digest
         return f"imagenet, {keras}"
+
+
+def _check(pooling: str, precision: str, preprocessing: str | None) -> None:
+    how, at, layer = pooling.partition(AT)
+    named = pooling.startswith(LAYER) and pooling != LAYER
+    if not named and (how not in POOLINGS or (at and not layer)):
+        raise UserError(
+            f"Expected one of {', '.join(POOLINGS)}, or {LAYER}NAME, or one of the three with {AT}NAME; received "
+            f"{pooling!r}."
+        )
+    if precision not in PRECISIONS:
+        raise UserError(f"Expected one of {', '.join(PRECISIONS)}; received {precision!r}.")
+    if preprocessing is not None and preprocessing not in PREPROCESSING and mode_of(preprocessing) is None:
+        raise UserError(
+            f"Expected a preprocessing out of {', '.join(PREPROCESSING)}; received {preprocessing!r}."
+        )
+
+
+def _from_elsewhere(
+    kind: foreign.Kind,
+    asked: str,
+    weights: str,
+    input_size: int | None,
+    pooling: str,
+    precision: str,
+    preprocessing: str | None,
+) -> Backbone:
+    allowed = ("pretrained", "none") if kind.random else ("pretrained",)
+    if weights not in allowed:
+        raise UserError(
+            f"Expected --weights {' or '.join(allowed)} for {asked}, which has its own; received {weights!r}."
+        )
+    if precision != "float32" and not kind.halves:
+        raise UserError(f"Expected --precision float32 for {asked}: it computes as it was saved.")
+    found = foreign.find(asked)
+    if input_size is None and not found.input_size:
+        raise UserError(f"Expected --input-size for {asked}: it takes pictures of any size, so say which.")
+    size = input_size or found.input_size
+    if found.input_size and size != found.input_size and not kind.resizes:
+        raise UserError(f"Expected an input size of {found.input_size} for {asked}, received {size}.")
+    backbone = Backbone(
+        found.name,
+        weights,
+        size,
+        pooling,
+        precision,
+        preprocessing or found.preprocessing,
+        found.location,
+        found.digest,
+    )
+    if backbone.layer is not None and not kind.shows_layers:
+        raise UserError(
+            f"Expected --pooling {', '.join(POOLINGS)} for {asked}: a SavedModel does not show its layers. Name "
+            f"another of its outputs behind '{foreign.OUTPUT}'."
+        )
+    return backbone
 
 
 def weights_state(name: str) -> tuple[str, bool]:

@@ -7,11 +7,26 @@ import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from cache.errors import UserError
 from extract import networks
 from extract.backbones import Backbone
 from extract.networks import Network
+
+COMPARED = 2  # pictures: a batch of more than one shows whether the batch axis survived
+TOLERANCE = 1e-3  # relative
+
+
+class Unconvertible(UserError):
+    """The network cannot be had for LiteRT; `reason` says why, for a line of text."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"Expected TensorFlow to convert {name} for LiteRT, but it failed: {reason}. "
+            "Pass --engine keras to run it without conversion."
+        )
 
 
 def convert(backbone: Backbone) -> Network:
@@ -37,10 +52,9 @@ def convert(backbone: Backbone) -> Network:
     if child.returncode == 1 and answer[0].startswith('{"error"'):
         raise UserError(json.loads(answer[0])["error"])
     reason = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
-    raise UserError(
-        f"Expected TensorFlow to convert {backbone.name} for LiteRT, but it failed: {reason}. "
-        "Pass --engine keras to run it without conversion."
-    )
+    if answer[0].startswith('{"unconvertible"'):
+        reason = json.loads(answer[0])["unconvertible"]
+    raise Unconvertible(backbone.name, reason)
 
 
 def _convert_here(backbone: Backbone) -> Network:
@@ -52,7 +66,12 @@ def _convert_here(backbone: Backbone) -> Network:
     with tempfile.TemporaryDirectory() as folder:
         # From an exported SavedModel: a concrete function would leave the variables unfrozen, ten times slower.
         model.export(folder, verbose=False)
-        data = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+        try:
+            data = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+        except Exception as error:  # the converter passes on whatever the C++ below it throws
+            raise Unconvertible(backbone.name, _short(error)) from error
+    if backbone.location:
+        _compare(backbone, model, data)
     network = Network(
         weights=hash_weights(model),
         dim=int(model.output_shape[-1]),
@@ -63,9 +82,42 @@ def _convert_here(backbone: Backbone) -> Network:
     return network
 
 
+def _compare(backbone: Backbone, model: Any, data: bytes) -> None:
+    """Run what was made of somebody's model beside the model itself: not all that converts computes the same."""
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter
+
+    size = backbone.input_size
+    pixels = np.random.default_rng(0).integers(0, 256, (COMPARED, size, size, 3), dtype=np.uint8)
+    expected = np.asarray(model.predict_on_batch(pixels), np.float32)
+    try:
+        interpreter = Interpreter(model_content=data)
+        source = interpreter.get_input_details()[0]["index"]
+        interpreter.resize_tensor_input(source, pixels.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(source, pixels)
+        interpreter.invoke()
+        rows = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    except (RuntimeError, ValueError) as error:  # an operation that only TensorFlow has, or a fixed batch
+        raise Unconvertible(backbone.name, _short(error)) from error
+    off = np.linalg.norm(rows - expected) / max(float(np.linalg.norm(expected)), 1e-12)
+    if rows.shape != expected.shape or not off < TOLERANCE:
+        raise Unconvertible(backbone.name, f"its answers differ by {off:.1g} of their size")
+
+
+def _short(error: Exception) -> str:
+    """The line of a long report that says what was missing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if line.startswith(("Flex ops", "Custom ops", "TF Select ops"))]
+    return (telling or lines or [type(error).__name__])[0][:200].rstrip(".")
+
+
 if __name__ == "__main__":
     try:
         print("\n" + json.dumps(asdict(_convert_here(Backbone(**json.loads(sys.argv[1]))))))
+    except Unconvertible as error:
+        print("\n" + json.dumps({"unconvertible": error.reason}))
+        sys.exit(2)
     except UserError as error:
         print("\n" + json.dumps({"error": str(error)}))
         sys.exit(1)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.errors import UserError
-from extract import efficientnet_lite
-from extract.backbones import Backbone, family
-from extract.preprocessing import preprocess
+from extract import efficientnet_lite, foreign
+from extract.backbones import AT, LAYER, Backbone, family
+from extract.preprocessing import IMAGENET_MEAN, IMAGENET_STD, preprocess
 
 if TYPE_CHECKING:
     import keras
@@ -22,8 +22,8 @@ def build_embedder(backbone: Backbone) -> "keras.Model":
     Returns
     -------
     keras.Model
-        (B, s, s, 3) uint8 RGB to (B, D) float32; to (B, h, w, c) where the pooling names a layer, and then nothing
-        above that layer is part of the model.
+        (B, s, s, 3) uint8 RGB to (B, D) float32; to (B, h, w, c) where the pooling is a layer's raw output. Where it
+        names a layer, nothing above that layer is part of the model.
 
     Raises
     ------
@@ -38,45 +38,67 @@ def build_embedder(backbone: Backbone) -> "keras.Model":
         keras.utils.set_random_seed(0)
     size = backbone.input_size
     pixels = keras.Input((size, size, 3), dtype="uint8", name="pixels")
-    x = preprocess(pixels, family(backbone.name).preprocessing)
-    network = build_backbone(backbone)
-    if backbone.layer is not None:
-        network = keras.Model(network.inputs[0], _layer_output(network, backbone.layer))
-    return keras.Model(pixels, pool(network(x), backbone.pooling), name=f"{backbone.name}_embedder")
+    x = preprocess(pixels, backbone.preprocessing)
+    features = pool(build_backbone(backbone)(x), backbone.pooling)
+    return keras.Model(pixels, features, name=f"{backbone.name.partition(':')[0]}_embedder")
 
 
 def pool(features: Any, pooling: str) -> Any:
-    """Reduce feature maps (B, h, w, c) to embeddings (B, D) float32; a pooling that names a layer leaves them."""
+    """Reduce features (B, ..., c) to embeddings (B, D) float32; a layer's raw output is left alone.
+
+    Feature maps (B, h, w, c) and tokens (B, T, c) are pooled or flattened; rows (B, D) are what they are.
+    """
     from keras import layers
 
-    if pooling == "avg":
-        return layers.GlobalAveragePooling2D(dtype="float32")(features)
-    if pooling == "max":
-        return layers.GlobalMaxPooling2D(dtype="float32")(features)
-    if pooling == "flatten":
+    if pooling.startswith(LAYER):
+        return features
+    how, rank = pooling.partition(AT)[0], len(features.shape)
+    if how == "flatten" or rank == 2:
         return layers.Flatten(dtype="float32")(features)
-    return features
+    table = {
+        ("avg", 3): layers.GlobalAveragePooling1D,
+        ("avg", 4): layers.GlobalAveragePooling2D,
+        ("avg", 5): layers.GlobalAveragePooling3D,
+        ("max", 3): layers.GlobalMaxPooling1D,
+        ("max", 4): layers.GlobalMaxPooling2D,
+        ("max", 5): layers.GlobalMaxPooling3D,
+    }
+    if (how, rank) not in table:
+        raise UserError(
+            f"Expected features of shape (B, D), (B, T, c) or (B, h, w, c), received {tuple(features.shape)}. Pass "
+            "--pooling flatten, or name another layer or output."
+        )
+    return table[how, rank](dtype="float32")(features)
 
 
 def build_backbone(backbone: Backbone) -> "keras.Model":
     """Build the network without classifier: (B, s, s, 3) preprocessed float to (B, h, w, c) feature maps.
 
-    Layers are called the same in every process, so that a name in a `Backbone` means one layer for ever.
+    It ends with the layer that the pooling names, if it names one. Layers are called the same in every process, so
+    that a name in a `Backbone` means one layer for ever.
     """
     import keras
 
     policy = keras.config.dtype_policy()
 
     def build() -> "keras.Model":
-        keras.config.set_dtype_policy(policy)
-        return _build_backbone(backbone)
+        keras.config.set_dtype_policy(policy if backbone.halves else "float32")
+        try:
+            network = _whole(backbone)
+        finally:
+            keras.config.set_dtype_policy(policy)
+        if backbone.layer is None:
+            return network
+        return keras.Model(network.inputs[0], _layer_output(network, backbone.layer))
 
     # Keras counts unnamed layers (conv2d, conv2d_1, ...) a thread; in a new one it begins at the beginning.
     with ThreadPoolExecutor(1) as fresh:
         return fresh.submit(build).result()
 
 
-def _build_backbone(backbone: Backbone) -> "keras.Model":
+def _whole(backbone: Backbone) -> "keras.Model":
+    if backbone.location:
+        return foreign.build(backbone.location, backbone.digest, backbone.input_size, backbone.weights)
     if not family(backbone.name).constructor:
         return efficientnet_lite.build(backbone.name, backbone.input_size, backbone.weights_file)
     import keras
@@ -85,7 +107,7 @@ def _build_backbone(backbone: Backbone) -> "keras.Model":
     weights = {"pretrained": "imagenet", "none": None}.get(backbone.weights, backbone.weights)
     shape = (backbone.input_size, backbone.input_size, 3)
     try:
-        return constructor(weights=weights, include_top=False, input_shape=shape)
+        network = constructor(weights=weights, include_top=False, input_shape=shape)
     # Keras reports a failed download as a bare Exception and a wrong file as one of several kinds.
     except Exception as error:
         if backbone.weights == "pretrained":
@@ -99,6 +121,30 @@ def _build_backbone(backbone: Backbone) -> "keras.Model":
                 f"Expected weights of {backbone.name} without its classifier, received {backbone.weights}: {error}"
             ) from error
         raise
+    return _as_for_imagenet(network) if backbone.weights_file is not None else network
+
+
+def _as_for_imagenet(network: "keras.Model") -> "keras.Model":
+    """Add the layer that Keras builds into EfficientNet B0 to B7 for weights="imagenet" only, where it is due.
+
+    The published weights hold ImageNet's deviations where variances belong, so Keras divides by the deviations' roots
+    once more (tensorflow issue 49930); it does not for the same weights from a file. They are known by ImageNet's mean.
+    """
+    import keras
+    from keras import layers
+
+    def call(layer: Any, *arguments: Any, **keywords: Any) -> Any:
+        out = layer(*arguments, **keywords)
+        if layer is normalization:
+            return layers.Rescaling([deviation**-0.5 for deviation in IMAGENET_STD])(out)
+        return out
+
+    # EfficientNetV2 has a layer of that kind, too, and none of its figures are weights.
+    found = [layer for layer in network.layers if isinstance(layer, layers.Normalization) and layer.weights]
+    if not found or not np.allclose(np.ravel(found[0].mean), IMAGENET_MEAN, atol=1e-3):
+        return network
+    normalization = found[0]
+    return keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=call)
 
 
 def _layer_output(network: "keras.Model", name: str) -> Any:

@@ -1,11 +1,9 @@
 """What executes a backbone: LiteRT on a CPU, Keras on a GPU or anywhere. Both take uint8, both give float32."""
 
-import contextlib
-import logging
 import os
 import queue
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,8 +12,9 @@ import numpy as np
 from cache.errors import UserError
 from extract import networks
 from extract.backbones import Backbone
-from extract.convert import convert
+from extract.convert import Unconvertible, convert
 from extract.networks import Network
+from extract.quiet import import_keras_quietly, quiet_stderr
 
 ENGINES = ("auto", "litert", "keras")
 
@@ -96,36 +95,65 @@ class KerasEngine:
 
 
 def choose_engine(asked: str, backbone: Backbone) -> str:
-    """Resolve ``auto``: Keras where a GPU is seen, else LiteRT where it is installed and fits."""
+    """Resolve ``auto``: Keras where a GPU is seen, else LiteRT unless it is known that it cannot run the network."""
     if asked not in ENGINES:
         raise UserError(f"Expected an engine out of {', '.join(ENGINES)}; received {asked!r}.")
     if asked == "litert" and backbone.precision != "float32":
         raise UserError("Expected --precision float32 with --engine litert: it computes in float32 only.")
     if asked != "auto":
         return asked
-    return "keras" if gpu_seen() or backbone.precision != "float32" else "litert"
+    if gpu_seen() or backbone.precision != "float32":
+        return "keras"
+    known = networks.find(backbone)
+    return "keras" if known is not None and known.refused else "litert"
 
 
 def learn_network(
-    backbone: Backbone, engine: str, note: Callable[[str], None] = lambda text: None
+    backbone: Backbone,
+    engine: str,
+    note: Callable[[str], None] = lambda text: None,
+    fall_back: bool = False,
 ) -> tuple[Network, "Engine | None"]:
     """Find out what `backbone` is; build it if this is the first time, which `note` is told of.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    engine : str
+        "litert" or "keras".
+    note : callable (line of text), optional
+    fall_back : bool
+        Take Keras where LiteRT cannot run the network, with a note.
 
     Returns
     -------
     network : Network
     engine : Engine or None
-        The Keras engine where it had to be built for the answer.
+        The Keras engine where it had to be built for the answer, or takes LiteRT's place.
     """
     network = networks.find(backbone)
-    if network is not None:
+    if network is not None and not (engine == "litert" and network.refused):
+        if network.refused and fall_back and not gpu_seen():
+            note(_instead(network.refused))
         return network, None
     note(f"preparing {backbone.name} for this machine: once, about half a minute")
+    refused = ""
     if engine == "litert":
-        return convert(backbone), None
+        try:
+            return convert(backbone), None
+        except Unconvertible as error:
+            if not fall_back:
+                raise
+            refused = error.reason
+            note(_instead(refused))
     built = KerasEngine(backbone)
-    networks.remember(backbone, built.network)
-    return built.network, built
+    network = replace(built.network, refused=refused)
+    networks.remember(backbone, network)
+    return network, built
+
+
+def _instead(refused: str) -> str:
+    return f"LiteRT cannot run this network ({refused}): Keras does, which is slower on a CPU"
 
 
 def open_engine(
@@ -175,25 +203,3 @@ def _pad(pixels: np.ndarray, batch_size: int) -> np.ndarray:
     padded = np.zeros((batch_size, *pixels.shape[1:]), pixels.dtype)
     padded[: len(pixels)] = pixels
     return padded
-
-
-def import_keras_quietly() -> None:
-    """Import Keras and its backend before anything else does, without what they print while they start."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it wonders at batches of two sizes
-    with quiet_stderr():
-        import keras  # noqa: F401
-
-
-@contextlib.contextmanager
-def quiet_stderr() -> Iterator[None]:
-    """Hide what LiteRT's and TensorFlow's C++ sides print while they start; there is no setting for it."""
-    sys.stderr.flush()
-    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)

@@ -15,13 +15,13 @@ from cache.space import Space
 from cache.store import Reject, Store
 from cache.versions import versions
 from cache.workspace import Workspace
-from extract.backbones import Backbone, family
+from extract.backbones import Backbone
 from extract.engines import choose_engine, learn_network, open_engine, usable_cores
 from extract.images import Decoding
 from extract.memory import Picture, PictureReader
 from extract.networks import Network
 from extract.pipeline import Claims, Embedder, Outcome, Reader, run
-from extract.preprocessing import PREPROCESSING
+from extract.preprocessing import mode_of, text_of
 from extract.reader import FileReader
 from extract.sources import open_source, origin
 from extract.views import View
@@ -91,7 +91,9 @@ class Extractor:
     ) -> None:
         self.backbone, self.decoding, self.options, self.view = backbone, decoding, options, view
         self.engine = choose_engine(options.engine, backbone)
-        self.network, self._started = learn_network(backbone, self.engine, note)
+        self.network, self._started = learn_network(backbone, self.engine, note, options.engine == "auto")
+        if self._started is not None:
+            self.engine = self._started.name
         self.space = make_space(backbone, self.network, decoding, options.dtype, view)
         self.store: Store = workspace.store(self.space)
 
@@ -160,6 +162,7 @@ class Extractor:
             self._started = open_engine(self.engine, self.backbone, self.network, options.batch_size)
         self.store.record_origin(
             weights=self.backbone.weights,
+            model=self.backbone.location,
             engine=self._started.name,
             device=self._started.device,
             batch_size=self._started.batch_size,
@@ -178,7 +181,7 @@ def make_space(
         pooling=backbone.pooling,
         input_size=backbone.input_size,
         resize=decoding.resize,
-        preprocessing=PREPROCESSING[family(backbone.name).preprocessing],
+        preprocessing=text_of(backbone.preprocessing),
         decoder=decoding.name,
         view=view.name if view else PLAIN,
         precision=backbone.precision,
@@ -188,9 +191,22 @@ def make_space(
 
 def backbone_of(store: Store) -> Backbone:
     """Name the backbone that computes in the space of `store`, with its weights where they were found last."""
-    space = store.space
-    weights = store.origin().get("weights", "pretrained")
-    return Backbone.of(space.backbone, weights, space.input_size, space.pooling, space.precision)
+    space, origin = store.space, store.origin()
+    asked = origin.get("model") or space.backbone
+    backbone = Backbone.of(
+        asked,
+        origin.get("weights", "pretrained"),
+        space.input_size,
+        space.pooling,
+        space.precision,
+        mode_of(space.preprocessing),
+    )
+    if backbone.name != space.backbone:
+        raise UserError(
+            f"Expected {space.backbone} in {asked}, where it was, received {backbone.name}. Put the model back, or run "
+            "extract again with the one there is now."
+        )
+    return backbone
 
 
 def decoding_of(space: Space) -> Decoding:

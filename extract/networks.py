@@ -6,14 +6,12 @@ for LiteRT. Delete the folder at any time; it is made again.
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import platformdirs
-
 from cache.files import make_folder, write_file
-from extract.backbones import Backbone
+from extract.backbones import Backbone, family
+from extract.user_folder import user_folder
 
 VERSION = 1  # of the file format and of the conversion: raise it when either changes
 
@@ -26,6 +24,7 @@ class Network:
     dim: int
     parameters: int
     model: str = ""
+    refused: str = ""  # why LiteRT cannot run it; empty if it can or nobody has tried
 
     @property
     def model_path(self) -> Path:
@@ -34,8 +33,7 @@ class Network:
 
 def folder() -> Path:
     """The user's cache folder for networks (``COLDFRAME_CACHE`` moves it)."""
-    base = os.environ.get("COLDFRAME_CACHE") or platformdirs.user_cache_dir("coldframe", appauthor=False)
-    return Path(base) / "networks"
+    return user_folder() / "networks"
 
 
 def find(backbone: Backbone) -> Network | None:
@@ -65,6 +63,11 @@ def keep_model(data: bytes) -> str:
 
 def _record(backbone: Backbone) -> Path:
     asked = asdict(backbone) | {"weights": backbone.source(), "version": VERSION}
+    del asked["location"]  # a model that was moved is the same
+    if not backbone.digest:
+        del asked["digest"]
+        if backbone.preprocessing == family(backbone.name).preprocessing:
+            del asked["preprocessing"]  # it follows from the name
     return folder() / f"{hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]}.json"
 
 

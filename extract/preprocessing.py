@@ -1,5 +1,8 @@
 """What each family of backbones was trained to see, as Keras layers, so that it travels with the model."""
 
+import json
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
@@ -16,8 +19,27 @@ PREPROCESSING = {
     "tf": "x / 127.5 - 1",
     "torch": "(x / 255 - mean) / std of ImageNet",
     "caffe": "BGR, minus ImageNet's mean",
+    "unit": "x / 255",
     "none": "inside the backbone",
 }
+_AFFINE = re.compile(r"x \* (\[.*\]) \+ (\[.*\])")
+
+
+def affine(scale: Sequence[float], offset: Sequence[float]) -> str:
+    """Name the preprocessing ``x * scale + offset``, by channel, with RGB in [0, 255]; its text is the same."""
+    return f"x * {json.dumps(list(scale))} + {json.dumps(list(offset))}"
+
+
+def text_of(mode: str) -> str:
+    """What a mode does to a picture, for the space."""
+    return PREPROCESSING.get(mode, mode)
+
+
+def mode_of(text: str) -> str | None:
+    """The mode of a text; None for one that this version does not know."""
+    if _AFFINE.fullmatch(text):
+        return text
+    return next((mode for mode, known in PREPROCESSING.items() if known == text), None)
 
 
 def preprocess(pixels: "keras.KerasTensor", mode: str) -> Any:
@@ -28,7 +50,7 @@ def preprocess(pixels: "keras.KerasTensor", mode: str) -> Any:
     pixels : KerasTensor of shape (B, h, w, 3)
         RGB in [0, 255], any dtype.
     mode : str
-        A key of `PREPROCESSING`; ``tf``, ``torch`` and ``caffe`` are those of
+        A key of `PREPROCESSING`, or what `affine` gives; ``tf``, ``torch`` and ``caffe`` are those of
         ``keras.applications.imagenet_utils.preprocess_input``.
 
     Returns
@@ -48,6 +70,10 @@ def preprocess(pixels: "keras.KerasTensor", mode: str) -> Any:
     if mode == "caffe":
         bgr = ops.flip(pixels, axis=-1)
         return layers.Rescaling(1.0, [-m for m in CAFFE_MEAN])(bgr)
+    if mode == "unit":
+        return layers.Rescaling(1 / 255)(pixels)
     if mode == "none":
         return layers.Rescaling(1.0)(pixels)
+    if numbers := _AFFINE.fullmatch(mode):
+        return layers.Rescaling(*map(json.loads, numbers.groups()))(pixels)
     raise UserError(f"Expected a preprocessing out of {', '.join(PREPROCESSING)}; received {mode!r}.")

@@ -12,8 +12,8 @@ from classify.finetune import journal
 from classify.finetune.settings import Settings
 from classify.finetune.tensorboard import check_installed
 from classify.runs import best_run
-from extract.engines import import_keras_quietly
 from extract.extraction import Options, Progress
+from extract.quiet import import_keras_quietly
 
 if TYPE_CHECKING:
     from classify.finetune.outcome import Outcome

@@ -187,7 +187,13 @@ def _handed(start: Start) -> LinearHead:
 def _prepare(workspace: Workspace, start: Start, settings: Settings) -> Tuned:
     """Build the network with its head and make sure that it is the one the embeddings came from."""
     backbone = backbone_of(workspace.store(start.data.space))
-    half = settings.precision == "float16" or (settings.precision == "auto" and gpu_seen())
+    if settings.precision == "float16" and not backbone.halves:
+        raise UserError(
+            f"Expected --precision float32 or auto for {backbone.name}: it computes as it was saved."
+        )
+    half = settings.precision == "float16" or (
+        settings.precision == "auto" and gpu_seen() and backbone.halves
+    )
     embedder = build_embedder(replace(backbone, precision="float16" if half else "float32"))
     expected, received = start.data.space.weights, hash_weights(embedder)
     if received != expected:
@@ -268,8 +274,9 @@ def _supply(
         return Supply(start, pixels, pixels, none, settings.views)
     bottom = at_layer(backbone, tuned.border.layer)
     engine = choose_engine(options.engine, bottom)
-    network, _ = learn_network(bottom, engine, progress.note)
-    running = open_engine(engine, bottom, network, options.batch_size)
+    network, running = learn_network(bottom, engine, progress.note, options.engine == "auto")
+    running = running or open_engine(engine, bottom, network, options.batch_size)
+    engine = running.name
     live = Live(manifest, views, size, decoding, running)
     train, everything = start.train, np.union1d(start.train, start.val)
     shape = tuple(map(int, tuned.network.get_layer(tuned.border.layer).output.shape[1:]))

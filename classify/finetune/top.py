@@ -9,7 +9,7 @@ import numpy as np
 from classify.artefact import LOGITS, attach_head
 from classify.finetune.folding import Folded, foldable
 from classify.linear import LinearHead
-from extract.backbones import Backbone, family
+from extract.backbones import Backbone
 from extract.border import Border
 from extract.preprocessing import preprocess
 
@@ -40,7 +40,7 @@ def build_top(network: keras.Model, border: Border, backbone: Backbone, head: Li
     else:
         size = backbone.input_size
         inputs = keras.Input((size, size, 3), dtype="uint8", name="pixels")
-        maps = network(preprocess(inputs, family(backbone.name).preprocessing))
+        maps = network(preprocess(inputs, backbone.preprocessing))
     return keras.Model(inputs, attach_head(maps, backbone.pooling, head), name="top")
 
 

@@ -28,7 +28,12 @@ MAY_IMPORT_KERAS = {
     "extract/efficientnet_lite.py",
     "extract/embedder.py",
     "extract/engines.py",
+    "extract/flattening.py",
+    "extract/hub_preset.py",
+    "extract/keras_file.py",
     "extract/preprocessing.py",
+    "extract/quiet.py",
+    "extract/saved_model.py",
 }
 
 

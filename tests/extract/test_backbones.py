@@ -21,7 +21,7 @@ from extract.embedder import build_backbone, build_embedder, hash_weights
 from extract.engines import choose_engine, learn_network, open_engine
 from extract.images import Decoding, decode
 from extract.networks import Network
-from extract.preprocessing import preprocess
+from extract.preprocessing import affine, mode_of, preprocess, text_of
 
 PALACE, DAISY = 698, 985  # ImageNet classes
 
@@ -100,6 +100,47 @@ def test_weights_from_a_file_are_loaded_and_identified(name: str, tmp_path: Path
         build_embedder(Backbone.of("vgg16", weights=str(tmp_path / "own.weights.h5"), input_size=32))
 
 
+@pytest.mark.parametrize(("mode", "expected"), [("unit", 0.2), (affine([2, 1, 0.5], [0, -1, 1]), None)])
+def test_preprocessing_of_models_from_elsewhere(mode: str, expected: float | None) -> None:
+    inputs = keras.Input((1, 1, 3), dtype="uint8")
+    given = keras.Model(inputs, preprocess(inputs, mode)).predict_on_batch(
+        np.full((1, 1, 1, 3), 51, np.uint8)
+    )
+    np.testing.assert_allclose(given.ravel(), [expected] * 3 if expected else [102, 50, 26.5], rtol=1e-6)
+    assert mode_of(text_of(mode)) == mode and mode_of("something new") is None
+
+
+def test_imagenet_is_another_word_for_pretrained() -> None:
+    assert Backbone.of("resnet50", "imagenet") == Backbone.of("resnet50", "pretrained")
+    assert Backbone.of("resnet50").preprocessing == "caffe"
+    assert Backbone.of("resnet50", preprocessing="tf").preprocessing == "tf"
+
+
+def test_published_weights_of_efficientnet_from_a_file(tmp_path: Path) -> None:
+    """Keras divides by the deviations' roots for weights="imagenet" alone; the file of them is to give the same."""
+    name, deviations = "efficientnet_b0", np.float32([0.229, 0.224, 0.225])
+    network = build_backbone(Backbone.of(name, "none", 32))
+    network.save_weights(tmp_path / "own.weights.h5")
+    same = build_backbone(Backbone.of(name, str(tmp_path / "own.weights.h5"), 32))
+    assert len(same.layers) == len(network.layers)
+    mean = np.float32([0.485, 0.456, 0.406])
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.set_weights([mean, deviations, np.int64(0)])
+    network.save_weights(tmp_path / "published.weights.h5")
+    loaded = build_backbone(Backbone.of(name, str(tmp_path / "published.weights.h5"), 32))
+    assert hash_weights(loaded) == hash_weights(network)
+    pixels = photographs(32).astype(np.float32)
+    # The extra layer does to the published figures what the right variances would have done.
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.set_weights([mean, deviations**2, np.int64(0)])
+            layer.finalize_state()
+    np.testing.assert_allclose(
+        loaded.predict(pixels, verbose=0), network.predict(pixels, verbose=0), rtol=1e-3, atol=1e-6
+    )
+
+
 def test_a_family_of_keras_runs_on_both_engines() -> None:
     backbone = Backbone.of("mobilenet_v2", weights="none", input_size=64)
     network = convert(backbone)
@@ -131,7 +172,9 @@ def _no_network(*_: object, **__: object) -> list:
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"name": "resnet51"}, "Expected a backbone such as resnet"),
+        ({"name": "resnet51"}, "Expected a backbone such as resnet.* or savedmodel:PATH, keras:FILE.keras"),
+        ({"name": "torch:own.pt"}, "Expected a backbone such as"),
+        ({"pooling": "avg@"}, "layer:NAME, or one of the three with @NAME"),
         ({"name": "inception_v3", "input_size": 74}, "at least 75 for inception_v3, received 74"),
         ({"weights": "nowhere.h5"}, "not there"),
         ({"pooling": "median"}, "avg, max, flatten"),
