@@ -53,7 +53,7 @@ FAMILIES = {
     "densenet169": Family("DenseNet169", 224, 1664, 12_642_880, "torch"),
     "densenet201": Family("DenseNet201", 224, 1920, 18_321_984, "torch"),
     "nasnet_mobile": Family("NASNetMobile", 224, 1056, 4_269_716, "tf"),
-    "nasnet_large": Family("NASNetLarge", 331, 4032, 84_887_922, "tf"),
+    "nasnet_large": Family("NASNetLarge", 331, 4032, 84_916_818, "tf"),
     "efficientnet_b0": Family("EfficientNetB0", 224, 1280, 4_049_571, "none"),
     "efficientnet_b1": Family("EfficientNetB1", 240, 1280, 6_575_239, "none"),
     "efficientnet_b2": Family("EfficientNetB2", 260, 1408, 7_768_569, "none"),

@@ -26,7 +26,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COLDFRAME_WORKSPACE", raising=False)
     monkeypatch.setenv("COLDFRAME_CACHE", str(tmp_path / "cache"))
-    write_pictures(tmp_path / "stripes", per_class=8)
+    # In parts of its own, or a fine-tune would train five folds.
+    drawn = write_pictures(tmp_path / "drawn", per_class=8)
+    for number, picture in enumerate(sorted(drawn.glob("*/*"))):
+        part = tmp_path / "stripes" / ("train", "train", "val", "test")[number % 4] / picture.parent.name
+        part.mkdir(parents=True, exist_ok=True)
+        picture.rename(part / picture.name)
     return tmp_path
 
 

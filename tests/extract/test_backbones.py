@@ -15,7 +15,6 @@ from sklearn.datasets import load_sample_images
 from cache.errors import UserError
 from extract import engines, networks
 from extract.backbones import FAMILIES, Backbone, weights_state
-from extract.convert import convert
 from extract.efficientnet_lite import VARIANTS, classifier_weights, packaged_weights
 from extract.embedder import build_backbone, build_embedder, hash_weights
 from extract.engines import choose_engine, learn_network, open_engine
@@ -139,14 +138,6 @@ def test_published_weights_of_efficientnet_from_a_file(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         loaded.predict(pixels, verbose=0), network.predict(pixels, verbose=0), rtol=1e-3, atol=1e-6
     )
-
-
-def test_a_family_of_keras_runs_on_both_engines() -> None:
-    backbone = Backbone.of("mobilenet_v2", weights="none", input_size=64)
-    network = convert(backbone)
-    pixels = photographs(64)
-    litert, own = open_engine("litert", backbone, network, 2), open_engine("keras", backbone, network, 2)
-    np.testing.assert_allclose(litert.embed(pixels), own.embed(pixels), rtol=1e-3, atol=1e-4)
 
 
 def test_a_partial_batch_gives_the_same_rows() -> None:

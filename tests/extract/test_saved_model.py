@@ -12,7 +12,7 @@ import pytest
 from cache.errors import UserError
 from extract import engines
 from extract.backbones import Backbone
-from extract.convert import Unconvertible, convert
+from extract.convert import Unconvertible, _compare, convert
 from extract.embedder import build_embedder
 from extract.engines import choose_engine, learn_network, open_engine
 from extract.foreign import find
@@ -168,6 +168,26 @@ def test_what_litert_cannot_run_falls_back_with_a_note(
     assert said[-1:] == again
     with pytest.raises(UserError, match=r"no such operation. Pass --engine keras"):
         learn_network(backbone, "litert")
+
+
+def test_a_conversion_that_answers_differently_is_refused(module: Path) -> None:
+    backbone = Backbone.of(f"savedmodel:{module}")
+    embedder = build_embedder(backbone)
+
+    @tf.function(input_signature=[picture(32, "uint8")])
+    def same(pixels: Any) -> Any:
+        return embedder(pixels)
+
+    @tf.function(input_signature=[picture(32, "uint8")])
+    def other(pixels: Any) -> Any:
+        return 1.01 * embedder(pixels)
+
+    def converted(function: Any) -> bytes:
+        return tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()]).convert()
+
+    _compare(backbone, embedder, converted(same))
+    with pytest.raises(Unconvertible, match=r"answers differ by 0\.01 of their size"):
+        _compare(backbone, embedder, converted(other))
 
 
 def refuse(backbone: Backbone) -> None:
