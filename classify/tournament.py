@@ -20,10 +20,10 @@ from classify.evaluate import imbalance
 from classify.heads import HEADS
 from classify.predictions import csv_bytes
 from classify.runs import FORMAT, PACKAGES, write_json
-from classify.sample import training_sample
 from classify.search import search
 from classify.standing import Entry, Outcome, elect, rank
 from classify.tournament_plot import tournament_png
+from classify.tournament_sample import training_sample
 from extract.backbones import FAMILIES, Backbone, weights_state
 from extract.extraction import Extractor, Options, Progress
 from extract.images import Decoding, RejectedImage

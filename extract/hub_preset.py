@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
-from extract.archives import hash_folder
 from extract.flattening import flatten
+from extract.model_files import hash_folder
 from extract.outputs import choose_output
 from extract.pictures_in import PictureInput, read_input
 from extract.preprocessing import affine

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
-from extract import archives
+from extract import model_files
 from extract.outputs import choose_output
 from extract.pictures_in import PictureInput, read_input
 
@@ -40,7 +40,7 @@ def locate(where: str) -> tuple[str, Path, str]:
         If nothing is there, or it holds no SavedModel.
     """
     if where.startswith(("http://", "https://")):
-        path = archives.unpack(archives.fetch(where))
+        path = model_files.unpack(model_files.fetch(where))
     else:
         path = Path(where).expanduser().resolve()
         where = str(path)
@@ -50,14 +50,14 @@ def locate(where: str) -> tuple[str, Path, str]:
                 "is not there."
             )
         if path.is_file():
-            if not path.name.endswith(archives.SUFFIXES):
+            if not path.name.endswith(model_files.SUFFIXES):
                 raise UserError(
-                    f"Expected a folder or a file that ends in {', '.join(archives.SUFFIXES)} after savedmodel:, "
+                    f"Expected a folder or a file that ends in {', '.join(model_files.SUFFIXES)} after savedmodel:, "
                     f"received {path}. A .keras file is given as keras:{path.name}."
                 )
-            path = archives.unpack(path)
+            path = model_files.unpack(path)
     folder = _folder(path, where)
-    return where, folder, archives.hash_folder(folder)
+    return where, folder, model_files.hash_folder(folder)
 
 
 def _folder(path: Path, where: str) -> Path:

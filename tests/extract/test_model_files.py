@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cache.errors import UserError
-from extract import archives
+from extract import model_files
 from extract.saved_model import locate
 
 
@@ -94,7 +94,7 @@ def test_names_that_lead_outside_are_refused(
 ) -> None:
     archive = write_tar(tmp_path / "evil.tar.gz", files, *extra)
     with pytest.raises(UserError, match=r"files stay in their folder.*Nothing of it was used"):
-        archives.unpack(archive)
+        model_files.unpack(archive)
     assert not list(tmp_path.rglob("outside.txt")) and not list(cache.glob("*"))
 
 
@@ -118,22 +118,22 @@ def test_what_holds_no_saved_model_is_refused(tmp_path: Path, cache: Path) -> No
 
 
 def test_more_than_the_disk_has_is_not_begun(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: type("", (), {"free": 5}))
+    monkeypatch.setattr(model_files.shutil, "disk_usage", lambda _: type("", (), {"free": 5}))
     with pytest.raises(UserError, match=r"room for the 6 bytes .* the disk has 5"):
-        archives.unpack(module)
+        model_files.unpack(module)
 
 
 def test_tf_hub_is_asked_for_the_archive() -> None:
     url = "https://tfhub.dev/google/imagenet/inception_v3/feature_vector/5"
-    assert archives._compressed(url) == f"{url}?tf-hub-format=compressed"
-    assert archives._compressed("https://example.org/a.tar.gz") == "https://example.org/a.tar.gz"
+    assert model_files._compressed(url) == f"{url}?tf-hub-format=compressed"
+    assert model_files._compressed("https://example.org/a.tar.gz") == "https://example.org/a.tar.gz"
 
 
 def test_the_hash_of_a_folder_is_that_of_names_and_bytes(tmp_path: Path) -> None:
     (tmp_path / "a" / "variables").mkdir(parents=True)
     (tmp_path / "a" / "variables" / "x").write_bytes(b"1")
-    first = archives.hash_folder(tmp_path / "a")
+    first = model_files.hash_folder(tmp_path / "a")
     (tmp_path / "a").rename(tmp_path / "b")
-    assert archives.hash_folder(tmp_path / "b") == first
+    assert model_files.hash_folder(tmp_path / "b") == first
     (tmp_path / "b" / "variables" / "x").rename(tmp_path / "b" / "variables" / "y")
-    assert archives.hash_folder(tmp_path / "b") != first
+    assert model_files.hash_folder(tmp_path / "b") != first

@@ -9,8 +9,8 @@ from cache.errors import UserError
 from cache.manifest import SPLITS
 from cache.workspace import Workspace
 from classify.allotment import TEST, TRAIN
-from classify.sample import stratified, training_sample
 from classify.splits import Assignments, split
+from classify.tournament_sample import stratified, training_sample
 from tests.classify.samples import make_manifest
 
 LABELS = np.repeat([0, 1, 2], [100, 60, 5])
