@@ -1,6 +1,6 @@
 """Run the four classic tutorials, here and in plain Keras, and write docs/recipes.md from what came out.
 
-`python benchmarks/recipes.py FOLDER [--only resnet50-dense ... tutorials story]`
+`python benchmarks/recipes.py FOLDER [--only resnet50-dense ... tutorials story-128 story-224]`
 
 What was measured is kept in docs/recipes.json, section by section, so that one of them can be measured again;
 docs/recipes.md is written from that file and from the texts here. `--render` writes it without measuring.
@@ -27,6 +27,7 @@ RECORD, PAGE = ROOT / "docs/recipes.json", ROOT / "docs/recipes.md"
 PARTS = ("train", "validation", "test")
 SAMPLE = {"train": 12, "validation": 4, "test": 4}  # pictures a class for networks with random weights
 STAND_IN = "efficientnet_lite0"
+STORY = "story-"  # before a size
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ RECIPES = {
         (
             "extract data/ --input-size 128",
             "fit-head --model mlp --hidden 1024",
-            "finetune --all --optimizer adam --lr 1e-5 --schedule constant --views 0",
+            "finetune --all --optimizer adam --lr 1e-5 --schedule constant --views 0 --epochs 3",
         ),
         (
             "extract sample/ --backbone savedmodel:inception_v3/ --input-size 128",
@@ -86,7 +87,7 @@ RECIPES = {
         (
             "show flowers/ --out samples.png",
             "extract flowers/ --input-size 128",
-            "baseline --input-size 128 --split 80/10/10",
+            "baseline --input-size 128 --split 80/10/10 --epochs 5",
             "fit-head --model logreg --split 80/10/10",
             "finetune --from-layer 129 --optimizer rmsprop --lr 1e-4 --schedule constant --augment tutorial-c "
             "--tensorboard --checkpoint-every 5 --patience 5",
@@ -108,12 +109,12 @@ RECIPES = {
         (
             "manifest flowers/ --out labels.csv",
             "extract labels.csv --input-size 128",
-            "fit-head --model mlp --hidden 2048,1024 --batch-norm --test-size 0.2 --seed 42 --views 2 "
-            "--augment tutorial-d --no-curve",
+            "fit-head --model mlp --hidden 2048,1024 --batch-norm --test-size 0.2 --seed 42 --folds 3 "
+            "--views 1 --augment tutorial-d --no-curve",
         ),
         (
-            "manifest sample/ --out sample.csv",
-            "extract sample.csv --backbone resnet50 --weights none --input-size 64 --pooling flatten",
+            "manifest sample/ --out few.csv",
+            "extract few.csv --backbone resnet50 --weights none --input-size 64 --pooling flatten",
             "fit-head --model mlp --hidden 2048,1024 --batch-norm --no-curve",
         ),
         "`--pooling flatten` gives the tutorial's rows: 4 x 4 x 1,280 numbers of the stand-in at 128 pixels, in place "
@@ -290,23 +291,21 @@ def ours(place: Path, size: int) -> dict:
     }
 
 
-def story(_: str, place: Path) -> list[dict]:
-    """From scratch, frozen and fine-tuned, at both sizes."""
-    rows = []
-    for size in (128, 224):
-        workspace = place / f"scratch-{size}"
-        coldframe(place, f"extract data/ --input-size {size}", workspace)
-        text, seconds = coldframe(place, f"baseline --input-size {size} --json", workspace)
-        scratch = json.loads(text)
-        shutil.rmtree(workspace)
-        right = round(scratch["test_accuracy"] * scratch["test_n"])
-        rows.append(
-            {"size": size, "scratch": {"right": right, "seconds": round(seconds, 1)}, **ours(place, size)}
-        )
-    return rows
+def story(section: str, place: Path) -> dict:
+    """From scratch, frozen and fine-tuned, at one size."""
+    size = int(section.removeprefix(STORY))
+    workspace = place / section
+    coldframe(place, f"extract data/ --input-size {size}", workspace)
+    text, seconds = coldframe(place, f"baseline --input-size {size} --json", workspace)
+    scratch = json.loads(text)
+    shutil.rmtree(workspace)
+    right = round(scratch["test_accuracy"] * scratch["test_n"])
+    return {"size": size, "scratch": {"right": right, "seconds": round(seconds, 1)}, **ours(place, size)}
 
 
-SECTIONS = dict.fromkeys(RECIPES, recipe) | {"tutorials": tutorials, "story": story}
+SIZES = (128, 224)
+SECTIONS = dict.fromkeys(RECIPES, recipe) | {"tutorials": tutorials}
+SECTIONS |= {f"{STORY}{size}": story for size in SIZES}
 
 
 # --- the page ------------------------------------------------------------------------------------------------
@@ -338,8 +337,8 @@ def render(record: dict) -> str:
         parts.append(chosen.remark)
     if "tutorials" in record:
         parts += ["## Tutorial against coldframe", *against(record["tutorials"])]
-    if "story" in record:
-        parts += ["## The whole story", *whole_story(record["story"])]
+    if rows := [record[name] for name in record if name.startswith(STORY)]:
+        parts += ["## The whole story", *whole_story(rows)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
