@@ -37,6 +37,7 @@ class Tutorial:
     augment: dict | None = None  # of ImageDataGenerator
     colours: bool = False  # tf.image's flip, contrast, brightness, hue and saturation
     patience: int | None = None
+    tuned_epochs: int = 10
 
 
 def dense_1024(keras: Any, maps: Any, classes: int) -> Any:
@@ -81,6 +82,7 @@ TUTORIALS = {
         10,
         lambda layers: layers,
         lambda keras: keras.optimizers.Adam(1e-5),
+        tuned_epochs=5,
     ),
     "mobilenet-flowers": Tutorial(
         1 / 127.5,
@@ -143,7 +145,7 @@ def run(name: str, folder: Path, size: int, epochs: int | None) -> dict:
         began = time.monotonic()
         history = model.fit(
             _batches(train, tutorial),
-            epochs=epochs or tutorial.epochs,
+            epochs=epochs or (tutorial.epochs if act == "frozen" else tutorial.tuned_epochs),
             validation_data=validation,
             callbacks=stop,
             verbose=0,
