@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ RECIPES = {
             "--checkpoint-every 1 --patience 5 --epochs 2 --views 1",
         ),
         "Where the data set can be downloaded, `extract tfds:tf_flowers --input-size 128` takes the place of the "
-        "folder. Layer 129 of MobileNetV2 leaves 26 layers to train; of the stand-in it leaves 12. Summary and diagram "
+        "folder. Layer 129 of MobileNetV2 leaves 25 layers to train; of the stand-in it leaves 12. Summary and diagram "
         "of the network are among the run's files, and so are the curves with the start of the fine-tuning.",
     ),
     "resnet50-mlp": Recipe(
@@ -211,7 +212,7 @@ def coldframe(place: Path, command: str, workspace: Path, fails: bool = False) -
         sys.exit(f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     said = done.stdout if not fails else done.stderr.splitlines()[-1]
     print(f"{seconds:.0f} s: {command}", flush=True)
-    return said.strip(), seconds
+    return said.strip("\n"), seconds
 
 
 def recipe(name: str, place: Path) -> dict:
@@ -339,7 +340,7 @@ def render(record: dict) -> str:
         parts += ["## Tutorial against coldframe", *against(record["tutorials"])]
     if rows := [record[name] for name in record if name.startswith(STORY)]:
         parts += ["## The whole story", *whole_story(rows)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(wrapped(part) for part in parts if part) + "\n"
 
 
 def against(rows: Sequence[dict]) -> list[str]:
@@ -386,6 +387,15 @@ def accuracy(found: dict, n: int) -> str:
 
     low, high = wilson(found["right"], n)
     return f"{found['right'] / n:.1%} ({low:.1%} to {high:.1%})"
+
+
+def wrapped(part: str) -> str:
+    """A paragraph in lines of the length that all pages have; blocks and tables as they are."""
+    return (
+        part
+        if part.startswith(("#", "```", "| "))
+        else textwrap.fill(part, 118, break_long_words=False, break_on_hyphens=False)
+    )
 
 
 def session(steps: Sequence[dict]) -> str:

@@ -3,10 +3,12 @@
 import __future__
 
 import argparse
+import importlib.util
 import json
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -345,3 +347,16 @@ def test_every_decision_is_listed() -> None:
     folder = ROOT / "docs/decisions"
     listed = set(re.findall(r"\((\d{4}-[\w-]+\.md)\)", (folder / "README.md").read_text("utf-8")))
     assert listed == {path.name for path in folder.glob("[0-9]*.md")}
+
+
+def test_the_recipes_page_is_what_its_script_writes() -> None:
+    spec = importlib.util.spec_from_file_location("recipes", ROOT / "benchmarks/recipes.py")
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = script  # dataclasses look their module up
+    try:
+        spec.loader.exec_module(script)
+        written = script.render(json.loads(script.RECORD.read_text("utf-8")))
+    finally:
+        del sys.modules[spec.name]
+    assert script.PAGE.read_text("utf-8") == written
