@@ -39,7 +39,7 @@ def flatten(model: "keras.Model", size: int, dtype: str = "float32") -> Any:
         inner = graph_of(operation)
         if inner is not None:
             return run(inner, arguments[0], f"{prefix}{operation.name}_")
-        if getattr(operation, "_call_has_training_arg", False):
+        if getattr(operation, "_seed_generators", None) and operation._call_has_training_arg:
             keywords["training"] = False  # random layers take it for True where nobody says, as in an export
         if id(operation) not in called:
             called.add(id(operation))
