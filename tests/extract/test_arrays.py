@@ -11,18 +11,10 @@ import cli
 from cache.errors import UserError
 from cache.workspace import Workspace
 from extract import ImageEmbedder, add_arrays, arrays, extraction
-from tests.extract.test_extraction import CountingEngine
+from tests.extract.counting import CountingEngine
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 20, 24, 3), np.uint8)
 LABELS = [7, 10, 7, 10, 7, 10, 7]
-
-
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> CountingEngine:
-    counting = CountingEngine()
-    monkeypatch.setattr(extraction, "learn_network", lambda *_: (counting.network, None))
-    monkeypatch.setattr(extraction, "open_engine", lambda *_: counting)
-    return counting
 
 
 @pytest.fixture

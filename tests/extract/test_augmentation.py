@@ -14,22 +14,9 @@ from extract.backbones import Backbone
 from extract.extraction import Options, Progress, Summary, extract
 from extract.images import Decoding
 from extract.views import View
-from tests.extract.test_extraction import CountingEngine, make_pictures
+from tests.extract.counting import CountingEngine, make_pictures
 
 STANDARD = Views.of(2)
-
-
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> CountingEngine:
-    counting = CountingEngine()
-    monkeypatch.setattr(extraction, "learn_network", lambda *_: (counting.network, None))
-    monkeypatch.setattr(extraction, "open_engine", lambda *_: counting)
-    return counting
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return make_pictures(tmp_path / "pictures", {"cat": 5, "dog": 4})
 
 
 @pytest.fixture

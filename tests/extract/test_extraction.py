@@ -16,55 +16,15 @@ from PIL import Image
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from extract import extraction, pipeline
+from extract import pipeline
 from extract.backbones import Backbone
 from extract.extraction import Options, Progress, Summary, extract
 from extract.images import Decoding
-from extract.networks import Network
 from extract.survey import survey
 from tests.extract import pictures
+from tests.extract.counting import CountingEngine, make_pictures
 
 ROOT = Path(__file__).parents[2]
-
-
-class CountingEngine:
-    """An embedding is the picture's mean colour; every picture embedded is counted."""
-
-    name, device, batch_size, lanes = "litert", "cpu", 2, 2
-    network = Network("c0" * 32, 3, 0)
-
-    def __init__(self) -> None:
-        self.pictures = 0
-        self._lock = threading.Lock()
-
-    def embed(self, pixels: np.ndarray) -> np.ndarray:
-        assert pixels.shape[1:] == (32, 32, 3) and pixels.dtype == np.uint8
-        with self._lock:
-            self.pictures += len(pixels)
-        return pixels.mean(axis=(1, 2), dtype=np.float32)
-
-
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> CountingEngine:
-    counting = CountingEngine()
-    monkeypatch.setattr(extraction, "learn_network", lambda *_: (counting.network, None))
-    monkeypatch.setattr(extraction, "open_engine", lambda *_: counting)
-    return counting
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return make_pictures(tmp_path / "pictures", {"cat": 5, "dog": 4})
-
-
-def make_pictures(folder: Path, counts: dict[str, int]) -> Path:
-    rng = np.random.default_rng(list("".join(counts).encode()))
-    for label, count in counts.items():
-        (folder / label).mkdir(parents=True)
-        for i in range(count):
-            pixels = rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / label / f"{i}.png")
-    return folder
 
 
 def run(folder: Path, workspace: Path | None = None, **options) -> Summary:  # type: ignore[no-untyped-def]

@@ -24,18 +24,10 @@ from extract import ImageEmbedder, extraction
 from extract.backbones import Backbone
 from extract.extraction import Options
 from extract.images import Decoding
+from tests.extract.counting import CountingEngine, make_pictures
 from tests.extract.pictures import encode, scene
-from tests.extract.test_extraction import CountingEngine, make_pictures
 
 SMALL = {"backbone": "mobilenet_v2", "weights": "none", "input_size": 32}
-
-
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> CountingEngine:
-    counting = CountingEngine()
-    monkeypatch.setattr(extraction, "learn_network", lambda *_: (counting.network, None))
-    monkeypatch.setattr(extraction, "open_engine", lambda *_: counting)
-    return counting
 
 
 @pytest.fixture
