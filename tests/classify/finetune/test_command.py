@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -171,7 +172,9 @@ def test_what_cannot_be_done_is_refused_with_advice(workspace: Workspace, tmp_pa
 def test_interrupt_keeps_what_is_finished(workspace: Workspace) -> None:
     command = [sys.executable, str(ROOT / "cli.py"), "finetune", *WORDS, "--workspace", str(workspace.root)]
     command += ["--epochs", "1000", "--patience", "1000"]  # more than fit into the time that a signal takes
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # The background job of a shell ignores the signal, and so would its children.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     assert child.stderr is not None
     for line in child.stderr:
         if "epoch 1 of 1000: loss" in line:
