@@ -318,11 +318,13 @@ def render(record: dict) -> str:
         "# Recipes: the classic tutorials",
         "This page is written by a script; change the script, not the page.",
         fence("sh", "python benchmarks/recipes.py flowers/"),
-        "Four tutorials taught many people transfer learning. Here is each of their steps, and each of them as commands "
-        "with what they print." + (" Their own code comes after that." if "tutorials" in record else ""),
+        "Four tutorials taught many people transfer learning. Here is each of their steps, and each of them as "
+        "commands with what they print."
+        + (" Their own code comes after that." if "tutorials" in record else ""),
         "Their networks are ResNet50, InceptionV3 and MobileNetV2, whose weights Keras downloads. The machine of these "
-        f"measurements has no way to them. So the figures are of `{STAND_IN}` in their place; and each network itself is run with random weights on 20 pictures a class, to show that the "
-        "commands work with it. Figures of random weights mean nothing.",
+        f"measurements has no way to them. So the figures are of `{STAND_IN}` in their place; and each network itself "
+        "is run with random weights on 20 pictures a class, to show that the commands work with it. Figures of random "
+        "weights mean nothing.",
         "## Each step",
         table(("in the tutorials", "here"), STEPS),
     ]
