@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-from io import BytesIO
-
 import numpy as np
 
 from classify.evaluate import Evaluation
+from classify.figure import new_figure, png
 from classify.leaderboard import align
 
 TEXT_CLASSES = 40  # a wider table is not read in a terminal
@@ -34,15 +32,10 @@ def confusion_text(evaluation: Evaluation) -> str:
 
 def confusion_png(evaluation: Evaluation) -> bytes:
     """Draw the matrix, coloured by the share of the true class, and return the PNG file's bytes."""
-    # Figure and not pyplot: no global state and no window system, whatever backend the user has set.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     matrix, size = evaluation.confusion, len(evaluation.classes)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = float(np.clip(3 + 0.22 * size, 5, 24))
-    figure = Figure(figsize=(side + 1, side))
-    FigureCanvasAgg(figure)
+    figure = new_figure(side + 1, side, layout=None)
     axes = figure.subplots()
     picture = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     figure.colorbar(picture, ax=axes, label="share of the true class", shrink=0.7)
@@ -62,12 +55,7 @@ def confusion_png(evaluation: Evaluation) -> bytes:
             axes.text(
                 column, row, str(matrix[row, column]), ha="center", va="center", fontsize=8, color=colour
             )
-    out = BytesIO()
-    with warnings.catch_warnings():
-        # A script the font lacks shows as boxes; the text beside the picture has the names.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        figure.savefig(out, format="png", dpi=100, bbox_inches="tight")
-    return out.getvalue()
+    return png(figure, dpi=100, bbox_inches="tight")
 
 
 def printable(name: str) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from io import BytesIO
-
 import numpy as np
 
 from classify.confusion import printable
+from classify.figure import new_figure, png
 from classify.learning_curve import LearningCurve
 
 COLOUR = "#1f5fa8"
@@ -17,13 +16,9 @@ def learning_curve_png(curve: LearningCurve) -> bytes:
 
     The dashed line is the power law, up to twice the labels, with its range there.
     """
-    # Figure and not pyplot: no global state and no window system, whatever backend the user has set.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator
 
-    figure = Figure(figsize=(8.5, 5.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8.5, 5.2)
     axes = figure.subplots()
     sizes = np.array([point.size for point in curve.points])
     accuracy = np.array([point.accuracy for point in curve.points])
@@ -79,6 +74,4 @@ def learning_curve_png(curve: LearningCurve) -> bytes:
     axes.grid(color="0.92", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.legend(loc="lower right", frameon=False)
-    out = BytesIO()
-    figure.savefig(out, format="png", dpi=110)
-    return out.getvalue()
+    return png(figure)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 
 import numpy as np
 
 from classify.confusion import printable
+from classify.figure import new_figure, png
 
 _LONGEST = 14  # letters of a name that fit over a picture
 
@@ -36,14 +35,8 @@ def picture_grid(cells: Sequence[Cell], columns: int, title: str = "", *, lines:
     lines : int
         Of the longest caption.
     """
-    # Figure and not pyplot: no global state and no window system, whatever backend the user has set.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     rows = -(-len(cells) // columns)
-    size = columns * 2.1, rows * (2.1 + 0.15 * lines) + 0.5 * bool(title)
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(columns * 2.1, rows * (2.1 + 0.15 * lines) + 0.5 * bool(title))
     places = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in places[len(cells) :]:
         axes.axis("off")
@@ -61,12 +54,7 @@ def picture_grid(cells: Sequence[Cell], columns: int, title: str = "", *, lines:
         axes.set_title(cell.caption, fontsize=8, color=cell.colour, loc="left", parse_math=False)
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=12, parse_math=False)
-    out = BytesIO()
-    with warnings.catch_warnings():
-        # A script the font lacks shows as boxes; the file beside the sheet has the names.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        figure.savefig(out, format="png", dpi=110)
-    return out.getvalue()
+    return png(figure)
 
 
 def short(name: str) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 
+from classify.figure import new_figure, png
 from classify.reliability import SHOWN, Calibration, Reliability
 
 FEW = 10  # rows; a bin with fewer is drawn hollow
@@ -21,12 +21,7 @@ def reliability_png(sets: Mapping[str, Calibration]) -> bytes:
     its 95 % interval, at its mean confidence, on a diagonal where both agree (hollow: fewer than 10 rows);
     below, the share of rows in it.
     """
-    # Figure and not pyplot: no global state and no window system, whatever backend the user has set.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11.5, 7.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11.5, 7.2)
     grid = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=[3.5, 1])
     temperature = next(iter(sets.values())).temperature
     edges = np.linspace(0, 1, SHOWN + 1)
@@ -61,9 +56,7 @@ def reliability_png(sets: Mapping[str, Calibration]) -> bytes:
             axes.set_axisbelow(True)
     grid[0, 0].set_ylabel("accuracy, with 95 % intervals")
     grid[1, 0].set_ylabel("share of pictures")
-    out = BytesIO()
-    figure.savefig(out, format="png", dpi=110)
-    return out.getvalue()
+    return png(figure)
 
 
 def _draw(axes: Any, found: Reliability, colour: str) -> None:

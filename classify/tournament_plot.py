@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from io import BytesIO
 
 import numpy as np
 
 from classify.confusion import printable
+from classify.figure import new_figure, png
 from classify.standing import Standing
 
 TIED, BEHIND, WINNER = "#1f5fa8", "0.55", "#1c7c3c"
@@ -23,13 +22,9 @@ def tournament_png(table: Sequence[Standing], winner: str) -> bytes:
     winner : str
         Name of one of them.
     """
-    # Figure and not pyplot: no global state and no window system, whatever backend the user has set.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
-    figure = Figure(figsize=(8.5, 5.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8.5, 5.2)
     axes = figure.subplots()
     seen = set[str]()
     for each in table:
@@ -77,12 +72,7 @@ def tournament_png(table: Sequence[Standing], winner: str) -> bytes:
     axes.grid(color="0.92", linewidth=0.8)
     axes.set_axisbelow(True)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-    out = BytesIO()
-    with warnings.catch_warnings():
-        # A script the font lacks shows as boxes; the table beside the picture has the names.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        figure.savefig(out, format="png", dpi=110)
-    return out.getvalue()
+    return png(figure)
 
 
 def _short(name: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 
 from classify.confusion import printable
+from classify.figure import new_figure, png
 from classify.finetune.history import History
 from classify.intervals import wilson
 
@@ -93,7 +92,7 @@ def curves_png(history: History, head: str) -> bytes:
         parse_math=False,
     )
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def interpolation_png(history: History) -> bytes:
@@ -134,31 +133,17 @@ def interpolation_png(history: History) -> bytes:
     verdict = where.get(history.alpha, f"a mixture is kept, alpha {history.alpha:.3g}")
     above.set_title(f"Between head and fine-tuned weights: {verdict}", loc="left", fontsize=12)
     figure.legend(*above.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def _figure(rows: int, columns: int, size: tuple[float, float], **keywords: Any) -> tuple[Any, Any]:
-    # Figure and not pyplot: no global state and no window system, whatever backend the user has set.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(*size)
     grid = figure.subplots(rows, columns, **keywords)
     for axes in grid:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="0.92", linewidth=0.8)
         axes.set_axisbelow(True)
     return figure, grid
-
-
-def _png(figure: Any) -> bytes:
-    out = BytesIO()
-    with warnings.catch_warnings():
-        # A script the font lacks shows as boxes; the page beside the picture has the name.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        figure.savefig(out, format="png", dpi=110)
-    return out.getvalue()
 
 
 def _finite(values: Iterable[float]) -> np.ndarray:
