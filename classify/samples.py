@@ -188,7 +188,7 @@ def _cells(data: bytes, label: str, views: list[View]) -> list[Cell]:
     """The plain picture, and its views."""
     decoding, key = Decoding(), hashlib.sha256(data).digest()
     cells = [Cell(decode(data, _SIDE, decoding), short(label))]
-    for view in views:
-        larger = decode(data, view.source_size(_SIDE), decoding)
-        cells.append(Cell(view.apply(larger, _SIDE, key), f"{view.policy} {view.number}"))
+    if views:  # of one policy, so that one larger picture serves all
+        larger = decode(data, views[0].source_size(_SIDE), decoding)
+        cells += [Cell(view.apply(larger, _SIDE, key), f"{view.policy} {view.number}") for view in views]
     return cells

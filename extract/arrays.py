@@ -23,6 +23,7 @@ from extract.engines import usable_cores
 from extract.extraction import Summary, extract
 from extract.given import listed
 from extract.image_embedder import ImageEmbedder, settings
+from extract.sources import FOLDER
 
 _UNFIT = re.compile("[\\x00-\\x1f\\x7f\\ud800-\\udfff]")  # for a line of text
 _A_FOLDER = 10_000  # files; more make some file systems slow
@@ -147,7 +148,7 @@ def _write(workspace: Workspace, name: str, pictures: Sequence[np.ndarray], tabl
     for picture in pictures:
         digest.update(f"{picture.shape}".encode())
         digest.update(np.ascontiguousarray(picture).data)
-    folder = workspace.create().root / "sources" / f"{quote(name, safe=' ')}-{digest.hexdigest()[:12]}"
+    folder = workspace.create().root / FOLDER / f"{quote(name, safe=' ')}-{digest.hexdigest()[:12]}"
     source = folder / "labels.csv"
     if source.exists():
         return source
