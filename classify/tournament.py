@@ -28,8 +28,7 @@ from extract.backbones import FAMILIES, Backbone, weights_state
 from extract.extraction import Extractor, Options, Progress
 from extract.images import Decoding, RejectedImage
 from extract.networks import Network
-from extract.pipeline import Outcome as Sealed
-from extract.reader import load
+from extract.reader import load_row
 from extract.survey import survey
 from extract.timing import keep_cost, milliseconds, recall_cost
 
@@ -209,9 +208,7 @@ def _embed(
 ) -> Extractor:
     extractor = Extractor(workspace, backbone, decoding, options, progress.note)
     todo = np.flatnonzero(~extractor.store.contains(sample.key))
-    if len(todo):
-        # A copy: of a file that is gone or has changed it forgets the key.
-        extractor.embed(sample.select(todo), np.arange(len(todo)), progress, Sealed())
+    extractor.embed_known(sample, todo, progress)
     return extractor
 
 
@@ -221,10 +218,9 @@ def _cost(extractor: Extractor, sample: Manifest, again: bool, say: Say) -> floa
         return known
     say(f"{extractor.backbone.name}: measuring its cost")
     pixels = []
-    for path, key in zip(sample.paths, sample.key, strict=True):
+    for row in range(len(sample)):
         try:
-            size = extractor.backbone.input_size
-            pixels.append(load(Path(sample.root), path, key.tobytes(), size, extractor.decoding))
+            pixels.append(load_row(sample, row, extractor.backbone.input_size, extractor.decoding))
         except RejectedImage:
             continue  # embedded once, and gone since
         if len(pixels) == SHOWN:

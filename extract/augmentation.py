@@ -21,7 +21,6 @@ from extract.extraction import (
     backbone_of,
     decoding_of,
 )
-from extract.pipeline import Outcome
 from extract.views import View
 
 AUGMENT = "standard"  # the policy where none is named
@@ -131,7 +130,7 @@ def augment(
     options, progress = options or Options(), progress or Progress()
     options = replace(options, dtype=data.space.dtype)
     backbone, decoding = backbone_of(data.store), decoding_of(data.space)
-    stores, outcome, missing, due = [], Outcome(), 0, 0
+    stores, missing, due = [], 0, 0
     for view in views:
         store = workspace.store(replace(data.space, view=view.name))
         stores.append(store)
@@ -140,9 +139,7 @@ def augment(
         if len(todo):
             extractor = Extractor(workspace, backbone, decoding, options, progress.note, view)
             _check(extractor.space, store.space)
-            # A copy: of a file that is gone or changed it forgets the key by which the picture is known.
-            extractor.embed(data.manifest.select(todo), np.arange(len(todo)), progress, outcome)
-            missing += int((~store.contains(data.manifest.key[todo])).sum())
+            missing += len(extractor.embed_known(data.manifest, todo, progress))
     total = len(rows) * len(stores)
     return Augmented(stores, total, due - missing, total - due, missing)
 

@@ -138,6 +138,16 @@ class Extractor:
         """D, how many numbers an embedding has."""
         return self.network.dim
 
+    def embed_known(self, manifest: Manifest, rows: np.ndarray, progress: Progress) -> np.ndarray:
+        """Give rows (indices) of a hashed manifest embeddings, and return those that have none afterwards.
+
+        The manifest stays as it is: `embed` would take the key by which a picture is known from a file that is gone or
+        has changed.
+        """
+        if len(rows):
+            self.embed(manifest.select(rows), np.arange(len(rows)), progress, Outcome())
+        return rows[~self.store.contains(manifest.key[rows])]
+
     def refused(self) -> dict[bytes, str]:
         """Key to reason of the pictures that this decoder is known to refuse."""
         return self.store.rejects(self.decoding.limits)

@@ -123,6 +123,14 @@ def load(
     return render(data, key, size, decoding, view)
 
 
+def load_row(
+    manifest: Manifest, row: int, size: int, decoding: Decoding, view: View | None = None
+) -> np.ndarray:
+    """Decode the picture of a row of a hashed manifest again; as `load` does."""
+    path, key = manifest.paths[row], manifest.key[row].tobytes()
+    return load(Path(manifest.root), path, key, size, decoding, view)
+
+
 def _read(path: Path) -> tuple[bytes, os.stat_result]:
     try:
         # Never waits for a pipe that took a picture's name since the scan.

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,19 +23,17 @@ from classify.evaluate import evaluate
 from classify.finetune.batches import Samples
 from classify.finetune.checkpoint import Checkpoint
 from classify.finetune.history import History
-from classify.progress import seldom
+from classify.pixel_answers import answer
 from classify.readings import Reading, part_hash
 from classify.splits import TEST
 from classify.validation import set_aside
 from extract.engines import import_keras_quietly
 from extract.extraction import decoding_of
-from extract.images import Decoding, RejectedImage
-from extract.reader import load
+from extract.images import Decoding
 
 if TYPE_CHECKING:
     import keras
 
-CHUNK = 64  # test pictures decoded at a time
 Say = Callable[[str], None]
 
 
@@ -96,7 +93,10 @@ def baseline(
 
     rows = np.flatnonzero(division.split.part == TEST)
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    rows, probability = _answers(model, division, rows, settings.input_size, decoding, say)
+    manifest = division.data.manifest
+    probability = answer(model, manifest, rows, settings.input_size, decoding, len(classes), say)
+    there = np.isfinite(probability[:, 0])
+    rows, probability = rows[there], probability[there]
     if lost := len(division.truth) - len(rows):
         notes.append(f"{lost:,} test pictures could not be read again and are left out")
     if not len(rows):
@@ -104,7 +104,7 @@ def baseline(
             "Expected to read the test pictures again, but none is there. Restore them, or run extract again."
         )
     truth, predicted = division.names[rows], np.array(classes)[probability.argmax(axis=1)]
-    paths = [division.data.manifest.paths[row] for row in rows]
+    paths = [manifest.paths[row] for row in rows]
     notes += _log(workspace, division, settings, fit, when)
     folder = workspace.new_run(NAME)
     outcome = Outcome(
@@ -185,30 +185,6 @@ def _train(
     if not last:
         raise UserError(f"Expected a finite loss in the first epoch, but {stopped}.")
     return last[0], stopped, interrupted
-
-
-def _answers(
-    model: keras.Model, division: Division, rows: np.ndarray, size: int, decoding: Decoding, say: Say
-) -> tuple[np.ndarray, np.ndarray]:
-    """Read the test part, once: rows that can be read, (m,), and their probabilities (m, C)."""
-    manifest, sometimes, began = division.data.manifest, seldom(say), time.monotonic()
-    kept: list[int] = []
-    parts = []
-    for at in range(0, len(rows), CHUNK):
-        pixels = []
-        for row in rows[at : at + CHUNK].tolist():
-            try:
-                path, key = manifest.paths[row], manifest.key[row].tobytes()
-                pixels.append(load(Path(manifest.root), path, key, size, decoding))
-                kept.append(row)
-            except RejectedImage:
-                continue  # counted in a note
-        if pixels:
-            parts.append(np.asarray(model.predict_on_batch(np.stack(pixels))))
-        done = min(at + CHUNK, len(rows))
-        left = (len(rows) - done) * (time.monotonic() - began) / done
-        sometimes(f"test part: {done:,} of {len(rows):,} pictures, {left:.0f} s left")
-    return np.array(kept, int), np.concatenate(parts) if parts else np.empty((0, 0))
 
 
 def _log(

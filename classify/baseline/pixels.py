@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from cache.manifest import Manifest
 from classify.progress import seldom
 from extract.engines import usable_cores
 from extract.images import Decoding, RejectedImage
-from extract.reader import load
+from extract.reader import load_row
 from extract.views import View
 
 GB = 10**9
@@ -82,11 +81,10 @@ class Pixels:
         return view.apply(source, self._size, self._manifest.key[row].tobytes())
 
     def _decoded(self, row: int) -> np.ndarray:
-        manifest = self._manifest
-        path, key = manifest.paths[row], manifest.key[row].tobytes()
         try:
-            return load(Path(manifest.root), path, key, self._source, self._decoding)
+            return load_row(self._manifest, row, self._source, self._decoding)
         except RejectedImage as error:
+            path = self._manifest.paths[row]
             raise UserError(
                 f"Expected to read {path} again for training, but: {error.reason}. Restore it, or run extract again "
                 "without it."

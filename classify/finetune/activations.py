@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -18,8 +17,8 @@ from extract.backbones import LAYER, Backbone
 from extract.engines import usable_cores
 from extract.extraction import Extractor, Options, Progress
 from extract.images import Decoding, RejectedImage
-from extract.pipeline import Embedder, Outcome
-from extract.reader import load
+from extract.pipeline import Embedder
+from extract.reader import load_row
 from extract.views import View
 
 Views = Sequence[View | None]  # by number; 0 is the plain picture, None
@@ -81,11 +80,10 @@ class Live:
         return np.concatenate(list(self._lanes.map(self._engine.embed, parts)))
 
     def _pixels(self, row: int, view: int) -> np.ndarray:
-        manifest = self._manifest
-        path, key = manifest.paths[row], manifest.key[row].tobytes()
         try:
-            return load(Path(manifest.root), path, key, self._size, self._decoding, self._views[view])
+            return load_row(self._manifest, row, self._size, self._decoding, self._views[view])
         except RejectedImage as error:
+            path = self._manifest.paths[row]
             raise UserError(
                 f"Expected to read {path} again for training, but: {error.reason}. Restore it, or run extract again "
                 "without it, then fit-head and finetune."
@@ -144,11 +142,7 @@ def fill(manifest: Manifest, parts: Sequence[Part], progress: Progress) -> tuple
     """
     lost = np.zeros(len(manifest), bool)
     for part in parts:
-        if len(part.todo):
-            # A copy: of a file that is gone or changed it forgets the key by which the head knows the picture.
-            asked = manifest.select(part.todo)
-            part.extractor.embed(asked, np.arange(len(asked)), progress, Outcome())
-            lost[part.todo] |= ~part.extractor.store.contains(manifest.key[part.todo])
+        lost[part.extractor.embed_known(manifest, part.todo, progress)] = True
     present = [part.rows[~lost[part.rows]] for part in parts]
     return Cached(manifest, [part.extractor for part in parts], present), np.flatnonzero(lost)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -27,16 +26,15 @@ from classify.finetune.start import Start
 from classify.finetune.top import read_head
 from classify.finetune.training import write_weights
 from classify.linear import LinearHead, fold
-from classify.progress import seldom
+from classify.pixel_answers import answer
 from classify.readings import Reading, part_hash
 from classify.runs import FORMAT, PACKAGES, remember_best, write_json
 from classify.splits import TEST, describe
 
 if TYPE_CHECKING:
-    import keras
+    pass
 
 MODEL = "model.keras"
-CHUNK = 64  # test pictures decoded at a time
 Say = Callable[[str], None]
 
 
@@ -66,7 +64,10 @@ def finish(
     probability = start.loaded.head.predict_proba(division.X_test)
     truth, classes = division.truth, start.loaded.head.classes_
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    answers = probability if kept else _answers(model, tuned, start, rows, say)
+    answers = probability
+    if not kept:
+        size, count = tuned.backbone.input_size, len(start.linear.classes)
+        answers = answer(model, start.data.manifest, rows, size, tuned.decoding, count, say)
     there = np.isfinite(answers[:, 0])
     if not there.all():
         notes.append(f"{(~there).sum():,} test pictures could not be read again and are left out")
@@ -115,24 +116,6 @@ def _head(tuned: Tuned, start: Start, temperature: float) -> LinearHead:
     """The head that is on the network now, its temperature folded in."""
     kernel, bias = read_head(tuned.model)
     return LinearHead(start.linear.scaling, kernel / temperature, bias / temperature, start.linear.classes)
-
-
-def _answers(model: keras.Model, tuned: Tuned, start: Start, rows: np.ndarray, say: Say) -> np.ndarray:
-    """Probabilities (n, C) by the finished model for the pictures themselves; NaN where one cannot be read now."""
-    answers = np.full((len(rows), len(start.linear.classes)), np.nan)
-    began, sometimes = time.monotonic(), seldom(say)
-    for at in range(0, len(rows), CHUNK):
-        here = range(at, min(at + CHUNK, len(rows)))
-        pixels = [tuned.pixels(start.data, rows[i]) for i in here]
-        found = [i for i, picture in zip(here, pixels, strict=True) if picture is not None]
-        if found:
-            stacked = np.stack([picture for picture in pixels if picture is not None])
-            answers[found] = np.asarray(model.predict_on_batch(stacked))
-        done = here.stop
-        left = (len(rows) - done) * (time.monotonic() - began) / done
-        line = f"test part: {done:,} of {len(rows):,} pictures, {left:.0f} s left"
-        sometimes(line)
-    return answers
 
 
 def _log(workspace: Workspace, start: Start, settings: Settings, history: History, tested: str) -> list[str]:

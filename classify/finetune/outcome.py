@@ -16,7 +16,7 @@ from classify.finetune.history import History
 from extract.backbones import Backbone
 from extract.border import Border
 from extract.images import Decoding, RejectedImage
-from extract.reader import load
+from extract.reader import load_row
 
 if TYPE_CHECKING:
     import keras
@@ -47,10 +47,8 @@ class Tuned:
 
     def pixels(self, data: Embedded, row: int) -> np.ndarray | None:
         """Decode a picture of the data set again: (s, s, 3) uint8 RGB; None where that fails now."""
-        manifest, size = data.manifest, self.backbone.input_size
-        path, key = manifest.paths[row], manifest.key[row].tobytes()
         try:
-            return load(Path(manifest.root), path, key, size, self.decoding)
+            return load_row(data.manifest, row, self.backbone.input_size, self.decoding)
         except RejectedImage:
             return None
 
