@@ -1,6 +1,6 @@
 """Run the four classic tutorials, here and in plain Keras, and write docs/recipes.md from what came out.
 
-`python benchmarks/recipes.py FOLDER [--only resnet50-dense ... tutorials story-128 story-224]`
+`python benchmarks/recipes.py FOLDER [--only resnet50-dense ... plain-resnet50-dense ... story-128 story-224]`
 
 What was measured is kept in docs/recipes.json, section by section, so that one of them can be measured again;
 docs/recipes.md is written from that file and from the texts here. `--render` writes it without measuring.
@@ -28,7 +28,8 @@ RECORD, PAGE = ROOT / "docs/recipes.json", ROOT / "docs/recipes.md"
 PARTS = ("train", "validation", "test")
 SAMPLE = {"train": 12, "validation": 4, "test": 4}  # pictures a class for networks with random weights
 STAND_IN = "efficientnet_lite0"
-STORY = "story-"  # before a size
+PLAIN, STORY = "plain-", "story-"  # before the name of a tutorial, before a size
+SIZES = (128, 224)
 
 
 @dataclass(frozen=True)
@@ -247,24 +248,16 @@ def save_inception(folder: Path) -> None:
         subprocess.run([sys.executable, "-c", code, str(folder)], check=True, capture_output=True)
 
 
-def tutorials(_: str, place: Path) -> list[dict]:
-    """Each tutorial in plain Keras, then what this project makes of the same parts and network."""
-    rows = []
-    for name in RECIPES:
-        words = [
-            sys.executable,
-            str(ROOT / "benchmarks/tutorials.py"),
-            name,
-            str(place / "data"),
-            "--size",
-            "128",
-        ]
-        done = subprocess.run(words, capture_output=True, text=True)
-        if done.returncode:
-            sys.exit(done.stderr)
-        rows.append(json.loads(done.stdout.splitlines()[-1]))
-        print(rows[-1], flush=True)
-    return [*rows, ours(place, 128)]
+def plain(section: str, place: Path) -> dict:
+    """One tutorial in plain Keras, on the same parts and the stand-in."""
+    script, name = ROOT / "benchmarks/tutorials.py", section.removeprefix(PLAIN)
+    words = [sys.executable, str(script), name, str(place / "data"), "--size", str(SIZES[0])]
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stderr)
+    found: dict = json.loads(done.stdout.splitlines()[-1])
+    print(found, flush=True)
+    return found
 
 
 def ours(place: Path, size: int) -> dict:
@@ -276,7 +269,6 @@ def ours(place: Path, size: int) -> dict:
     before, after = json.loads(head), json.loads(tuned)
     shutil.rmtree(workspace)
     return {
-        "name": "coldframe",
         "n": after["test_n"],
         "frozen": {
             "right": round(after["head_test_accuracy"] * after["test_n"]),
@@ -304,8 +296,7 @@ def story(section: str, place: Path) -> dict:
     return {"size": size, "scratch": {"right": right, "seconds": round(seconds, 1)}, **ours(place, size)}
 
 
-SIZES = (128, 224)
-SECTIONS = dict.fromkeys(RECIPES, recipe) | {"tutorials": tutorials}
+SECTIONS = dict.fromkeys(RECIPES, recipe) | {f"{PLAIN}{name}": plain for name in RECIPES}
 SECTIONS |= {f"{STORY}{size}": story for size in SIZES}
 
 
@@ -314,13 +305,14 @@ SECTIONS |= {f"{STORY}{size}": story for size in SIZES}
 
 def render(record: dict) -> str:
     """The page, from what is recorded."""
+    plain_rows = [record[name] for name in SECTIONS if name.startswith(PLAIN) and name in record]
+    stories = [record[name] for name in SECTIONS if name.startswith(STORY) and name in record]
     parts = [
         "# Recipes: the classic tutorials",
         "This page is written by a script; change the script, not the page.",
         fence("sh", "python benchmarks/recipes.py flowers/"),
         "Four tutorials taught many people transfer learning. Here is each of their steps, and each of them as "
-        "commands with what they print."
-        + (" Their own code comes after that." if "tutorials" in record else ""),
+        "commands with what they print." + (" Their own code comes after that." if plain_rows else ""),
         "Their networks are ResNet50, InceptionV3 and MobileNetV2, whose weights Keras downloads. The machine of these "
         f"measurements has no way to them. So the figures are of `{STAND_IN}` in their place; and each network itself "
         "is run with random weights on 20 pictures a class, to show that the commands work with it. Figures of random "
@@ -337,19 +329,17 @@ def render(record: dict) -> str:
                 session(record[name]["own"]),
             ]
         parts.append(chosen.remark)
-    if "tutorials" in record:
-        parts += ["## Tutorial against coldframe", *against(record["tutorials"])]
-    if rows := [record[name] for name in record if name.startswith(STORY)]:
-        parts += ["## The whole story", *whole_story(rows)]
+    if plain_rows and stories:
+        parts += ["## Tutorial against coldframe", *against(plain_rows, stories[0])]
+    if stories:
+        parts += ["## The whole story", *whole_story(stories)]
     return "\n\n".join(wrapped(part) for part in parts if part) + "\n"
 
 
-def against(rows: Sequence[dict]) -> list[str]:
-    mine = rows[-1]
+def against(rows: Sequence[dict], mine: dict) -> list[str]:
     lines = []
-    for row in rows:
-        here = row is mine
-        title = "coldframe, defaults" if here else RECIPES[row["name"]].title
+    for row in (*rows, mine):
+        title = RECIPES[row["name"]].title if "name" in row else "coldframe, defaults"
         for act, what in (("frozen", "frozen"), ("tuned", "then fine-tuned")):
             if act in row:
                 found = row[act]
@@ -361,9 +351,9 @@ def against(rows: Sequence[dict]) -> list[str]:
     return [
         f"One split, 128 x 128 pixels, `{STAND_IN}` everywhere, seed 0; accuracy on n = {mine['n']} test pictures that "
         "took part in nothing, with Wilson's 95 % interval. The tutorials are in plain Keras, in "
-        "`benchmarks/tutorials.py`, as their authors wrote them: their scaling of the pixels, their random heads, "
-        "their optimizers and epochs. Seconds are from nothing to the answer, without the start of Python for the "
-        "tutorials, and with everything for coldframe: its extraction, cross-validation, calibration and report.",
+        "`benchmarks/tutorials.py`, as their authors wrote them: their random heads, optimizers and epochs; and where "
+        "they scale pixels unlike their network was trained (both of ResNet50: by 1/255), so is it here. Seconds are "
+        "from nothing to the answer, without the start of Python for the tutorials, and with everything for coldframe: its extraction, cross-validation, calibration and report.",
         table(("", "", "test accuracy", "epochs", "seconds an epoch", "seconds in all"), lines),
     ]
 

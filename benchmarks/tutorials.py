@@ -2,8 +2,9 @@
 
 `python benchmarks/tutorials.py NAME FOLDER --size 128` trains one of them on FOLDER/train, stops by FOLDER/validation
 where the tutorial does, and judges it once on FOLDER/test; it prints one JSON object. `benchmarks/recipes.py` makes
-the folders and calls it. What is the tutorials' own stays as it was: scaling of the pixels, random heads, optimizers,
-what is unfrozen. In place of ResNet50, InceptionV3 and MobileNetV2 stands efficientnet_lite0.
+the folders and calls it. What is the tutorials' own stays as it was: random heads, optimizers, what is unfrozen. In
+place of ResNet50, InceptionV3 and MobileNetV2 stands efficientnet_lite0. Its pixels are scaled as it was trained where
+the tutorial does so for its own network, and by 1/255 in both of ResNet50, which do so although it wants another scale.
 """
 
 import argparse
@@ -75,8 +76,8 @@ TUTORIALS = {
         augment={"shear_range": 0.2, "zoom_range": 0.2, "horizontal_flip": True},
     ),
     "hub-inception": Tutorial(
-        1 / 255,
-        0.0,
+        1 / 127.5,  # the module wants 0 to 1 and gets it; the stand-in wants -1 to 1
+        -1.0,
         flatten_1024,
         lambda keras: keras.optimizers.Adam(),
         10,
