@@ -273,7 +273,7 @@ def ours(place: Path, size: int) -> dict:
         "frozen": {
             "right": round(after["head_test_accuracy"] * after["test_n"]),
             "seconds": round(extracting + fitting, 1),
-            "head": before["head"],
+            "head": before["best"],
         },
         "tuned": {
             "right": round(after["test_accuracy"] * after["test_n"]),
