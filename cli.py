@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from cache.errors import UserError
+from extract.policies import POLICIES
 
 DONE, FAILED, REJECTS, INTERRUPTED = 0, 1, 3, 130
+AUGMENTATIONS = ", ".join(POLICIES)
 SHOWN = 10  # rejects, conflicts or predictions listed on the terminal; all of them are in the files
 
 
@@ -182,12 +184,12 @@ def baseline(options: argparse.Namespace) -> int:
 
 def export(options: argparse.Namespace) -> int:
     from classify.exports import export
-    from classify.runs import best_run
+    from classify.runs import find_run
 
     workspace = _workspace(options)
     result = export(
         workspace,
-        Path(options.run) if options.run else best_run(workspace),
+        find_run(workspace, options.run),
         options.to,
         Path(options.out) if options.out else None,
         int8=options.int8,
@@ -223,7 +225,8 @@ def predict(options: argparse.Namespace) -> int:
         if terminal and len(lines) > SHOWN + 1:
             say(f"... and {len(lines) - SHOWN - 1:,} more")
     say(
-        f"{len(found.predictions.paths):,} pictures classified, {len(found.rejects):,} rejected: {found.file}"
+        f"{len(found.predictions.paths):,} pictures classified by {found.run.name}, {len(found.rejects):,} rejected: "
+        f"{found.file}"
     )
     return REJECTS if options.strict and found.rejects else DONE
 
@@ -330,13 +333,20 @@ def cache_export(options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="coldframe",
-        description="Embed pictures once with a frozen backbone, then train and compare classifiers in seconds.",
+        description="Train image classifiers from a folder of pictures: run a pretrained network over them once, then "
+        "compare classifiers in seconds, fine-tune, predict and export.",
         epilog="Start with: python cli.py demo",
     )
     parser.add_argument("--version", action="version", version="coldframe 0.1.0")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    p = _command(commands, "extract", extract, "embed a folder of class folders", "extract flowers/")
+    p = _command(
+        commands,
+        "extract",
+        extract,
+        "run a network over labelled pictures, keep what it says",
+        "extract flowers/",
+    )
     _source_options(p)
     p.add_argument(
         "--backbone",
@@ -366,9 +376,17 @@ def _parser() -> argparse.ArgumentParser:
         "--max-pixels", type=_positive, default=64_000_000, help="reject larger pictures (64 million)"
     )
     p.add_argument(
-        "--precision", default="float32", choices=["float32", "float16"], help="of the computation"
+        "--precision",
+        default="float32",
+        choices=["float32", "float16"],
+        help="of the computation; float16 is for a GPU",
     )
-    p.add_argument("--dtype", default="float32", choices=["float32", "float16"], help="of the stored rows")
+    p.add_argument(
+        "--dtype",
+        default="float32",
+        choices=["float32", "float16"],
+        help="of stored rows; float16 halves them",
+    )
     p.add_argument(
         "--shard", type=_shard, default=(1, 1), metavar="I/N", help="only part I of N, for N machines"
     )
@@ -400,14 +418,14 @@ def _parser() -> argparse.ArgumentParser:
         "--resize", default="crop", choices=["crop", "squash", "pad"], help="how pictures become square"
     )
     p.add_argument("--sample", type=_positive, default=500, help="training pictures, at most (500)")
-    p.add_argument("--test-size", type=float, default=0.2, help="held-out fraction, as for fit-head (0.2)")
+    p.add_argument("--test-size", type=float, default=0.2, help="held-out share, as for fit-head (0.2)")
     p.add_argument("--seed", type=int, default=0, help="of split (as for fit-head), sample and folds (0)")
     p.add_argument("--retime", action="store_true", help="measure costs again")
     p.add_argument(
         "--engine", default="auto", choices=["auto", "litert", "keras"], help="what runs the backbones"
     )
-    p.add_argument("--batch-size", type=_positive, help="pictures a step (default: the engine's own)")
-    p.add_argument("--workers", type=_positive, help="reading threads (default: one a core)")
+    p.add_argument("--batch-size", type=_positive, help="pictures per step (default: the engine's own)")
+    p.add_argument("--workers", type=_positive, help="reading threads (default: one per core)")
 
     p = _command(
         commands, "manifest", manifest, "list what a folder holds, without embedding", "manifest flowers/"
@@ -426,7 +444,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--out", help="PNG file to write (default: in a run folder)")
     p.add_argument("--grid", default="3x3", metavar="ROWSxCOLUMNS", help="how many pictures (3x3)")
     p.add_argument(
-        "--augment", metavar="POLICY", help="views of each picture beside it; the guide lists them"
+        "--augment", metavar="POLICY", help=f"draw augmented views beside each picture: {AUGMENTATIONS}"
     )
     p.add_argument("--seed", type=int, default=0, help="which pictures, and which views (0)")
     p.add_argument("--split", choices=["train", "val", "test"], help="only this part of the data set")
@@ -441,13 +459,13 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--folds", type=_positive, default=5, help="of cross-validation (5)")
     parts = p.add_mutually_exclusive_group()
     parts.add_argument(
-        "--test-size", type=float, default=0.2, help="held-out fraction where the data has none (0.2)"
+        "--test-size", type=float, default=0.2, help="held-out share where the data has none (0.2)"
     )
     parts.add_argument(
         "--split", metavar="TRAIN/VAL/TEST", help="shares of the parts, as 80/10/10 or 80/20, instead"
     )
     p.add_argument("--seed", type=int, default=0, help="of split and folds (0)")
-    p.add_argument("--jobs", type=_positive, help="processor cores (default: all)")
+    p.add_argument("--jobs", type=_positive, help="threads (default: one per core)")
     p.add_argument(
         "--budget", type=_seconds, help="time for all searches, as 90s or 5m (for --model all: 60s)"
     )
@@ -487,12 +505,12 @@ def _parser() -> argparse.ArgumentParser:
     for name, kind, help in (
         ("input-size", _positive, "pixels a side (128)"),
         ("epochs", int, "most passes over the training pictures (15)"),
-        ("augment", str, "policy of the views, new ones in each epoch (flip); the guide lists them"),
-        ("batch-size", int, "pictures a step (32)"),
+        ("augment", str, f"kind of augmentation, new in each epoch (flip): {AUGMENTATIONS}"),
+        ("batch-size", int, "pictures per step (32)"),
         ("lr", float, "learning rate of Adam (1e-3)"),
         ("patience", int, "stop after so many epochs without a lower validation loss (5)"),
         ("val-size", float, "share of the training part that validates, if the data has no such part (0.15)"),
-        ("test-size", float, "held-out fraction where the data has none, as in fit-head (0.2)"),
+        ("test-size", float, "held-out share where the data has none, as in fit-head (0.2)"),
         ("split", str, "shares of the parts, as 80/10/10, instead; as in fit-head"),
         ("seed", int, "of the split, as in fit-head, and of the training (0)"),
         ("max-memory-gb", float, "more decoded pictures than this are read in each epoch (2)"),
@@ -511,7 +529,7 @@ def _parser() -> argparse.ArgumentParser:
         "--to",
         required=True,
         choices=["keras", "savedmodel", "tflite", "onnx", "saved-head"],
-        help="saved-head is the head alone, from embedding to probabilities",
+        help="keras, savedmodel (TensorFlow), tflite (phones), onnx; saved-head: the head alone, from embeddings",
     )
     p.add_argument("--out", help="file or folder to write (default: in the run's folder)")
     p.add_argument("--run", help="folder of the run to export (default: the best)")
@@ -519,17 +537,25 @@ def _parser() -> argparse.ArgumentParser:
         "--int8", action="store_true", help="tflite in 8-bit integers: smaller, a little less exact"
     )
     p.add_argument("--force", action="store_true", help="replace what is there")
-    p.add_argument("--trust", action="store_true", help="load a head that this workspace did not write")
+    p.add_argument(
+        "--trust",
+        action="store_true",
+        help="load a head that this workspace did not write: its code runs",
+    )
 
     p = _command(commands, "predict", predict, "classify pictures with the best run", "predict new_photos/")
     p.add_argument("paths", nargs="+", metavar="PATH", help="picture or folder")
     p.add_argument("--run", help="folder of the run to use (default: the best)")
     p.add_argument("--space", help="refuse a run of another space than this")
-    p.add_argument("--top", type=_positive, default=3, help="answers a picture (3)")
-    p.add_argument("--trust", action="store_true", help="load a head that this workspace did not write")
+    p.add_argument("--top", type=_positive, default=3, help="classes to list per picture (3)")
+    p.add_argument(
+        "--trust",
+        action="store_true",
+        help="load a head that this workspace did not write: its code runs",
+    )
     _engine_options(p)
 
-    help = "the whole job on real pictures, with no network"
+    help = "the whole job on real pictures; needs no internet connection"
     p = commands.add_parser("demo", help=help, description=help, epilog="example: python cli.py demo --quick")
     p.set_defaults(command=demo)
     p.add_argument("--quick", action="store_true", help="a few hundred pictures")
@@ -573,7 +599,7 @@ def _command(
 def _source_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
-        help="folder with one folder a class, or with train/validation/test folders of them; or a table (.csv, .tsv, "
+        help="folder with one folder per class, or with train/validation/test folders of them; or a table (.csv, .tsv, "
         ".parquet), an archive (.zip, .tar, .tgz, ...) or tfds:NAME",
     )
     parser.add_argument("--name", help="name of the data set (default: the source's)")
@@ -582,7 +608,7 @@ def _source_options(parser: argparse.ArgumentParser) -> None:
 
 def _data_dir_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data-dir", help="of TensorFlow Datasets (default: TFDS_DATA_DIR, or ~/tensorflow_datasets)"
+        "--data-dir", help="folder of TensorFlow Datasets (default: TFDS_DATA_DIR, or ~/tensorflow_datasets)"
     )
 
 
@@ -592,17 +618,19 @@ def _view_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="K",
-        help="also K augmented views of each training picture (0)",
+        help="also use K augmented views of each training picture (0)",
     )
-    parser.add_argument("--augment", metavar="POLICY", help="policy of the views (standard)")
+    parser.add_argument(
+        "--augment", metavar="POLICY", help=f"augmentation of the views (standard): {AUGMENTATIONS}"
+    )
 
 
 def _engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine", default="auto", choices=["auto", "litert", "keras"], help="what runs the backbone"
     )
-    parser.add_argument("--batch-size", type=_positive, help="pictures a step (default: the engine's own)")
-    parser.add_argument("--workers", type=_positive, help="reading threads (default: one a core)")
+    parser.add_argument("--batch-size", type=_positive, help="pictures per step (default: the engine's own)")
+    parser.add_argument("--workers", type=_positive, help="reading threads (default: one per core)")
     parser.add_argument("--strict", action="store_true", help="exit code 3 if a picture was rejected")
 
 
@@ -630,7 +658,7 @@ def _finetune_options(parser: argparse.ArgumentParser) -> None:
     )
     for name, kind, help in (
         ("epochs", int, "most passes over the training pictures (10)"),
-        ("batch-size", int, "pictures a step (32)"),
+        ("batch-size", int, "pictures per step (32)"),
         ("optimizer", str, "adamw, adam, sgd or rmsprop (adamw)"),
         ("lr", float, "learning rate at its highest (adamw, adam: 3e-4; rmsprop: 1e-4; sgd: 1e-2)"),
         ("momentum", float, "of sgd and rmsprop (0.9)"),
@@ -642,7 +670,7 @@ def _finetune_options(parser: argparse.ArgumentParser) -> None:
         ("class-weight", str, "none or balanced (as the head was fitted)"),
         ("patience", int, "stop after so many epochs without a lower validation loss (5)"),
         ("views", int, "augmented views of each picture, besides the plain one (3)"),
-        ("augment", str, "policy of the views (standard); the guide lists them"),
+        ("augment", str, f"kind of augmentation of the views (standard): {AUGMENTATIONS}"),
         ("val-size", float, "share of the training part that validates, if the data has no such part (0.15)"),
         ("seed", int, "of batches and views (0)"),
         ("dtype", str, "of the cached activations: float16 or float32 (float16)"),
@@ -654,11 +682,15 @@ def _finetune_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tensorboard", action="store_true", default=unset, help="write logs for TensorBoard"
     )
-    parser.add_argument("--trust", action="store_true", help="load a head that this workspace did not write")
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="load a head that this workspace did not write: its code runs",
+    )
     parser.add_argument(
         "--engine", default="auto", choices=["auto", "litert", "keras"], help="what runs the frozen part"
     )
-    parser.add_argument("--workers", type=_positive, help="reading threads (default: one a core)")
+    parser.add_argument("--workers", type=_positive, help="reading threads (default: one per core)")
 
 
 def _data_options(parser: argparse.ArgumentParser) -> None:
@@ -667,14 +699,16 @@ def _data_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, received {text}")
-    return value
+    return int(text)
 
 
 def _layers(text: str) -> tuple[int, ...]:
-    return tuple(_positive(width) for width in text.split(","))
+    widths = text.split(",")
+    if not all(width.isdecimal() and int(width) > 0 for width in widths):
+        raise argparse.ArgumentTypeError(f"expected widths such as 1024 or 2048,1024, received {text}")
+    return tuple(map(int, widths))
 
 
 def _pooling(text: str) -> str:

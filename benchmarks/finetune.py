@@ -85,8 +85,11 @@ def link_training_part(workspace: Path, head: dict, folder: Path) -> int:
     from cache.workspace import Workspace
     from classify.finetune.settings import Settings
     from classify.finetune.start import begin
+    from classify.runs import load_head
 
-    start = begin(Workspace(workspace), Path(head["run"]), Settings(), trust=False, say=print)
+    start = begin(
+        Workspace(workspace), load_head(Workspace(workspace), Path(head["run"])), Settings(), say=print
+    )
     manifest = start.data.manifest
     for row in start.train.tolist():
         path = folder / manifest.classes[manifest.label[row]] / f"{row}.jpg"

@@ -183,13 +183,14 @@ def divide(flowers: Path, place: Path) -> None:
     from cache.workspace import Workspace
     from classify.finetune.settings import Settings
     from classify.finetune.start import begin
+    from classify.runs import load_head
     from classify.splits import TEST
 
     (place / "flowers").symlink_to(flowers)
     workspace = place / "divide"
     coldframe(place, "extract flowers/ --input-size 128", workspace)
     run = json.loads(coldframe(place, "fit-head --no-curve --json", workspace)[0])["run"]
-    start = begin(Workspace(workspace), Path(run), Settings(), trust=False, say=print)
+    start = begin(Workspace(workspace), load_head(Workspace(workspace), Path(run)), Settings(), say=print)
     manifest = start.data.manifest
     parts = (start.train, start.val, (start.division.split.part == TEST).nonzero()[0])
     for part, rows in zip(PARTS, parts, strict=True):

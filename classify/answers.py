@@ -14,7 +14,7 @@ from cache.store import Reject
 from cache.workspace import Workspace
 from classify.deployable import TunedRun
 from classify.predictions import Predictions, check_space, classify_rows, csv_bytes, rank
-from classify.runs import OWN_MODEL, best_run, load_head, record_of, write_json
+from classify.runs import OWN_MODEL, find_run, load_head, record_of, write_json
 from extract.engines import usable_cores
 from extract.extraction import Extractor, Options, Progress, backbone_of, decoding_of
 from extract.pipeline import Claims, Outcome
@@ -30,6 +30,7 @@ class Answers:
     predictions: Predictions
     rejects: list[Reject]
     file: Path
+    run: Path  # that answered
 
     def records(self) -> list[dict[str, Any]]:
         """One dictionary a picture, as `--json` prints them."""
@@ -79,16 +80,14 @@ def predict(
         whose weights are no longer those of the head.
     """
     progress, options = progress or Progress(), options or Options()
-    folder = Path(run) if run else best_run(workspace)
-    record = record_of(folder)
+    asked = find_run(workspace, run)
+    record = record_of(asked)
     if record.get("command") in OWN_MODEL:
         predictions, rejects, source = _by_model(
-            workspace, folder, record, paths, space, top, options, progress
+            workspace, asked, record, paths, space, top, options, progress
         )
     else:
-        predictions, rejects, source = _by_head(
-            workspace, folder, paths, space, top, options, trust, progress
-        )
+        predictions, rejects, source = _by_head(workspace, asked, paths, space, top, options, trust, progress)
 
     folder = workspace.new_run("predict")
     file = folder / "predictions.csv"
@@ -101,7 +100,7 @@ def predict(
         "rejects": [{"path": reject.path, "reason": reject.reason} for reject in rejects],
     }
     write_json(folder / "run.json", record)
-    return Answers(predictions, rejects, file)
+    return Answers(predictions, rejects, file, asked)
 
 
 Found = tuple[Predictions, list[Reject], dict[str, Any]]  # the last: what answered, for run.json

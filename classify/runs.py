@@ -103,9 +103,11 @@ def load_head(workspace: Workspace, run: Path, *, trust: bool = False) -> Loaded
         data = (run / "head.joblib").read_bytes()
         expected = record["head"]["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
+        command = record_of(run).get("command")
+        received = f"a run of {command}" if command else "a folder without them"
         raise UserError(
-            f"Expected run.json and head.joblib of a finished fit-head run in {run}, but: {error!r}. "
-            "Run `fit-head`, or pass --run with another folder."
+            f"Expected run.json and head.joblib of a finished run of fit-head in {run}, received {received}. Run "
+            "`fit-head`, or pass --run with another folder."
         ) from error
     if record.get("format", FORMAT) > FORMAT:
         raise UserError(
@@ -148,6 +150,27 @@ def relocated(run: str, runs: Path) -> Path:
     return Path(run) if Path(run).exists() else runs / Path(run).name
 
 
+def find_run(workspace: Workspace, named: str | None) -> Path:
+    """Return the folder of the run named by its path or by its folder's name alone; without a name, of the best.
+
+    Raises
+    ------
+    UserError
+        When there is none.
+    """
+    if not named:
+        return best_run(workspace)
+    for path in (Path(named), workspace.runs / named):
+        if path.is_dir():
+            return path
+    names = sorted(path.name for path in workspace.runs.glob("[0-9]*-*"))
+    there = f"the last ones are {', '.join(names[-5:])}" if names else "there are none"
+    raise UserError(
+        f"Expected the folder of a run, received {named!r}, which is not there. Of the runs in "
+        f"{workspace.runs} {there}."
+    )
+
+
 def best_run(workspace: Workspace) -> Path:
     """Return the folder of the best run so far, also after the workspace was moved with its runs.
 
@@ -161,7 +184,8 @@ def best_run(workspace: Workspace) -> Path:
         if (path / "run.json").exists():
             return path
     raise UserError(
-        "Expected a trained head, found none in this workspace. Run `fit-head --model logreg` first."
+        f"Expected a trained head, found none in {workspace.root}. Run `fit-head` first, and `extract FOLDER/` before "
+        "it where nothing was extracted yet; or point to another workspace with --workspace."
     )
 
 

@@ -14,6 +14,7 @@ from extract.preprocessing import PREPROCESSING, mode_of
 
 POOLINGS = ("avg", "max", "flatten")
 AT = "@"  # between a pooling and the layer whose output is pooled, where that is not the last
+LARGEST = 2048  # input size; beyond it one picture may take gigabytes of memory
 LAYER = "layer:"  # before a layer's name, in place of a pooling: that layer's output as it is, (h, w, c)
 PRECISIONS = ("float32", "float16")
 
@@ -140,8 +141,11 @@ class Backbone:
             return _from_elsewhere(kind, name, weights, input_size, pooling, precision, preprocessing)
         row = family(name)
         size = row.input_size if input_size is None else input_size
-        if size < row.smallest:
-            raise UserError(f"Expected an input size of at least {row.smallest} for {name}, received {size}.")
+        if not row.smallest <= size <= LARGEST:
+            raise UserError(
+                f"Expected an input size of at least {row.smallest} and at most {LARGEST} pixels for {name}, received "
+                f"{size}. Without --input-size it is {row.input_size}."
+            )
         if weights not in ("pretrained", "none"):
             path = Path(weights).resolve()
             if not path.is_file():

@@ -140,6 +140,8 @@ def _load(preset: str, model: str, weights: str) -> Any:
     # Each of the places that presets come from reports a failed download in its own way.
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if reason.endswith(":"):  # before a list
+            reason = reason.rpartition(". ")[0] + "."
         raise UserError(
             f"Expected to find or download {model}, but: {reason} Check the name (keras.io/keras_hub/presets) and "
             "the network, or download the preset elsewhere and pass its folder: --backbone kerashub:FOLDER."

@@ -84,7 +84,7 @@ def test_predict_gives_csv_and_json(session: Path, tmp_path: Path) -> None:
     assert list(rows[0])[:3] == ["path", "label", "probability"]
     assert [row["path"] for row in rows] == [str(new / f"{n}.png") for n in range(3)]
     assert [row["label"] for row in rows] == ["0", "1", "2"]
-    assert "3 pictures classified, 1 rejected" in done.stderr
+    assert "3 pictures classified by 001-fit-head, 1 rejected" in done.stderr
     records = json.loads(run("predict", new, "--json", "--top", 1, "--workspace", session / "w").stdout)
     assert [set(record) for record in records] == [{"path", "label", "probability"}] * 3
     assert [record["label"] for record in records] == ["0", "1", "2"]

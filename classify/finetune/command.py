@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
@@ -11,7 +10,7 @@ from cache.workspace import Workspace
 from classify.finetune import journal
 from classify.finetune.settings import Settings
 from classify.finetune.tensorboard import check_installed
-from classify.runs import best_run
+from classify.runs import find_run
 from extract.extraction import Options, Progress
 from extract.quiet import import_keras_quietly
 
@@ -53,13 +52,12 @@ def finetune(
     if settings.tensorboard:
         check_installed()
     unfinished = None
-    if resume is None and not run:
-        best_run(workspace)  # refuses a workspace without one
+    named = find_run(workspace, run) if resume is None else None  # refuses a workspace without one
     if resume is not None:
         if given or run:
-            named = ", ".join("--" + name.replace("_", "-") for name in [*given, *(["run"] if run else [])])
+            others = ", ".join("--" + name.replace("_", "-") for name in [*given, *(["run"] if run else [])])
             raise UserError(
-                f"Expected --resume alone, received {named} too: a run goes on with the settings it began with."
+                f"Expected --resume alone, received {others} too: a run goes on with the settings it began with."
             )
         unfinished = journal.unfinished(workspace, resume or None)
     import_keras_quietly()
@@ -69,7 +67,7 @@ def finetune(
         return heavy.finetune(
             workspace,
             settings,
-            run=Path(run) if run else None,
+            run=named if run else None,
             resume=unfinished,
             options=options,
             trust=trust,

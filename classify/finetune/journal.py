@@ -14,7 +14,7 @@ from classify.finetune.history import Epoch, History, Interpolation
 from classify.finetune.settings import Settings
 from classify.finetune.start import Start
 from classify.readings import part_hash
-from classify.runs import relocated, write_json
+from classify.runs import find_run, relocated, write_json
 
 PLAN, CHECKPOINT, FOLDS = "plan.json", "checkpoint.h5", "folds.json"
 
@@ -28,7 +28,7 @@ def unfinished(workspace: Workspace, named: str | None) -> Path:
         When there is none, or the one named is finished or no run of finetune.
     """
     if named:
-        folder = Path(named)
+        folder = find_run(workspace, named)
         if (folder / "run.json").exists():
             raise UserError(f"Expected an unfinished run to resume, received {folder}, which is finished.")
         if not (folder / PLAN).exists():

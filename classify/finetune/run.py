@@ -24,12 +24,14 @@ from classify.finetune.handoff import check
 from classify.finetune.history import Epoch, History
 from classify.finetune.outcome import Outcome, Result, Tuned
 from classify.finetune.settings import Settings
-from classify.finetune.start import Start, begin
+from classify.finetune.start import Start, begin, head_of
 from classify.finetune.tensorboard import Board
 from classify.finetune.top import build_top
 from classify.finetune.training import Watch, read_weights, train
 from classify.linear import LinearHead
-from extract.border import find_border
+from classify.runs import LoadedHead
+from extract.backbones import Backbone
+from extract.border import Border, find_border
 from extract.embedder import build_embedder, hash_weights, network_of
 from extract.engines import choose_engine, gpu_seen, learn_network, open_engine
 from extract.extraction import Options, Progress, backbone_of, decoding_of
@@ -81,10 +83,13 @@ def finetune(
     progress, options = progress or Progress(), options or Options()
     if resume:
         settings, run = journal.settings_of(resume), journal.start_of(resume)
-    start = begin(workspace, run, settings, trust=trust, say=say, progress=progress)
+    loaded = head_of(workspace, run, trust=trust)
+    backbone, network, border = _network(workspace, loaded, settings)
+    start = begin(workspace, loaded, settings, say=say, progress=progress)
     say(_introduction(start))
-    tuned = _prepare(workspace, start, settings)
-    say(tuned.border.describe())
+    model = build_top(network, border, backbone, _handed(start))
+    tuned = Tuned(backbone, decoding_of(start.data.space), network, border, model)
+    say(border.describe())
     began = time.monotonic()
     supply = _supply(workspace, start, settings, tuned, options, progress, say)
     caching = time.monotonic() - began
@@ -125,7 +130,7 @@ def _introduction(start: Start) -> str:
     if len(start.trials) > 1:
         how = f"{n:,} pictures train and validate in {len(start.trials)} folds"
     tested = len(start.division.truth)
-    return f"starting from {record['name']} of {start.loaded.folder.name}: {how}, {tested:,} test"
+    return f"starting from {record['name']} of {start.loaded.folder.name} on {start.data.name}: {how}, {tested:,} test"
 
 
 def _with_part(
@@ -184,9 +189,12 @@ def _handed(start: Start) -> LinearHead:
     return start.linear if len(start.trials) > 1 else start.trials[0].linear
 
 
-def _prepare(workspace: Workspace, start: Start, settings: Settings) -> Tuned:
-    """Build the network with its head and make sure that it is the one the embeddings came from."""
-    backbone = backbone_of(workspace.store(start.data.space))
+def _network(
+    workspace: Workspace, loaded: LoadedHead, settings: Settings
+) -> tuple[Backbone, keras.Model, Border]:
+    """Build the network that the head's embeddings came from, and find what of it trains."""
+    store = workspace.store_by_id(loaded.record["space"]["id"])
+    backbone = backbone_of(store)
     if settings.precision == "float16" and not backbone.halves:
         raise UserError(
             f"Expected --precision float32 or auto for {backbone.name}: it computes as it was saved."
@@ -195,7 +203,7 @@ def _prepare(workspace: Workspace, start: Start, settings: Settings) -> Tuned:
         settings.precision == "auto" and gpu_seen() and backbone.halves
     )
     embedder = build_embedder(replace(backbone, precision="float16" if half else "float32"))
-    expected, received = start.data.space.weights, hash_weights(embedder)
+    expected, received = store.space.weights, hash_weights(embedder)
     if received != expected:
         raise UserError(
             f"Expected the weights {expected[:12]} of {backbone.name}, from which the head's embeddings came, received "
@@ -208,8 +216,7 @@ def _prepare(workspace: Workspace, start: Start, settings: Settings) -> Tuned:
         from_layer=settings.from_layer,
         everything=settings.everything,
     )
-    model = build_top(network, border, backbone, _handed(start))
-    return Tuned(backbone, decoding_of(start.data.space), network, border, model)
+    return backbone, network, border
 
 
 @dataclass(frozen=True)

@@ -91,26 +91,33 @@ class Start:
         return float(np.concatenate(right).mean())
 
 
+def head_of(workspace: Workspace, run: Path | None, *, trust: bool) -> LoadedHead:
+    """Load the head to start from: of a run of fit-head, or else the best linear one, or else the best.
+
+    Raises
+    ------
+    UserError
+        When there is none, or this workspace did not write it and `trust` is false.
+    """
+    return load_head(workspace, run, trust=trust) if run else _best_linear(workspace, trust)
+
+
 def begin(
     workspace: Workspace,
-    run: Path | None,
+    loaded: LoadedHead,
     settings: Settings,
     *,
-    trust: bool,
     say: Callable[[str], None],
     progress: Progress | None = None,
 ) -> Start:
-    """Load the head to start from and divide its data set as it was divided then.
+    """Divide a head's data set as it was divided then.
 
     Parameters
     ----------
     workspace : Workspace
-    run : Path or None
-        A run of fit-head; None takes the best one with a linear head, or else the best.
+    loaded : LoadedHead
     settings : Settings
         For the share that validates and the class weights.
-    trust : bool
-        Load a head that this workspace did not write.
     say : callable (line of text)
     progress : Progress, optional
         Told of the embedding of views that the head was trained on and that are no longer in the cache.
@@ -118,9 +125,8 @@ def begin(
     Raises
     ------
     UserError
-        When there is no head, its embeddings are gone, or a part would be empty.
+        When its embeddings are gone, or a part would be empty.
     """
-    loaded = load_head(workspace, run, trust=trust) if run else _best_linear(workspace, trust)
     record = loaded.record
     parameters = record["parameters"]
     data = workspace.load(record["dataset"], record["space"]["id"])
@@ -143,6 +149,12 @@ def begin(
         notes.append(
             f"{data.name} has changed since {loaded.folder.name}: pictures tested then are still not trained on"
         )
+    current = workspace.state().get("dataset")
+    if current not in (None, data.name):
+        notes.append(
+            f"{loaded.folder.name} is of {data.name}, though {current} was extracted last: run fit-head to use it"
+        )
+        say(notes[-1])
     unknown = sorted(set(division.y.tolist()) - set(loaded.head.classes_.tolist()))
     if unknown:
         raise UserError(

@@ -10,7 +10,7 @@ from cache.workspace import Workspace
 from classify.calibration import CalibratedHead
 from classify.evaluate import evaluate
 from classify.heads import HEADS
-from classify.runs import best_run, data_hash, load_head, save_evaluation, save_head
+from classify.runs import best_run, data_hash, find_run, load_head, save_evaluation, save_head
 from tests.classify.samples import make_manifest
 
 Data = tuple[np.ndarray, np.ndarray]
@@ -88,8 +88,22 @@ def test_another_workspace_has_to_trust(saved: Path, tmp_path: Path, digits: Dat
     assert load_head(other, saved, trust=True).head.n_features_in_ == 64
 
 
+def test_a_run_is_found_by_its_path_and_by_its_name(
+    workspace: Workspace, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_run(workspace, str(saved)) == saved == find_run(workspace, "001-fit-head")
+    with pytest.raises(UserError, match=r"received '002-fit-head', which is not there.*001-fit-head"):
+        find_run(workspace, "002-fit-head")
+    with pytest.raises(UserError, match="Expected a trained head"):
+        find_run(workspace, None)
+
+
 def test_a_folder_that_is_no_run_is_refused(workspace: Workspace, saved: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="of a finished fit-head run"):
+    with pytest.raises(UserError, match=r"of a finished run of fit-head in .* a folder without them"):
+        load_head(workspace, tmp_path)
+    (tmp_path / "run.json").write_text('{"command": "predict"}')
+    with pytest.raises(UserError, match="received a run of predict"):
         load_head(workspace, tmp_path)
     (saved / "head.joblib").write_bytes(b"nothing to load")
     with pytest.raises(UserError, match="that this installation can load"):

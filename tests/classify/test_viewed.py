@@ -179,7 +179,7 @@ def test_a_fine_tune_fits_its_heads_on_the_same_views(
     workspace: Workspace, augmented: Callable[..., FitResult], rows: np.ndarray, digits: Data
 ) -> None:
     run, said = augmented("ridge").run, []
-    start = begin(workspace, run, Settings(), trust=False, say=said.append)
+    start = begin(workspace, load_head(workspace, run), Settings(), say=said.append)
     note = "001-fit-head trained on 2 augmented views (flip) of each picture: so does its head where it is fitted"
     assert any(line.startswith(note) for line in said) and any(line.startswith(note) for line in start.notes)
     assert len(start.trials) == 5

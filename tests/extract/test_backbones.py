@@ -166,7 +166,11 @@ def _no_network(*_: object, **__: object) -> list:
         ({"name": "resnet51"}, "Expected a backbone such as resnet.* or savedmodel:PATH, keras:FILE.keras"),
         ({"name": "torch:own.pt"}, "Expected a backbone such as"),
         ({"pooling": "avg@"}, "layer:NAME, or one of the three with @NAME"),
-        ({"name": "inception_v3", "input_size": 74}, "at least 75 for inception_v3, received 74"),
+        ({"name": "inception_v3", "input_size": 100_000}, "received 100000. Without --input-size it is 299"),
+        (
+            {"name": "inception_v3", "input_size": 74},
+            "at least 75 and at most 2048 pixels for inception_v3, received 74",
+        ),
         ({"weights": "nowhere.h5"}, "not there"),
         ({"pooling": "median"}, "avg, max, flatten"),
         ({"precision": "float8"}, "float32, float16"),

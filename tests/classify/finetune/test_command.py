@@ -153,11 +153,15 @@ def test_live_frozen_part_trains_as_the_cached_one(workspace: Workspace) -> None
     np.testing.assert_allclose(history(live.run), history(cached.run), atol=2e-3)
 
 
-def test_what_cannot_be_done_is_refused_with_advice(workspace: Workspace, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="141 layers"):
-        finetune(workspace, {"top": 500})
-    with pytest.raises(UserError, match="received 0"):
-        finetune(workspace, {"top": 0})
+def test_what_cannot_be_done_is_refused_with_advice(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as no_head_is_fitted:
+        no_head_is_fitted.setattr("classify.finetune.run.begin", None)
+        with pytest.raises(UserError, match="141 layers"):
+            finetune(workspace, {"top": 500})
+        with pytest.raises(UserError, match="received 0"):
+            finetune(workspace, {"top": 0})
     with pytest.raises(UserError, match="--resume alone"):
         finetune(workspace, {"epochs": 3}, resume="")
     with pytest.raises(UserError, match="none"):

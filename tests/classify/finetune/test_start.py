@@ -17,7 +17,7 @@ from cache.workspace import Workspace
 from classify.calibration import CalibratedHead
 from classify.division import divide
 from classify.finetune.settings import Settings
-from classify.finetune.start import FEW, FOLDS, Start, begin
+from classify.finetune.start import FEW, FOLDS, Start, begin, head_of
 from classify.fit import FitOptions, fit_heads
 from classify.heads import HEADS
 from classify.linear import fold
@@ -65,7 +65,8 @@ def headed(workspace: Workspace, model: str = "ridge", accuracy: float = 0.5, **
 
 
 def begun(workspace: Workspace, run: Path | None = None, **settings: object) -> Start:
-    return begin(workspace, run, Settings(**settings), trust=False, say=lambda line: None)  # type: ignore[arg-type]
+    loaded = head_of(workspace, run, trust=False)
+    return begin(workspace, loaded, Settings(**settings), say=lambda line: None)  # type: ignore[arg-type]
 
 
 def parts(start: Start) -> np.ndarray:
@@ -81,6 +82,13 @@ def small(build: Build) -> Workspace:
 
 
 # ---- the parts
+
+
+def test_a_head_of_older_data_is_named(small: Workspace) -> None:
+    assert not any("was extracted last" in note for note in begun(small).notes)
+    data = small.load().name
+    small.remember(dataset="newer")
+    assert any(f" is of {data}, though newer was extracted last" in note for note in begun(small).notes)
 
 
 def test_each_training_picture_validates_once_where_there_are_few(small: Workspace) -> None:
@@ -254,7 +262,7 @@ def kernel(build: Build) -> Workspace:
 
 def test_a_kernel_head_is_distilled_and_its_cost_is_told(kernel: Workspace) -> None:
     lines: list[str] = []
-    start = begin(kernel, None, Settings(), trust=False, say=lines.append)
+    start = begin(kernel, head_of(kernel, None, trust=False), Settings(), say=lines.append)
     X = start.data.embedding
     before, after = [], []
     for trial in start.trials:
@@ -427,4 +435,4 @@ def test_a_foreign_head_is_not_loaded(small: Workspace) -> None:
     shutil.rmtree(small.root / "heads")
     with pytest.raises(UserError, match="--trust"):
         begun(small, run)
-    assert begin(small, run, Settings(), trust=True, say=print).loaded.folder == run
+    assert head_of(small, run, trust=True).folder == run
