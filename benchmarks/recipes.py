@@ -134,7 +134,7 @@ STEPS = (
     ("a 3 x 3 grid of samples with labels", "`show flowers/`"),
     ("`ResNet50(include_top=False)`, frozen", "`extract flowers/ --backbone resnet50`"),
     ("`hub.KerasLayer(URL)`", "`extract flowers/ --backbone savedmodel:URL`"),
-    ("`preprocess_input`", "done by the backbone's own rule; `backbones` lists them"),
+    ("`preprocess_input`", "done by the backbone's own rule; `--preprocessing` replaces it"),
     ("`GlobalAveragePooling2D`, `Flatten`", "`--pooling avg`, `--pooling flatten`"),
     ("`Dense(1024, relu)`, softmax", "`fit-head --model mlp --hidden 1024`"),
     ("dense layers with `BatchNormalization`", "`fit-head --model mlp --hidden 2048,1024 --batch-norm`"),
@@ -315,7 +315,7 @@ def render(record: dict) -> str:
         "Four tutorials taught many people transfer learning. Here is each of their steps, and each of them as "
         "commands with what they print." + (" Their own code comes after that." if plain_rows else ""),
         "Their networks are ResNet50, InceptionV3 and MobileNetV2, whose weights Keras downloads. The machine of these "
-        f"measurements has no way to them. So the figures are of `{STAND_IN}` in their place; and each network itself "
+        f"measurements could not do that. So the figures are of `{STAND_IN}` in their place; and each network itself "
         "is run with random weights on 20 pictures a class, to show that the commands work with it. Figures of random "
         "weights mean nothing.",
         "## Each step",

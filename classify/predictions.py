@@ -35,7 +35,7 @@ class Predictions:
     def rows(self) -> Iterator[list[Any]]:
         """Yield one list a picture, in the order of `columns`."""
         for path, labels, values in zip(
-            self.paths, self.label.tolist(), self.probability.round(6).tolist(), strict=True
+            self.paths, self.label.tolist(), self.probability.astype(float).round(6).tolist(), strict=True
         ):
             yield [path, *(cell for pair in zip(labels, values, strict=True) for cell in pair)]
 

@@ -23,7 +23,8 @@ def curves_png(history: History, head: str) -> bytes:
     ----------
     history : History
         Epoch 0, the head before the first step, is drawn where the vertical line is. Figures that are not
-        finite are gaps. The shaded range is Wilson's 95 % interval of the validation accuracy.
+        finite are gaps. The shaded range is Wilson's 95 % interval of the validation accuracy. The validation loss is
+        the calibrated one, by which the epoch was chosen, where it is known.
     head : str
         Name of the head that training started from; "" where it started from random weights.
     """
@@ -32,7 +33,10 @@ def curves_png(history: History, head: str) -> bytes:
     number = np.array([epoch.number for epoch in epochs])
     at = int(np.flatnonzero(number == history.best)[0])
     accuracy = _finite(epoch.accuracy for epoch in epochs), _finite(epoch.val_accuracy for epoch in epochs)
-    loss = _finite(epoch.loss for epoch in epochs), _finite(epoch.val_loss for epoch in epochs)
+    calibrated = _finite(epoch.calibrated_loss for epoch in epochs)
+    known = np.isfinite(calibrated).any()
+    plain = _finite(epoch.val_loss for epoch in epochs)
+    loss = _finite(epoch.loss for epoch in epochs), calibrated if known else plain
     for axes, (training, validation), form in ((left, accuracy, "{:.1%}"), (right, loss, "{:.3f}")):
         marker, level = ("o" if len(epochs) <= LONG else ""), validation[0]
         axes.axvline(0, color="0.75", linewidth=1, zorder=1)
@@ -76,7 +80,7 @@ def curves_png(history: History, head: str) -> bytes:
             fontsize=9,
             color="0.45",
         )
-        what = "Loss (nats)" if axes is right else "Accuracy"
+        what = "Accuracy" if axes is left else "Calibrated loss (nats)" if known else "Loss (nats)"
         then = f", {form.format(validation[at])} after epoch {history.best}" if history.best else ""
         level_of = f"{form.format(level)} {'with the head' if head else 'untrained'}"
         axes.set_title(f"{what}, validation: {level_of}{then}", loc="left", fontsize=12, pad=22)
@@ -157,8 +161,9 @@ def _kept(history: History) -> str:
         return "kept: the head"
     if not history.alpha:
         return f"best: epoch {history.best} (kept: the head)"
-    share = f", alpha {history.alpha:.3g}" if history.alpha < 1 else ""
-    return f"kept: epoch {history.best}{share}"
+    if history.alpha < 1:
+        return f"kept: {history.alpha:.3g} of the way to epoch {history.best}"
+    return f"kept: epoch {history.best}"
 
 
 def _shade(axes: Any, at: np.ndarray, accuracy: np.ndarray, n: int) -> None:

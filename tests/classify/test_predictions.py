@@ -36,6 +36,8 @@ def test_the_most_probable_classes_come_first(head: CalibratedHead, digits: Data
 def test_more_answers_than_classes_are_all_classes(head: CalibratedHead, digits: Data) -> None:
     found = classify_rows(head, digits[0][:3], list("abc"), top=99)
     assert found.label.shape == (3, 10) and found.probability.sum(axis=1) == pytest.approx(np.ones(3))
+    single = replace(found, probability=np.full((3, 10), 0.1, np.float32))
+    assert single.csv().splitlines()[1].endswith(",0.1")
 
 
 def test_odd_file_names_survive_csv(head: CalibratedHead, digits: Data) -> None:

@@ -24,7 +24,7 @@ GOOD = (0.92, 0.92, 0.2)
     [
         (history(GOOD, (0.1, 0.2, inf)), "ran away"),
         (history((0.8, 0.8, 0.5), GOOD, GOOD, best=2), "cost more than chance explains (90.0% to 80.0%"),
-        (history((0.9, 0.9, 0.4), best=0, alpha=0.0), "A third of the learning rate (--lr), so that"),
+        (history((0.9, 0.9, 0.4), best=0, alpha=0.0), "Try a third of the learning rate (--lr), so that"),
         (history(GOOD), "The last epoch was the best"),
         (history((0.99, 0.92, 0.2), GOOD), "better than new ones (99.0% against 92.0%)"),
         (
@@ -45,8 +45,8 @@ def test_each_shape_of_the_curves_has_its_sentence(given: History, said: str) ->
 
 def test_a_sound_run_gets_no_warnings() -> None:
     assert advice(history(GOOD, GOOD)) == [
-        "More trained layers (a larger --top).",
-        "Another --seed shows how much of the difference is luck.",
+        "Try to train more layers (a larger --top).",
+        "Try another --seed: it shows how much of the difference is luck.",
     ]
 
 

@@ -57,7 +57,7 @@ def test_the_curves_with_the_head_the_start_and_what_is_kept(drawn: list[Figure]
         "head\n0.280",
     ):
         assert text in said, text
-    assert "92.0% with the head, 95.0% after epoch 2" in said and "kept: epoch 2, alpha 0.8" in said
+    assert "92.0% with the head, 95.0% after epoch 2" in said and "kept: 0.8 of the way to epoch 2" in said
     assert "(n = 400)" in said
     lines = {line.get_label(): np.asarray(line.get_ydata(), float) for line in left.lines}
     assert lines["validation"] == pytest.approx(VAL)
@@ -70,6 +70,16 @@ def test_the_curves_with_the_head_the_start_and_what_is_kept(drawn: list[Figure]
     shade = left.collections[1].get_paths()[0].vertices
     low, high = wilson(np.array(VAL) * 400, np.full(4, 400))
     assert shade[:, 1].min() == pytest.approx(low.min()) and shade[:, 1].max() == pytest.approx(high.max())
+
+
+def test_the_loss_is_the_one_that_chose_where_it_is_known(drawn: list[Figure]) -> None:
+    curves_png(history(), "logreg")
+    epochs = [replace(epoch, calibrated_loss=epoch.val_loss / 2) for epoch in history().epochs]
+    curves_png(replace(history(), epochs=epochs), "logreg")
+    assert "\nLoss (nats), validation: 0.280 with" in texts(drawn[0])
+    assert "\nCalibrated loss (nats), validation: 0.140 with" in texts(drawn[1])
+    (line,) = (line for line in panels(drawn[1])[1].lines if line.get_label() == "validation")
+    assert list(line.get_ydata()) == [epoch.val_loss / 2 for epoch in epochs]
 
 
 def test_a_head_that_nothing_beat_a_loss_that_ran_away_and_many_epochs(drawn: list[Figure]) -> None:
