@@ -21,8 +21,9 @@ from classify.evaluate import imbalance, tie
 from classify.heads import Head, select
 from classify.leaderboard import HeadResult, leaderboard
 from classify.learning_curve import LearningCurve, learning_curve
+from classify.mistakes import mistakes, mistakes_csv, mistakes_png
 from classify.mlp import shape_mlp
-from classify.report import Report, write_report
+from classify.report import MISTAKES, Report, write_report
 from classify.runs import remember_best, save_evaluation, save_head, write_json
 from classify.splits import TEST, TRAIN, describe
 from classify.training import Trained, train
@@ -283,7 +284,11 @@ def _write_run(
             f"{options.views} train beside the plain one; plain pictures alone are held out and tested"
         )
     title = f"{best.result.name} on {data.name}"
-    write_report(run, Report(title, facts, results, comparisons, best.calibration, curve, notes))
+    wrong = mistakes(best, division)
+    write_file(run / "mistakes.csv", mistakes_csv(wrong))
+    if wrong:
+        write_file(run / MISTAKES, mistakes_png(wrong, data))
+    write_report(run, Report(title, facts, results, comparisons, best.calibration, curve, wrong, notes))
     heads = [
         each.result.to_json()
         | {

@@ -14,10 +14,12 @@ from classify.evaluate import Evaluation
 from classify.leaderboard import HeadResult
 from classify.learning_curve import LearningCurve
 from classify.learning_curve_plot import learning_curve_png
+from classify.mistakes import DRAWN, Mistake
 from classify.reliability import Calibration
 from classify.reliability_diagram import reliability_png
 
 DIAGRAM, CURVE, CONFUSION = "reliability.png", "learning_curve.png", "confusion.png"
+MISTAKES = "mistakes.png"
 CLASSES = 200  # rows of the class table; report.json has them all
 
 
@@ -35,6 +37,7 @@ class Report:
     comparisons: Sequence[Comparison] = ()
     calibration: Mapping[str, Calibration] = field(default_factory=dict)
     curve: LearningCurve | None = None
+    mistakes: Sequence[Mistake] = ()  # the surest first
     notes: Sequence[str] = ()
 
 
@@ -74,6 +77,8 @@ def markdown(report: Report) -> str:
     if len(best.evaluation.classes) > CLASSES:
         parts.append(f"The {CLASSES} classes with the lowest recall; report.json has all.")
     parts.append(f"![Confusion matrix]({CONFUSION})")
+    if report.mistakes:
+        parts += ["## Surest mistakes", _mistakes(report.mistakes), f"![The surest mistakes]({MISTAKES})"]
     if report.curve:
         parts += ["## More labels", escape(report.curve.sentence())]
         if report.curve.points:
@@ -169,6 +174,19 @@ def _classes(e: Evaluation) -> str:
         for i in e.recall.argsort(kind="stable")[:CLASSES]
     ]
     return table(("Class", "n", "Recall", "95 % interval", "Precision", "F1"), rows)
+
+
+def _mistakes(found: Sequence[Mistake]) -> str:
+    rows = [
+        (escape(m.path), escape(m.label), escape(m.predicted), f"{m.probability:.1%}", m.part)
+        for m in found[:DRAWN]
+    ]
+    text = (
+        f"{len(found):,} pictures got a wrong answer from a model that had not trained on them: the test pictures from "
+        "this head, the training pictures from those of cross-validation. Where a model is sure and wrong, look at the "
+        "label first. mistakes.csv lists all."
+    )
+    return f"{text}\n\n{table(('Picture', 'Label', 'Answer', 'Probability', 'Part'), rows, left=3)}"
 
 
 def _curve(curve: LearningCurve) -> str:

@@ -12,7 +12,7 @@ SPACE = Space(
     weights="0" * 64,
     pooling="none",
     input_size=8,
-    resize="none",
+    resize="crop",
     preprocessing="none",
     decoder="none",
 )

@@ -41,6 +41,8 @@ def test_a_run_holds_all_that_people_look_at(workspace: Workspace) -> None:
         "leaderboard.txt",
         "report.md",
         "reliability.png",
+        "mistakes.csv",
+        "mistakes.png",
         "learning_curve.png",
     }
     assert result.run.parent == workspace.runs
