@@ -23,7 +23,7 @@ from classify.runs import FORMAT, PACKAGES, write_json
 from classify.search import search
 from classify.standing import Entry, Outcome, elect, rank
 from classify.tournament_plot import tournament_png
-from classify.tournament_sample import training_sample
+from classify.tournament_sample import COMMAND, training_sample
 from extract.backbones import FAMILIES, Backbone, weights_state
 from extract.extraction import Extractor, Options, Progress
 from extract.images import Decoding, RejectedImage
@@ -32,7 +32,6 @@ from extract.reader import load_row
 from extract.survey import survey
 from extract.timing import keep_cost, milliseconds, recall_cost
 
-COMMAND = "compare-backbones"
 FOLDS = 5
 SHOWN = 32  # pictures that an engine is timed on, over and over
 Say = Callable[[str], None]
