@@ -59,10 +59,7 @@ def extract(options: argparse.Namespace) -> int:
         progress=_progress(),
         data_dir=options.data_dir,
     )
-    for reject in summary.rejects[:SHOWN]:
-        say(f"rejected {_plain(reject.path)}: {reject.reason}")
-    if len(summary.rejects) > SHOWN:
-        say(f"... and {len(summary.rejects) - SHOWN:,} more rejects: --json lists them all")
+    _list_rejects(summary.rejects)
     if summary.conflicts:
         listed = ", ".join(map(_plain, summary.conflicts[:SHOWN]))
         say(f"warning: {len(summary.conflicts):,} files hold a picture that is in two classes: {listed}")
@@ -72,13 +69,16 @@ def extract(options: argparse.Namespace) -> int:
         f"+ {summary.rejected:,} rejected in {summary.seconds:.1f} s{rate}\n"
         f"space {summary.space[:12]} ({summary.backbone} on {summary.engine}) in {_workspace(options).root}"
     )
-    found = summary.to_json()
+    found, rejected = summary.to_json(), summary.rejected
     if views.number:
-        viewed = extract_views(_workspace(options), summary, views, _extract_options(options), _progress())
+        how = _decoding(options), _extract_options(options)
+        viewed = extract_views(_workspace(options), summary, views, *how, _progress())
+        _list_rejects(viewed.rejects)
         found["views"] = viewed.to_json()
         text += f"\n{views}: {viewed.to_text()}"
+        rejected += viewed.rejected
     show(options, found, text)
-    return REJECTS if options.strict and summary.rejected else DONE
+    return REJECTS if options.strict and rejected else DONE
 
 
 def compare_backbones(options: argparse.Namespace) -> int:
@@ -803,6 +803,13 @@ def _progress() -> Any:
             bar.close()
 
     return Progress(start, advance, say)
+
+
+def _list_rejects(rejects: list[Any]) -> None:
+    for reject in rejects[:SHOWN]:
+        say(f"rejected {_plain(reject.path)}: {reject.reason}")
+    if len(rejects) > SHOWN:
+        say(f"... and {len(rejects) - SHOWN:,} more rejects: --json lists them all")
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

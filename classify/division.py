@@ -18,6 +18,7 @@ from classify.readings import part_hash
 from classify.runs import data_hash
 from classify.shares import parse_shares, refuse_own_parts
 from classify.splits import TEST, TRAIN, Assignments, Split, split
+from extract.extraction import largest
 
 CLASS_WEIGHTS = ("none", "balanced")
 
@@ -98,7 +99,8 @@ def divide(
     if shares is not None:
         val_size, test_size = parse_shares(shares)
         refuse_own_parts(manifest, data.name, shares)
-    found = duplicates.groups(manifest.key, data.embedding, duplicates.reader(manifest))
+    read, limit = duplicates.reader(manifest), largest(workspace, data.space)
+    found = duplicates.groups(manifest.key, data.embedding, read, max_pixels=limit)
     group = found.group if group_by is None else join(found.group, of_column(manifest, group_by))
     record = partial(Assignments.path, workspace.root, data.name, seed, test_size, group_by or "")
     cut = partial(split, manifest, test_size=test_size, val_size=val_size, seed=seed)

@@ -121,7 +121,8 @@ def compare_backbones(
     notes += imbalance(truth, FOLDS)
     # Near copies by the first backbone, for all: the folds are to be the same.
     embedding = entrants[0].store.gather(sample.key)
-    copies = duplicates.groups(sample.key, embedding, duplicates.reader(sample)).group
+    read = duplicates.reader(sample)
+    copies = duplicates.groups(sample.key, embedding, read, max_pixels=decoding.max_pixels).group
     entries = [each.entry(sample, truth, copies, contest.seed) for each in entrants]
     table = rank(entries, truth, contest.seed)
     winner, reason = elect(table)

@@ -209,7 +209,7 @@ def _prepare(workspace: Workspace, start: Start, settings: Settings) -> Tuned:
         everything=settings.everything,
     )
     model = build_top(network, border, backbone, _handed(start))
-    return Tuned(backbone, decoding_of(start.data.space), network, border, model)
+    return Tuned(backbone, decoding_of(workspace, start.data.space), network, border, model)
 
 
 @dataclass(frozen=True)

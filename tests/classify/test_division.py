@@ -3,6 +3,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from cache.workspace import Workspace
-from classify import heads
+from classify import duplicates, heads
 from classify.division import Division, divide
 from classify.fit import FitOptions, FitResult, fit_heads
 from classify.heads import Head
@@ -254,6 +255,22 @@ def test_near_copies_stay_on_one_side(copied: Callable[..., tuple[Workspace, np.
     assert any("copies or near copies" in note for note in found.notes)
     assert found.group is not None and len(set(found.group)) == len(found.group) // 2
     assert found.ungrouped is not None and (found.ungrouped[:24] != found.ungrouped[24:]).any()
+
+
+def test_copies_are_looked_for_among_all_pictures_that_were_let_in(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits, groups = [], duplicates.groups
+
+    def spy(*given: Any, max_pixels: int) -> duplicates.Groups:
+        limits.append(max_pixels)
+        return groups(*given, max_pixels=max_pixels)
+
+    monkeypatch.setattr(duplicates, "groups", spy)
+    division(workspace)
+    workspace.store(SPACE).record_origin(max_pixels=10**8)
+    division(workspace)
+    assert limits == [64_000_000, 10**8]
 
 
 @pytest.fixture
