@@ -354,11 +354,7 @@ def _parser() -> argparse.ArgumentParser:
         default="avg",
         help="how feature maps become rows: avg, max or flatten; avg@NAME (or layer:NAME) for those of an inner layer",
     )
-    p.add_argument(
-        "--preprocessing",
-        choices=["lite", "tf", "torch", "caffe", "unit", "none"],
-        help="of pictures for the network (default: the backbone's own)",
-    )
+    _preprocessing_option(p)
     p.add_argument(
         "--resize", default="crop", choices=["crop", "squash", "pad"], help="how pictures become square"
     )
@@ -388,6 +384,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument("source", nargs="?", help="folder or table of pictures (default: the current data set)")
     p.add_argument("--name", help="name of the data set (default: the folder's, or the current one)")
+    _data_dir_option(p)
     p.add_argument("--backbone", metavar="NAME,NAME", help="default: all whose weights are on this machine")
     p.add_argument(
         "--weights", default="pretrained", help="pretrained, none (random), or a file for one backbone"
@@ -396,6 +393,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--pooling", default="avg", choices=["avg", "max", "flatten"], help="how feature maps become rows"
     )
+    _preprocessing_option(p)
     p.add_argument(
         "--resize", default="crop", choices=["crop", "squash", "pad"], help="how pictures become square"
     )
@@ -586,6 +584,14 @@ def _data_dir_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _preprocessing_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--preprocessing",
+        choices=["lite", "tf", "torch", "caffe", "unit", "none"],
+        help="of pictures for the network (default: the backbone's own)",
+    )
+
+
 def _view_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--views",
@@ -733,7 +739,7 @@ def _elected(options: argparse.Namespace) -> Any:
             "`compare-backbones` once, and name the winner."
         )
     result, winner = _tournament(options)
-    say(f"{result.to_text()}\nextracting with {result.winner}")
+    say(f"{result.to_text()}\nextracting with {result.winner.backbone}")
     return winner
 
 
@@ -750,6 +756,7 @@ def _tournament(options: argparse.Namespace) -> Any:
         decoding=_decoding(options),
         options=_extract_options(options),
         progress=_progress(),
+        data_dir=options.data_dir,
         say=say,
     )
 

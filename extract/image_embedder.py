@@ -244,9 +244,10 @@ def settings(embedder: ImageEmbedder) -> tuple[Workspace, Backbone, Decoding, Op
     UserError
         For a parameter that means nothing.
     """
-    for field in ("backbone", "weights", "pooling", "resize", "precision", "dtype", "engine"):
+    for field in ("backbone", "weights", "pooling", "resize", "precision", "dtype", "engine", "workspace"):
         text = getattr(embedder, field)
-        if not isinstance(text, str) and not (field == "weights" and isinstance(text, os.PathLike)):
+        path = field in ("weights", "workspace") and isinstance(text, os.PathLike)
+        if not (isinstance(text, str) or path or (field == "workspace" and text is None)):
             raise UserError(f"Expected {field} to be text, received {text!r}.")
     input_size, batch_size, workers = (
         None if getattr(embedder, field) is None else _integer(embedder, field)

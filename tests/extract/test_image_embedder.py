@@ -173,6 +173,7 @@ def test_a_name_that_is_not_utf8_is_read(
         ({"weights": None}, "weights to be text, received None"),
         ({"pooling": None}, "pooling to be text, received None"),
         ({"resize": 3}, "resize to be text, received 3"),
+        ({"workspace": 3}, "workspace to be text, received 3"),
         ({"resize": "cut"}, "crop, squash, pad"),
         ({"dtype": "float64"}, "float32, float16"),
         ({"engine": "onnx"}, "auto, litert, keras"),
