@@ -490,12 +490,16 @@ def _parser() -> argparse.ArgumentParser:
         ("lr", float, "learning rate of Adam (1e-3)"),
         ("patience", int, "stop after so many epochs without a lower validation loss (5)"),
         ("val-size", float, "share of the training part that validates, if the data has no such part (0.15)"),
-        ("test-size", float, "held-out fraction where the data has none, as in fit-head (0.2)"),
-        ("split", str, "shares of the parts, as 80/10/10, instead; as in fit-head"),
         ("seed", int, "of the split, as in fit-head, and of the training (0)"),
         ("max-memory-gb", float, "more decoded pictures than this are read in each epoch (2)"),
     ):
         p.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help=help)
+    parts = p.add_mutually_exclusive_group()
+    for name, kind, help in (
+        ("test-size", float, "held-out fraction where the data has none, as in fit-head (0.2)"),
+        ("split", str, "shares of the parts, as 80/10/10, instead; as in fit-head"),
+    ):
+        parts.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help=help)
     _data_options(p)
 
     p = _command(
