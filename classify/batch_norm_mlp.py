@@ -223,7 +223,7 @@ def _through(
 
 def _statistics(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of each column (H,) float64: Chan, Golub and LeVeque 1983, The American Statistician 37:242."""
-    n, mean, squares = 0, np.float64(0), np.float64(0)
+    n, mean, squares = 0, np.zeros(()), np.zeros(())
     for block in blocks:
         own, total = block.mean(axis=0, dtype=np.float64), n + len(block)
         away = own - mean
