@@ -61,10 +61,7 @@ def extract(options: argparse.Namespace) -> int:
         progress=_progress(),
         data_dir=options.data_dir,
     )
-    for reject in summary.rejects[:SHOWN]:
-        say(f"rejected {_plain(reject.path)}: {reject.reason}")
-    if len(summary.rejects) > SHOWN:
-        say(f"... and {len(summary.rejects) - SHOWN:,} more rejects: --json lists them all")
+    _list_rejects(summary.rejects)
     if summary.conflicts:
         listed = ", ".join(map(_plain, summary.conflicts[:SHOWN]))
         say(f"warning: {len(summary.conflicts):,} files hold a picture that is in two classes: {listed}")
@@ -74,13 +71,16 @@ def extract(options: argparse.Namespace) -> int:
         f"+ {summary.rejected:,} rejected in {summary.seconds:.1f} s{rate}\n"
         f"space {summary.space[:12]} ({summary.backbone} on {summary.engine}) in {_workspace(options).root}"
     )
-    found = summary.to_json()
+    found, rejected = summary.to_json(), summary.rejected
     if views.number:
-        viewed = extract_views(_workspace(options), summary, views, _extract_options(options), _progress())
+        how = _decoding(options), _extract_options(options)
+        viewed = extract_views(_workspace(options), summary, views, *how, _progress())
+        _list_rejects(viewed.rejects)
         found["views"] = viewed.to_json()
         text += f"\n{views}: {viewed.to_text()}"
+        rejected += viewed.rejected
     show(options, found, text)
-    return REJECTS if options.strict and summary.rejected else DONE
+    return REJECTS if options.strict and rejected else DONE
 
 
 def compare_backbones(options: argparse.Namespace) -> int:
@@ -364,11 +364,7 @@ def _parser() -> argparse.ArgumentParser:
         default="avg",
         help="how feature maps become rows: avg, max or flatten; avg@NAME (or layer:NAME) for those of an inner layer",
     )
-    p.add_argument(
-        "--preprocessing",
-        choices=["lite", "tf", "torch", "caffe", "unit", "none"],
-        help="of pictures for the network (default: the backbone's own)",
-    )
+    _preprocessing_option(p)
     p.add_argument(
         "--resize", default="crop", choices=["crop", "squash", "pad"], help="how pictures become square"
     )
@@ -406,6 +402,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument("source", nargs="?", help="folder or table of pictures (default: the current data set)")
     p.add_argument("--name", help="name of the data set (default: the folder's, or the current one)")
+    _data_dir_option(p)
     p.add_argument("--backbone", metavar="NAME,NAME", help="default: all whose weights are on this machine")
     p.add_argument(
         "--weights", default="pretrained", help="pretrained, none (random), or a file for one backbone"
@@ -414,6 +411,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--pooling", default="avg", choices=["avg", "max", "flatten"], help="how feature maps become rows"
     )
+    _preprocessing_option(p)
     p.add_argument(
         "--resize", default="crop", choices=["crop", "squash", "pad"], help="how pictures become square"
     )
@@ -510,12 +508,16 @@ def _parser() -> argparse.ArgumentParser:
         ("lr", float, "learning rate of Adam (1e-3)"),
         ("patience", int, "stop after so many epochs without a lower validation loss (5)"),
         ("val-size", float, "share of the training part that validates, if the data has no such part (0.15)"),
-        ("test-size", float, "held-out share where the data has none, as in fit-head (0.2)"),
-        ("split", str, "shares of the parts, as 80/10/10, instead; as in fit-head"),
         ("seed", int, "of the split, as in fit-head, and of the training (0)"),
         ("max-memory-gb", float, "more decoded pictures than this are read in each epoch (2)"),
     ):
         p.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help=help)
+    parts = p.add_mutually_exclusive_group()
+    for name, kind, help in (
+        ("test-size", float, "held-out share where the data has none, as in fit-head (0.2)"),
+        ("split", str, "shares of the parts, as 80/10/10, instead; as in fit-head"),
+    ):
+        parts.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help=help)
     _data_options(p)
 
     p = _command(
@@ -609,6 +611,14 @@ def _source_options(parser: argparse.ArgumentParser) -> None:
 def _data_dir_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-dir", help="folder of TensorFlow Datasets (default: TFDS_DATA_DIR, or ~/tensorflow_datasets)"
+    )
+
+
+def _preprocessing_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--preprocessing",
+        choices=["lite", "tf", "torch", "caffe", "unit", "none"],
+        help="of pictures for the network (default: the backbone's own)",
     )
 
 
@@ -767,7 +777,7 @@ def _elected(options: argparse.Namespace) -> Any:
             "`compare-backbones` once, and name the winner."
         )
     result, winner = _tournament(options)
-    say(f"{result.to_text()}\nextracting with {result.winner}")
+    say(f"{result.to_text()}\nextracting with {result.winner.backbone}")
     return winner
 
 
@@ -784,6 +794,7 @@ def _tournament(options: argparse.Namespace) -> Any:
         decoding=_decoding(options),
         options=_extract_options(options),
         progress=_progress(),
+        data_dir=options.data_dir,
         say=say,
     )
 
@@ -837,6 +848,13 @@ def _progress() -> Any:
             bar.close()
 
     return Progress(start, advance, say)
+
+
+def _list_rejects(rejects: list[Any]) -> None:
+    for reject in rejects[:SHOWN]:
+        say(f"rejected {_plain(reject.path)}: {reject.reason}")
+    if len(rejects) > SHOWN:
+        say(f"... and {len(rejects) - SHOWN:,} more rejects: --json lists them all")
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

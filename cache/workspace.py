@@ -118,6 +118,10 @@ class Workspace:
         folder = self.root / "spaces" / space.id
         return (Store.open(folder) if (folder / "space.json").exists() else Store(folder, space)).create()
 
+    def origin(self, space: Space) -> dict[str, Any]:
+        """Return what `Store.record_origin` kept of a space, which need not be here: empty then."""
+        return Store(self.root / "spaces" / space.id, space).origin()
+
     def store_by_id(self, prefix: str) -> Store:
         """Return the store whose id starts so; at least 4 hex digits, and only one may match."""
         stores = self.spaces()

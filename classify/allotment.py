@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from cache.manifest import SPLITS
 
 TRAIN, VAL, TEST = (SPLITS.index(name) for name in ("train", "val", "test"))
+UNTESTED = len(SPLITS)  # TRAIN or VAL, whichever it may become; no picture ends with it
 
 
 def allot_parts(
@@ -28,7 +29,7 @@ def allot_parts(
     ----------
     label, group, digest : as in `allot`
     recorded : (u,) uint8
-        TRAIN, VAL, TEST, or 0 for a new picture.
+        TRAIN, VAL, TEST, UNTESTED, or 0 for a new picture.
     test_size, val_size : float
         Of all pictures; together below 1.
 
@@ -36,10 +37,14 @@ def allot_parts(
     -------
     (u,) uint8
     """
-    part = allot(label, group, digest, np.where(recorded == VAL, TRAIN, recorded), test_size)
+    part = allot(
+        label, group, digest, np.array([0, TRAIN, TRAIN, TEST, TRAIN], np.uint8)[recorded], test_size
+    )
     rest = np.flatnonzero(part == TRAIN)
     if val_size and len(rest):
-        known = np.array([0, TRAIN, TEST, 0], np.uint8)[recorded[rest]]  # in its turn, VAL is what TEST was
+        known = np.array([0, TRAIN, TEST, 0, 0], np.uint8)[
+            recorded[rest]
+        ]  # in its turn, VAL is what TEST was
         second = allot(label[rest], group[rest], digest[rest], known, val_size / (1 - test_size))
         part[rest[second == TEST]] = VAL
     return part

@@ -124,7 +124,7 @@ def _by_head(
         check_space(loaded, workspace.store_by_id(space).space, width)
     backbone = backbone_of(workspace.store(trained))
     options = replace(options, dtype=trained.dtype)
-    extractor = Extractor(workspace, backbone, decoding_of(trained), options, progress.note)
+    extractor = Extractor(workspace, backbone, decoding_of(workspace, trained), options, progress.note)
     check_space(loaded, extractor.space, width)
 
     manifest, outcome = list_pictures(paths), Outcome()
@@ -173,7 +173,7 @@ def _by_model(
     progress.start(len(manifest))
     run_pipeline(
         range(len(manifest)),
-        FileReader(manifest, trained.input_size, decoding_of(trained), claims, {}),
+        FileReader(manifest, trained.input_size, decoding_of(workspace, trained), claims, {}),
         lambda: tuned.artefact,
         keep,
         outcome,

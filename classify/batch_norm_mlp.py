@@ -6,7 +6,7 @@ Batch normalisation is Ioffe and Szegedy 2015, arXiv 1502.03167; the optimiser i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -20,6 +20,9 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 EPSILON = 1e-3  # added to each variance, as Keras does
 DECAYS = (0.9, 0.999)  # of Adam's first and second moments
 BLOCK = 2**14  # parameters that Adam takes at a time: what belongs to them stays in the processor's cache
+ROWS = (
+    2**13
+)  # rows that go through the finished layers at a time: all at once may need more memory than they do
 Layer = dict[str, np.ndarray]  # "gamma", "beta" (D,), "kernel" (D, H), "bias" (H,)
 
 
@@ -101,9 +104,8 @@ class BatchNormMLP(ClassifierMixin, BaseEstimator):
 
     def _logits(self, X: np.ndarray) -> np.ndarray:
         x = validate_data(self, X, dtype=np.float32, reset=False)
-        for kernel, bias in zip(self.coefs_[:-1], self.intercepts_[:-1], strict=True):
-            x = np.maximum(x @ kernel + bias, 0)
-        return x @ self.coefs_[-1] + self.intercepts_[-1]
+        hidden = _through(self.coefs_[:-1], self.intercepts_[:-1], x)
+        return np.concatenate([block @ self.coefs_[-1] + self.intercepts_[-1] for block in hidden])
 
     def decision_function(self, X: np.ndarray) -> np.ndarray:
         """Logits of (n, D) rows: (n, C); of two classes that of the second over the first, (n,)."""
@@ -199,11 +201,35 @@ def _adam(p: np.ndarray, gradient: np.ndarray, moments: np.ndarray, rate: float,
 
 def _folded(layers: list[Layer], x: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Kernels and biases of the layers, each with the normalisation before it, by the statistics of all rows."""
-    kernels, biases = [], []
+    kernels, biases = list[np.ndarray](), list[np.ndarray]()
     for layer in layers:
-        mean = x.mean(axis=0, dtype=np.float64)
-        scale = layer["gamma"] / np.sqrt(x.var(axis=0, dtype=np.float64) + EPSILON)
+        mean, variance = _statistics(_through(kernels, biases, x))
+        scale = layer["gamma"] / np.sqrt(variance + EPSILON)
         kernels.append((layer["kernel"] * scale[:, None]).astype(np.float32))
         biases.append(((layer["beta"] - mean * scale) @ layer["kernel"] + layer["bias"]).astype(np.float32))
-        x = np.maximum(x @ kernels[-1] + biases[-1], 0)
     return kernels, biases
+
+
+def _through(
+    kernels: Sequence[np.ndarray], biases: Sequence[np.ndarray], x: np.ndarray
+) -> Iterator[np.ndarray]:
+    """What comes out of hidden layers for rows (n, D), block by block."""
+    for at in range(0, len(x), ROWS):
+        block = x[at : at + ROWS]
+        for kernel, bias in zip(kernels, biases, strict=True):
+            block = np.maximum(block @ kernel + bias, 0)
+        yield block
+
+
+def _statistics(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of each column (H,) float64: Chan, Golub and LeVeque 1983, The American Statistician 37:242."""
+    n, mean, squares = 0, np.zeros(()), np.zeros(())
+    for block in blocks:
+        own, total = block.mean(axis=0, dtype=np.float64), n + len(block)
+        away = own - mean
+        squares = (
+            squares + block.var(axis=0, dtype=np.float64) * len(block) + away**2 * (n * len(block) / total)
+        )
+        mean = mean + away * (len(block) / total)
+        n = total
+    return mean, squares / n

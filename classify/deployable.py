@@ -55,7 +55,7 @@ class FittedRun:
         self._space = Space.from_json(loaded.record["space"]["json"])
         self._backbone = backbone_of(workspace.store(self._space))
         self.record = loaded.record
-        self.decoding: Decoding = decoding_of(self._space)
+        self.decoding: Decoding = decoding_of(workspace, self._space)
         self.size = self._space.input_size
         self.exact = (self._space.precision, self._space.dtype) == ("float32", "float32")
         self.facts = {

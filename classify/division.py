@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from classify.readings import part_hash
 from classify.runs import data_hash
 from classify.shares import parse_shares, refuse_own_parts
 from classify.splits import TEST, TRAIN, Assignments, Split, split
+from extract.extraction import largest
 
 CLASS_WEIGHTS = ("none", "balanced")
 
@@ -96,14 +99,15 @@ def divide(
     if shares is not None:
         val_size, test_size = parse_shares(shares)
         refuse_own_parts(manifest, data.name, shares)
-    found = duplicates.groups(manifest.key, data.embedding, duplicates.reader(manifest))
+    read, limit = duplicates.reader(manifest), largest(workspace, data.space)
+    found = duplicates.groups(manifest.key, data.embedding, read, max_pixels=limit)
     group = found.group if group_by is None else join(found.group, of_column(manifest, group_by))
-    kept = Assignments.path(workspace.root, data.name, seed, test_size, group_by or "", val_size)
-    previous = Assignments.load(kept)
+    record = partial(Assignments.path, workspace.root, data.name, seed, test_size, group_by or "")
     cut = partial(split, manifest, test_size=test_size, val_size=val_size, seed=seed)
-    divided = cut(previous=previous, groups=group)
-    if divided.assigned is not None:
-        divided.assigned.save(kept)
+    tested = None
+    if val_size:  # the test part is that of the split without
+        tested = _keep(record(), partial(cut, val_size=0.0, groups=group)).assigned
+    divided = _keep(record(val_size), partial(cut, groups=group, tested=tested))
     notes = [*divided.notes, *found.notes]
     if data.missing:
         notes.append(
@@ -132,6 +136,14 @@ def divide(
         ungrouped=ungrouped,
         notes=notes,
     )
+
+
+def _keep(path: Path, cut: Callable[..., Split]) -> Split:
+    """Split as the record says, and complete it."""
+    found = cut(previous=Assignments.load(path))
+    if found.assigned is not None:
+        found.assigned.save(path)
+    return found
 
 
 def _straddles(pairs: np.ndarray, part: np.ndarray) -> bool:

@@ -73,6 +73,7 @@ def groups(
     threshold: float = SIMILARITY,
     bits: int = BITS,
     block: int = 2048,
+    max_pixels: int = Decoding().max_pixels,
 ) -> Groups:
     """Group the rows that show the same picture: the same bytes, or a near copy.
 
@@ -96,12 +97,14 @@ def groups(
         The most in which hashes of copies differ, of 64.
     block : int
         Rows multiplied at a time.
+    max_pixels : int
+        Larger pictures are not looked at.
     """
     _, first, inverse = unique(as_items(keys))
     rows = np.sort(first)
     pairs, similarity, dropped = _candidates(X, rows, threshold, block)
     asked, at = np.unique(pairs, return_inverse=True)
-    plain, mirrored, known = _hashes(keys, asked, read)
+    plain, mirrored, known = _hashes(keys, asked, read, Decoding("squash", max_pixels))
     a, b = at.reshape(pairs.shape).T
     differ = np.minimum(hamming(plain[a], plain[b]), hamming(mirrored[a], plain[b]))
     comparable = known[a] & known[b]
@@ -178,12 +181,14 @@ def _strongest(pairs: NDArray[np.intp], similarity: NDArray[np.float32]) -> NDAr
 
 
 def _hashes(
-    keys: NDArray[np.uint8], rows: NDArray[np.intp], read: Callable[[int], bytes]
+    keys: NDArray[np.uint8], rows: NDArray[np.intp], read: Callable[[int], bytes], decoding: Decoding
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.bool_]]:
-    """Hash pictures as they are and mirrored; the third says which could be read. All (len(rows),)."""
+    """Hash pictures as they are and mirrored; the third says which could be read. All (len(rows),).
+
+    The decoding shows the whole picture: what a crop cuts off is what tells pictures apart.
+    """
     both = np.zeros((len(rows), 2), np.uint64)
     known = np.zeros(len(rows), bool)
-    decoding = Decoding("squash")  # the whole picture: what a crop cuts off is what tells pictures apart
 
     def look(place: int) -> None:
         row = int(rows[place])

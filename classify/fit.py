@@ -26,6 +26,7 @@ from classify.mlp import shape_mlp
 from classify.report import MISTAKES, Report, write_report
 from classify.runs import remember_best, save_evaluation, save_head, write_json
 from classify.splits import TEST, TRAIN, describe
+from classify.tournament_sample import sample_notes
 from classify.training import Trained, train
 from classify.viewed import with_views
 from extract.augmentation import Views
@@ -128,7 +129,7 @@ def fit_heads(
     )
     if options.views.number:
         division = with_views(workspace, division, options.views, progress, say)
-    notes = division.notes + imbalance(division.y, options.folds)
+    notes = division.notes + sample_notes(workspace, division) + imbalance(division.y, options.folds)
     before = readings.earlier(workspace, division.test_hash)
     trained, interrupted = _train_all(workspace, heads, division, options, notes, say)
     trained.sort(key=lambda each: (-round(each.result.cv_accuracy, 9), each.rank))

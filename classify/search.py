@@ -341,13 +341,7 @@ def _check(X: np.ndarray, y: np.ndarray, folds: int) -> tuple[np.ndarray, np.nda
             f"Expected finite embeddings, received {bad} of {finite.size} rows with NaN or infinity. "
             "Run `cache verify`, then `extract` again, to replace them."
         )
-    classes, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
-    if (counts >= 2).sum() < 2:
-        received = ", ".join(f"{name} ({n})" for name, n in list(zip(classes, counts, strict=True))[:10])
-        raise UserError(
-            "Expected at least two classes with two or more training pictures each, "
-            f"received {received or 'no pictures'}. Add pictures, or check that labels are folder names."
-        )
+    classes, codes, counts = check_classes(y)
     if folds < 2:
         raise UserError(f"Expected --folds of at least 2, received {folds}.")
     notes = []
@@ -357,6 +351,18 @@ def _check(X: np.ndarray, y: np.ndarray, folds: int) -> tuple[np.ndarray, np.nda
         )
         folds = int(counts.max())
     return classes, codes, folds, notes
+
+
+def check_classes(y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the classes, each row's place among them, and their sizes; UserError where nothing can be learnt."""
+    classes, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
+    if (counts >= 2).sum() < 2:
+        received = ", ".join(f"{name} ({n})" for name, n in list(zip(classes, counts, strict=True))[:10])
+        raise UserError(
+            "Expected at least two classes with two or more training pictures each, "
+            f"received {received or 'no pictures'}. Add pictures, or check that labels are folder names."
+        )
+    return classes, codes, counts
 
 
 def _as_notes(name: str, caught: Sequence[warnings.WarningMessage]) -> list[str]:

@@ -16,7 +16,7 @@ from cache.files import make_folder, write_file
 from cache.hdf5 import UNREADABLE, image
 from cache.keys import KEY_BYTES, as_items, match, unique
 from cache.manifest import SPLITS, Manifest
-from classify.allotment import TEST, TRAIN, VAL, allot_parts
+from classify.allotment import TEST, TRAIN, UNTESTED, VAL, allot_parts
 from classify.groups import join
 
 FORMAT = 1
@@ -95,6 +95,7 @@ def split(
     seed: int = 0,
     previous: Assignments | None = None,
     groups: np.ndarray | None = None,
+    tested: Assignments | None = None,
 ) -> Split:
     """Divide the labelled rows of a manifest into a training and a test part, and a validation part if asked.
 
@@ -120,6 +121,8 @@ def split(
     groups : (n,) int array, optional
         Rows with the same number go to one side; a negative number is no group. Rows with identical pictures
         do in any case. `groups.join` combines several.
+    tested : Assignments, optional
+        The parts without a validation part. Pictures that are not in `previous` are tested here if they are there.
 
     Raises
     ------
@@ -145,6 +148,9 @@ def split(
     else:
         items, first, inverse = unique(as_items(manifest.key[usable]))
         recorded = _recorded(items, previous)
+        if tested is not None:
+            there = _recorded(items, tested)
+            recorded = np.where(recorded, recorded, np.where(there == TRAIN, UNTESTED, there))
         rows = usable[first]
         order = digests(items, seed)
         distinct = allot_parts(manifest.label[rows], group[rows], order, recorded, test_size, val_size)

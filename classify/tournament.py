@@ -20,10 +20,10 @@ from classify.evaluate import imbalance
 from classify.heads import HEADS
 from classify.predictions import csv_bytes
 from classify.runs import FORMAT, PACKAGES, write_json
-from classify.search import search
+from classify.search import check_classes, search
 from classify.standing import Entry, Outcome, elect, rank
 from classify.tournament_plot import tournament_png
-from classify.tournament_sample import training_sample
+from classify.tournament_sample import COMMAND, training_sample
 from extract.backbones import FAMILIES, Backbone, weights_state
 from extract.extraction import Extractor, Options, Progress
 from extract.images import Decoding, RejectedImage
@@ -32,7 +32,6 @@ from extract.reader import load_row
 from extract.survey import survey
 from extract.timing import keep_cost, milliseconds, recall_cost
 
-COMMAND = "compare-backbones"
 FOLDS = 5
 SHOWN = 32  # pictures that an engine is timed on, over and over
 Say = Callable[[str], None]
@@ -50,6 +49,7 @@ class Contest:
     sample: int = 500  # pictures: an interval of 5 points, a few seconds a backbone
     test_size: float = 0.2
     seed: int = 0  # of the split (as for fit-head), the sample and the folds
+    preprocessing: str | None = None  # None: each backbone's own
     retime: bool = False  # measure costs again
 
 
@@ -62,6 +62,7 @@ def compare_backbones(
     decoding: Decoding | None = None,
     options: Options | None = None,
     progress: Progress | None = None,
+    data_dir: str | None = None,
     say: Say = lambda line: None,
 ) -> tuple[Outcome, Backbone]:
     """Embed a sample of the training pictures with each backbone and rank them by a cross-validated ridge head.
@@ -80,6 +81,8 @@ def compare_backbones(
         As for `extract`.
     progress : Progress, optional
         Told of the embedding.
+    data_dir : str, optional
+        As for `extract`.
     say : callable (line of text), optional
 
     Returns
@@ -94,18 +97,24 @@ def compare_backbones(
     """
     decoding, options, progress = decoding or Decoding(), options or Options(), progress or Progress()
     named = _entrants(contest)
-    manifest, name = _pictures(workspace, source, dataset, progress)
+    manifest, name = _pictures(workspace, source, dataset, progress, data_dir)
     rows = training_sample(
         workspace, name, manifest, contest.sample, test_size=contest.test_size, seed=contest.seed
     )
     sample, notes = manifest.select(rows), list[str]()
     sample.columns = {}
+    check_classes(np.array(sample.classes)[sample.label])  # before anything is embedded
     entrants = list[_Entrant]()
     for each in named:
         try:
             backbone = _backbone(each, contest)
             say(f"{each}: {len(sample):,} pictures at {backbone.input_size} pixels")
             extractor = _embed(workspace, backbone, sample, decoding, options, progress)
+            if (
+                twin := next((one for one in entrants if one.store.space == extractor.space), None)
+            ) is not None:
+                notes.append(f"{each} left out: it is the same network as {twin.name}")
+                continue
             cost = _cost(extractor, sample, contest.retime, say)
             entrants.append(_Entrant.of(extractor, cost))  # without its engine, which may be large
         except UserError as error:
@@ -122,15 +131,14 @@ def compare_backbones(
     notes += imbalance(truth, FOLDS)
     # Near copies by the first backbone, for all: the folds are to be the same.
     embedding = entrants[0].store.gather(sample.key)
-    copies = duplicates.groups(sample.key, embedding, duplicates.reader(sample)).group
+    read = duplicates.reader(sample)
+    copies = duplicates.groups(sample.key, embedding, read, max_pixels=decoding.max_pixels).group
     entries = [each.entry(sample, truth, copies, contest.seed) for each in entrants]
     table = rank(entries, truth, contest.seed)
     winner, reason = elect(table)
-    outcome = Outcome(
-        workspace.new_run(COMMAND), name, entrants[0].engine, winner.backbone, reason, table, notes
-    )
-    _write(outcome, contest, manifest, sample)
-    return outcome, next(each.backbone for each in entrants if each.backbone.name == winner.backbone)
+    outcome = Outcome(workspace.new_run(COMMAND), name, winner, reason, table, notes)
+    _write(outcome, contest, decoding, options, manifest, sample)
+    return outcome, next(each.backbone for each in entrants if each.store.space.id == winner.space)
 
 
 @dataclass(frozen=True)
@@ -147,18 +155,24 @@ class _Entrant:
     def of(cls, extractor: Extractor, cost: float) -> _Entrant:
         return cls(extractor.backbone, extractor.network, extractor.store, extractor.engine, cost)
 
+    @property
+    def name(self) -> str:
+        """As it can be asked for."""
+        return self.backbone.location or self.backbone.name
+
     def entry(self, sample: Manifest, truth: np.ndarray, group: np.ndarray, seed: int) -> Entry:
         """Let the heads of five folds answer, each for pictures it had not seen; one setting is chosen for all."""
         together = group if len(np.unique(group)) < len(group) else None
         rows = self.store.gather(sample.key)
         found = search(HEADS["ridge"], rows, truth, folds=FOLDS, seed=seed, groups=together)
         return Entry(
-            backbone=self.backbone.name,
+            backbone=self.name,
             space=self.store.space.id,
             input_size=self.backbone.input_size,
             dim=self.network.dim,
             parameters=self.network.parameters,
             milliseconds=self.cost,
+            engine=self.engine,
             answers=found.classes[found.scores.argmax(axis=1)],
         )
 
@@ -181,14 +195,16 @@ def _entrants(contest: Contest) -> list[str]:
 
 
 def _backbone(name: str, contest: Contest) -> Backbone:
-    return Backbone.of(name, contest.weights, contest.input_size, contest.pooling, contest.precision)
+    return Backbone.of(
+        name, contest.weights, contest.input_size, contest.pooling, contest.precision, contest.preprocessing
+    )
 
 
 def _pictures(
-    workspace: Workspace, source: Path | None, dataset: str | None, progress: Progress
+    workspace: Workspace, source: Path | None, dataset: str | None, progress: Progress, data_dir: str | None
 ) -> tuple[Manifest, str]:
     if source is not None:
-        found = survey(workspace, source, dataset, progress)
+        found = survey(workspace, source, dataset, progress, data_dir)
         return found.manifest, found.dataset
     name = dataset or workspace.state().get("dataset")
     if not name:
@@ -213,7 +229,8 @@ def _embed(
 
 
 def _cost(extractor: Extractor, sample: Manifest, again: bool, say: Say) -> float:
-    known = None if again else recall_cost(extractor.store, extractor.engine)
+    asked = extractor.engine, extractor.options.batch_size
+    known = None if again else recall_cost(extractor.store, *asked)
     if known is not None:
         return known
     say(f"{extractor.backbone.name}: measuring its cost")
@@ -230,11 +247,18 @@ def _cost(extractor: Extractor, sample: Manifest, again: bool, say: Say) -> floa
             f"Expected pictures of the sample in {sample.root}, to measure costs with, found none. Put them back."
         )
     cost = milliseconds(extractor.start(), np.stack(pixels))
-    keep_cost(extractor.store, extractor.engine, cost)
+    keep_cost(extractor.store, *asked, cost)
     return cost
 
 
-def _write(outcome: Outcome, contest: Contest, manifest: Manifest, sample: Manifest) -> None:
+def _write(
+    outcome: Outcome,
+    contest: Contest,
+    decoding: Decoding,
+    options: Options,
+    manifest: Manifest,
+    sample: Manifest,
+) -> None:
     folder = outcome.run
     write_file(folder / "table.txt", "\n".join([outcome.page(), *outcome.notes, ""]).encode())
     write_file(folder / "backbones.csv", csv_bytes(outcome.csv()))
@@ -243,7 +267,7 @@ def _write(outcome: Outcome, contest: Contest, manifest: Manifest, sample: Manif
         "format": FORMAT,
         "command": COMMAND,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "parameters": asdict(contest),
+        "parameters": asdict(contest) | asdict(decoding) | asdict(options),
         "root": manifest.root,
         "sample": [key.tobytes().hex() for key in sample.key],
         "folds": FOLDS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,17 +11,25 @@ from classify.confusion import printable
 from classify.figure import new_figure, png
 from classify.standing import Standing
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 TIED, BEHIND, WINNER = "#1f5fa8", "0.55", "#1c7c3c"
 
 
-def tournament_png(table: Sequence[Standing], winner: str) -> bytes:
-    """Draw accuracy with its 95 % interval against milliseconds a picture (log scale); return the PNG file's bytes.
+def tournament_png(table: Sequence[Standing], winner: Standing) -> bytes:
+    """Return `draw` as the PNG file's bytes."""
+    return png(draw(table, winner))
+
+
+def draw(table: Sequence[Standing], winner: Standing) -> Figure:
+    """Draw accuracy with its 95 % interval against milliseconds a picture (log scale).
 
     Parameters
     ----------
     table : sequence of Standing, at least one
-    winner : str
-        Name of one of them.
+    winner : Standing
+        One of them.
     """
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
@@ -28,7 +37,7 @@ def tournament_png(table: Sequence[Standing], winner: str) -> bytes:
     axes = figure.subplots()
     seen = set[str]()
     for each in table:
-        won = each.backbone == winner
+        won = each.space == winner.space
         what = "winner" if won else "no difference shown to the first" if each.tie else "behind the first"
         colour = WINNER if won else TIED if each.tie else BEHIND
         error = np.array([[each.accuracy - each.ci_low], [each.ci_high - each.accuracy]]).clip(0)
@@ -72,7 +81,7 @@ def tournament_png(table: Sequence[Standing], winner: str) -> bytes:
     axes.grid(color="0.92", linewidth=0.8)
     axes.set_axisbelow(True)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-    return png(figure)
+    return figure
 
 
 def _short(name: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cache.errors import UserError
 from classify.calibration import CalibratedHead, fit_temperature
 from classify.division import Division
 from classify.evaluate import evaluate
@@ -62,19 +63,28 @@ def train(
             f"{head.name}: {done} of {total} fits, {done / taken:.1f} a second, about {left:.0f} s left"
         )
 
-    found = search(
-        head,
-        division.X,
-        division.y,
-        folds=options.folds,
-        seed=options.seed,
-        n_jobs=options.n_jobs,
-        weight=division.weight,
-        groups=division.group,
-        views=division.views,
-        seconds=seconds,
-        on_progress=progress,
-    )
+    try:
+        found = search(
+            head,
+            division.X,
+            division.y,
+            folds=options.folds,
+            seed=options.seed,
+            n_jobs=options.n_jobs,
+            weight=division.weight,
+            groups=division.group,
+            views=division.views,
+            seconds=seconds,
+            on_progress=progress,
+        )
+    except MemoryError as error:
+        if options.hidden is None or not head.name.startswith("mlp"):
+            raise
+        widths = ",".join(map(str, options.hidden))
+        raise UserError(
+            f"Expected --hidden with layers that fit into memory, received {widths} on rows of width "
+            f"{division.X.shape[1]:,}: {error}. Name narrower layers."
+        ) from error
     codes = np.searchsorted(found.classes, division.y)
     calibrated = CalibratedHead(found.pipeline, fit_temperature(found.scores, codes))
     taken = time.perf_counter() - start

@@ -1,7 +1,8 @@
 """Embeddings of views: each augmentation of a data set's pictures in a space of its own, beside the plain one."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from cache.dataset import Embedded
 from cache.errors import UserError
 from cache.manifest import SPLITS
 from cache.space import Space
-from cache.store import Store
+from cache.store import Reject, Store
 from cache.workspace import Workspace
 from extract.extraction import (
     PART,
@@ -21,6 +22,8 @@ from extract.extraction import (
     backbone_of,
     decoding_of,
 )
+from extract.images import Decoding
+from extract.pipeline import Outcome
 from extract.views import View
 
 AUGMENT = "standard"  # the policy where none is named
@@ -73,10 +76,14 @@ class Augmented:
     embedded: int
     cached: int
     rejected: int
+    rejects: list[Reject] = field(
+        default_factory=list
+    )  # one a picture, however many of its views are missing
 
-    def to_json(self) -> dict[str, int]:
-        """The counts for scripts."""
-        return {name: getattr(self, name) for name in ("rows", "embedded", "cached", "rejected")}
+    def to_json(self) -> dict[str, Any]:
+        """The counts for scripts, and rejects as path and reason."""
+        found: dict[str, Any] = {n: getattr(self, n) for n in ("rows", "embedded", "cached", "rejected")}
+        return found | {"rejects": [{"path": r.path, "reason": r.reason} for r in self.rejects]}
 
     def to_text(self) -> str:
         """The counts on a line."""
@@ -102,6 +109,7 @@ def augment(
     views: Views,
     options: Options | None = None,
     progress: Progress | None = None,
+    decoding: Decoding | None = None,
 ) -> Augmented:
     """Embed the views that are not in the cache yet.
 
@@ -116,6 +124,8 @@ def augment(
         Rows of its manifest that need views.
     views : Views
     options, progress : Options, Progress, optional
+    decoding : Decoding, optional
+        Default: that of the space, with the highest limit under which a picture got there.
 
     Raises
     ------
@@ -129,23 +139,32 @@ def augment(
         )
     options, progress = options or Options(), progress or Progress()
     options = replace(options, dtype=data.space.dtype)
-    backbone, decoding = backbone_of(data.store), decoding_of(data.space)
-    stores, missing, due = [], 0, 0
+    stores, missing, due, rejects = [], 0, 0, dict[str, Reject]()
     for view in views:
         store = workspace.store(replace(data.space, view=view.name))
         stores.append(store)
         todo = rows if options.force else rows[~store.contains(data.manifest.key[rows])]
         due += len(todo)
         if len(todo):
-            extractor = Extractor(workspace, backbone, decoding, options, progress.note, view)
+            decoding = decoding or decoding_of(workspace, data.space)
+            extractor = Extractor(workspace, backbone_of(data.store), decoding, options, progress.note, view)
             _check(extractor.space, store.space)
-            missing += len(extractor.embed_known(data.manifest, todo, progress))
+            outcome = Outcome()
+            lost = data.manifest.select(extractor.embed_known(data.manifest, todo, progress, outcome))
+            missing += len(lost)
+            none = np.zeros(len(lost), bool)
+            rejects |= {r.path: r for r in extractor.rejects(lost, none, outcome, "the file has changed")}
     total = len(rows) * len(stores)
-    return Augmented(stores, total, due - missing, total - due, missing)
+    return Augmented(stores, total, due - missing, total - due, missing, list(rejects.values()))
 
 
 def extract_views(
-    workspace: Workspace, summary: Summary, views: Views, options: Options, progress: Progress
+    workspace: Workspace,
+    summary: Summary,
+    views: Views,
+    decoding: Decoding,
+    options: Options,
+    progress: Progress,
 ) -> Augmented:
     """Embed the views of what `extract` has just embedded, but of what the data set keeps for testing."""
     if not summary.embedded + summary.cached:
@@ -153,7 +172,7 @@ def extract_views(
     i, n = options.shard
     name = summary.dataset if n == 1 else f"{summary.dataset}{PART}{i}-of-{n}"
     data = workspace.load(name, summary.space)
-    return augment(workspace, data, untested(data), views, options, progress)
+    return augment(workspace, data, untested(data), views, options, progress, decoding)
 
 
 def untested(data: Embedded) -> np.ndarray:

@@ -132,7 +132,7 @@ def learn_network(
         The Keras engine where it had to be built for the answer, or takes LiteRT's place.
     """
     network = networks.find(backbone)
-    if network is not None and not (engine == "litert" and network.refused):
+    if network is not None and (engine == "keras" or network.model):
         if network.refused and fall_back and not gpu_seen():
             note(_instead(network.refused))
         return network, None
@@ -159,7 +159,7 @@ def _instead(refused: str) -> str:
 def open_engine(
     name: str, backbone: Backbone, network: Network, batch_size: int | None = None, lanes: int | None = None
 ) -> Engine:
-    """Start an engine that computes in the space of `network`.
+    """Start an engine that computes in the space of `network`, which `learn_network` gave for it.
 
     Raises
     ------
@@ -167,10 +167,8 @@ def open_engine(
         If the weights turn out to be others than `network` says.
     """
     engine: Engine
-    if name == "litert":
-        engine = LiteRTEngine(network if network.model else convert(backbone), batch_size, lanes)
-    else:
-        engine = KerasEngine(backbone, batch_size)
+    litert = name == "litert"
+    engine = LiteRTEngine(network, batch_size, lanes) if litert else KerasEngine(backbone, batch_size)
     if engine.network.weights != network.weights:
         raise UserError(
             f"Expected weights {network.weights[:12]} for {backbone.name}, received "

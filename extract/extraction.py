@@ -138,31 +138,36 @@ class Extractor:
         """D, how many numbers an embedding has."""
         return self.network.dim
 
-    def embed_known(self, manifest: Manifest, rows: np.ndarray, progress: Progress) -> np.ndarray:
+    def embed_known(
+        self, manifest: Manifest, rows: np.ndarray, progress: Progress, outcome: Outcome | None = None
+    ) -> np.ndarray:
         """Give rows (indices) of a hashed manifest embeddings, and return those that have none afterwards.
 
         The manifest stays as it is: `embed` would take the key by which a picture is known from a file that is gone or
         has changed.
         """
         if len(rows):
-            self.embed(manifest.select(rows), np.arange(len(rows)), progress, Outcome())
+            self.embed(manifest.select(rows), np.arange(len(rows)), progress, outcome or Outcome())
         return rows[~self.store.contains(manifest.key[rows])]
 
     def refused(self) -> dict[bytes, str]:
         """Key to reason of the pictures that this decoder is known to refuse."""
         return self.store.rejects(self.decoding.limits)
 
-    def rejects(self, manifest: Manifest, present: np.ndarray, outcome: Outcome) -> list[Reject]:
+    def rejects(
+        self, manifest: Manifest, present: np.ndarray, outcome: Outcome, else_: str = "unknown"
+    ) -> list[Reject]:
         """Name each file without a row, with the reason found now or, where nothing was tried again, before.
 
         present : (n,) bool, the rows of the manifest that have an embedding
+        else_ : the reason where there is none
         """
         fresh = {reject.path: reject for reject in outcome.rejects}
         known, limits = self.refused(), self.decoding.limits
         rejects = []
         for index in np.flatnonzero(~present):
             path, key = manifest.paths[index], manifest.key[index].tobytes()
-            rejects.append(fresh.get(path) or Reject(key, path, known.get(key, "unknown"), limits))
+            rejects.append(fresh.get(path) or Reject(key, path, known.get(key, else_), limits))
         return rejects
 
     def start(self) -> Embedder:
@@ -176,6 +181,7 @@ class Extractor:
             engine=self._started.name,
             device=self._started.device,
             batch_size=self._started.batch_size,
+            max_pixels=max(self.decoding.max_pixels, self.store.origin().get("max_pixels", 0)),
             versions=versions("ai-edge-litert", "keras", "numpy", "pillow"),
         )
         return self._started
@@ -219,9 +225,14 @@ def backbone_of(store: Store) -> Backbone:
     return backbone
 
 
-def decoding_of(space: Space) -> Decoding:
+def largest(workspace: Workspace, space: Space) -> int:
+    """Pixels of the largest pictures that may have a row in `space`: no smaller limit finds all of them readable."""
+    return max(Decoding().max_pixels, workspace.origin(space).get("max_pixels", 0))
+
+
+def decoding_of(workspace: Workspace, space: Space) -> Decoding:
     """Name the decoding of `space`; UserError if this version decodes differently."""
-    decoding = Decoding(space.resize)
+    decoding = Decoding(space.resize, largest(workspace, space))
     if decoding.name != space.decoder:
         raise UserError(
             f"Expected a space decoded by {decoding.name!r}, received {space.decoder!r}: another version of coldframe "

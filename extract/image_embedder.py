@@ -244,24 +244,31 @@ def settings(embedder: ImageEmbedder) -> tuple[Workspace, Backbone, Decoding, Op
     UserError
         For a parameter that means nothing.
     """
-    for field in ("input_size", "max_pixels", "batch_size", "workers"):
-        number = getattr(embedder, field)
-        if number is not None and (not isinstance(number, int | np.integer) or number < 1):
-            raise UserError(f"Expected {field} to be an integer above 0, received {number!r}.")
+    for field in ("backbone", "weights", "pooling", "resize", "precision", "dtype", "engine", "workspace"):
+        text = getattr(embedder, field)
+        path = field in ("weights", "workspace") and isinstance(text, os.PathLike)
+        if not (isinstance(text, str) or path or (field == "workspace" and text is None)):
+            raise UserError(f"Expected {field} to be text, received {text!r}.")
+    input_size, batch_size, workers = (
+        None if getattr(embedder, field) is None else _integer(embedder, field)
+        for field in ("input_size", "batch_size", "workers")
+    )
     backbone = Backbone.of(
-        embedder.backbone,
-        os.fspath(embedder.weights),
-        embedder.input_size,
-        embedder.pooling,
-        embedder.precision,
+        embedder.backbone, os.fspath(embedder.weights), input_size, embedder.pooling, embedder.precision
     )
     if backbone.layer is not None:
         raise UserError(f"Expected pooling avg, max or flatten, received {embedder.pooling!r}.")
     place = None if embedder.workspace is None else os.path.expanduser(embedder.workspace)
-    options = Options(
-        engine=embedder.engine, batch_size=embedder.batch_size, workers=embedder.workers, dtype=embedder.dtype
-    )
-    return Workspace.locate(place), backbone, Decoding(embedder.resize, embedder.max_pixels), options
+    options = Options(engine=embedder.engine, batch_size=batch_size, workers=workers, dtype=embedder.dtype)
+    decoding = Decoding(embedder.resize, _integer(embedder, "max_pixels"))
+    return Workspace.locate(place), backbone, decoding, options
+
+
+def _integer(embedder: ImageEmbedder, field: str) -> int:
+    number = getattr(embedder, field)
+    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+        raise UserError(f"Expected {field} to be an integer above 0, received {number!r}.")
+    return int(number)
 
 
 def _bar() -> Progress:

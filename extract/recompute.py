@@ -47,7 +47,8 @@ def recompute(
         If nothing was extracted yet, or the space's weights cannot be had any more.
     """
     data = workspace.load(dataset, space)
-    backbone, decoding, view = backbone_of(data.store), decoding_of(data.space), view_of(data.space)
+    backbone, view = backbone_of(data.store), view_of(data.space)
+    decoding = decoding_of(workspace, data.space)
     name = choose_engine("auto", backbone)
     network, engine = learn_network(backbone, name, fall_back=True)
     if network.weights != data.space.weights:

@@ -53,24 +53,28 @@ def milliseconds(engine: Embedder, pixels: np.ndarray) -> float:
     return 1000 * float(np.median(passes)) / size
 
 
-def recall_cost(store: Store, engine: str) -> float | None:
-    """Milliseconds a picture as measured before on this machine with this engine's versions; None if never."""
+def recall_cost(store: Store, engine: str, batch_size: int | None) -> float | None:
+    """Milliseconds a picture as measured before on this machine with this engine's versions; None if never.
+
+    batch_size : as it was asked for; None: the engine's own
+    """
     try:
-        return float(json.loads(_file(store, engine).read_text("ascii"))["milliseconds"])
+        return float(json.loads(_file(store, engine, batch_size).read_text("ascii"))["milliseconds"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
 
-def keep_cost(store: Store, engine: str, cost: float) -> None:
+def keep_cost(store: Store, engine: str, batch_size: int | None, cost: float) -> None:
     """Keep a measurement for `recall_cost`."""
-    content = {"milliseconds": cost, **_circumstances(engine)}
-    write_file(_file(store, engine), json.dumps(content, indent=1).encode("ascii"))
+    content = {"milliseconds": cost, **_circumstances(engine, batch_size)}
+    write_file(_file(store, engine, batch_size), json.dumps(content, indent=1).encode("ascii"))
 
 
-def _circumstances(engine: str) -> dict[str, Any]:
+def _circumstances(engine: str, batch_size: int | None) -> dict[str, Any]:
     """What a measurement is good for."""
     return {
         "engine": engine,
+        "batch_size": batch_size,
         "machine": platform.node(),
         "processor": platform.machine(),
         "cores": usable_cores(),
@@ -79,6 +83,7 @@ def _circumstances(engine: str) -> dict[str, Any]:
     }
 
 
-def _file(store: Store, engine: str) -> Any:
-    name = hashlib.sha256(json.dumps(_circumstances(engine), sort_keys=True).encode()).hexdigest()[:16]
+def _file(store: Store, engine: str, batch_size: int | None) -> Any:
+    facts = json.dumps(_circumstances(engine, batch_size), sort_keys=True)
+    name = hashlib.sha256(facts.encode()).hexdigest()[:16]
     return store.folder / f"timing-{name}.json"

@@ -240,3 +240,10 @@ def test_embeddings_do_not_depend_on_workers_and_batches(session: Path, tmp_path
         with h5py.File(tmp_path / f"{number}.h5") as file:
             rows.append(file["embedding"][:])
     np.testing.assert_allclose(rows[0], rows[1], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("command", ["fit-head", "baseline"])
+def test_shares_take_the_place_of_the_test_size(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([command, "--split", "80/10/10", "--test-size", "0.3"])
+    assert stopped.value.code == 2 and "not allowed with argument --split" in capsys.readouterr().err

@@ -76,7 +76,7 @@ def baseline(
         raise UserError(
             f"Expected training pictures of two classes at least, received {len(fit)} of {len(classes)}. Add pictures."
         )
-    decoding, notes = decoding_of(division.data.space), list(division.notes)
+    decoding, notes = decoding_of(workspace, division.data.space), list(division.notes)
     training, judging = _samples(division, settings, decoding, classes, fit, val, say)
     import_keras_quietly()
     from classify.baseline.network import build_network, finished

@@ -88,7 +88,7 @@ def finetune(
     start = begin(workspace, loaded, settings, say=say, progress=progress)
     say(_introduction(start))
     model = build_top(network, border, backbone, _handed(start))
-    tuned = Tuned(backbone, decoding_of(start.data.space), network, border, model)
+    tuned = Tuned(backbone, decoding_of(workspace, start.data.space), network, border, model)
     say(border.describe())
     began = time.monotonic()
     supply = _supply(workspace, start, settings, tuned, options, progress, say)

@@ -1,4 +1,5 @@
 import os
+from collections.abc import Iterable
 from functools import partial
 from itertools import pairwise
 
@@ -75,6 +76,43 @@ def test_it_learns_and_is_repeatable(digits: Data) -> None:
     assert all((a == b).all() and a.dtype == np.float32 for a, b in zip(one.coefs_, two.coefs_, strict=True))
     assert (other.fit(X[:400], y[:400]).coefs_[0] != one.coefs_[0]).any()
     assert [c.shape for c in one.coefs_] == [(64, 64), (64, 32), (32, 10)] and one.n_iter_ == 30
+
+
+def test_rows_go_through_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many at a time as there is room for; what comes out is the same to float32 rounding."""
+    X = np.random.default_rng(0).normal(1000, 3, size=(1003, 5)).astype(np.float32)
+    layers = some_layers()
+    x, expected = X.astype(np.float64), []
+    for layer in layers:
+        scale = layer["gamma"] / np.sqrt(x.var(axis=0) + 1e-3)
+        kernel = layer["kernel"] * scale[:, None]
+        bias = (layer["beta"] - x.mean(axis=0) * scale) @ layer["kernel"] + layer["bias"]
+        expected.append((kernel, bias))
+        x = np.maximum(x @ kernel + bias, 0)
+    held = []
+    statistics = batch_norm_mlp._statistics
+
+    def spy(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        blocks = list(blocks)
+        held.append([len(block) for block in blocks])
+        return statistics(blocks)
+
+    monkeypatch.setattr(batch_norm_mlp, "_statistics", spy)
+    whole = batch_norm_mlp._folded(layers, X)
+    monkeypatch.setattr(batch_norm_mlp, "ROWS", 100)
+    blocked = batch_norm_mlp._folded(layers, X)
+    assert held == 3 * [[1003]] + 3 * [[100] * 10 + [3]]
+    for found in (whole, blocked):
+        for kernel, bias, (k, b) in zip(*found, expected, strict=True):
+            np.testing.assert_allclose(kernel, k, rtol=1e-4, atol=1e-4 * np.abs(k).max())
+            np.testing.assert_allclose(bias, b, rtol=1e-4, atol=1e-4 * np.abs(b).max())
+    model = BatchNormMLP()
+    model.classes_, model.n_features_in_ = np.arange(3), 5
+    model.coefs_, model.intercepts_ = blocked
+    in_blocks = model.decision_function(X)
+    monkeypatch.setattr(batch_norm_mlp, "ROWS", 2000)
+    np.testing.assert_allclose(in_blocks, model.decision_function(X), rtol=1e-5, atol=1e-5)
+    assert in_blocks.shape == (1003, 3) and np.ptp(in_blocks) > 1
 
 
 def test_weights_count(digits: Data) -> None:

@@ -3,6 +3,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +17,11 @@ from sklearn.utils.class_weight import compute_class_weight
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from cache.workspace import Workspace
-from classify import heads
+from classify import duplicates, heads
 from classify.division import Division, divide
 from classify.fit import FitOptions, FitResult, fit_heads
 from classify.heads import Head
-from classify.splits import TEST, TRAIN
+from classify.splits import TEST, TRAIN, VAL, Assignments, split
 from tests.classify.samples import SPACE, make_manifest
 from tests.classify.test_duplicates import encode, look
 
@@ -68,6 +69,46 @@ def test_shares_keep_a_validation_part_out_of_it_all(workspace: Workspace, digit
     record = json.loads((result.run / "run.json").read_text())
     assert record["parameters"]["split"] == "60/20/20" and record["data_sha256"] == found.sha256
     assert record["split"] == {"train": counts[TRAIN], "val": counts[2], "test": counts[TEST]}
+
+
+def test_the_test_part_is_one_with_and_without_a_validation_part(
+    workspace: Workspace, digits: Data, build: Build
+) -> None:
+    """Also where pictures were added between, and whichever split came first."""
+
+    def parts(shares: str) -> np.ndarray:
+        data = workspace.load("digits")
+        return divide(workspace, data, test_size=0.2, seed=0, shares=shares).split.part
+
+    def both(first: str, second: str) -> tuple[np.ndarray, np.ndarray]:
+        one, two = parts(first), parts(second)
+        assert ((one == TEST) == (two == TEST)).all()
+        return one, two
+
+    def grow(count: int) -> None:
+        """Start from a few pictures and make the classes uneven, so that what is chosen depends on the record."""
+        manifest = make_manifest(digits[1][:600].astype(int), tuple("0123456789"))
+        known = workspace.load("digits").manifest
+        build(manifest, digits[0][:600])
+        workspace.save_manifest("digits", manifest.select(np.arange(count)))
+        assert count > len(known)
+
+    before, _ = both("80/20", "60/20/20")
+    grow(420)
+    parts("80/20")
+    grow(600)
+    plain, whole = both("60/20/20", "80/20")[::-1]
+    assert (plain[:300] == before).all() and 100 < (whole == VAL).sum() < 140
+
+
+def test_a_record_with_a_validation_part_of_an_earlier_version_stays_as_it_is(workspace: Workspace) -> None:
+    kept = Assignments.path(workspace.root, "digits", 0, 0.2, "", 0.2)
+    split(workspace.manifest("digits"), test_size=0.2, val_size=0.2, seed=5).assigned.save(kept)  # type: ignore[union-attr]
+    manifest = workspace.manifest("digits")
+    before = Assignments.load(kept)
+    found = divide(workspace, workspace.load("digits"), test_size=0.2, seed=0, shares="60/20/20").split
+    assert before is not None and found.assigned is not None
+    assert len(manifest) == len(before.key) and (found.assigned.part == before.part).all()
 
 
 @pytest.mark.parametrize(
@@ -214,6 +255,22 @@ def test_near_copies_stay_on_one_side(copied: Callable[..., tuple[Workspace, np.
     assert any("copies or near copies" in note for note in found.notes)
     assert found.group is not None and len(set(found.group)) == len(found.group) // 2
     assert found.ungrouped is not None and (found.ungrouped[:24] != found.ungrouped[24:]).any()
+
+
+def test_copies_are_looked_for_among_all_pictures_that_were_let_in(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits, groups = [], duplicates.groups
+
+    def spy(*given: Any, max_pixels: int) -> duplicates.Groups:
+        limits.append(max_pixels)
+        return groups(*given, max_pixels=max_pixels)
+
+    monkeypatch.setattr(duplicates, "groups", spy)
+    division(workspace)
+    workspace.store(SPACE).record_origin(max_pixels=10**8)
+    division(workspace)
+    assert limits == [64_000_000, 10**8]
 
 
 @pytest.fixture

@@ -86,6 +86,8 @@ def test_without_copies_nothing_is_grouped_and_few_files_are_read(tiles: list[Im
     assert len(files.seen) == len(set(files.seen)) <= 2 * found.candidates
     files.seen.clear()
     assert files.groups(threshold=0.9999).group.tolist() == list(range(len(tiles))) and files.seen == []
+    small = files.groups(max_pixels=WIDTH * HEIGHT - 1)
+    assert small.unconfirmed == small.candidates == found.candidates > 0 == found.unconfirmed
 
 
 def test_identical_bytes_are_grouped_without_reading(tiles: list[Image.Image]) -> None:

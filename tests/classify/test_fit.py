@@ -359,3 +359,14 @@ def test_balanced_weights_reach_the_head_that_is_kept(digits: Data, build: Calla
     received = pipeline.decision_function(X)
     np.testing.assert_allclose(received, own.decision_function(X), rtol=1e-3, atol=1e-4)
     assert np.abs(received - plain.decision_function(X)).max() > 0.01
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_layers_beyond_all_memory_are_an_error_that_names_them(
+    workspace: Workspace, batch_norm: bool
+) -> None:
+    options = FitOptions(["mlp"], hidden=(10**13, 8), batch_norm=batch_norm, curve=False)
+    with pytest.raises(
+        UserError, match=r"--hidden .* received 10000000000000,8 on rows of width 64: .*narrower"
+    ):
+        fit_heads(workspace, options)

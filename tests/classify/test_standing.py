@@ -1,12 +1,14 @@
 """Who wins a tournament: the cheapest of those that tie with the most accurate."""
 
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
 from classify.intervals import wilson
 from classify.standing import Entry, Outcome, elect, rank
-from classify.tournament_plot import tournament_png
+from classify.tournament_plot import WINNER, draw, tournament_png
 
 TRUTH = np.array(["a", "b"] * 100)
 
@@ -14,7 +16,8 @@ TRUTH = np.array(["a", "b"] * 100)
 def entry(name: str, wrong: int, milliseconds: float) -> Entry:
     answers = TRUTH.copy()
     answers[:wrong] = "c"
-    return Entry(name, "0" * 64, 224, 1280, 1_000, milliseconds, answers)
+    space = sha256(f"{name} {wrong}".encode()).hexdigest()
+    return Entry(name, space, 224, 1280, 1_000, milliseconds, "litert", answers)
 
 
 def test_the_cheapest_of_a_tie_wins_and_the_reason_says_so() -> None:
@@ -39,14 +42,54 @@ def test_a_clear_leader_wins_whatever_it_costs() -> None:
     assert elect(rank([entry("a", 20, 1.0)], TRUTH, 0))[1] == "it was alone"
 
 
-def test_table_and_plot_show_every_backbone(tmp_path: Path) -> None:
-    table = rank([entry("large $5", 20, 90.0), entry("small", 22, 10.0)], TRUTH, 0)
-    outcome = Outcome(tmp_path, "letters", "litert", "small", "why", table, [])
+def test_few_pictures_do_not_elect_a_much_worse_one() -> None:
+    """Of 20 pictures four wrong ones are no difference shown, and twenty points."""
+    truth = TRUTH[:20]
+
+    def few(name: str, wrong: int, milliseconds: float) -> Entry:
+        whole = entry(name, wrong, milliseconds)
+        return replace(whole, answers=whole.answers[:20])
+
+    table = rank([few("good", 0, 90.0), few("bad", 4, 1.0)], truth, 0)
+    assert table[1].tie and not table[1].close
+    winner, reason = elect(table)
+    assert winner.backbone == "good" and reason.endswith(
+        "no difference shown to bad, but more than 2 points ahead"
+    )
+    winner, reason = elect(rank([entry("a", 20, 90.0), entry("b", 24, 10.0), entry("c", 25, 1.0)], TRUTH, 0))
+    assert winner.backbone == "b" and "of 2 that tie within 2 points" in reason
+
+
+def test_table_names_every_backbone_and_its_engine(tmp_path: Path) -> None:
+    table = rank([entry("large $5", 20, 90.0), replace(entry("small", 22, 10.0), engine="keras")], TRUTH, 0)
+    outcome = Outcome(tmp_path, "letters", table[1], "why", table, [])
     text = outcome.to_text()
     assert (
         "90.0%" in text and "-1.0 points, p = " in text and "a tie" in text and "winner: small, why" in text
     )
+    first, second = text.splitlines()[1:3]
+    assert first.endswith("litert") and second.endswith("keras")
+    assert [each["engine"] for each in outcome.to_json()["backbones"]] == ["litert", "keras"]
     lines = outcome.csv().splitlines()
     assert lines[0].startswith("backbone,accuracy,ci_low") and len(lines) == 3
-    assert tournament_png(table, "small").startswith(b"\x89PNG")
-    assert tournament_png(table[:1], "large $5").startswith(b"\x89PNG")
+
+
+def test_plot_shows_every_backbone_and_one_winner() -> None:
+    """Two of them have one name, as two models of one architecture may."""
+    table = rank([entry("large $5", 20, 90.0), entry("own", 22, 10.0), entry("own", 90, 5.0)], TRUTH, 0)
+    figure = draw(table, elect(table)[0])
+    (axes,) = figure.axes
+    points = [drawn.lines[0] for drawn in axes.containers]
+    places = [(line.get_xdata()[0], line.get_ydata()[0]) for line in points]
+    assert places == [(90.0, 0.9), (10.0, 0.89), (5.0, 0.55)]
+    assert [line.get_marker() for line in points] == ["o", "D", "s"]
+    assert [line.get_color() == WINNER for line in points] == [False, True, False]
+    for drawn, each in zip(axes.containers, table, strict=True):
+        ((low, high),) = drawn.lines[2][0].get_segments()
+        np.testing.assert_allclose([low[1], high[1]], [each.ci_low, each.ci_high])
+    assert [text.get_text() for text in axes.texts] == ["large $5", "own", "own"]
+    assert [text.xy for text in axes.texts] == places
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named == ["no difference shown to the first", "winner", "behind the first"]
+    assert axes.get_xscale() == "log" and "200 training pictures" in axes.get_title(loc="left")
+    assert tournament_png(table[:1], table[0]).startswith(b"\x89PNG")

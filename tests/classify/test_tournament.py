@@ -22,6 +22,7 @@ from classify.tournament import Contest, compare_backbones
 from extract import extraction, timing
 from extract.backbones import Backbone
 from extract.networks import Network
+from extract.preprocessing import text_of
 
 NAMES = ("mobilenet", "mobilenet_v2")
 WORDS = ["--weights", "none", "--input-size", "32"]
@@ -92,6 +93,9 @@ def test_whole_command_and_what_later_ones_save(
     assert "winner: " in (run / "table.txt").read_text()
     record = record_of(run)
     assert record["parameters"]["sample"] == 16 and len(record["sample"]) == 16
+    told = {"resize": "crop", "max_pixels": 64_000_000, "engine": "auto", "batch_size": None}
+    assert record["parameters"].items() >= told.items()
+    assert {each["engine"] for each in result["backbones"]} == {"litert"}
     workspace = Workspace.locate()
     assert rows(workspace) == dict.fromkeys(NAMES, 16)
     kept = Assignments.load(Assignments.path(workspace.root, "tones", 0, 0.2))
@@ -141,3 +145,54 @@ def test_of_those_not_named_one_that_fails_is_left_out(garden: Path, monkeypatch
     outcome, winner = compare_backbones(Workspace.locate(), contest, source=garden / "tones")
     assert winner.name == "mobilenet"
     assert any(note.startswith("inception_v3 left out: Expected an input size") for note in outcome.notes)
+
+
+def test_two_models_of_one_architecture_are_two(garden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They share the name in their spaces; what was asked for, and the weights, tell them apart."""
+
+    class Own(Seeing):
+        def __init__(self, backbone: Backbone) -> None:
+            self.network = Network(backbone.digest.ljust(64, "0"), 3 if backbone.digest == "bb" else 5, 7)
+
+    def of(name: str, *_: object) -> Backbone:
+        digest = {"keras:a": "aa", "keras:b": "bb", "keras:copy": "bb"}[name]
+        return Backbone(
+            "keras:own-1234", "pretrained", 32, location=name, digest=digest, preprocessing="none"
+        )
+
+    monkeypatch.setattr(tournament.Backbone, "of", of)
+    monkeypatch.setattr(extraction, "choose_engine", lambda *_: "litert")
+    monkeypatch.setattr(extraction, "learn_network", lambda backbone, *_: (Own(backbone).network, None))
+    monkeypatch.setattr(extraction, "open_engine", lambda name, backbone, *_: Own(backbone))
+    contest = Contest(("keras:a", "keras:b", "keras:copy"))
+    outcome, winner = compare_backbones(Workspace.locate(), contest, source=garden / "tones")
+    assert [each.backbone for each in outcome.table] == ["keras:b", "keras:a"]
+    assert winner.location == outcome.winner.backbone == "keras:b" and outcome.table[0].accuracy == 1
+    assert outcome.notes[0] == "keras:copy left out: it is the same network as keras:b"
+
+
+def test_options_of_extract_reach_the_tournament(garden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def spy(workspace: Workspace, source: Path, *rest: object) -> None:
+        seen.append((source, rest[-1]))
+        raise UserError("that is enough")
+
+    monkeypatch.setattr(tournament, "survey", spy)
+    for command in (["extract", "--backbone", "auto"], ["compare-backbones"]):
+        assert cli.main([*command, "tfds:tf_flowers", "--data-dir", "mine"]) == 1
+    assert seen == [(Path("tfds:tf_flowers"), "mine")] * 2
+
+
+@pytest.mark.parametrize("command", [["extract", "--backbone", "auto"], ["compare-backbones"]])
+def test_the_preprocessing_asked_for_is_taken(garden: Path, command: list[str]) -> None:
+    assert cli.main([*command, "tones", *WORDS, "--preprocessing", "torch"]) == 0
+    (store,) = Workspace.locate().spaces()
+    assert store.space.preprocessing == text_of("torch") != text_of("tf")
+
+
+def test_a_sample_that_teaches_nothing_is_refused_before_anything_is_embedded(garden: Path) -> None:
+    workspace = Workspace.locate()
+    with pytest.raises(UserError, match=r"at least two classes .* received bright \(1\)|dark \(1\)"):
+        compare_backbones(workspace, Contest(weights="none", sample=1), source=garden / "tones")
+    assert workspace.spaces() == []

@@ -1,5 +1,8 @@
 """The sample of a tournament: stratified, nested, and never of the test part."""
 
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +11,13 @@ import pytest
 from cache.errors import UserError
 from cache.manifest import SPLITS
 from cache.workspace import Workspace
-from classify.allotment import TEST, TRAIN
+from classify import duplicates
+from classify.allotment import TEST, TRAIN, VAL
+from classify.division import divide
+from classify.fit import FitOptions, fit_heads
 from classify.splits import Assignments, split
-from classify.tournament_sample import stratified, training_sample
-from tests.classify.samples import make_manifest
+from classify.tournament_sample import COMMAND, sample_notes, stratified, training_sample
+from tests.classify.samples import SPACE, make_manifest
 
 LABELS = np.repeat([0, 1, 2], [100, 60, 5])
 
@@ -75,3 +81,58 @@ def test_no_pictures_is_an_error(workspace: Workspace) -> None:
         draw(workspace, 0)
     with pytest.raises(UserError, match="Expected pictures for training"):
         draw(workspace, 5, key=np.zeros((165, 32), np.uint8))
+
+
+def test_shares_with_a_validation_part_do_not_test_the_sample(
+    digits: tuple[np.ndarray, np.ndarray], build: Callable[..., Workspace]
+) -> None:
+    manifest = make_manifest(digits[1][:300].astype(int), tuple("0123456789"))
+    workspace = build(manifest, digits[0][:300])
+    rows = training_sample(workspace, "digits", manifest, 240, test_size=0.2, seed=0)
+    # All near copies of one picture go where it goes: with the sample, to training or validation.
+    clusters = np.arange(300) // 3 % 60
+    groups = duplicates.groups
+
+    def found(keys: np.ndarray, *rest: object, **more: object) -> duplicates.Groups:
+        return replace(groups(keys, *rest, **more), group=clusters.astype(np.int32))  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duplicates, "groups", found)
+        division = divide(workspace, workspace.load("digits"), test_size=0.2, seed=0, shares="60/20/20")
+        assert not (division.split.part[rows] == TEST).any() and (division.split.part[rows] == VAL).any()
+
+
+def test_a_test_part_with_pictures_of_the_sample_is_told_of(
+    digits: tuple[np.ndarray, np.ndarray], build: Callable[..., Workspace]
+) -> None:
+    manifest = make_manifest(digits[1][:300].astype(int), tuple("0123456789"))
+    workspace = build(manifest, digits[0][:300])
+    rows = training_sample(workspace, "digits", manifest, 50, test_size=0.2, seed=0)
+    run = workspace.new_run(COMMAND)
+
+    def notes(seed: int = 0, shares: str | None = None) -> list[str]:
+        data = workspace.load("digits")
+        return sample_notes(workspace, divide(workspace, data, test_size=0.2, seed=seed, shares=shares))
+
+    def finish(backbone: str) -> None:
+        record = {
+            "parameters": {"seed": 0, "test_size": 0.2},
+            "sample": [manifest.key[row].tobytes().hex() for row in rows],
+            "result": {"backbones": [{"space": "ab" * 32, "backbone": backbone}]},
+        }
+        (run / "run.json").write_text(json.dumps(record))
+
+    assert notes(seed=1) == []  # a tournament that did not get to its end
+    finish("another")
+    assert notes(seed=1) == []
+    finish(SPACE.backbone)
+    assert notes() == notes(shares="60/20/20") == []
+    part = divide(workspace, workspace.load("digits"), test_size=0.2, seed=1).split.part
+    (note,) = notes(seed=1)
+    seen = int((part[rows] == TEST).sum())
+    assert seen and note.startswith(
+        f"{seen} of {(part == TEST).sum()} pictures of the test part were in the sample"
+    )
+    assert "001-compare-backbones elected" in note and "With --seed 0 --test-size 0.2" in note
+    result = fit_heads(workspace, FitOptions(["centroid"], seed=1, curve=False))
+    assert note in result.notes

@@ -1,17 +1,20 @@
 """Views in the cache: the real pipeline, and an engine that counts."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import cli
 from cache.errors import UserError
 from cache.workspace import Workspace
-from extract import extraction
+from extract import augmentation, extraction
 from extract.augmentation import Views, augment, extract_views, untested
 from extract.backbones import Backbone
-from extract.extraction import Options, Progress, Summary, extract
+from extract.extraction import Options, Progress, Summary, decoding_of, extract, largest
 from extract.images import Decoding
 from extract.views import View
 from tests.extract.counting import CountingEngine, make_pictures
@@ -42,6 +45,7 @@ def test_each_view_of_the_rows_asked_for_is_embedded_once(
         "embedded": 6,
         "cached": 0,
         "rejected": 0,
+        "rejects": [],
     }
     assert [store.space.view for store in first.stores] == [View("standard", k).name for k in (1, 2)]
     assert all(store.contains(data.manifest.key).sum() == 3 for store in first.stores)
@@ -49,6 +53,8 @@ def test_each_view_of_the_rows_asked_for_is_embedded_once(
     assert engine.pictures == 9 and (more.embedded, more.cached) == (3, 6)
     # With all in the cache nothing is looked up, let alone computed.
     monkeypatch.setattr(extraction, "learn_network", None)
+    monkeypatch.setattr(augmentation, "backbone_of", None)  # its weights file may be gone
+    monkeypatch.setattr(augmentation, "decoding_of", None)
     again = augment(workspace, data, rows, Views.of(3))
     assert engine.pictures == 9 and (again.embedded, again.cached, again.rejected) == (0, 9, 0)
     gathered = again.gather(data.embedding[rows], data.manifest.key[rows])
@@ -66,9 +72,38 @@ def test_a_picture_that_is_gone_or_changed_is_counted_and_the_plain_one_stands_f
     found = augment(workspace, data, rows, STANDARD)
     assert (found.embedded, found.cached, found.rejected) == (14, 0, 4)
     assert (data.manifest.key == keys).all()
+    gone, changed = found.rejects
+    assert (gone.path, changed.path) == (data.manifest.paths[1], data.manifest.paths[2])
+    assert "No such file" in gone.reason and changed.reason == "the file has changed"
+    assert found.to_json()["rejects"] == [{"path": r.path, "reason": r.reason} for r in (gone, changed)]
     gathered = found.gather(data.embedding, data.manifest.key)
     same = (gathered[1:] == data.embedding).all(axis=(0, 2))
     assert np.flatnonzero(same).tolist() == [1, 2]
+
+
+def test_what_a_raised_limit_let_in_is_read_again(
+    workspace: Workspace, folder: Path, engine: CountingEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("1", (8100, 8100)).save(folder / "cat" / "large.png")
+    backbone, raised = Backbone.of("mobilenet_v2", "none", 32), Decoding(max_pixels=100_000_000)
+    summary = extract(workspace, folder, backbone, raised, Options())
+    assert not summary.rejects
+    Image.new("RGB", (9, 9)).save(folder / "cat" / "small.png")
+    assert extracted(workspace, folder).embedded == 1  # with the usual limit
+    data = workspace.load()
+    assert decoding_of(workspace, data.space) == raised
+    assert largest(workspace, replace(data.space, view="another")) == Decoding().max_pixels
+    found = augment(workspace, data, untested(data), Views.of(1))
+    assert (found.embedded, found.rejected) == (11, 0)
+    # What the command was told counts for the views, too.
+    words = ["extract", str(folder), "--views", "1", "--augment", "flip", "--workspace", str(workspace.root)]
+    words += ["--backbone", "mobilenet_v2", "--weights", "none", "--input-size", "32", "--json"]
+    assert cli.main(words) == 0 and cli.main([*words, "--strict"]) == 3
+    printed = capsys.readouterr()
+    assert "rejected cat/large.png: " in printed.err
+    (reject,) = json.loads(printed.out.splitlines()[-1])["views"]["rejects"]
+    assert reject["path"] == "cat/large.png" and "65610000 pixels" in reject["reason"]
+    assert cli.main([*words, "--strict", "--max-pixels", "100000000"]) == 0
 
 
 def test_ctrl_c_keeps_what_is_sealed(workspace: Workspace, engine: CountingEngine) -> None:
@@ -90,7 +125,7 @@ def test_extract_leaves_out_what_is_kept_for_testing(tmp_path: Path, engine: Cou
     workspace = Workspace(tmp_path / "workspace")
     summary = extracted(workspace, folder)
     assert len(untested(workspace.load())) == 6
-    found = extract_views(workspace, summary, STANDARD, Options(), Progress())
+    found = extract_views(workspace, summary, STANDARD, Decoding(), Options(), Progress())
     assert found.rows == found.embedded == 12 and engine.pictures == 14 + 12
 
 
@@ -100,11 +135,16 @@ def test_parts_of_a_data_set_and_force(tmp_path: Path, engine: CountingEngine) -
     for i in (1, 2):
         options = Options(shard=(i, 2))
         rows += extract_views(
-            workspace, extracted(workspace, folder, shard=(i, 2)), STANDARD, options, Progress()
+            workspace, extracted(workspace, folder, shard=(i, 2)), STANDARD, Decoding(), options, Progress()
         ).embedded
     whole = extracted(workspace, folder)
-    assert rows == 40 and extract_views(workspace, whole, STANDARD, Options(), Progress()).cached == 40
-    assert extract_views(workspace, whole, STANDARD, Options(force=True), Progress()).embedded == 40
+    assert (
+        rows == 40
+        and extract_views(workspace, whole, STANDARD, Decoding(), Options(), Progress()).cached == 40
+    )
+    assert (
+        extract_views(workspace, whole, STANDARD, Decoding(), Options(force=True), Progress()).embedded == 40
+    )
 
 
 def test_a_view_of_a_view_and_other_weights_are_refused(workspace: Workspace, engine: CountingEngine) -> None:

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -15,6 +16,7 @@ from sklearn.datasets import load_sample_images
 from cache.errors import UserError
 from extract import engines, networks
 from extract.backbones import FAMILIES, Backbone, weights_state
+from extract.convert import Unconvertible
 from extract.efficientnet_lite import VARIANTS, classifier_weights, packaged_weights
 from extract.embedder import build_backbone, build_embedder, hash_weights
 from extract.engines import choose_engine, learn_network, open_engine
@@ -190,6 +192,38 @@ def test_engine_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_engine("litert", Backbone.of()) == "litert"
     with pytest.raises(UserError, match="float32 only"):
         choose_engine("litert", Backbone.of(precision="float16"))
+
+
+def test_a_network_that_keras_ran_first_is_converted_or_falls_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Stand:
+        """In Keras' place."""
+
+        name, network = "keras", Network("ab", 1280, 3)
+
+        def __init__(self, *_: object) -> None: ...
+
+    def fail(backbone: Backbone) -> Network:
+        raise Unconvertible(backbone.name, "no such operation")
+
+    monkeypatch.setenv("COLDFRAME_CACHE", str(tmp_path))
+    monkeypatch.setattr(engines, "KerasEngine", Stand)
+    monkeypatch.setattr(engines, "gpu_seen", lambda: False)
+    backbone, said = Backbone.of("mobilenet_v2", weights="none", input_size=32), list[str]()
+    first, _ = learn_network(backbone, "keras")
+    converted = replace(first, model=networks.keep_model(b"a converted network"))
+    with monkeypatch.context() as patch:
+        patch.setattr(engines, "convert", lambda backbone: converted)
+        assert learn_network(backbone, choose_engine("auto", backbone), fall_back=True) == (converted, None)
+    monkeypatch.setattr(engines, "convert", fail)
+    assert choose_engine("auto", backbone) == "litert"
+    network, engine = learn_network(backbone, "litert", said.append, fall_back=True)
+    assert engine is not None and engine.name == "keras" and network.refused == "no such operation"
+    assert "LiteRT cannot run this network (no such operation)" in said[-1]
+    assert choose_engine("auto", backbone) == "keras"
+    with pytest.raises(Unconvertible):
+        learn_network(backbone, "litert")
 
 
 def test_changed_weights_are_noticed() -> None:

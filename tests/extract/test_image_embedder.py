@@ -167,6 +167,13 @@ def test_a_name_that_is_not_utf8_is_read(
         ({"errors": "ignore"}, "raise, nan"),
         ({"batch_size": 0}, "batch_size to be an integer above 0"),
         ({"input_size": 1.5}, "input_size"),
+        ({"max_pixels": None}, "max_pixels to be an integer above 0, received None"),
+        ({"workers": True}, "workers to be an integer above 0, received True"),
+        ({"backbone": None}, "backbone to be text, received None"),
+        ({"weights": None}, "weights to be text, received None"),
+        ({"pooling": None}, "pooling to be text, received None"),
+        ({"resize": 3}, "resize to be text, received 3"),
+        ({"workspace": 3}, "workspace to be text, received 3"),
         ({"resize": "cut"}, "crop, squash, pad"),
         ({"dtype": "float64"}, "float32, float16"),
         ({"engine": "onnx"}, "auto, litert, keras"),
@@ -178,6 +185,14 @@ def test_parameters_are_checked_when_it_is_fitted(
     embedder.set_params(**parameters)
     with pytest.raises(UserError, match=told):
         embedder.fit(["a.jpg"])
+
+
+def test_numbers_of_numpy_are_numbers(folder: Path, embedder: ImageEmbedder, engine: CountingEngine) -> None:
+    plain = embedder.fit_transform(files(folder)[:2])
+    numbers = {"input_size": np.int64(32), "batch_size": np.int32(2), "workers": np.uint8(1)}
+    embedder.set_params(**numbers, max_pixels=np.int64(10**6))
+    np.testing.assert_array_equal(embedder.fit(["a.jpg"]).transform(files(folder)[:3])[:2], plain)
+    assert engine.pictures == 3
 
 
 def test_it_is_fitted_first_and_keeps_to_its_space(

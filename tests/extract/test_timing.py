@@ -40,8 +40,12 @@ def test_a_measurement_is_found_again_by_the_same_engine_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(tmp_path / SPACE.id, SPACE).create()
-    assert timing.recall_cost(store, "litert") is None
-    timing.keep_cost(store, "litert", 12.5)
-    assert timing.recall_cost(store, "litert") == 12.5 and timing.recall_cost(store, "keras") is None
+    assert timing.recall_cost(store, "litert", None) is None
+    timing.keep_cost(store, "litert", None, 12.5)
+    timing.keep_cost(store, "litert", 32, 9.5)
+    assert (
+        timing.recall_cost(store, "litert", None) == 12.5 and timing.recall_cost(store, "litert", 32) == 9.5
+    )
+    assert timing.recall_cost(store, "keras", None) is None is timing.recall_cost(store, "litert", 1)
     monkeypatch.setattr(timing, "usable_cores", lambda: 64)
-    assert timing.recall_cost(store, "litert") is None
+    assert timing.recall_cost(store, "litert", None) is None

@@ -34,7 +34,7 @@ class Stage:
         self.workspace, self.started, self.done = workspace, 0, 0
         data = workspace.load()
         self.backbone: Backbone = at_layer(backbone_of(data.store), LAYER)
-        self.decoding: Decoding = decoding_of(data.space)
+        self.decoding: Decoding = decoding_of(workspace, data.space)
         self.manifest: Manifest = replace(data.manifest, root=str(pictures))
 
     def fill(self, *parts: Part, dtype: str = "float16") -> tuple[Cached, list[int]]:
