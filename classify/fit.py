@@ -30,7 +30,8 @@ from classify.tournament_sample import sample_notes
 from classify.training import Trained, train
 from classify.viewed import with_views
 from extract.augmentation import Views
-from extract.extraction import Progress
+from extract.extraction import Progress, largest
+from extract.images import Decoding
 
 BUDGET = 60.0  # seconds that `all` searches unless told otherwise
 
@@ -288,7 +289,10 @@ def _write_run(
     wrong = mistakes(best, division)
     write_file(run / "mistakes.csv", mistakes_csv(wrong))
     if wrong:
-        write_file(run / MISTAKES, mistakes_png(wrong, data))
+        write_file(
+            run / MISTAKES,
+            mistakes_png(wrong, data, Decoding(data.space.resize, largest(workspace, data.space))),
+        )
     write_report(run, Report(title, facts, results, comparisons, best.calibration, curve, wrong, notes))
     heads = [
         each.result.to_json()

@@ -55,17 +55,17 @@ def mistakes_csv(found: Sequence[Mistake]) -> bytes:
     return csv_bytes(csv_text(["path", "label", "predicted", "probability", "part"], rows))
 
 
-def mistakes_png(found: Sequence[Mistake], data: Embedded) -> bytes:
+def mistakes_png(found: Sequence[Mistake], data: Embedded, decoding: Decoding) -> bytes:
     """Draw the first twelve of at least one mistake; return the PNG file's bytes."""
     cells = [
-        Cell(_picture(data, m.row), f"{short(m.label)}?\n{short(m.predicted)} {m.probability:.0%}")
+        Cell(_picture(data, m.row, decoding), f"{short(m.label)}?\n{short(m.predicted)} {m.probability:.0%}")
         for m in found[:DRAWN]
     ]
     return picture_grid(cells, COLUMNS, "Labelled so? The head is sure of something else", lines=2)
 
 
-def _picture(data: Embedded, row: int) -> np.ndarray | None:
+def _picture(data: Embedded, row: int, decoding: Decoding) -> np.ndarray | None:
     try:
-        return load_row(data.manifest, row, data.space.input_size, Decoding(data.space.resize))
+        return load_row(data.manifest, row, data.space.input_size, decoding)
     except RejectedImage:
         return None

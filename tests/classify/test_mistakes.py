@@ -17,7 +17,7 @@ from classify.heads import HEADS
 from classify.mistakes import Mistake, mistakes, mistakes_png
 from classify.splits import TEST, TRAIN
 from classify.training import train
-from extract.images import RejectedImage
+from extract.images import Decoding, RejectedImage
 
 OPTIONS = FitOptions(folds=3, curve=False)
 
@@ -76,7 +76,7 @@ def test_a_file_that_is_gone_leaves_its_place(workspace: Workspace, monkeypatch:
 
     monkeypatch.setattr(module, "load_row", read)
     found = [Mistake(f"{row}.png", "$5", "b", 0.9, "test", row) for row in (0, 1)]
-    pixels = np.asarray(Image.open(BytesIO(mistakes_png(found, workspace.load()))).convert("RGB"))
+    pixels = np.asarray(Image.open(BytesIO(mistakes_png(found, workspace.load(), Decoding()))).convert("RGB"))
     left, right = pixels[:, : pixels.shape[1] // 6], pixels[:, pixels.shape[1] // 6 : pixels.shape[1] // 3]
     assert (left == (200, 0, 0)).all(axis=2).mean() > 0.4 and (right == (230, 230, 230)).all(
         axis=2
