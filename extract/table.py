@@ -225,9 +225,12 @@ class _Rows:
             notes.append(f"{self._repeated:,} rows repeat the path of another and are left out")
         if missing := int((manifest.label < 0).sum()):
             notes.append(f"{missing:,} rows have no label")
-        splits = np.unique(manifest.split)
-        if len(splits) == 1 and splits[0]:
-            notes.append(f"the column split is {SPLITS[splits[0]]!r} in every row: it divides nothing")
+        splits = [SPLITS[code] for code in np.unique(manifest.split)]
+        if splits == ["train"]:
+            notes.append("the column split is 'train' in every row: it divides nothing")
+        elif not {"", "train"} & set(splits):
+            listed = " or ".join(map(repr, splits))
+            notes.append(f"the column split is {listed} in every row: no row is left for training")
         if self._unnamed:  # pandas writes its row numbers so
             notes.append(f"{self._unnamed:,} columns without a name are left out")
         if self._columns:
