@@ -73,11 +73,14 @@ def extract(options: argparse.Namespace) -> int:
         f"space {summary.space[:12]} ({summary.backbone} on {summary.engine}) in {_workspace(options).root}"
     )
     found = summary.to_json()
-    if views.number:
+    nothing = 0 < summary.files == summary.rejected and options.shard == (1, 1)
+    if views.number and not nothing:
         viewed = extract_views(_workspace(options), summary, views, _extract_options(options), _progress())
         found["views"] = viewed.to_json()
         text += f"\n{views}: {viewed.to_text()}"
     show(options, found, text)
+    if nothing:
+        raise UserError(_all_rejected(f" in {summary.dataset}", summary.rejected))
     return REJECTS if options.strict and summary.rejected else DONE
 
 
@@ -92,9 +95,15 @@ def compare_backbones(options: argparse.Namespace) -> int:
 def manifest(options: argparse.Namespace) -> int:
     from extract.survey import survey
 
-    found = survey(_workspace(options), Path(options.source), options.name, _progress(), options.data_dir)
-    if options.out:
-        found.write_table(Path(options.out))
+    found = survey(
+        _workspace(options),
+        Path(options.source),
+        options.name,
+        _progress(),
+        options.data_dir,
+        Path(options.out) if options.out else None,
+        force=options.force,
+    )
     show(options, found.to_json(), found.to_text())
     return DONE
 
@@ -225,6 +234,8 @@ def predict(options: argparse.Namespace) -> int:
     say(
         f"{len(found.predictions.paths):,} pictures classified, {len(found.rejects):,} rejected: {found.file}"
     )
+    if found.rejects and not found.predictions.paths:
+        raise UserError(_all_rejected("", len(found.rejects)))
     return REJECTS if options.strict and found.rejects else DONE
 
 
@@ -414,6 +425,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _source_options(p)
     p.add_argument("--out", help="write path, label, split and key as a table: .csv, .tsv or .parquet")
+    p.add_argument("--force", action="store_true", help="replace an existing table")
 
     p = _command(
         commands, "show", show_pictures, "draw random pictures with their labels", "show flowers/ --grid 3x3"
@@ -803,6 +815,14 @@ def _progress() -> Any:
             bar.close()
 
     return Progress(start, advance, say)
+
+
+def _all_rejected(where: str, count: int) -> str:
+    files = "1 file" if count == 1 else f"{count:,} files"
+    return (
+        f"Expected at least one readable picture{where}, received {files}, all rejected (reasons above). The guide "
+        "says which formats are read, and what each reason means."
+    )
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

@@ -61,10 +61,15 @@ def open_source(
     Raises
     ------
     UserError
-        If the source cannot be unpacked.
+        If the source cannot be unpacked, or `data_dir` is given for another kind.
     """
     if tfds.is_tfds(source):
         return _open_tfds(workspace, source, data_dir, note)
+    if data_dir is not None:
+        raise UserError(
+            f"Expected tfds:NAME with --data-dir, which is where TensorFlow Datasets keeps its data; received {source}."
+            " Leave --data-dir out."
+        )
     if archive.is_archive(source):
         return _open_archive(workspace, source, note)
     return Source(source, default_name(source))

@@ -181,6 +181,8 @@ class _Rows:
                 return status
             else:
                 reason = "not a file but a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        except ValueError as error:  # a zero byte, or letters that are none
+            reason = f"no file has such a name: {error}"
         except OSError as error:
             if _odd(path):
                 raise _not_utf8(self._path, f"{path!r} in line {line}, which no file is named") from error
