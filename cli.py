@@ -72,7 +72,8 @@ def extract(options: argparse.Namespace) -> int:
         f"space {summary.space[:12]} ({summary.backbone} on {summary.engine}) in {_workspace(options).root}"
     )
     found, rejected = summary.to_json(), summary.rejected
-    if views.number:
+    nothing = 0 < summary.files == summary.rejected and options.shard == (1, 1)
+    if views.number and not nothing:
         how = _decoding(options), _extract_options(options)
         viewed = extract_views(_workspace(options), summary, views, *how, _progress())
         _list_rejects(viewed.rejects)
@@ -80,6 +81,8 @@ def extract(options: argparse.Namespace) -> int:
         text += f"\n{views}: {viewed.to_text()}"
         rejected += viewed.rejected
     show(options, found, text)
+    if nothing:
+        raise UserError(_all_rejected(f" in {summary.dataset}", summary.rejected))
     return REJECTS if options.strict and rejected else DONE
 
 
@@ -94,9 +97,15 @@ def compare_backbones(options: argparse.Namespace) -> int:
 def manifest(options: argparse.Namespace) -> int:
     from extract.survey import survey
 
-    found = survey(_workspace(options), Path(options.source), options.name, _progress(), options.data_dir)
-    if options.out:
-        found.write_table(Path(options.out))
+    found = survey(
+        _workspace(options),
+        Path(options.source),
+        options.name,
+        _progress(),
+        options.data_dir,
+        Path(options.out) if options.out else None,
+        force=options.force,
+    )
     show(options, found.to_json(), found.to_text())
     return DONE
 
@@ -228,6 +237,8 @@ def predict(options: argparse.Namespace) -> int:
         f"{len(found.predictions.paths):,} pictures classified by {found.run.name}, {len(found.rejects):,} rejected: "
         f"{found.file}"
     )
+    if found.rejects and not found.predictions.paths:
+        raise UserError(_all_rejected("", len(found.rejects)))
     return REJECTS if options.strict and found.rejects else DONE
 
 
@@ -430,6 +441,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _source_options(p)
     p.add_argument("--out", help="write path, label, split and key as a table: .csv, .tsv or .parquet")
+    p.add_argument("--force", action="store_true", help="replace an existing table")
 
     p = _command(
         commands, "show", show_pictures, "draw random pictures with their labels", "show flowers/ --grid 3x3"
@@ -855,6 +867,14 @@ def _list_rejects(rejects: list[Any]) -> None:
         say(f"rejected {_plain(reject.path)}: {reject.reason}")
     if len(rejects) > SHOWN:
         say(f"... and {len(rejects) - SHOWN:,} more rejects: --json lists them all")
+
+
+def _all_rejected(where: str, count: int) -> str:
+    files = "1 file" if count == 1 else f"{count:,} files"
+    return (
+        f"Expected at least one readable picture{where}, received {files}, all rejected (reasons above). The guide "
+        "says which formats are read, and what each reason means."
+    )
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

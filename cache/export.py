@@ -14,6 +14,7 @@ from cache.hdf5 import LIBVER
 from cache.manifest import SPLITS, Manifest
 from cache.store import Store
 
+SUFFIXES = (".h5", ".hdf5")
 _BLOCK = 8_192  # rows in memory at a time
 
 
@@ -41,8 +42,15 @@ def export(manifest: Manifest, store: Store, out: Path, *, force: bool = False) 
     Raises
     ------
     UserError
-        When `out` exists and `force` is not set, when a sample has no embedding, or when the disk is full.
+        When `out` exists and `force` is not set, when it has another suffix or no folder, when a sample has no
+        embedding, or when the disk is full.
     """
+    if out.suffix.lower() not in SUFFIXES:
+        raise UserError(f"Expected a file that ends in {' or '.join(SUFFIXES)}, received {out}. Name it so.")
+    if not out.parent.is_dir():
+        raise UserError(
+            f"Expected a file in an existing folder, received {out}: {out.parent} is not there. Make it."
+        )
     if out.exists() and not force:
         raise UserError(f"Expected a new file, received {out}, which exists. Pass --force to replace it.")
     temporary = temporary_name(out)

@@ -50,6 +50,19 @@ class SampleOptions:
             )
         return rows, columns
 
+    @property
+    def views(self) -> list[View]:
+        """The views of each picture; UserError for an unknown policy, or where there is no column for them."""
+        if self.augment is None:
+            return []
+        views = [View(self.augment, number, self.seed) for number in range(1, max(2, self.shape[1]))]
+        if self.shape[1] < 2:
+            raise UserError(
+                f"Expected --grid with two columns or more for --augment {self.augment}, the first being the plain "
+                f"picture; received {self.grid}. Try 4x6."
+            )
+        return views
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -106,14 +119,14 @@ def show_samples(
         If there is no such source, part or augmentation, or no picture in it.
     """
     rows, columns = options.shape
-    views = (
-        [View(options.augment, number, options.seed) for number in range(1, columns)]
-        if options.augment
-        else []
-    )
+    views = options.views
+    if options.seed < 0:
+        raise UserError(f"Expected --seed of 0 or more, received {options.seed}.")
+    if out is not None and out.suffix.lower() != ".png":
+        raise UserError(f"Expected --out to be a file that ends in .png, received {out}. Name it so.")
     name, manifest = _find(workspace, source, data_dir, note)
     candidates = _candidates(manifest, options.part, name)
-    count = rows if options.augment else rows * columns
+    count = rows if views else rows * columns
     shown: list[dict[str, str]] = []
     cells: list[Cell] = []
     rejects: list[Reject] = []

@@ -171,9 +171,17 @@ def split(
     if not counts[TRAIN] or not counts[TEST]:
         largest = np.bincount(group[usable]).max(initial=0)
         together = f", {largest} of them in one group, which is not divided" if largest > 1 else ""
+        why = f" with {100 * test_size:.3g} % of each class to be tested{together}. Add pictures, or change that share."
+        if held and manifest.table:
+            why = f", by the column split of {manifest.table}. Write 'train' into some of its rows, or empty it."
+        elif held:
+            why = (
+                ", by its folders of parts. Put pictures into a folder 'train', or extract a folder of class folders "
+                "without parts."
+            )
         raise UserError(
             f"Expected pictures for training and for testing, received {counts[TRAIN]} and {counts[TEST]} "
-            f"from {len(usable)} labelled pictures at --test-size {test_size}{together}. Add pictures, or change it."
+            f"from {len(usable)} labelled pictures{why}"
         )
     return Split(part, assigned, group, notes)
 

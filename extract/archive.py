@@ -78,17 +78,7 @@ def unpack(archive: Path, folder: Path) -> Unpacked:
     UserError
         If the archive is damaged, encrypted, or grows beyond `ALLOWANCE` + `GROWTH` x its size; if the disk is full.
     """
-    try:
-        with archive.open("rb") as file:
-            writer = _Writer(archive, folder, ALLOWANCE + GROWTH * os.fstat(file.fileno()).st_size)
-            entries = _zip if suffix(archive).lower() == ".zip" else _tar
-            for entry in entries(archive, file, writer):
-                writer.take(entry)
-    except _DAMAGED as error:
-        raise UserError(
-            f"Expected a whole archive in {archive}, received a damaged one, or another kind of file: "
-            f"{error or type(error).__name__}. Get it again, or unpack it by other means and extract the folder."
-        ) from error
+    writer = _write_all(archive, folder)
     if not writer.unpacked.files:
         raise UserError(f"Expected pictures in {archive}, received {_described(writer.unpacked)}.")
     nested = [path for path in writer.written if is_archive(Path(path))]
@@ -98,6 +88,36 @@ def unpack(archive: Path, folder: Path) -> Unpacked:
             "and extract one of those."
         )
     return writer.unpacked
+
+
+def unpack_whole(archive: Path, folder: Path) -> None:
+    """Write the files of an archive below a folder as `unpack` does, whatever they are.
+
+    Raises
+    ------
+    UserError
+        As `unpack`, and for an entry that is not unpacked: a link, a device, a name that leads elsewhere.
+    """
+    for reject in _write_all(archive, folder).unpacked.rejects:
+        raise UserError(
+            f"Expected an archive of plain files that stay in their folder, received {archive} with {reject.path!r} "
+            f"({reject.reason}). Nothing of it was used; ask whoever made it."
+        )
+
+
+def _write_all(archive: Path, folder: Path) -> "_Writer":
+    try:
+        with archive.open("rb") as file:
+            writer = _Writer(archive, folder, ALLOWANCE + GROWTH * os.fstat(file.fileno()).st_size)
+            entries = _zip if suffix(archive).lower() == ".zip" else _tar
+            for entry in entries(archive, file, writer):
+                writer.take(entry)
+    except _DAMAGED as error:
+        raise UserError(
+            f"Expected a whole archive in {archive}, received a damaged one, or another kind of file: "
+            f"{error or type(error).__name__}. Get it again, or unpack it by other means and pass the folder."
+        ) from error
+    return writer
 
 
 def _described(unpacked: Unpacked) -> str:
@@ -132,7 +152,7 @@ class _Writer:
         if self._spent > self._limit:
             raise UserError(
                 f"Expected at most {self._limit:,} bytes in {self._archive}, judging by its size; received more. "
-                "Such an archive may be made to fill the disk. If you trust it, unpack it yourself and extract "
+                "Such an archive may be made to fill the disk. If you trust it, unpack it yourself and pass "
                 "the folder."
             )
 

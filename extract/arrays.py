@@ -3,28 +3,26 @@
 import csv
 import hashlib
 import io
-import os
 import re
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
 
 from cache.errors import UserError
-from cache.files import make_folder, sync_folder, write_error
+from cache.files import make_folder
 from cache.manifest import SPLITS
 from cache.workspace import Workspace
 from extract.engines import usable_cores
-from extract.extraction import Summary, extract
+from extract.extraction import Summary, extract, previous_manifests
 from extract.given import listed
 from extract.image_embedder import ImageEmbedder, settings
-from extract.sources import FOLDER
+from extract.sources import ARRAYS, FOLDER, folder_for, from_arrays, once, remove
 
+TABLE = "labels.csv"
 _UNFIT = re.compile("[\\x00-\\x1f\\x7f\\ud800-\\udfff]")  # for a line of text
 _A_FOLDER = 10_000  # files; more make some file systems slow
 
@@ -45,7 +43,8 @@ def add_arrays(
     Parameters
     ----------
     name : str
-        Of the data set. Pictures that it held before, if they came from arrays too, are replaced in it.
+        Of the data set. Pictures that it held before, if they came from arrays too, are replaced in it, and their files
+        are removed where no other data set is made of them.
     images : ndarray of shape (n, h, w), (n, h, w, 3) or (n, h, w, 4), or sequence of n arrays, dtype uint8
         RGB, 0..255.
     labels : array-like of shape (n,), str or int
@@ -63,20 +62,32 @@ def add_arrays(
     Raises
     ------
     UserError
-        If the arrays are no pictures, do not agree in length, or hold labels that are no text; or where
-        `extract` fails.
+        If the arrays are no pictures, do not agree in length, or hold labels that are no text; if the name belongs to
+        a data set that did not come from arrays; or where `extract` fails.
     """
     workspace, backbone, decoding, options = settings(embedder or ImageEmbedder())
     pictures = _arrays(images)
     table = _table(len(pictures), _texts(labels, len(pictures)), _splits(split, len(pictures)))
     if not isinstance(name, str) or not name:
         raise UserError(f"Expected a name for the data set, received {name!r}.")
+    sources = workspace.create().root / FOLDER
+    make_folder(sources)
+    previous_manifests(workspace, name, sources)  # a name that belongs to another source is refused
+    before = _place(workspace, name) if name in workspace.datasets() else None
     source = _write(workspace, name, pictures, table)
-    if name in workspace.datasets():
-        before = Path(workspace.manifest(name).root)
-        if before != source.parent and before.parent == source.parent.parent:
-            workspace.forget_manifest(name)
-    return extract(workspace, source, backbone, decoding, options, name=name)
+    summary = extract(workspace, source, backbone, decoding, options, name=name)
+    # A data set may have been made of the files before under another name, too.
+    if (
+        before
+        and from_arrays(before)
+        and before not in {_place(workspace, each) for each in workspace.datasets()}
+    ):
+        remove(before)
+    return summary
+
+
+def _place(workspace: Workspace, name: str) -> Path:
+    return Path(workspace.manifest(name).root).resolve()
 
 
 def _arrays(images: Any) -> list[np.ndarray]:
@@ -148,13 +159,9 @@ def _write(workspace: Workspace, name: str, pictures: Sequence[np.ndarray], tabl
     for picture in pictures:
         digest.update(f"{picture.shape}".encode())
         digest.update(np.ascontiguousarray(picture).data)
-    folder = workspace.create().root / FOLDER / f"{quote(name, safe=' ')}-{digest.hexdigest()[:12]}"
-    source = folder / "labels.csv"
-    if source.exists():
-        return source
-    # Under its name it is whole or not there at all, like everything in a workspace.
-    unfinished = folder.with_name(f".tmp-{os.urandom(8).hex()}")
-    try:
+    folder, of = folder_for(workspace, name, digest.hexdigest()), {ARRAYS: digest.hexdigest()}
+
+    def fill(unfinished: Path) -> dict[str, Any]:
         for number in range(0, len(pictures), _A_FOLDER):
             make_folder((unfinished / _path(number)).parent)
 
@@ -166,14 +173,8 @@ def _write(workspace: Workspace, name: str, pictures: Sequence[np.ndarray], tabl
         with ThreadPoolExecutor(usable_cores()) as pool:
             for _ in pool.map(write, range(len(pictures))):
                 pass
-        (unfinished / "labels.csv").write_bytes(table)
-        if hasattr(os, "sync"):  # one for all files: one each would take longer than writing them
-            os.sync()
-        unfinished.rename(folder)
-        sync_folder(folder.parent)
-    except OSError as error:
-        if not source.exists():  # else another process was faster
-            raise write_error(folder, error) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return source
+        (unfinished / TABLE).write_bytes(table)
+        return {"of": of}
+
+    once(folder, lambda said: said.get("of") == of, fill)
+    return folder / TABLE

@@ -43,6 +43,7 @@ STAGES = (
     (1, 3, 1, 6, 320),
 )
 STEM, TOP = 32, 1280
+_NEXT = "Name the variant that they belong to with --backbone, or leave out --weights."
 
 
 def packaged_weights(name: str) -> Path | None:
@@ -151,7 +152,9 @@ def _assign(sources: list[tuple[Any, str]], tensors: dict[str, np.ndarray], what
         parts = ("weight", "bias", "running_mean", "running_var") if "_bn" in source else ("weight",)
         missing = [f"{source}.{part}" for part in parts if f"{source}.{part}" not in tensors]
         if missing:
-            raise UserError(f"Expected the weights of {what}, received a file without {missing[0]!r}.")
+            raise UserError(
+                f"Expected the weights of {what}, received a file without {missing[0]!r}. {_NEXT}"
+            )
         values = [tensors[f"{source}.{part}"] for part in parts]
         if values[0].ndim == 4:
             depthwise = "_depthwise" in source
@@ -159,7 +162,8 @@ def _assign(sources: list[tuple[Any, str]], tensors: dict[str, np.ndarray], what
         expected, received = [tuple(w.shape) for w in layer.weights], [v.shape for v in values]
         if expected != received:
             raise UserError(
-                f"Expected the weights of {what}: layer {layer.name} has shapes {expected}, received {received}."
+                f"Expected the weights of {what}: layer {layer.name} has shapes {expected}, received {received}. "
+                f"{_NEXT}"
             )
         layer.set_weights(values)
 

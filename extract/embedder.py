@@ -1,7 +1,11 @@
 """Build a backbone as one Keras model from uint8 pictures to embeddings. Keras is imported when called."""
 
+import contextlib
 import difflib
 import hashlib
+import random
+import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +45,20 @@ def build_embedder(backbone: Backbone) -> "keras.Model":
     x = preprocess(pixels, backbone.preprocessing)
     features = pool(build_backbone(backbone)(x), backbone.pooling)
     return keras.Model(pixels, features, name=f"{backbone.name.partition(':')[0]}_embedder")
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Put back Keras's dtype policy, and Python's and NumPy's global random states: a notebook has its own."""
+    import keras
+
+    policy, python, numpy = keras.config.dtype_policy(), random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+        random.setstate(python)
+        np.random.set_state(numpy)
 
 
 def pool(features: Any, pooling: str) -> Any:
@@ -107,7 +125,11 @@ def _whole(backbone: Backbone) -> "keras.Model":
     weights = {"pretrained": "imagenet", "none": None}.get(backbone.weights, backbone.weights)
     shape = (backbone.input_size, backbone.input_size, 3)
     try:
-        network = constructor(weights=weights, include_top=False, input_shape=shape)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # one for each layer that a file of another network leaves as it is
+            network = constructor(weights=weights, include_top=False, input_shape=shape)
     # Keras reports a failed download as a bare Exception and a wrong file as one of several kinds.
     except Exception as error:
         if backbone.weights == "pretrained":
@@ -117,8 +139,14 @@ def _whole(backbone: Backbone) -> "keras.Model":
                 "backbone, whose weights are installed with coldframe."
             ) from error
         if backbone.weights != "none":
+            # Keras goes on with a list of all the network's layers.
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].partition(
+                " Example error"
+            )[0]
             raise UserError(
-                f"Expected weights of {backbone.name} without its classifier, received {backbone.weights}: {error}"
+                f"Expected weights of {backbone.name} without its classifier, received {backbone.weights}: "
+                f"{reason.rstrip('.')}. Name the network that they belong to with --backbone, or pass a file from "
+                "save_weights of this one, built with include_top=False."
             ) from error
         raise
     return _as_for_imagenet(network) if backbone.weights_file is not None else network

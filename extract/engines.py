@@ -77,9 +77,10 @@ class KerasEngine:
 
     def __init__(self, backbone: Backbone, batch_size: int | None = None) -> None:
         import_keras_quietly()
-        from extract.embedder import build_embedder, hash_weights
+        from extract.embedder import build_embedder, hash_weights, undisturbed
 
-        self._model = build_embedder(backbone)
+        with undisturbed():
+            self._model = build_embedder(backbone)
         self.device = _keras_device()
         self.batch_size = batch_size or (128 if self.device == "gpu" else 32)
         self.network = Network(

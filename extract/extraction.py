@@ -54,7 +54,10 @@ class Progress:
 
 @dataclass
 class Summary:
-    """What an extraction found and did; files = embedded + cached + rejected."""
+    """What an extraction found and did; files = embedded + cached + rejected.
+
+    A data set of which all files are rejected does not become the current one.
+    """
 
     dataset: str
     space: str
@@ -295,9 +298,11 @@ def extract(
     finally:
         _save(workspace, dataset, manifest, options.shard, complete=bool(manifest.hashed.all()))
     embedding_took = time.monotonic() - embedding_began
-    workspace.remember(space=extractor.space.id, **({"dataset": dataset} if options.shard == (1, 1) else {}))
-
     present = manifest.hashed & extractor.store.contains(manifest.key)
+    if options.shard != (1, 1):
+        workspace.remember(space=extractor.space.id)
+    elif present.any():  # else no command could go on with it
+        workspace.remember(space=extractor.space.id, dataset=dataset)
     unread = found.rejects if options.shard[0] == 1 else []  # of several parts, the first tells of them
     rejects = unread + extractor.rejects(manifest, present, outcome)
     conflicts = manifest.conflicts()

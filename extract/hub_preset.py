@@ -34,7 +34,7 @@ def locate(where: str) -> tuple[str, str, str]:
         If KerasHub is not installed, or a folder is named that is not there or holds no preset.
     """
     check_installed()
-    path = Path(where).expanduser()
+    path = Path(os.path.expanduser(where))
     if path.is_dir():
         if not (path / CONFIG).is_file():
             raise UserError(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ AS_SAVED_MODEL = "Or run model.export('folder') where the model was made, and pa
 
 def locate(where: str) -> tuple[str, Path, str]:
     """Find a .keras file: where it is for good, its path, and the SHA-256 of its bytes."""
-    path = Path(where).expanduser().resolve()
+    path = Path(os.path.expanduser(where)).resolve()
     if path.suffix in (".h5", ".hdf5"):
         raise UserError(
             f"Expected a .keras file after keras:, received {path}: a file of the old kind can hold code. Load and "

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 
 from cache.errors import UserError
+from extract.found import shown
 from extract.walk import ClassFolder, Walk, is_ignored
 
 SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
@@ -29,6 +30,8 @@ def find_classes(walk: Walk) -> tuple[list[ClassFolder], list[str]]:
             f"the only folder, {top!r}, holds folders and no pictures: the classes are read from there"
         )
     prefix = f"{top}/" if top else ""
+    folders, said = _told_apart(folders)
+    notes += said
     if _are_splits(folders):
         classes = []
         for folder in folders:
@@ -55,6 +58,40 @@ def find_classes(walk: Walk) -> tuple[list[ClassFolder], list[str]]:
 def _are_splits(folders: Sequence[os.DirEntry[str]]) -> bool:
     splits = [SPLIT_NAMES.get(folder.name.lower()) for folder in folders]
     return None not in splits and (len(splits) > 1 or "train" in splits)
+
+
+def _told_apart(folders: list[os.DirEntry[str]]) -> tuple[list[os.DirEntry[str]], list[str]]:
+    """Drop empty folders beside parts; refuse parts beside others, and note a single one that counts as a class."""
+    parts = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
+    if not parts or len(parts) == len(folders):
+        return folders, []
+    empty = [folder for folder in folders if folder not in parts and not _holds_files(folder.path)]
+    others = [folder.name for folder in folders if folder not in parts and folder not in empty]
+    if not others:
+        return parts, [f"folders without files, left out: {shown([folder.name for folder in empty])}"]
+    if len(parts) == 1:
+        return folders, [
+            f"the folder {parts[0].name!r} is taken for a class, because {others[0]!r} beside it is no part"
+        ]
+    raise UserError(
+        "Expected all top folders to be parts (train, val, test) or all to be classes, received "
+        f"{', '.join(folder.name for folder in parts)} and {shown(others)}. Move {others[0]!r} away, or rename it."
+    )
+
+
+def _holds_files(path: str) -> bool:
+    """Tell whether anything that could be a picture, or lead to some, is in a folder at any depth."""
+    inner = []
+    try:
+        with os.scandir(path) as listing:
+            for entry in listing:
+                if not is_ignored(entry.name):
+                    if not entry.is_dir(follow_symlinks=False):
+                        return True
+                    inner.append(entry.path)
+    except OSError:
+        return True  # the walk meets it again and records why
+    return any(map(_holds_files, inner))
 
 
 def _holds_folders(path: str) -> bool:

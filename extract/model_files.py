@@ -1,16 +1,18 @@
 """Models that come as an archive: fetched once, unpacked without trusting a name in it, kept by hash."""
 
 import hashlib
+import http.client
+import os
 import shutil
-import tarfile
-import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 from cache.errors import UserError
-from cache.files import make_folder, write_error, write_file
+from cache.files import make_folder, temporary_name, write_error, write_file
+from extract.archive import unpack_whole
 from extract.user_folder import user_folder
 
 SUFFIXES = (".tar.gz", ".tgz", ".tar")
@@ -35,40 +37,44 @@ def fetch(url: str) -> Path:
     if path.is_file():
         return path
     make_folder(folder())
+    made = temporary_name(path)
     try:
-        with (
-            urllib.request.urlopen(_compressed(url), timeout=SECONDS) as answer,
-            tempfile.NamedTemporaryFile(dir=folder(), prefix=".tmp-", delete=False) as part,
-        ):
-            made = Path(part.name)
-            try:
-                shutil.copyfileobj(answer, part, _BLOCK)
-                part.close()
-                expected = answer.headers.get("Content-Length")
-                if expected is not None and made.stat().st_size != int(expected):
-                    raise urllib.error.URLError(f"{made.stat().st_size} of {expected} bytes came")
-                made.replace(path)
-            finally:
-                made.unlink(missing_ok=True)
-    except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
+        with made.open("xb") as part:
+            for chunk in _download(url):
+                part.write(chunk)
+        made.replace(path)
+    except OSError as error:
+        raise write_error(path, error) from error
+    finally:
+        made.unlink(missing_ok=True)
+    return path
+
+
+def _download(url: str) -> Iterator[bytes]:
+    """Yield what an address holds; what goes wrong on the way is a UserError, and no OSError of its reader's."""
+    try:
+        with urllib.request.urlopen(_compressed(url), timeout=SECONDS) as answer:
+            expected, received = answer.headers.get("Content-Length"), 0
+            while chunk := answer.read(_BLOCK):
+                received += len(chunk)
+                yield chunk
+            if expected is not None and received != int(expected):
+                raise urllib.error.URLError(f"{received} of {expected} bytes came")
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise UserError(
             f"Expected to download {url}, but: {error}. Check the address and the network, or fetch the file "
             "elsewhere and pass its path: --backbone savedmodel:FILE.tar.gz."
         ) from error
-    except OSError as error:
-        raise write_error(path, error) from error
-    return path
 
 
 def unpack(archive: Path) -> Path:
     """Unpack a tar file into a folder that carries its hash, unless it is there already.
 
-    Links, devices, absolute names and names that lead outside are refused (`tarfile`'s filter "data").
-
     Raises
     ------
     UserError
-        If the file is no archive, holds such a name, or is larger than what the disk has free.
+        If the file is no archive, is damaged, grows far beyond its size, or holds links, devices or names that lead
+        outside (see `extract.archive.unpack_whole`).
     """
     with archive.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -76,47 +82,38 @@ def unpack(archive: Path) -> Path:
     if target.is_dir():
         return target
     make_folder(folder())
-    made = Path(tempfile.mkdtemp(dir=folder(), prefix=".tmp-"))
+    made = temporary_name(target)
+    make_folder(made)
     try:
-        with tarfile.open(archive, "r:*") as tar:
-            members = tar.getmembers()
-            size, free = sum(member.size for member in members), shutil.disk_usage(folder()).free
-            if size > free:
-                raise UserError(
-                    f"Expected room for the {size:,} bytes in {archive}, the disk has {free:,}. Free some space, or "
-                    "move the cache with COLDFRAME_CACHE."
-                )
-            tar.extractall(made, members, filter="data")
+        unpack_whole(archive, made)
         made.replace(target)
-    except tarfile.FilterError as error:
-        raise UserError(
-            f"Expected an archive whose files stay in their folder, received {archive}: {error}. Nothing of it was "
-            "used; ask whoever made it."
-        ) from error
-    except (tarfile.TarError, EOFError, ValueError) as error:
-        raise UserError(
-            f"Expected a .tar.gz file with a SavedModel, received {archive}: {error}. If it was downloaded, delete "
-            "it and fetch it again."
-        ) from error
     except OSError as error:
-        if target.is_dir():  # another process was faster
-            return target
-        if error.errno is None:  # gzip's own
-            raise UserError(f"Expected a .tar.gz file, received {archive}: {error}.") from error
-        raise write_error(target, error) from error
+        if not target.is_dir():  # else another process was faster
+            raise write_error(target, error) from error
     finally:
         shutil.rmtree(made, ignore_errors=True)
     return target
 
 
 def hash_folder(root: Path) -> str:
-    """SHA-256 over names and bytes of all files below a folder, hex."""
+    """SHA-256 over names and bytes of all files below a folder, hex; links are followed, each folder is read once."""
     digest = hashlib.sha256()
-    for path in sorted(path for path in root.rglob("*") if path.is_file()):
+    for path in sorted(_files(root)):
         with path.open("rb") as file:
             inner = hashlib.file_digest(file, "sha256").hexdigest()
         digest.update(f"{path.relative_to(root).as_posix()}\0{inner}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
+
+
+def _files(root: Path) -> Iterator[Path]:
+    seen = set()
+    for here, inner, names in os.walk(root, followlinks=True):
+        inner.sort()  # of two ways into a folder, the same one is taken everywhere
+        if (place := os.path.realpath(here)) in seen:
+            inner.clear()
+            continue
+        seen.add(place)
+        yield from (path for name in names if (path := Path(here, name)).is_file())
 
 
 def keep_record(name: str, data: bytes) -> None:

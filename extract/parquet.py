@@ -32,7 +32,7 @@ def read_rows(path: Path) -> Iterator[tuple[list[str], int]]:
         number = 0
         for batch in file.iter_batches(_BATCH):
             columns = [
-                [_text(value) for value in column.to_pylist()] if name else [""] * len(batch)
+                _texts(path, name, column) if name else [""] * len(batch)
                 for name, column in zip(names, batch.columns, strict=True)
             ]
             for values in zip(*columns, strict=True):
@@ -86,6 +86,16 @@ def _name(pyarrow: ModuleType, path: Path, field: Any) -> str:
         wanted = "text or whole numbers" if name.lower() == "label" else "text"
         raise UserError(f"Expected {wanted} in the column {name} of {path}, received {field.type}.")
     return "" if nested or name.startswith("__index_level_") else name
+
+
+def _texts(path: Path, name: str, column: Any) -> list[str]:
+    try:
+        return [_text(value) for value in column.to_pylist()]
+    except (ValueError, OverflowError) as error:  # text that is not UTF-8, a time beyond Python's
+        raise UserError(
+            f"Expected values that can be written as text in the column {name} of {path}, but: {error}. Convert or "
+            "drop it where the file is made."
+        ) from error
 
 
 def _text(value: Any) -> str:

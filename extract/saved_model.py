@@ -1,6 +1,7 @@
 """TF2 SavedModels, TF-Hub modules among them, as backbones. TensorFlow is imported when called."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ def locate(where: str) -> tuple[str, Path, str]:
     if where.startswith(("http://", "https://")):
         path = model_files.unpack(model_files.fetch(where))
     else:
-        path = Path(where).expanduser().resolve()
+        path = Path(os.path.expanduser(where)).resolve()
         where = str(path)
         if not path.exists():
             raise UserError(

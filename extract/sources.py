@@ -20,6 +20,7 @@ from extract.found import Scan
 from extract.scan import default_name, scan
 
 FOLDER = "sources"  # in the workspace
+ARRAYS = "arrays"  # what is said of a folder whose pictures came from `add_arrays`
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,15 @@ def open_source(
     Raises
     ------
     UserError
-        If the source cannot be unpacked.
+        If the source cannot be unpacked, or `data_dir` is given for another kind.
     """
     if tfds.is_tfds(source):
         return _open_tfds(workspace, source, data_dir, note)
+    if data_dir is not None:
+        raise UserError(
+            f"Expected tfds:NAME with --data-dir, which is where TensorFlow Datasets keeps its data; received {source}."
+            " Leave --data-dir out."
+        )
     if archive.is_archive(source):
         return _open_archive(workspace, source, note)
     return Source(source, default_name(source))
@@ -75,12 +81,28 @@ def exists(source: Path) -> bool:
 
 
 def origin(path: Path) -> Path:
-    """Where a scanned folder or table comes from: the archive it was unpacked from, or itself."""
+    """Where a scanned folder or table comes from: the archive it was unpacked from, or itself.
+
+    Of arrays it is the folder of sources: other arrays of the same name are the same data set, changed.
+    """
+    if from_arrays(path.parent):
+        return path.parent.parent.resolve()
     if path.parent.name == FOLDER:
         said = _read_marker(_marker(path)) or {}
         if "archive" in said.get("of", {}):
             return Path(said["of"]["archive"])
     return path.resolve()
+
+
+def from_arrays(folder: Path) -> bool:
+    """Tell whether a folder holds pictures that came as arrays."""
+    return folder.parent.name == FOLDER and ARRAYS in (_read_marker(_marker(folder)) or {}).get("of", {})
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder in `sources/`, and what is said of it."""
+    _marker(folder).unlink(missing_ok=True)
+    _remove(folder)
 
 
 def _open_archive(workspace: Workspace, source: Path, note: Callable[[str], None]) -> Source:
@@ -98,8 +120,8 @@ def _open_archive(workspace: Workspace, source: Path, note: Callable[[str], None
         rejects = [(reject.path, reject.reason) for reject in unpacked.rejects]
         return {"of": of, "ignored": unpacked.ignored, "rejects": rejects}
 
-    folder = _folder(workspace, name, path)
-    said = _once(folder, lambda said: said.get("of") == of, fill)
+    folder = folder_for(workspace, name, path)
+    said = once(folder, lambda said: said.get("of") == of, fill)
     rejects = [Reject(None, path, reason, "scan") for path, reason in said["rejects"]]
     return Source(folder, name, said["ignored"], rejects)
 
@@ -115,22 +137,32 @@ def _open_tfds(
         note(f"{count:,} pictures of {full_name} written to {workspace.root / FOLDER}, once")
         return {"of": {"tfds": full_name, "data_dir": where}}
 
-    folder = _folder(workspace, name, str(source))
+    folder = folder_for(workspace, name, str(source))
     # Without --data-dir what was written serves, wherever it came from.
-    _once(folder, lambda said: where in (None, said.get("of", {}).get("data_dir")), fill)
+    once(folder, lambda said: where in (None, said.get("of", {}).get("data_dir")), fill)
     return Source(folder / tfds.TABLE, name)
 
 
-def _folder(workspace: Workspace, name: str, identity: str) -> Path:
+def folder_for(workspace: Workspace, name: str, identity: str) -> Path:
+    """Name the folder in `sources/` of what came from `identity`."""
     short = hashlib.sha256(os.fsencode(identity)).hexdigest()[:8]
     quoted = quote(name, safe=" ", errors="surrogateescape")[:100]
     return workspace.create().root / FOLDER / f"{quoted.lstrip('.')}-{short}"
 
 
-def _once(
+def once(
     folder: Path, serves: Callable[[dict[str, Any]], bool], fill: Callable[[Path], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Return what is said of a folder that serves, after making it if there is none."""
+    """Return what is said of a folder in `sources/` that serves, after making it if there is none.
+
+    Parameters
+    ----------
+    folder : Path
+    serves : callable
+        Tells by what is said of the folder whether it will do.
+    fill : callable
+        Writes into an empty folder, and returns what is to be said of it, as JSON; "of" names where it came from.
+    """
     marker = _marker(folder)
     make_folder(folder.parent)
     with locked(folder.parent):

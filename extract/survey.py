@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.errors import UserError
 from cache.files import write_file
 from cache.manifest import SPLITS, Manifest
 from cache.store import Reject
@@ -17,7 +18,7 @@ from extract.engines import usable_cores
 from extract.extraction import Progress, previous_manifests
 from extract.hashing import hash_missing
 from extract.sources import open_source
-from extract.table import delimiter
+from extract.table import delimiter, is_table
 
 
 @dataclass(frozen=True)
@@ -81,15 +82,26 @@ class Survey:
 
 
 def survey(
-    workspace: Workspace, source: Path, name: str | None, progress: Progress, data_dir: str | None = None
+    workspace: Workspace,
+    source: Path,
+    name: str | None,
+    progress: Progress,
+    data_dir: str | None = None,
+    out: Path | None = None,
+    *,
+    force: bool = False,
 ) -> Survey:
     """Scan and hash a source of pictures, and keep the manifest, so that `extract` need not hash again.
+
+    `out` is a table to write, see `Survey.write_table`; with `force` it may be there already.
 
     Raises
     ------
     UserError
-        For a source that is not a data set.
+        For a source that is not a data set, or an `out` that is there or is no table by its suffix.
     """
+    if out is not None:
+        _check_table(out, force)
     opened = open_source(workspace, source, data_dir=data_dir, note=progress.note)
     dataset = name or opened.name
     found = opened.scan(previous_manifests(workspace, dataset, opened.path))
@@ -98,4 +110,17 @@ def survey(
     rejects = found.rejects + hash_missing(found.manifest, usable_cores())
     workspace.save_manifest(dataset, found.manifest)
     workspace.remember(dataset=dataset)
-    return Survey(dataset, found.manifest, rejects)
+    surveyed = Survey(dataset, found.manifest, rejects)
+    if out is not None:
+        surveyed.write_table(out)
+        progress.note(f"{len(found.manifest):,} rows written to {out}")
+    return surveyed
+
+
+def _check_table(out: Path, force: bool) -> None:
+    if not is_table(out):
+        raise UserError(
+            f"Expected --out to be a file that ends in .csv, .tsv or .parquet, received {out}. Name it so."
+        )
+    if out.exists() and not force:
+        raise UserError(f"Expected a new file, received {out}, which exists. Pass --force to replace it.")

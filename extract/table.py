@@ -181,6 +181,8 @@ class _Rows:
                 return status
             else:
                 reason = "not a file but a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        except ValueError as error:  # a zero byte, or letters that are none
+            reason = f"no file has such a name: {error}"
         except OSError as error:
             if _odd(path):
                 raise _not_utf8(self._path, f"{path!r} in line {line}, which no file is named") from error
@@ -225,9 +227,12 @@ class _Rows:
             notes.append(f"{self._repeated:,} rows repeat the path of another and are left out")
         if missing := int((manifest.label < 0).sum()):
             notes.append(f"{missing:,} rows have no label")
-        splits = np.unique(manifest.split)
-        if len(splits) == 1 and splits[0]:
-            notes.append(f"the column split is {SPLITS[splits[0]]!r} in every row: it divides nothing")
+        splits = [SPLITS[code] for code in np.unique(manifest.split)]
+        if splits == ["train"]:
+            notes.append("the column split is 'train' in every row: it divides nothing")
+        elif not {"", "train"} & set(splits):
+            listed = " or ".join(map(repr, splits))
+            notes.append(f"the column split is {listed} in every row: no row is left for training")
         if self._unnamed:  # pandas writes its row numbers so
             notes.append(f"{self._unnamed:,} columns without a name are left out")
         if self._columns:

@@ -146,6 +146,20 @@ def test_a_damaged_shard_is_noticed_and_its_rows_come_back(session: Path, tmp_pa
     run("cache", "verify", *where)
 
 
+def test_a_folder_without_any_picture_is_an_error(session: Path, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / "onlytxt" / name).mkdir(parents=True)
+        (tmp_path / "onlytxt" / name / "1.txt").write_text(name)
+    where = ("--workspace", session / "w")
+    before = json.loads((session / "w" / "current.json").read_text())
+    done = run("extract", tmp_path / "onlytxt", "--json", *where, code=1)
+    assert json.loads(done.stdout)["rejected"] == 2 and done.stderr.count("rejected a/1.txt: ") == 1
+    assert "readable picture in onlytxt, received 2 files, all rejected (reasons above)" in done.stderr
+    assert json.loads((session / "w" / "current.json").read_text()) == before
+    done = run("predict", tmp_path / "onlytxt", *where, code=1)
+    assert "at least one readable picture, received 2 files, all rejected" in done.stderr
+
+
 def test_manifest_surveys_a_folder(session: Path, tmp_path: Path) -> None:
     out = tmp_path / "labels.csv"
     facts = json.loads(

@@ -52,6 +52,16 @@ def test_an_existing_file_needs_force(flowers, tmp_path):
     assert h5py.is_hdf5(out)
 
 
+@pytest.mark.parametrize(
+    ("name", "told"), [("nodir/o.h5", "nodir is not there"), ("o.txt", r"\.h5 or \.hdf5")]
+)
+def test_another_suffix_or_a_folder_that_is_missing_is_refused(flowers, tmp_path, name, told):
+    manifest, store, _ = flowers
+    with pytest.raises(UserError, match=told):
+        export(manifest, store, tmp_path / name)
+    assert not [path for path in tmp_path.rglob("o.*")]
+
+
 def test_a_sample_without_embedding_stops_it_and_leaves_nothing(flowers, tmp_path):
     manifest, store, _ = flowers
     manifest.key[3] = 0
@@ -90,9 +100,3 @@ except UserError as error:
     assert "no space left" in text, err
     assert out.read_bytes() == b"precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.h5", "o.h5", "spaces"]
-
-
-def test_a_missing_folder_is_a_clear_error(flowers, tmp_path):
-    manifest, store, _ = flowers
-    with pytest.raises(UserError, match="Could not write"):
-        export(manifest, store, tmp_path / "missing" / "o.h5")

@@ -135,6 +135,14 @@ def test_a_grid_that_is_none_is_refused(workspace: Workspace, pictures: Path, gr
 def test_other_refusals(workspace: Workspace, pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="augmentation out of none, flip"):
         shown(workspace, pictures, augment="nonsense")
+    with pytest.raises(UserError, match="augmentation out of none, flip"):
+        shown(workspace, pictures, augment="nonsense", grid="3x1")
+    with pytest.raises(UserError, match=r"two columns or more for --augment flip.*received 3x1"):
+        shown(workspace, pictures, augment="flip", grid="3x1")
+    with pytest.raises(UserError, match="--seed of 0 or more, received -1"):
+        shown(workspace, pictures, seed=-1)
+    with pytest.raises(UserError, match=r"ends in \.png, received .*x\.jpg"):
+        shown(workspace, pictures, tmp_path / "x.jpg")
     for path in (tmp_path / "texts/a/1.txt", tmp_path / "texts/b/2.txt"):
         path.parent.mkdir(parents=True)
         path.write_text("text")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,25 @@ def test_a_test_picture_never_trains_even_when_its_folder_says_so() -> None:
 def test_an_empty_part_is_refused(labels: list[int]) -> None:
     with pytest.raises(UserError, match="for training and for testing"):
         split(make_manifest(np.array(labels, int), ("a", "b")))
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+@pytest.mark.parametrize("table", ["labels.csv", ""])
+def test_parts_of_its_own_without_training_rows_are_refused(part: str, table: str) -> None:
+    told = (
+        r"by the column split of labels\.csv\. Write 'train'"
+        if table
+        else r"folders of parts\. Put pictures into"
+    )
+    with pytest.raises(UserError, match=rf"received 0 and 20 from 20 labelled pictures, .*{told}") as caught:
+        split(replace(with_parts([part] * 20), table=table))
+    assert "test-size" not in str(caught.value)
+
+
+def test_an_empty_part_names_no_option() -> None:
+    with pytest.raises(UserError, match=r"with 12\.5 % of each class to be tested\. Add pictures") as caught:
+        split(make_manifest(np.array([0, 1]), ("a", "b")), test_size=0.125)
+    assert "--" not in str(caught.value)
 
 
 @pytest.mark.parametrize("test_size", [0, 1, -0.5, 20])

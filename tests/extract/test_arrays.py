@@ -1,5 +1,7 @@
 """Arrays become files in the workspace, once, and from there on a data set like any other."""
 
+import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import cli
 from cache.errors import UserError
 from cache.workspace import Workspace
 from extract import ImageEmbedder, add_arrays, arrays, extraction
+from extract.sources import open_source
+from extract.survey import survey
 from tests.extract.counting import CountingEngine
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 20, 24, 3), np.uint8)
@@ -57,8 +61,72 @@ def test_other_arrays_take_the_place_of_those_before(embedder: ImageEmbedder, en
     assert len(Workspace.locate(embedder.workspace).load("digits").manifest) == 4
     relabelled = add_arrays("digits", IMAGES, ["a", "train", "b/c", 'd"', "a", "a", "a,a"], embedder=embedder)
     assert (relabelled.files, relabelled.cached) == (7, 7)
-    classes = Workspace.locate(embedder.workspace).load().manifest.classes
-    assert classes == ("a", "a,a", "b/c", 'd"', "train")
+    manifest = Workspace.locate(embedder.workspace).load().manifest
+    assert manifest.classes == ("a", "a,a", "b/c", 'd"', "train")
+    folder = Path(manifest.root)
+    assert set(folder.parent.iterdir()) == {folder, folder.with_name(f"{folder.name}.json")}
+    add_arrays("digits", IMAGES, ["a", "train", "b/c", 'd"', "a", "a", "a,a"], embedder=embedder)
+    assert folder.is_dir()
+
+
+def test_files_of_which_another_data_set_is_made_are_kept(
+    embedder: ImageEmbedder, engine: CountingEngine
+) -> None:
+    add_arrays("digits", IMAGES, LABELS, embedder=embedder)
+    workspace = Workspace.locate(embedder.workspace)
+    workspace.save_manifest("other", workspace.manifest("digits"))
+    add_arrays("digits", IMAGES[:4], LABELS[:4], embedder=embedder)
+    assert Path(workspace.manifest("other").root, "labels.csv").is_file()
+
+
+def test_a_failed_extraction_keeps_the_arrays_before(
+    embedder: ImageEmbedder, engine: CountingEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_arrays("digits", IMAGES, LABELS, embedder=embedder)
+
+    def fail(*_: object) -> None:
+        raise UserError("no weights")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(extraction, "learn_network", fail)
+        with pytest.raises(UserError, match="no weights"):
+            add_arrays("digits", IMAGES[:4], LABELS[:4], embedder=embedder)
+    manifest = Workspace.locate(embedder.workspace).manifest("digits")
+    assert len(manifest) == 7 and Path(manifest.root, manifest.paths[6]).is_file()
+
+
+def test_an_archive_keeps_its_name(embedder: ImageEmbedder, tmp_path: Path) -> None:
+    (tmp_path / "site" / "a").mkdir(parents=True)
+    Image.fromarray(IMAGES[0]).save(tmp_path / "site" / "a" / "0.png")
+    archive = Path(shutil.make_archive(str(tmp_path / "digits"), "zip", tmp_path / "site"))
+    workspace = Workspace.locate(embedder.workspace)
+    survey(workspace, archive, None, extraction.Progress())
+    with pytest.raises(UserError, match=r"data set 'digits' to be .*digits\.zip, as before"):
+        add_arrays("digits", IMAGES, LABELS, embedder=embedder)
+    assert len(workspace.manifest("digits")) == 1 and len(list((workspace.root / "sources").iterdir())) == 2
+
+
+def test_nobody_clears_away_what_is_being_written(
+    embedder: ImageEmbedder, engine: CountingEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "site" / "a").mkdir(parents=True)
+    Image.fromarray(IMAGES[0]).save(tmp_path / "site" / "a" / "0.png")
+    archive = Path(shutil.make_archive(str(tmp_path / "set"), "zip", tmp_path / "site"))
+    workspace, save = Workspace.locate(embedder.workspace), Image.Image.save
+    other = threading.Thread(target=open_source, args=(workspace, archive))
+
+    def slow(*arguments: Any, **keywords: Any) -> None:
+        if other.ident is None:
+            other.start()
+            other.join(0.3)  # it waits for the lock
+        save(*arguments, **keywords)
+
+    monkeypatch.setattr(arrays, "usable_cores", lambda: 1)
+    monkeypatch.setattr(Image.Image, "save", slow)
+    assert add_arrays(".tmp-digits", IMAGES, LABELS, embedder=embedder).embedded == 7
+    other.join()
+    root = Path(workspace.load(".tmp-digits").manifest.root)
+    assert root.is_dir() and not root.name.startswith(".")
 
 
 def test_a_folder_keeps_its_name(embedder: ImageEmbedder, engine: CountingEngine, tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """The table of backbones, and the bundled ones against what is known of them."""
 
 import os
+import random
+import re
 import socket
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from extract.backbones import FAMILIES, Backbone, weights_state
 from extract.convert import Unconvertible
 from extract.efficientnet_lite import VARIANTS, classifier_weights, packaged_weights
 from extract.embedder import build_backbone, build_embedder, hash_weights
-from extract.engines import choose_engine, learn_network, open_engine
+from extract.engines import KerasEngine, choose_engine, learn_network, open_engine
 from extract.images import Decoding, decode
 from extract.networks import Network
 from extract.preprocessing import affine, mode_of, preprocess, text_of
@@ -97,8 +100,27 @@ def test_weights_from_a_file_are_loaded_and_identified(name: str, tmp_path: Path
     assert hash_weights(embedder) == hash_weights(source)
     assert embedder.output_shape == (None, FAMILIES[name].dim)
     assert int(embedder.count_params()) == FAMILIES[name].parameters
-    with pytest.raises(UserError, match="Expected weights of vgg16"):
-        build_embedder(Backbone.of("vgg16", weights=str(tmp_path / "own.weights.h5"), input_size=32))
+    with warnings.catch_warnings(record=True) as warned, pytest.raises(UserError) as caught:
+        warnings.simplefilter("always")
+        build_embedder(Backbone.of("mobilenet", weights=str(tmp_path / "own.weights.h5"), input_size=32))
+    assert not warned
+    assert re.search(
+        r"^Expected weights of mobilenet .*\. Name the network .*include_top=False\.$", str(caught.value)
+    )
+    assert len(str(caught.value)) < 500
+
+
+def test_a_notebook_keeps_its_policy_and_its_random_states() -> None:
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        random.seed(5)
+        np.random.seed(5)
+        before = random.getstate(), np.random.get_state()[1].tolist()
+        KerasEngine(Backbone.of("mobilenet_v2", weights="none", input_size=32))
+        assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy("float32")
 
 
 @pytest.mark.parametrize(("mode", "expected"), [("unit", 0.2), (affine([2, 1, 0.5], [0, -1, 1]), None)])

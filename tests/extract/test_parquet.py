@@ -107,6 +107,22 @@ def test_what_cannot_be_used_says_so(folder: Path, columns: dict[str, object], m
         read_table(write(folder, **columns))
 
 
+def test_values_that_are_no_text_say_so(folder: Path) -> None:
+    raw = pa.array([b"\xff\xfe.jpg"], pa.binary())
+    text = pa.StringArray.from_buffers(1, raw.buffers()[1], raw.buffers()[2])
+    with pytest.raises(UserError, match=r"as text in the column path of .*utf-8"):
+        read_table(write(folder, path=text, label=["x"]))
+    late = pa.array([1 << 62], pa.timestamp("us"))
+    with pytest.raises(UserError, match="as text in the column taken of"):
+        read_table(write(folder, path=["a.jpg"], label=["x"], taken=late))
+
+
+def test_a_name_with_a_zero_byte_is_a_reject(folder: Path) -> None:
+    found = read_table(write(folder, path=["a.jpg", "a\0b.jpg"], label=["x", "x"]))
+    assert [reject.path for reject in found.rejects] == ["a\0b.jpg"]
+    assert found.rejects[0].reason.startswith("no file has such a name")
+
+
 def test_what_is_no_parquet_file_says_so(folder: Path) -> None:
     (folder / "t.parquet").write_text("path,label\na.jpg,x\n")
     with pytest.raises(UserError, match=r"Expected a Parquet file in .*t\.parquet, but: "):

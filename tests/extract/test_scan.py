@@ -68,6 +68,33 @@ def test_several_names_of_one_split_are_merged(tmp_path: Path) -> None:
     assert [SPLITS[code] for code in found.manifest.split] == ["val", "train", "train", "val"]
 
 
+def test_a_folder_without_files_beside_parts_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "unlabelled" / "inner").mkdir(parents=True)
+    found = scan(fill(tmp_path, "train/rose/1", "train/tulip/1", "test/rose/1", "unlabelled/.hidden"))
+    assert found.manifest.classes == ("rose", "tulip")
+    assert [SPLITS[code] for code in found.manifest.split] == ["test", "train", "train"]
+    assert found.notes[0] == "folders without files, left out: 'unlabelled'"
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_parts_beside_another_folder_are_refused(tmp_path: Path, linked: bool) -> None:
+    root = fill(tmp_path / "set", "train/rose/1", "Test/rose/1")
+    if linked:
+        (root / "unlabelled").mkdir()
+        (root / "unlabelled" / "link").symlink_to(fill(tmp_path / "else", "1"))
+    else:
+        fill(root, "unlabelled/inner/1")
+    told = r"received Test, train and 'unlabelled'\. Move 'unlabelled' away, or rename it\."
+    with pytest.raises(UserError, match=told):
+        scan(root)
+
+
+def test_one_part_among_classes_is_a_class_with_a_note(tmp_path: Path) -> None:
+    found = scan(fill(tmp_path, "train/rose/1", "train/rose/2", "rose/1", "rose/2"))
+    assert found.manifest.classes == ("rose", "train")
+    assert found.notes == ["the folder 'train' is taken for a class, because 'rose' beside it is no part"]
+
+
 def test_unpacked_archive_is_descended_into(tmp_path: Path) -> None:
     fill(tmp_path, "outer/inner/rose/1", "outer/inner/rose/2", "outer/inner/daisy/1", "outer/inner/daisy/2")
     fill(tmp_path, "__MACOSX/x/._1")

@@ -200,3 +200,30 @@ def test_a_folder_may_be_named_like_an_archive(workspace: Workspace, tmp_path: P
     folder = fill(tmp_path / "photos.zip", "a/1", "b/1")
     source = open_source(workspace, folder)
     assert (source.path, source.name) == (folder, "photos.zip") and not workspace.exists
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+def test_a_table_that_is_there_is_replaced_with_force_only(
+    workspace: Workspace, tmp_path: Path, suffix: str
+) -> None:
+    folder, out, said = fill(tmp_path / "set", "a/1.jpg", "b/1.jpg"), tmp_path / f"labels{suffix}", []
+    survey(workspace, folder, None, Progress(note=said.append), out=out)
+    assert said[-1] == f"2 rows written to {out}"
+    out.write_bytes(b"by hand")
+    with pytest.raises(UserError, match=r"Expected a new file, received .* exists\. Pass --force"):
+        survey(workspace, folder, None, Progress(), out=out)
+    assert out.read_bytes() == b"by hand"
+    survey(workspace, folder, None, Progress(), out=out, force=True)
+    assert len(survey(workspace, out, None, Progress()).manifest) == 2
+
+
+def test_a_table_of_another_suffix_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    folder = fill(tmp_path / "set", "a/1.jpg", "b/1.jpg")
+    with pytest.raises(UserError, match=r"ends in \.csv, \.tsv or \.parquet, received .*t\.xlsx"):
+        survey(workspace, folder, None, Progress(), out=tmp_path / "t.xlsx")
+    assert not (tmp_path / "t.xlsx").exists() and not workspace.datasets()
+
+
+def test_a_place_of_tfds_is_for_tfds(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"Expected tfds:NAME with --data-dir.*received .*set\. Leave"):
+        open_source(workspace, fill(tmp_path / "set", "a/1.jpg"), data_dir=str(tmp_path))

@@ -93,6 +93,15 @@ def test_a_split_that_divides_nothing_is_noted(folder: Path, value: str, noted: 
     assert any("the column split is 'train' in every row" in note for note in found.notes) == noted
 
 
+@pytest.mark.parametrize(
+    "values", [("test", "test"), ("val", "val"), ("val", "test"), ("", "test"), ("train", "test")]
+)
+def test_a_split_that_leaves_no_row_for_training_is_noted(folder: Path, values: tuple[str, str]) -> None:
+    found = read_table(write(folder, "path,label,split\na.jpg,x,{}\nb.jpg,y,{}\n".format(*values)))
+    expected = not {"", "train"} & set(values)
+    assert any("no row is left for training" in note for note in found.notes) == expected
+
+
 def test_other_columns_are_kept_and_named(folder: Path) -> None:
     text = ",path,Patient,label,key,weight\n0,a.jpg,p1,x,00,1.0\n1,gone.jpg,p2,x,00,\n2,b.jpg, p3,y,00,1e3\n"
     found = read_table(write(folder, text))
