@@ -39,8 +39,6 @@ class Tutorial:
     colours: bool = False  # tf.image's flip, contrast, brightness, hue and saturation
     patience: int | None = None
     tuned_epochs: int = 10
-    # The backbone is called with training=False: its BatchNormalization stays as it is, trained or not.
-    inference: bool = False
 
 
 def dense_1024(keras: Any, maps: Any, classes: int) -> Any:
@@ -97,7 +95,6 @@ TUTORIALS = {
         lambda keras: keras.optimizers.RMSprop(1e-4),
         colours=True,
         patience=5,
-        inference=True,
     ),
     "resnet50-mlp": Tutorial(
         1 / 255,
@@ -133,8 +130,9 @@ def run(name: str, folder: Path, size: int, epochs: int | None) -> dict:
     classes = train[1].shape[1]
     network = build_backbone(Backbone.of(input_size=size))
     pixels = keras.Input((size, size, 3))
-    scaled = keras.layers.Rescaling(tutorial.scale, tutorial.offset)(pixels)
-    maps = network(scaled, training=False) if tutorial.inference else network(scaled)
+    # The tutorial of MobileNetV2 adds training=False here. Keras 3 overrides that in `fit` (seen with 3.15), so in
+    # all of them the BatchNormalization layers that are unfrozen go by the statistics of their batch.
+    maps = network(keras.layers.Rescaling(tutorial.scale, tutorial.offset)(pixels))
     model = keras.Model(pixels, tutorial.head(keras, maps, classes))
     stop = []
     if tutorial.patience:
