@@ -1,8 +1,9 @@
 """Export a data set as one plain HDF5 file for other programs."""
 
 import contextlib
+import errno
+import math
 import os
-import re
 from pathlib import Path
 
 import h5py
@@ -16,6 +17,7 @@ from cache.store import Store
 
 SUFFIXES = (".h5", ".hdf5")
 _BLOCK = 8_192  # rows in memory at a time
+_NO_SUCH_CALL = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # of this file system
 
 
 def export(manifest: Manifest, store: Store, out: Path, *, force: bool = False) -> int:
@@ -55,19 +57,38 @@ def export(manifest: Manifest, store: Store, out: Path, *, force: bool = False) 
         raise UserError(f"Expected a new file, received {out}, which exists. Pass --force to replace it.")
     temporary = temporary_name(out)
     try:
-        with h5py.File(temporary, "w", libver=LIBVER) as file:
-            _fill(file, manifest, store)
-        with temporary.open("rb+") as handle:
-            os.fsync(handle.fileno())
+        with temporary.open("x+b", buffering=0) as disk:
+            with h5py.File(disk, "w", libver=LIBVER) as file:
+                _reserve(disk.fileno(), _largest_size(manifest, store))
+                _fill(file, manifest, store)
+            os.fsync(disk.fileno())
         temporary.replace(out)
         sync_folder(out.parent)
-    except (OSError, RuntimeError) as error:  # h5py may tell the error number in its text only
-        number = re.search(r"(?i)errno (?:= )?(\d+)", str(error))
-        raise write_error(out, OSError(int(number[1]) if number else 0, str(error))) from error
+    except OSError as error:
+        raise write_error(out, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
     return len(manifest)
+
+
+def _largest_size(manifest: Manifest, store: Store) -> int:
+    """Return a number of bytes that the file does not pass."""
+    width = math.prod(store.gather(manifest.key[:0]).shape[1:])
+    names = sum(len(name.encode("utf-8", "surrogateescape")) for name in (*manifest.paths, *manifest.classes))
+    texts = 128  # references and heap entries of two
+    return len(manifest) * (4 * width + 4 + manifest.key.shape[1] + texts) + names + 1_000_000
+
+
+def _reserve(handle: int, nbytes: int) -> None:
+    """Take the room on the disk first: HDF5 crashes the process when it cannot write what it has begun."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(handle, 0, nbytes)
+    except OSError as error:
+        if error.errno not in _NO_SUCH_CALL:
+            raise
 
 
 def _fill(file: h5py.File, manifest: Manifest, store: Store) -> None:

@@ -96,7 +96,9 @@ try:
 except UserError as error:
     print(error)
 """
-    text, err = child(code, tmp_path / "m.h5", store.folder, out).communicate()
+    process = child(code, tmp_path / "m.h5", store.folder, out)
+    text, err = process.communicate()
     assert "no space left" in text, err
+    assert process.returncode == 0, "HDF5 crashes at exit if it could not close the file"
     assert out.read_bytes() == b"precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.h5", "o.h5", "spaces"]

@@ -20,6 +20,8 @@ from extract.engines import KerasEngine, open_engine
 SMALLEST = ("mobilenet_v2", "mobilenet_v3_small")
 SLOW = [name for name, row in FAMILIES.items() if row.constructor and name not in SMALLEST]
 PICTURES = 3
+# As Keras starts it, this one is chaotic: pixels that differ by 1e-7 of themselves move its rows by 0.8 of theirs.
+CHAOTIC = "efficientnet_v2_l"
 
 
 @pytest.mark.parametrize("name", [*SMALLEST, *(pytest.param(n, marks=pytest.mark.families) for n in SLOW)])
@@ -28,13 +30,13 @@ def test_what_is_extracted_is_what_the_family_predicts(
 ) -> None:
     row, size = FAMILIES[name], FAMILIES[name].smallest
     monkeypatch.setenv("COLDFRAME_CACHE", str(tmp_path))
-    backbone = Backbone.of(name, "none", size)
+    constructor = getattr(keras.applications, row.constructor)
+    family = constructor(weights=None, include_top=False, input_shape=(size, size, 3), pooling="avg")
+    backbone = Backbone.of(name, damped(family, tmp_path) if name == CHAOTIC else "none", size)
     pixels = photographs(size)
     engine = KerasEngine(backbone, PICTURES)
     assert (engine.network.dim, engine.network.parameters) == (row.dim, row.parameters)
 
-    constructor = getattr(keras.applications, row.constructor)
-    family = constructor(weights=None, include_top=False, input_shape=(size, size, 3), pooling="avg")
     family.set_weights(network_of(engine._model).get_weights())
     own = sys.modules[constructor.__module__].preprocess_input(pixels.astype(np.float32))
     expected = family.predict(own, verbose=0)
@@ -50,6 +52,15 @@ def test_what_is_extracted_is_what_the_family_predicts(
     litert = open_engine("litert", backbone, network, PICTURES, lanes=1)
     assert off(litert.embed(pixels), expected) < 1e-4
     shutil.rmtree(tmp_path)  # up to 1.4 GB each
+
+
+def damped(family: keras.Model, folder: Path) -> str:
+    """Save weights with which the blocks add less to what goes past them."""
+    for layer in family.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.gamma.assign(0.9 * layer.gamma)
+    family.save_weights(folder / "damped.weights.h5")
+    return str(folder / "damped.weights.h5")
 
 
 def photographs(size: int) -> np.ndarray:
