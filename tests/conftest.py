@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,8 @@ def few_flowers(flowers: Path, tmp_path: Path) -> Path:
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_network_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Convert each backbone once a session, away from the user's own cache (set COLDFRAME_CACHE to reuse one)."""
-    os.environ.setdefault("COLDFRAME_CACHE", str(tmp_path_factory.mktemp("networks")))
+def pytest_configure(config: pytest.Config) -> None:
+    """Convert each backbone once for all workers, away from the user's cache (set COLDFRAME_CACHE to keep it)."""
+    if "COLDFRAME_CACHE" not in os.environ:
+        os.environ["COLDFRAME_CACHE"] = tempfile.mkdtemp(prefix="coldframe-networks-")
+        config.add_cleanup(lambda: shutil.rmtree(os.environ.pop("COLDFRAME_CACHE"), ignore_errors=True))
