@@ -4,6 +4,7 @@ import contextlib
 import errno
 import math
 import os
+import re
 from pathlib import Path
 
 import h5py
@@ -64,8 +65,9 @@ def export(manifest: Manifest, store: Store, out: Path, *, force: bool = False) 
             os.fsync(disk.fileno())
         temporary.replace(out)
         sync_folder(out.parent)
-    except OSError as error:
-        raise write_error(out, error) from error
+    except (OSError, RuntimeError) as error:  # h5py may tell the error number in its text only
+        number = re.search(r"(?i)errno (?:= )?(\d+)", str(error))
+        raise write_error(out, OSError(int(number[1]) if number else 0, str(error))) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

@@ -102,3 +102,16 @@ except UserError as error:
     assert process.returncode == 0, "HDF5 crashes at exit if it could not close the file"
     assert out.read_bytes() == b"precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.h5", "o.h5", "spaces"]
+
+
+@pytest.mark.parametrize("letters", [1, 3_000])
+def test_the_room_that_is_taken_is_enough(store, sample, tmp_path, letters):
+    keys, rows = sample(20_000)
+    store.add(keys, rows)
+    n = np.arange(20_000)
+    manifest = Manifest(
+        "/d", ("a",), ["x" * letters] * 20_000, n.astype("i4") * 0, n.astype("u1") * 0, keys, n, n
+    )
+    out = tmp_path / "o.h5"
+    export(manifest, store, out)
+    assert out.stat().st_size < cache.export._largest_size(manifest, store)
