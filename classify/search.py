@@ -266,11 +266,15 @@ def _run(tasks: Sequence[Task], board: _Board, n_jobs: int | None) -> bool:
     def run(task: Task) -> None:
         if board.closed:
             return
-        for results in task():
-            for result in results:
-                board.enter(*result)
-            if not board.in_time():
-                return
+        try:
+            for results in task():
+                for result in results:
+                    board.enter(*result)
+                if not board.in_time():
+                    return
+        except BaseException:
+            board.stopped = True  # now, and not when the main thread comes to wait for this task
+            raise
 
     with threadpool_limits(1), ThreadPoolExecutor(min(n_jobs or cpu_count(), len(tasks))) as pool:
         futures = [pool.submit(run, task) for task in tasks]
