@@ -83,7 +83,7 @@ def curves_png(history: History, head: str) -> bytes:
         what = "Accuracy" if axes is left else "Calibrated loss (nats)" if known else "Loss (nats)"
         then = f", {form.format(validation[at])} after epoch {history.best}" if history.best else ""
         level_of = f"{form.format(level)} {'with the head' if head else 'untrained'}"
-        axes.set_title(f"{what}, validation: {level_of}{then}", loc="left", fontsize=12, pad=22)
+        axes.set_title(f"{what}, validation:\n{level_of}{then}", loc="left", fontsize=12, pad=22)
     _shade(left, number, accuracy[1], history.val_n)
     name = printable(head)
     name = name if len(name) <= 60 else name[:59] + "…"

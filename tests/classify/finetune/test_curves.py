@@ -76,10 +76,19 @@ def test_the_loss_is_the_one_that_chose_where_it_is_known(drawn: list[Figure]) -
     curves_png(history(), "logreg")
     epochs = [replace(epoch, calibrated_loss=epoch.val_loss / 2) for epoch in history().epochs]
     curves_png(replace(history(), epochs=epochs), "logreg")
-    assert "\nLoss (nats), validation: 0.280 with" in texts(drawn[0])
-    assert "\nCalibrated loss (nats), validation: 0.140 with" in texts(drawn[1])
+    assert "\nLoss (nats), validation:\n0.280 with" in texts(drawn[0])
+    assert "\nCalibrated loss (nats), validation:\n0.140 with" in texts(drawn[1])
     (line,) = (line for line in panels(drawn[1])[1].lines if line.get_label() == "validation")
     assert list(line.get_ydata()) == [epoch.val_loss / 2 for epoch in epochs]
+
+
+def test_titles_stay_on_the_page(drawn: list[Figure]) -> None:
+    epochs = [replace(epoch, number=9 + epoch.number, calibrated_loss=9.99) for epoch in history().epochs]
+    curves_png(replace(history(), epochs=epochs, best=12), "logreg")
+    left, right = (axes.title if axes.title.get_text() else axes._left_title for axes in panels(drawn[0]))
+    assert left.get_window_extent().x1 < right.get_window_extent().x0
+    assert right.get_window_extent().x1 < drawn[0].bbox.x1
+    assert right.get_window_extent().y1 < drawn[0]._suptitle.get_window_extent().y0
 
 
 def test_a_head_that_nothing_beat_a_loss_that_ran_away_and_many_epochs(drawn: list[Figure]) -> None:
