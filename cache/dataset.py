@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cache.manifest import Manifest
 from cache.space import Space
-from cache.store import Store
+from cache.storage.store import Store
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 
 from cache.errors import UserError
-from cache.files import sync_folder, temporary_name, write_error
-from cache.hdf5 import LIBVER
 from cache.manifest import SPLITS, Manifest
-from cache.store import Store
+from cache.storage.files import sync_folder, temporary_name, write_error
+from cache.storage.hdf5 import LIBVER
+from cache.storage.store import Store
 
 SUFFIXES = (".h5", ".hdf5")
 _BLOCK = 8_192  # rows in memory at a time

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.files import TEMPORARY
-from cache.keys import KEY_BYTES, unique
-from cache.shard import SHARD_ROWS, Shard, is_intact, seal
-from cache.store import Store
+from cache.storage.files import TEMPORARY
+from cache.storage.keys import KEY_BYTES, unique
+from cache.storage.shard import SHARD_ROWS, Shard, is_intact, seal
+from cache.storage.store import Store
 
 SHARD_BYTES = 512 * 2**20  # activations are large: a merge must fit in memory whatever a row weighs
 _STALE_SECONDS = 86_400  # no seal takes a day, so an older temporary file has no owner

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from cache.shard import DamagedShard, Shard, is_intact
-from cache.store import Store
+from cache.storage.shard import DamagedShard, Shard, is_intact
+from cache.storage.store import Store
 
 
 def verify(store: Store) -> list[Path]:

@@ -10,10 +10,10 @@ from urllib.parse import quote, unquote
 
 from cache.dataset import Embedded
 from cache.errors import UserError
-from cache.files import locked, make_folder, write_file
 from cache.manifest import Manifest
 from cache.space import Space
-from cache.store import Store
+from cache.storage.files import locked, make_folder, write_file
+from cache.storage.store import Store
 
 FORMAT = 1
 _EXTRACT = "python cli.py extract FOLDER/"

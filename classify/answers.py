@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from cache.errors import UserError
-from cache.files import write_file
 from cache.space import Space
-from cache.store import Reject
+from cache.storage.files import write_file
+from cache.storage.store import Reject
 from cache.workspace import Workspace
 from classify.deployable import TunedRun
 from classify.predictions import Predictions, check_space, classify_rows, csv_bytes, rank

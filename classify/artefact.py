@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.errors import UserError
-from cache.files import write_file
+from cache.storage.files import write_file
 from classify.dense import DenseHead
 from classify.expansion import KernelHead
 from classify.linear import LinearHead

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.keys import as_items, unique
 from cache.manifest import Manifest
+from cache.storage.keys import as_items, unique
 from classify.groups import connect
 from extract.engines import usable_cores
 from extract.images import Decoding, RejectedImage, decode

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.errors import UserError
-from cache.files import TEMPORARY, make_folder, sync_folder, write_error, write_file
+from cache.storage.files import TEMPORARY, make_folder, sync_folder, write_error, write_file
 from cache.workspace import Workspace
 from classify.export_result import ExportResult, Quantised
 from classify.pictures import held_out, trained_on

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cache.errors import UserError
-from cache.files import write_file
+from cache.storage.files import write_file
 from cache.workspace import Workspace
 from classify import readings
 from classify.comparison import Comparison, compare

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from cache.errors import UserError
-from cache.files import make_folder, write_file
 from cache.manifest import Manifest
+from cache.storage.files import make_folder, write_file
 from cache.workspace import Workspace
 
 FORMAT = 1

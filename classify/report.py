@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cache.files import write_file
+from cache.storage.files import write_file
 from classify.comparison import Comparison
 from classify.confusion import printable
 from classify.evaluate import Evaluation

@@ -17,8 +17,8 @@ import numpy as np
 
 from cache.dataset import Embedded
 from cache.errors import UserError
-from cache.files import write_file
 from cache.manifest import Manifest
+from cache.storage.files import write_file
 from cache.versions import versions
 from cache.workspace import Workspace
 from classify.confusion import confusion_png, confusion_text

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from cache.errors import UserError
-from cache.files import make_folder, write_file
 from cache.manifest import SPLITS, Manifest
-from cache.reject import Reject
+from cache.storage.files import make_folder, write_file
+from cache.storage.rejects import Reject
 from cache.versions import versions
 from cache.workspace import Workspace
 from classify import duplicates

@@ -12,10 +12,10 @@ import h5py
 import numpy as np
 
 from cache.errors import UserError
-from cache.files import make_folder, write_file
-from cache.hdf5 import UNREADABLE, image
-from cache.keys import KEY_BYTES, as_items, match, unique
 from cache.manifest import SPLITS, Manifest
+from cache.storage.files import make_folder, write_file
+from cache.storage.hdf5 import UNREADABLE, image
+from cache.storage.keys import KEY_BYTES, as_items, match, unique
 from classify.allotment import TEST, TRAIN, UNTESTED, VAL, allot_parts
 from classify.groups import join
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from cache.errors import UserError
-from cache.files import write_file
 from cache.manifest import Manifest
-from cache.store import Store
+from cache.storage.files import write_file
+from cache.storage.store import Store
 from cache.versions import versions
 from cache.workspace import Workspace
 from classify import duplicates

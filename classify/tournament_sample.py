@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cache.errors import UserError
-from cache.keys import as_items, unique
 from cache.manifest import Manifest
+from cache.storage.keys import as_items, unique
 from cache.workspace import Workspace
 from classify.runs import record_of
 from classify.splits import TEST, TRAIN, Assignments, digests, reserve, split

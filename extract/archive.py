@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO
 
 from cache.errors import UserError
-from cache.files import write_error
-from cache.reject import Reject
+from cache.storage.files import write_error
+from cache.storage.rejects import Reject
 from extract.walk import is_ignored
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 
 from cache.errors import UserError
-from cache.files import make_folder
 from cache.manifest import SPLITS
+from cache.storage.files import make_folder
 from cache.workspace import Workspace
 from extract.engines import usable_cores
 from extract.extraction import Summary, extract, previous_manifests

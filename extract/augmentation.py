@@ -10,7 +10,7 @@ from cache.dataset import Embedded
 from cache.errors import UserError
 from cache.manifest import SPLITS
 from cache.space import Space
-from cache.store import Reject, Store
+from cache.storage.store import Reject, Store
 from cache.workspace import Workspace
 from extract.extraction import (
     PART,

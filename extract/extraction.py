@@ -12,7 +12,7 @@ import numpy as np
 from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.space import Space
-from cache.store import Reject, Store
+from cache.storage.store import Reject, Store
 from cache.versions import versions
 from cache.workspace import Workspace
 from extract.backbones import Backbone

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cache.manifest import SPLITS, Manifest
-from cache.reject import Reject
+from cache.storage.rejects import Reject
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from cache.manifest import Manifest
-from cache.reject import Reject
+from cache.storage.rejects import Reject
 
 _ROWS_PER_TASK = 512  # enough files that handing them to a thread costs nothing beside reading them
 

@@ -12,9 +12,9 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 
 from cache.errors import UserError
-from cache.files import locked, make_folder
 from cache.manifest import Manifest
-from cache.store import Reject
+from cache.storage.files import locked, make_folder
+from cache.storage.store import Reject
 from cache.workspace import Workspace
 from extract import networks
 from extract.backbones import Backbone

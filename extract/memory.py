@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from cache.manifest import Manifest
-from cache.store import Reject
+from cache.storage.store import Reject
 from extract.images import Decoding
 from extract.opened import RejectedImage, check_size, eight_bits, reason, square, upright
 from extract.pipeline import Claims, Read, Reader

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cache.errors import UserError
-from cache.files import make_folder, temporary_name, write_error, write_file
+from cache.storage.files import make_folder, temporary_name, write_error, write_file
 from extract.archive import unpack_whole
 from extract.user_folder import user_folder
 

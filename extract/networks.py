@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cache.files import make_folder, write_file
+from cache.storage.files import make_folder, write_file
 from extract.backbones import Backbone, family
 from extract.user_folder import user_folder
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cache.manifest import Manifest
-from cache.store import Reject
+from cache.storage.store import Reject
 from extract.images import Decoding, RejectedImage, render
 from extract.pipeline import Claims, Read
 from extract.views import View

@@ -11,9 +11,17 @@ from typing import Any
 from urllib.parse import quote
 
 from cache.errors import UserError
-from cache.files import TEMPORARY, locked, make_folder, sync_folder, temporary_name, write_error, write_file
 from cache.manifest import Manifest
-from cache.reject import Reject
+from cache.storage.files import (
+    TEMPORARY,
+    locked,
+    make_folder,
+    sync_folder,
+    temporary_name,
+    write_error,
+    write_file,
+)
+from cache.storage.rejects import Reject
 from cache.workspace import Workspace
 from extract import archive, tfds
 from extract.found import Scan

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from cache.errors import UserError
-from cache.files import write_file
 from cache.manifest import SPLITS, Manifest
-from cache.store import Reject
+from cache.storage.files import write_file
+from cache.storage.store import Reject
 from cache.workspace import Workspace
 from extract import parquet
 from extract.engines import usable_cores

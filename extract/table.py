@@ -11,7 +11,7 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
-from cache.reject import Reject
+from cache.storage.rejects import Reject
 from extract import parquet
 from extract.found import Scan, class_notes, shown
 from extract.layout import SPLIT_NAMES

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from cache.errors import UserError
-from cache.files import write_error, write_file
+from cache.storage.files import write_error, write_file
 from extract.layout import SPLIT_NAMES
 
 PREFIX = "tfds:"

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from cache.files import write_file
-from cache.store import Store
+from cache.storage.files import write_file
+from cache.storage.store import Store
 from cache.versions import versions
 from extract.engines import usable_cores
 from extract.pipeline import Embedder

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache.reject import Reject
+from cache.storage.rejects import Reject
 
 _CLUTTER = frozenset(
     {"thumbs.db", "desktop.ini", "__macosx"}

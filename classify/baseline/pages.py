@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cache.files import write_file
 from cache.space import Space
+from cache.storage.files import write_file
 from cache.versions import versions
 from classify.baseline.outcome import NAME, Outcome
 from classify.baseline.settings import Settings

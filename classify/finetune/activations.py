@@ -11,7 +11,7 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.manifest import Manifest
-from cache.rows import Rows
+from cache.storage.rows import Rows
 from cache.workspace import Workspace
 from extract.backbones import LAYER, Backbone
 from extract.engines import usable_cores

@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 
 from cache.errors import UserError
-from cache.files import write_file
-from cache.hdf5 import UNREADABLE, image
+from cache.storage.files import write_file
+from cache.storage.hdf5 import UNREADABLE, image
 from classify.finetune.history import Epoch
 
 FORMAT = 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.files import write_file
+from cache.storage.files import write_file
 from classify.confusion import confusion_png, confusion_text
 from classify.finetune.changes import changed, changed_csv
 from classify.finetune.contact_sheet import contact_sheet

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cache.space import Space
-from cache.store import Store
+from cache.storage.store import Store
 
 ROOT = Path(__file__).parents[2]
 

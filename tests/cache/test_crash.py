@@ -9,10 +9,10 @@ import time
 import numpy as np
 import pytest
 
-import cache.shard
+import cache.storage.shard
 from cache.gc import collect
-from cache.shard import is_intact
-from cache.store import Store
+from cache.storage.shard import is_intact
+from cache.storage.store import Store
 from cache.verify import verify
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and limits")
@@ -21,7 +21,7 @@ SEAL = """
 import sys
 from pathlib import Path
 import numpy as np
-from cache.store import Store
+from cache.storage.store import Store
 store = Store.open(Path(sys.argv[1]))
 random = np.random.default_rng()
 while True:
@@ -70,7 +70,7 @@ def mortal(name, real, before=None):
     return call
 real_write = os.write
 import numpy as np
-from cache.store import Store
+from cache.storage.store import Store
 store = Store.open(pathlib.Path(sys.argv[1]))
 keys = np.random.default_rng(7).integers(0, 256, (3000, 32), dtype=np.uint8)
 os.write = mortal("write", os.write, lambda handle, data: real_write(handle, data[: len(data) // 2]))
@@ -106,7 +106,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from cache.errors import UserError
-from cache.store import Store
+from cache.storage.store import Store
 if len(sys.argv) > 2:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
 store = Store.open(Path(sys.argv[1]))
@@ -148,7 +148,7 @@ def tiny_disk(tmp_path):
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"cannot mount a tiny disk here: {error}")
     yield folder
-    cache.shard._map.cache_clear()  # a mapped file keeps the disk busy
+    cache.storage.shard._map.cache_clear()  # a mapped file keeps the disk busy
     subprocess.run(["umount", str(folder)], check=True)
 
 

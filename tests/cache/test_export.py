@@ -89,7 +89,7 @@ from pathlib import Path
 from cache.errors import UserError
 from cache.export import export
 from cache.manifest import Manifest
-from cache.store import Store
+from cache.storage.store import Store
 resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
 try:
     export(Manifest.load(Path(sys.argv[1])), Store.open(Path(sys.argv[2])), Path(sys.argv[3]), force=True)

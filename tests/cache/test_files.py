@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cache.errors import UserError
-from cache.files import make_folder, write_file
+from cache.storage.files import make_folder, write_file
 
 
 def test_writes_whole_file_with_mode_and_no_leftover(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import cache.gc
 from cache.errors import UserError
 from cache.gc import collect
-from cache.shard import Shard
+from cache.storage.shard import Shard
 from cache.verify import verify
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cache.keys import as_items, match, unique
+from cache.storage.keys import as_items, match, unique
 
 
 @pytest.fixture

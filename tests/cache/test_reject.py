@@ -1,7 +1,7 @@
 import pytest
 
-from cache.reject import Reject, read_rejects
-from cache.store import Reject as StoreReject
+from cache.storage.rejects import Reject, read_rejects
+from cache.storage.store import Reject as StoreReject
 
 
 def test_rejects_survive_and_are_known_per_decoder(store):

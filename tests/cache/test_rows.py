@@ -5,9 +5,9 @@ import pytest
 
 from cache.errors import UserError
 from cache.gc import collect
-from cache.rows import Rows
-from cache.shard import _map
-from cache.store import Store
+from cache.storage.rows import Rows
+from cache.storage.shard import _map
+from cache.storage.store import Store
 
 
 def fill(store, sample, sizes):

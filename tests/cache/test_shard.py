@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
-from cache.shard import DamagedShard, Shard, is_intact, seal
+from cache.storage.shard import DamagedShard, Shard, is_intact, seal
 
 ID = "ab" * 32
 

@@ -4,11 +4,11 @@ import h5py
 import numpy as np
 import pytest
 
-import cache.shard
+import cache.storage.shard
 from cache.errors import UserError
 from cache.gc import collect
 from cache.space import Space
-from cache.store import Store
+from cache.storage.store import Store
 from cache.verify import verify
 
 
@@ -112,23 +112,23 @@ def test_headers_are_read_once_and_maps_reused(store, sample, monkeypatch):
     store.add(keys[5:], rows[5:])
     store = Store.open(store.folder)
     opened = []
-    real = cache.shard.open_raw
-    monkeypatch.setattr(cache.shard, "open_raw", lambda path: opened.append(path) or real(path))
-    cache.shard._map.cache_clear()
+    real = cache.storage.shard.open_raw
+    monkeypatch.setattr(cache.storage.shard, "open_raw", lambda path: opened.append(path) or real(path))
+    cache.storage.shard._map.cache_clear()
     for _ in range(3):
         store.contains(keys)
         store.gather(keys)
     assert len(opened) == 2
-    assert cache.shard._map.cache_info().misses == 2
+    assert cache.storage.shard._map.cache_info().misses == 2
 
 
 def test_a_found_key_ends_the_search(store, sample):
     keys, rows = sample(10)
     store.add(keys[:5], rows[:5])
     store.add(keys[5:], rows[5:])
-    cache.shard._map.cache_clear()
+    cache.storage.shard._map.cache_clear()
     store.contains(keys[5:7])
-    assert cache.shard._map.cache_info().misses == 1
+    assert cache.storage.shard._map.cache_info().misses == 1
 
 
 def test_more_shards_than_open_files(store, sample, child):
@@ -140,7 +140,7 @@ def test_more_shards_than_open_files(store, sample, child):
 import resource, sys
 from pathlib import Path
 import numpy as np
-from cache.store import Store
+from cache.storage.store import Store
 resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))
 store = Store.open(Path(sys.argv[1]))
 keys = np.random.default_rng(0).integers(0, 256, (330, 32), dtype=np.uint8)
@@ -219,7 +219,7 @@ def test_what_is_no_file_of_ours_is_left_alone(store, sample):
 def test_shards_of_different_width_are_refused(store, sample):
     keys, rows = sample(4)
     store.add(keys[:2], rows[:2])
-    cache.shard.seal(store.shard_folder, store.space.id, keys[2:], rows[2:, :3])
+    cache.storage.shard.seal(store.shard_folder, store.space.id, keys[2:], rows[2:, :3])
     with pytest.raises(UserError, match="one shape"):
         store.gather(keys)
 
@@ -260,7 +260,7 @@ def test_a_shard_merged_away_after_its_header_was_read_is_found_again(store, sam
     blocks = store.stream(keys, 10)
     assert np.array_equal(next(blocks), rows[:10])
     collect(Store.open(store.folder))
-    cache.shard._map.cache_clear()
+    cache.storage.shard._map.cache_clear()
     assert np.array_equal(np.concatenate(list(blocks)), rows[10:])
 
 
@@ -280,7 +280,7 @@ ADD = """
 import sys
 from pathlib import Path
 import numpy as np
-from cache.store import Store
+from cache.storage.store import Store
 store = Store.open(Path(sys.argv[1]))
 first = int(sys.argv[2])
 keys = np.random.default_rng(0).integers(0, 256, (400, 32), dtype=np.uint8)
@@ -293,7 +293,7 @@ MERGE = """
 import sys
 from pathlib import Path
 from cache.gc import collect
-from cache.store import Store
+from cache.storage.store import Store
 store = Store.open(Path(sys.argv[1]))
 while not Path(sys.argv[2]).exists():
     assert not collect(store, max_rows=60).damaged

@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from cache.shard import Shard, seal
+from cache.storage.shard import Shard, seal
 from cache.verify import verify
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from cache.store import Reject
+from cache.storage.store import Reject
 from extract import pipeline
 from extract.pipeline import Claims, Outcome, Read, run
 

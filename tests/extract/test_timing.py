@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.store import Store
+from cache.storage.store import Store
 from extract import timing
 from tests.classify.samples import SPACE
 

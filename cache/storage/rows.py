@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.errors import UserError
-from cache.lookup import locate, read
-from cache.store import Store
+from cache.storage.lookup import locate, read
+from cache.storage.store import Store
 
 
 class Rows:

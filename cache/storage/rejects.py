@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cache.files import make_folder, write_file
+from cache.storage.files import make_folder, write_file
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.errors import UserError
-from cache.files import write_file
-from cache.hdf5 import UNREADABLE, image, open_raw
-from cache.keys import KEY_BYTES, as_items, unique
+from cache.storage.files import write_file
+from cache.storage.hdf5 import UNREADABLE, image, open_raw
+from cache.storage.keys import KEY_BYTES, as_items, unique
 
 FORMAT = 1
 SHARD_ROWS = 65_536

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.errors import UserError
-from cache.files import make_folder, write_error, write_file
-from cache.lookup import locate, read
-from cache.reject import Reject, read_rejects, write_rejects
-from cache.shard import DamagedShard, Shard, seal
 from cache.space import Space
+from cache.storage.files import make_folder, write_error, write_file
+from cache.storage.lookup import locate, read
+from cache.storage.rejects import Reject, read_rejects, write_rejects
+from cache.storage.shard import DamagedShard, Shard, seal
 
 __all__ = ["Reject", "Store"]
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.errors import UserError
-from cache.keys import as_items, match, unique
-from cache.shard import Shard
+from cache.storage.keys import as_items, match, unique
+from cache.storage.shard import Shard
 
 _BLOCK = 4_096  # rows copied at a time out of a memory map
 
