@@ -274,7 +274,7 @@ def backbones(options: argparse.Namespace) -> int:
 
 
 def cache_ls(options: argparse.Namespace) -> int:
-    from cache.listing import list_workspace
+    from cache.commands.ls import list_workspace
 
     listing = list_workspace(_workspace(options))
     tables = [f"{title}\n{_table(rows)}" for title, rows in listing.items() if rows]
@@ -283,7 +283,7 @@ def cache_ls(options: argparse.Namespace) -> int:
 
 
 def cache_verify(options: argparse.Namespace) -> int:
-    from cache.verify import verify
+    from cache.commands.verify import verify
 
     workspace = _workspace(options)
     stores = [workspace.store_by_id(options.space)] if options.space else workspace.spaces()
@@ -306,7 +306,7 @@ def cache_verify(options: argparse.Namespace) -> int:
 
 
 def cache_gc(options: argparse.Namespace) -> int:
-    from cache.gc import collect
+    from cache.commands.gc import collect
 
     results = [collect(store) for store in _workspace(options).spaces()]
     damaged = [str(path) for result in results for path in result.damaged]
@@ -325,7 +325,7 @@ def cache_gc(options: argparse.Namespace) -> int:
 
 
 def cache_export(options: argparse.Namespace) -> int:
-    from cache.export import export
+    from cache.commands.export import export
 
     data = _workspace(options).load(options.dataset, options.space)
     rows = export(data.manifest, data.store, Path(options.out), force=options.force)

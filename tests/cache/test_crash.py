@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import cache.storage.shard
-from cache.gc import collect
+from cache.commands.gc import collect
+from cache.commands.verify import verify
 from cache.storage.shard import is_intact
 from cache.storage.store import Store
-from cache.verify import verify
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and limits")
 

@@ -4,9 +4,9 @@ import h5py
 import numpy as np
 import pytest
 
-import cache.export
+import cache.commands.export
+from cache.commands.export import export
 from cache.errors import UserError
-from cache.export import export
 from cache.manifest import Manifest
 
 
@@ -25,7 +25,7 @@ def flowers(store, sample):
 
 def test_exports_everything_in_manifest_order(flowers, tmp_path, monkeypatch):
     manifest, store, rows = flowers
-    monkeypatch.setattr(cache.export, "_BLOCK", 8)
+    monkeypatch.setattr(cache.commands.export, "_BLOCK", 8)
     backwards = np.arange(24, -1, -1)
     assert export(manifest.select(backwards), store, tmp_path / "o.h5") == 25
     with h5py.File(tmp_path / "o.h5", "r") as file:
@@ -87,7 +87,7 @@ def test_a_size_limit_leaves_the_old_file_and_no_other(flowers, tmp_path, child)
 import resource, sys
 from pathlib import Path
 from cache.errors import UserError
-from cache.export import export
+from cache.commands.export import export
 from cache.manifest import Manifest
 from cache.storage.store import Store
 resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
@@ -114,4 +114,4 @@ def test_the_room_that_is_taken_is_enough(store, sample, tmp_path, letters):
     )
     out = tmp_path / "o.h5"
     export(manifest, store, out)
-    assert out.stat().st_size < cache.export._largest_size(manifest, store)
+    assert out.stat().st_size < cache.commands.export._largest_size(manifest, store)

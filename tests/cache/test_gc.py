@@ -4,11 +4,11 @@ import time
 import numpy as np
 import pytest
 
-import cache.gc
+import cache.commands.gc
+from cache.commands.gc import collect
+from cache.commands.verify import verify
 from cache.errors import UserError
-from cache.gc import collect
 from cache.storage.shard import Shard
-from cache.verify import verify
 
 
 def fill(store, sample, sizes):
@@ -79,7 +79,7 @@ def test_damage_is_not_merged_into_a_shard_with_a_good_hash(store, sample):
 
 def test_heavy_rows_count_by_weight(store, sample, monkeypatch):
     fill(store, sample, [10, 10, 10])
-    monkeypatch.setattr(cache.gc, "SHARD_BYTES", 25 * 5 * 4)
+    monkeypatch.setattr(cache.commands.gc, "SHARD_BYTES", 25 * 5 * 4)
     collect(store)
     assert sizes(store) == [20, 10]
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cache.commands.gc import collect
 from cache.errors import UserError
-from cache.gc import collect
 from cache.storage.rows import Rows
 from cache.storage.shard import _map
 from cache.storage.store import Store

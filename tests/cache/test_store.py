@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 import cache.storage.shard
+from cache.commands.gc import collect
+from cache.commands.verify import verify
 from cache.errors import UserError
-from cache.gc import collect
 from cache.space import Space
 from cache.storage.store import Store
-from cache.verify import verify
 
 
 def test_gathers_in_the_order_asked_across_shards(store, sample):
@@ -292,7 +292,7 @@ for start in range(first, first + 200, 10):
 MERGE = """
 import sys
 from pathlib import Path
-from cache.gc import collect
+from cache.commands.gc import collect
 from cache.storage.store import Store
 store = Store.open(Path(sys.argv[1]))
 while not Path(sys.argv[2]).exists():

@@ -2,8 +2,8 @@ import shutil
 
 import pytest
 
+from cache.commands.verify import verify
 from cache.storage.shard import Shard, seal
-from cache.verify import verify
 
 
 def test_all_is_well(store, sample):

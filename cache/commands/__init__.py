@@ -1,0 +1,1 @@
+"""`cache ls`, `verify`, `gc` and `export`, a file each."""
