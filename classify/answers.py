@@ -20,7 +20,7 @@ from extract.extraction import Extractor, Options, Progress, backbone_of, decodi
 from extract.pipeline import Claims, Outcome
 from extract.pipeline import run as run_pipeline
 from extract.reader import FileReader
-from extract.unlabelled import list_pictures
+from extract.sources.unlabelled import list_pictures
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from extract.extraction import Extractor, Options, Progress, backbone_of, decodi
 from extract.images import Decoding
 from extract.pipeline import Outcome
 from extract.quiet import import_keras_quietly
-from extract.unlabelled import list_pictures
+from extract.sources.unlabelled import list_pictures
 
 if TYPE_CHECKING:
     import keras

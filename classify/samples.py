@@ -21,7 +21,7 @@ from classify import duplicates
 from classify.picture_grid import Cell, picture_grid, short
 from classify.runs import write_json
 from extract.images import Decoding, RejectedImage, decode
-from extract.sources import exists, open_source
+from extract.sources.source import exists, open_source
 from extract.views import View
 
 FILE = "samples.png"

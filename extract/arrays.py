@@ -20,7 +20,7 @@ from extract.engines import usable_cores
 from extract.extraction import Summary, extract, previous_manifests
 from extract.given import listed
 from extract.image_embedder import ImageEmbedder, settings
-from extract.sources import ARRAYS, FOLDER, folder_for, from_arrays, once, remove
+from extract.sources.source import ARRAYS, FOLDER, folder_for, from_arrays, once, remove
 
 TABLE = "labels.csv"
 _UNFIT = re.compile("[\\x00-\\x1f\\x7f\\ud800-\\udfff]")  # for a line of text

@@ -23,7 +23,7 @@ from extract.networks import Network
 from extract.pipeline import Claims, Embedder, Outcome, Reader, run
 from extract.preprocessing import mode_of, text_of
 from extract.reader import FileReader
-from extract.sources import open_source, origin
+from extract.sources.source import open_source, origin
 from extract.views import View
 
 PLAIN = "plain"  # what a space calls view 0
@@ -260,7 +260,7 @@ def extract(
     progress: Progress | None = None,
     data_dir: str | None = None,
 ) -> Summary:
-    """Embed what a source holds (see `extract.sources.open_source`) into the workspace's cache.
+    """Embed what a source holds (see `extract.sources.source.open_source`) into the workspace's cache.
 
     Returns
     -------

@@ -24,7 +24,7 @@ from extract.images import Decoding
 from extract.known_files import KnownFiles
 from extract.memory import Picture
 from extract.pipeline import Outcome
-from extract.unlabelled import unlabelled
+from extract.sources.unlabelled import unlabelled
 
 ERRORS = ("raise", "nan")
 _SHOWN = 3  # unreadable pictures that a message names

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cache.errors import UserError
 from cache.storage.files import make_folder, temporary_name, write_error, write_file
-from extract.archive import unpack_whole
+from extract.sources.archive import unpack_whole
 from extract.user_folder import user_folder
 
 SUFFIXES = (".tar.gz", ".tgz", ".tar")
@@ -74,7 +74,7 @@ def unpack(archive: Path) -> Path:
     ------
     UserError
         If the file is no archive, is damaged, grows far beyond its size, or holds links, devices or names that lead
-        outside (see `extract.archive.unpack_whole`).
+        outside (see `extract.sources.archive.unpack_whole`).
     """
     with archive.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
-from extract.found import Scan, class_notes
-from extract.layout import find_classes
-from extract.table import is_table, read_table
-from extract.walk import ClassFolder, Walk
+from extract.sources.folder import find_classes
+from extract.sources.scan import Scan, class_notes
+from extract.sources.table import is_table, read_table
+from extract.sources.walk import ClassFolder, Walk
 
 
 def scan(source: Path, previous: Sequence[Manifest] = ()) -> Scan:

@@ -13,12 +13,12 @@ from cache.manifest import SPLITS, Manifest
 from cache.storage.files import write_file
 from cache.storage.store import Reject
 from cache.workspace import Workspace
-from extract import parquet
 from extract.engines import usable_cores
 from extract.extraction import Progress, previous_manifests
 from extract.hashing import hash_missing
-from extract.sources import open_source
-from extract.table import delimiter, is_table
+from extract.sources import parquet
+from extract.sources.source import open_source
+from extract.sources.table import delimiter, is_table
 
 
 @dataclass(frozen=True)

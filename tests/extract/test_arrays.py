@@ -13,7 +13,7 @@ import cli
 from cache.errors import UserError
 from cache.workspace import Workspace
 from extract import ImageEmbedder, add_arrays, arrays, extraction
-from extract.sources import open_source
+from extract.sources.source import open_source
 from extract.survey import survey
 from tests.extract.counting import CountingEngine
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
-from extract import archive, keras_file, model_files
+from extract import keras_file, model_files
 from extract.saved_model import locate
+from extract.sources import archive
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,9 @@ import pytest
 from cache.errors import UserError
 from cache.manifest import SPLITS
 from cache.workspace import Workspace
-from extract import archive
 from extract.extraction import Progress, previous_manifests
-from extract.sources import FOLDER, exists, open_source, origin
+from extract.sources import archive
+from extract.sources.source import FOLDER, exists, open_source, origin
 from extract.survey import survey
 
 

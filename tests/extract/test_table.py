@@ -10,7 +10,7 @@ from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from extract.hashing import hash_missing
 from extract.scan import default_name, scan
-from extract.table import read_table
+from extract.sources.table import read_table
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import os
 from collections.abc import Sequence
 
 from cache.errors import UserError
-from extract.found import shown
-from extract.walk import ClassFolder, Walk, is_ignored
+from extract.sources.scan import shown
+from extract.sources.walk import ClassFolder, Walk, is_ignored
 
 SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
 SPLIT_NAMES |= {"dev": "val", "test": "test", "testing": "test"}

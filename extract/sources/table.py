@@ -12,9 +12,9 @@ import numpy as np
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from cache.storage.rejects import Reject
-from extract import parquet
-from extract.found import Scan, class_notes, shown
-from extract.layout import SPLIT_NAMES
+from extract.sources import parquet
+from extract.sources.folder import SPLIT_NAMES
+from extract.sources.scan import Scan, class_notes, shown
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _KNOWN = ("path", "label", "split", "key")  # `key` is what `manifest --out` writes; files are hashed anyway
@@ -41,7 +41,7 @@ def read_table(path: Path) -> Scan:
     ----------
     path : Path
         Text in UTF-8, with or without a byte order mark. Bytes that are not UTF-8 are taken in the path of an
-        existing file only: file names may hold any. Or a Parquet file, see `extract.parquet.read_rows`.
+        existing file only: file names may hold any. Or a Parquet file, see `extract.sources.parquet.read_rows`.
 
     Returns
     -------

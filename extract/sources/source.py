@@ -23,9 +23,9 @@ from cache.storage.files import (
 )
 from cache.storage.rejects import Reject
 from cache.workspace import Workspace
-from extract import archive, tfds
-from extract.found import Scan
 from extract.scan import default_name, scan
+from extract.sources import archive, tfds
+from extract.sources.scan import Scan
 
 FOLDER = "sources"  # in the workspace
 ARRAYS = "arrays"  # what is said of a folder whose pictures came from `add_arrays`

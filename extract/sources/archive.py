@@ -17,7 +17,7 @@ from typing import IO
 from cache.errors import UserError
 from cache.storage.files import write_error
 from cache.storage.rejects import Reject
-from extract.walk import is_ignored
+from extract.sources.walk import is_ignored
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 SUFFIXES = (".zip", *TARS)
