@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.errors import UserError
-from extract.policies import POLICIES
+from extract.pictures.policies import POLICIES
 
 DONE, FAILED, REJECTS, INTERRUPTED = 0, 1, 3, 130
 AUGMENTATIONS = ", ".join(POLICIES)
@@ -812,7 +812,7 @@ def _tournament(options: argparse.Namespace) -> Any:
 
 
 def _decoding(options: argparse.Namespace) -> Any:
-    from extract.images import Decoding
+    from extract.pictures.decoding import Decoding
 
     return Decoding(**_given(options, Decoding))
 

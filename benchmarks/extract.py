@@ -71,7 +71,7 @@ def run_coldframe(pictures: Path, temporary: Path) -> dict:
     from extract.backbones import Backbone
     from extract.engines import LiteRTEngine, learn_network
     from extract.extraction import Options, extract
-    from extract.images import Decoding
+    from extract.pictures.decoding import Decoding
 
     backbone = Backbone.of()
     LiteRTEngine(learn_network(backbone, "litert")[0])  # as the others, whose models are loaded before
@@ -89,7 +89,7 @@ def run_engine(pictures: Path, temporary: Path) -> dict:
 
     from extract.backbones import Backbone
     from extract.engines import LiteRTEngine, learn_network
-    from extract.images import Decoding, decode
+    from extract.pictures.decoding import Decoding, decode
 
     engine = LiteRTEngine(learn_network(Backbone.of(), "litert")[0])
     pixels = [decode(path.read_bytes(), 224, Decoding())[None] for path in files(pictures)]
@@ -179,7 +179,7 @@ def run_stages(pictures: Path, temporary: Path) -> dict:
 
     from extract.backbones import Backbone
     from extract.engines import LiteRTEngine, learn_network
-    from extract.images import Decoding, decode
+    from extract.pictures.decoding import Decoding, decode
 
     engine = LiteRTEngine(learn_network(Backbone.of(), "litert")[0], lanes=1)
     paths, spent = files(pictures)[:200], dict.fromkeys(("read", "hash", "decode and resize", "embed"), 0.0)

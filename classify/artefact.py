@@ -43,7 +43,7 @@ def build_model(
     ----------
     backbone : Backbone
     resize : {"crop", "squash", "pad"}
-        As in `extract.images.Decoding`; where a picture has the backbone's size already, it is left alone.
+        As in `extract.pictures.decoding.Decoding`; where a picture has the backbone's size already, it is left alone.
     head : LinearHead, KernelHead or DenseHead
     network : keras.Model, optional
         (B, s, s, 3) preprocessed to (B, h, w, c) feature maps; default: the backbone's own.

@@ -22,7 +22,7 @@ from classify.pictures import Pictures
 from classify.predictions import check_space
 from classify.runs import OWN_MODEL, load_head
 from extract.extraction import Extractor, Options, Progress, backbone_of, decoding_of
-from extract.images import Decoding
+from extract.pictures.decoding import Decoding
 from extract.pipeline import Outcome
 from extract.quiet import import_keras_quietly
 from extract.sources.unlabelled import list_pictures

@@ -19,8 +19,8 @@ from cache.manifest import Manifest
 from cache.storage.keys import as_items, unique
 from classify.groups import connect
 from extract.engines import usable_cores
-from extract.images import Decoding, RejectedImage, decode
 from extract.perceptual import SIDE, hamming, phash
+from extract.pictures.decoding import Decoding, RejectedImage, decode
 
 # Why these: docs/decisions/0006-near-duplicates.md.
 SIMILARITY = 0.8  # cosine of centred embeddings from which on a pair is looked at

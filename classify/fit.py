@@ -31,7 +31,7 @@ from classify.training import Trained, train
 from classify.viewed import with_views
 from extract.augmentation import Views
 from extract.extraction import Progress, largest
-from extract.images import Decoding
+from extract.pictures.decoding import Decoding
 
 BUDGET = 60.0  # seconds that `all` searches unless told otherwise
 

@@ -13,7 +13,7 @@ from classify.picture_grid import Cell, picture_grid, short
 from classify.predictions import csv_bytes, csv_text
 from classify.splits import TEST, TRAIN
 from classify.training import Trained
-from extract.images import Decoding, RejectedImage
+from extract.pictures.decoding import Decoding, RejectedImage
 from extract.reader import load_row
 
 DRAWN, COLUMNS = 12, 6

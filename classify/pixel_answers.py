@@ -10,7 +10,7 @@ import numpy as np
 
 from cache.manifest import Manifest
 from classify.progress import seldom
-from extract.images import Decoding, RejectedImage
+from extract.pictures.decoding import Decoding, RejectedImage
 from extract.reader import load_row
 
 if TYPE_CHECKING:

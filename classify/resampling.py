@@ -6,7 +6,7 @@ import numpy as np
 
 
 def resample(pixels: Any, size: int, resize: str) -> Any:
-    """Bring pictures of any size to the square that `extract.images.decode` would make of them.
+    """Bring pictures of any size to the square that `extract.pictures.decoding.decode` would make of them.
 
     Not with `keras.layers.Resizing`: that moves the centred square to whole pixels, pads before it resizes, and
     puts every layer behind it in training mode when the model is called like a function.
@@ -17,7 +17,7 @@ def resample(pixels: Any, size: int, resize: str) -> Any:
     size : int
         Side s of the square.
     resize : {"crop", "squash", "pad"}
-        As in `extract.images.Decoding`.
+        As in `extract.pictures.decoding.Decoding`.
 
     Returns
     -------

@@ -20,9 +20,9 @@ from cache.workspace import Workspace
 from classify import duplicates
 from classify.picture_grid import Cell, picture_grid, short
 from classify.runs import write_json
-from extract.images import Decoding, RejectedImage, decode
+from extract.pictures.augmentation import View
+from extract.pictures.decoding import Decoding, RejectedImage, decode
 from extract.sources.source import exists, open_source
-from extract.views import View
 
 FILE = "samples.png"
 _MOST = 400  # pictures on one sheet; a larger one takes minutes, and no screen shows it

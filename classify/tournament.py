@@ -26,8 +26,8 @@ from classify.tournament_plot import tournament_png
 from classify.tournament_sample import COMMAND, training_sample
 from extract.backbones import FAMILIES, Backbone, weights_state
 from extract.extraction import Extractor, Options, Progress
-from extract.images import Decoding, RejectedImage
 from extract.networks import Network
+from extract.pictures.decoding import Decoding, RejectedImage
 from extract.reader import load_row
 from extract.survey import survey
 from extract.timing import keep_cost, milliseconds, recall_cost

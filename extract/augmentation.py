@@ -22,9 +22,9 @@ from extract.extraction import (
     backbone_of,
     decoding_of,
 )
-from extract.images import Decoding
+from extract.pictures.augmentation import View
+from extract.pictures.decoding import Decoding
 from extract.pipeline import Outcome
-from extract.views import View
 
 AUGMENT = "standard"  # the policy where none is named
 
@@ -37,7 +37,7 @@ class Views:
     """
 
     number: int = 0
-    augment: str | None = None  # a key of `extract.policies.POLICIES`; None without views
+    augment: str | None = None  # a key of `extract.pictures.policies.POLICIES`; None without views
     seed: int = 0
 
     def __iter__(self) -> Iterator[View]:

@@ -17,14 +17,14 @@ from cache.versions import versions
 from cache.workspace import Workspace
 from extract.backbones import Backbone
 from extract.engines import choose_engine, learn_network, open_engine, usable_cores
-from extract.images import Decoding
 from extract.memory import Picture, PictureReader
 from extract.networks import Network
+from extract.pictures.augmentation import View
+from extract.pictures.decoding import Decoding
 from extract.pipeline import Claims, Embedder, Outcome, Reader, run
 from extract.preprocessing import mode_of, text_of
 from extract.reader import FileReader
 from extract.sources.source import open_source, origin
-from extract.views import View
 
 PLAIN = "plain"  # what a space calls view 0
 PART = "@"  # joins a data set's name and the part of it that `--shard i/n` extracted

@@ -20,9 +20,9 @@ from extract import networks
 from extract.backbones import Backbone
 from extract.extraction import Extractor, Options, Progress
 from extract.given import listed, name
-from extract.images import Decoding
 from extract.known_files import KnownFiles
 from extract.memory import Picture
+from extract.pictures.decoding import Decoding
 from extract.pipeline import Outcome
 from extract.sources.unlabelled import unlabelled
 

@@ -24,7 +24,7 @@ from classify.export_result import Quantised
 from classify.finetune.settings import Settings
 from classify.work import Fold, by_fold
 from extract import ImageEmbedder, backbones
-from extract.policies import POLICIES
+from extract.pictures.policies import POLICIES
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

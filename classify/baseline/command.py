@@ -29,7 +29,7 @@ from classify.splits import TEST
 from classify.validation import set_aside
 from extract.engines import import_keras_quietly
 from extract.extraction import decoding_of
-from extract.images import Decoding
+from extract.pictures.decoding import Decoding
 
 if TYPE_CHECKING:
     import keras

@@ -22,7 +22,7 @@ from classify.report import CONFUSION, escape, span, table
 from classify.runs import FORMAT, PACKAGES, save_evaluation, write_json
 from classify.splits import describe
 from extract.extraction import PLAIN
-from extract.images import Decoding
+from extract.pictures.decoding import Decoding
 
 if TYPE_CHECKING:
     import keras

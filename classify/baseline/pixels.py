@@ -12,9 +12,9 @@ from cache.errors import UserError
 from cache.manifest import Manifest
 from classify.progress import seldom
 from extract.engines import usable_cores
-from extract.images import Decoding, RejectedImage
+from extract.pictures.augmentation import View
+from extract.pictures.decoding import Decoding, RejectedImage
 from extract.reader import load_row
-from extract.views import View
 
 GB = 10**9
 

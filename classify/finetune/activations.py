@@ -16,10 +16,10 @@ from cache.workspace import Workspace
 from extract.backbones import LAYER, Backbone
 from extract.engines import usable_cores
 from extract.extraction import Extractor, Options, Progress
-from extract.images import Decoding, RejectedImage
+from extract.pictures.augmentation import View
+from extract.pictures.decoding import Decoding, RejectedImage
 from extract.pipeline import Embedder
 from extract.reader import load_row
-from extract.views import View
 
 Views = Sequence[View | None]  # by number; 0 is the plain picture, None
 

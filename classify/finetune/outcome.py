@@ -15,7 +15,7 @@ from classify.evaluate import Evaluation
 from classify.finetune.history import History
 from extract.backbones import Backbone
 from extract.border import Border
-from extract.images import Decoding, RejectedImage
+from extract.pictures.decoding import Decoding, RejectedImage
 from extract.reader import load_row
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ from extract.border import Border, find_border
 from extract.embedder import build_embedder, hash_weights, network_of
 from extract.engines import choose_engine, gpu_seen, learn_network, open_engine
 from extract.extraction import Options, Progress, backbone_of, decoding_of
-from extract.views import View
+from extract.pictures.augmentation import View
 
 if TYPE_CHECKING:
     import keras

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cache.errors import UserError
-from extract.policies import POLICIES
+from extract.pictures.policies import POLICIES
 
 LEARNING_RATES = {"adamw": 3e-4, "adam": 3e-4, "sgd": 1e-2, "rmsprop": 1e-4}
 

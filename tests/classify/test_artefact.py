@@ -16,7 +16,7 @@ from classify.artefact import FACTS, Artefact, attach_head, build_model, load_mo
 from classify.linear import LinearHead
 from extract.backbones import Backbone
 from extract.embedder import build_embedder
-from extract.images import Decoding, decode
+from extract.pictures.decoding import Decoding, decode
 
 SIZE = 64
 BACKBONE = Backbone.of(input_size=SIZE)

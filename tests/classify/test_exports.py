@@ -21,7 +21,7 @@ from classify.formats import FORMATS
 from classify.runs import write_json
 from extract.backbones import Backbone
 from extract.extraction import Options, extract
-from extract.images import Decoding, decode
+from extract.pictures.decoding import Decoding, decode
 
 SIZE = 64
 

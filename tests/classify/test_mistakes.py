@@ -17,7 +17,7 @@ from classify.heads import HEADS
 from classify.mistakes import Mistake, mistakes, mistakes_png
 from classify.splits import TEST, TRAIN
 from classify.training import train
-from extract.images import Decoding, RejectedImage
+from extract.pictures.decoding import Decoding, RejectedImage
 
 OPTIONS = FitOptions(folds=3, curve=False)
 

@@ -6,7 +6,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from classify.resampling import resample
-from extract.images import RESIZES, Decoding, decode
+from extract.pictures.decoding import RESIZES, Decoding, decode
 
 SIZE = 48
 

@@ -14,8 +14,8 @@ from classify import samples
 from classify.picture_grid import Cell
 from classify.samples import SampleOptions, Samples, show_samples
 from extract.extraction import Progress
+from extract.pictures.augmentation import View
 from extract.survey import survey
-from extract.views import View
 
 
 @pytest.fixture

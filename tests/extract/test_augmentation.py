@@ -15,8 +15,8 @@ from extract import augmentation, extraction
 from extract.augmentation import Views, augment, extract_views, untested
 from extract.backbones import Backbone
 from extract.extraction import Options, Progress, Summary, decoding_of, extract, largest
-from extract.images import Decoding
-from extract.views import View
+from extract.pictures.augmentation import View
+from extract.pictures.decoding import Decoding
 from tests.extract.counting import CountingEngine, make_pictures
 
 STANDARD = Views.of(2)

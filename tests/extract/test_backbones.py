@@ -23,8 +23,8 @@ from extract.convert import Unconvertible
 from extract.efficientnet_lite import VARIANTS, classifier_weights, packaged_weights
 from extract.embedder import build_backbone, build_embedder, hash_weights
 from extract.engines import KerasEngine, choose_engine, learn_network, open_engine
-from extract.images import Decoding, decode
 from extract.networks import Network
+from extract.pictures.decoding import Decoding, decode
 from extract.preprocessing import affine, mode_of, preprocess, text_of
 
 PALACE, DAISY = 698, 985  # ImageNet classes

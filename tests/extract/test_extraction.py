@@ -19,7 +19,7 @@ from cache.workspace import Workspace
 from extract import pipeline
 from extract.backbones import Backbone
 from extract.extraction import Options, Progress, Summary, extract
-from extract.images import Decoding
+from extract.pictures.decoding import Decoding
 from extract.survey import survey
 from tests.extract import pictures
 from tests.extract.counting import CountingEngine, make_pictures

@@ -23,7 +23,7 @@ from cache.workspace import Workspace
 from extract import ImageEmbedder, extraction
 from extract.backbones import Backbone
 from extract.extraction import Options
-from extract.images import Decoding
+from extract.pictures.decoding import Decoding
 from tests.extract.counting import CountingEngine, make_pictures
 from tests.extract.pictures import encode, scene
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from cache.errors import UserError
-from extract.images import RESIZES, Decoding, RejectedImage, decode
+from extract.pictures.decoding import RESIZES, Decoding, RejectedImage, decode
 from tests.extract import pictures
 
 # pytest puts its own warning filters over the one that the module sets for the process.
@@ -248,7 +248,7 @@ def test_mutilated_files_are_decoded_or_rejected() -> None:
 def test_nothing_is_printed_behind_our_back() -> None:
     code = """
 from tests.extract import pictures
-from extract.images import Decoding, RejectedImage, decode
+from extract.pictures.decoding import Decoding, RejectedImage, decode
 files = list((pictures.formats() | pictures.modes()).values()) + [data for data, _ in pictures.bad().values()]
 rejected = 0
 for data in files:

@@ -16,11 +16,11 @@ from extract.convert import convert
 from extract.embedder import build_backbone, build_embedder, pool
 from extract.engines import KerasEngine, learn_network
 from extract.extraction import Extractor, Options, Progress, backbone_of
-from extract.images import Decoding
+from extract.pictures.augmentation import View
+from extract.pictures.decoding import Decoding
 from extract.pipeline import Outcome
 from extract.reader import load
 from extract.scan import scan
-from extract.views import View
 
 
 def backbone(layer: str) -> Backbone:

@@ -10,9 +10,9 @@ from PIL import Image
 
 from cache.errors import UserError
 from extract.given import listed
-from extract.images import RESIZES, Decoding, decode
 from extract.memory import Picture, flat, picture_key
-from extract.opened import RejectedImage, square
+from extract.pictures.decoding import RESIZES, Decoding, decode
+from extract.pictures.square import RejectedImage, square
 from tests.extract.pictures import encode, scene, with_orientation
 
 SCENE = scene(61, 40)

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageEnhance
 from sklearn.datasets import load_sample_images
 
-from extract.images import Decoding, decode
 from extract.perceptual import SIDE, hamming, phash
+from extract.pictures.decoding import Decoding, decode
 
 
 def seen(picture: Image.Image, quality: int = 90) -> np.ndarray:

@@ -16,13 +16,13 @@ from cache.workspace import Workspace
 from extract import extraction
 from extract.backbones import Backbone
 from extract.extraction import Extractor, Options, Progress, make_space, view_of
-from extract.images import Decoding, RejectedImage, decode, render
 from extract.networks import Network
+from extract.pictures.augmentation import View, affine, recolour, warp
+from extract.pictures.decoding import Decoding, RejectedImage, decode, render
+from extract.pictures.policies import POLICIES, Policy
 from extract.pipeline import Outcome
-from extract.policies import POLICIES, Policy
 from extract.reader import load
 from extract.scan import scan
-from extract.views import View, affine, recolour, warp
 
 KEYS = [hashlib.sha256(bytes([i])).digest() for i in range(200)]
 GEOMETRIC = [name for name, policy in POLICIES.items() if policy.bends]

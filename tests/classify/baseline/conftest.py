@@ -11,7 +11,7 @@ from cache.space import Space
 from cache.workspace import Workspace
 from classify.fit import FitOptions, fit_heads
 from extract.extraction import Progress
-from extract.images import Decoding
+from extract.pictures.decoding import Decoding
 from extract.survey import survey
 
 PER_CLASS = 20

@@ -12,7 +12,7 @@ from cache.workspace import Workspace
 from classify.fit import FitOptions, fit_heads
 from extract.backbones import Backbone
 from extract.extraction import Options, extract
-from extract.images import Decoding
+from extract.pictures.decoding import Decoding
 
 SIZE = 64
 PER_CLASS = 20

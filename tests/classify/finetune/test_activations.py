@@ -17,9 +17,9 @@ from classify.finetune.activations import Cached, Live, at_layer, fill, open_par
 from extract.backbones import Backbone
 from extract.engines import learn_network, open_engine
 from extract.extraction import Options, Progress, backbone_of, decoding_of
-from extract.images import Decoding
+from extract.pictures.augmentation import View
+from extract.pictures.decoding import Decoding
 from extract.reader import load
-from extract.views import View
 from tests.classify.finetune.conftest import SIZE
 
 LAYER = "block9_add"  # where the default, the last 50 layers, begins

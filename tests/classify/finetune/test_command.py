@@ -22,7 +22,7 @@ from classify.fit import FitOptions, fit_heads
 from classify.runs import best_run
 from extract.backbones import Backbone
 from extract.extraction import Options, extract
-from extract.images import Decoding
+from extract.pictures.decoding import Decoding
 
 ROOT = Path(__file__).parents[3]
 PARTS = ["train"] * 10 + ["val"] * 5 + ["test"] * 5

@@ -1,7 +1,7 @@
 """Views: fixed, seeded augmentations of a picture. View 0 is the plain picture and no object of this module.
 
 A view changes the geometry first, by one affine map, so that the picture is resampled once; then the colours, by one
-affine map too. How far it may go is up to its policy (extract/policies.py).
+affine map too. How far it may go is up to its policy (extract/pictures/policies.py).
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from cache.errors import UserError
-from extract.policies import MARGIN, POLICIES, Policy
+from extract.pictures.policies import MARGIN, POLICIES, Policy
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _YIQ = np.array([_LUMA, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])  # NTSC 1953

@@ -21,8 +21,8 @@ from PIL import (
 )
 
 from cache.errors import UserError
-from extract.opened import RejectedImage, check_size, eight_bits, fit, reason, square, upright
-from extract.views import View
+from extract.pictures.augmentation import View
+from extract.pictures.square import RejectedImage, check_size, eight_bits, fit, reason, square, upright
 
 RESIZES = ("crop", "squash", "pad")
 

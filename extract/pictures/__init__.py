@@ -1,0 +1,1 @@
+"""The bytes of a picture become square RGB pixels, plain or augmented."""
