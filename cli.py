@@ -250,7 +250,7 @@ def demo(options: argparse.Namespace) -> int:
 
 
 def backbones(options: argparse.Namespace) -> int:
-    from extract.backbones import FAMILIES, weights_state
+    from extract.backbones.backbone import FAMILIES, weights_state
     from extract.foreign import KINDS
 
     rows = []
@@ -769,7 +769,7 @@ def _workspace(options: argparse.Namespace) -> Any:
 
 
 def _backbone(options: argparse.Namespace) -> Any:
-    from extract.backbones import Backbone
+    from extract.backbones.backbone import Backbone
 
     return Backbone.of(
         options.backbone,

@@ -68,7 +68,7 @@ def cold(options: argparse.Namespace, temporary: Path) -> None:
 
 def run_coldframe(pictures: Path, temporary: Path) -> dict:
     from cache.workspace import Workspace
-    from extract.backbones import Backbone
+    from extract.backbones.backbone import Backbone
     from extract.engines import LiteRTEngine, learn_network
     from extract.extraction import Options, extract
     from extract.pictures.decoding import Decoding
@@ -87,7 +87,7 @@ def run_engine(pictures: Path, temporary: Path) -> dict:
     """The engine on pictures decoded beforehand, all its lanes busy: the most any pipeline could reach."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from extract.backbones import Backbone
+    from extract.backbones.backbone import Backbone
     from extract.engines import LiteRTEngine, learn_network
     from extract.pictures.decoding import Decoding, decode
 
@@ -103,8 +103,8 @@ def run_keras(pictures: Path, temporary: Path) -> dict:
     """The tutorials' way: image_dataset_from_directory, predict, save."""
     import keras
 
-    from extract.backbones import Backbone
-    from extract.embedder import build_embedder
+    from extract.backbones.backbone import Backbone
+    from extract.backbones.network import build_embedder
 
     model = build_embedder(Backbone.of())
     began = time.perf_counter()
@@ -151,8 +151,8 @@ def prepare_peers(temporary: Path) -> list[str]:
     """Convert the same network for each peer that is installed, in a process of its own."""
     code = f"""
 import keras
-from extract.backbones import Backbone
-from extract.embedder import build_embedder
+from extract.backbones.backbone import Backbone
+from extract.backbones.network import build_embedder
 model = build_embedder(Backbone.of())
 signature = [keras.InputSpec(shape=(None, 224, 224, 3), dtype="uint8")]
 try:
@@ -177,7 +177,7 @@ except ImportError as error:
 def run_stages(pictures: Path, temporary: Path) -> dict:
     import hashlib
 
-    from extract.backbones import Backbone
+    from extract.backbones.backbone import Backbone
     from extract.engines import LiteRTEngine, learn_network
     from extract.pictures.decoding import Decoding, decode
 

@@ -109,9 +109,9 @@ def plain_keras(folder: Path) -> dict:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import keras
 
-    from extract.backbones import Backbone
-    from extract.embedder import build_backbone
-    from extract.preprocessing import preprocess
+    from extract.backbones.backbone import Backbone
+    from extract.backbones.network import build_backbone
+    from extract.backbones.preprocessing import preprocess
 
     network = build_backbone(Backbone.of())
     for number, layer in enumerate(network.layers):

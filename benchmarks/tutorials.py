@@ -121,8 +121,8 @@ def run(name: str, folder: Path, size: int, epochs: int | None) -> dict:
     import keras
     import numpy as np
 
-    from extract.backbones import Backbone
-    from extract.embedder import build_backbone
+    from extract.backbones.backbone import Backbone
+    from extract.backbones.network import build_backbone
 
     tutorial = TUTORIALS[name]
     keras.utils.set_random_seed(0)

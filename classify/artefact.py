@@ -24,7 +24,7 @@ from extract.hub_preset import from_hub, loadable, register
 if TYPE_CHECKING:
     import keras
 
-    from extract.backbones import Backbone
+    from extract.backbones.backbone import Backbone
 
 FORMAT = 1
 FACTS = "coldframe.json"  # a member of the .keras file, which is a zip; Keras does not look at it
@@ -56,8 +56,8 @@ def build_model(
     """
     import keras
 
-    from extract.embedder import build_backbone, pool
-    from extract.preprocessing import preprocess
+    from extract.backbones.network import build_backbone, pool
+    from extract.backbones.preprocessing import preprocess
 
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16" if backbone.precision == "float16" else "float32")
@@ -98,7 +98,7 @@ def build_head(head: AnyHead, width: int) -> keras.Model:
 
 def attach_head(features: Any, pooling: str, head: AnyHead) -> Any:
     """Add pooling and head to feature maps (B, h, w, c) of a functional graph: (B, C) float32 logits."""
-    from extract.embedder import pool
+    from extract.backbones.network import pool
 
     return _logits(pool(features, pooling), head)
 

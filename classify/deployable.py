@@ -76,7 +76,7 @@ class FittedRun:
     def model(self) -> keras.Model:
         """As `build_model` makes it; UserError if the backbone's weights are no longer those of the head."""
         from classify.artefact import build_model
-        from extract.embedder import build_backbone, hash_weights
+        from extract.backbones.network import build_backbone, hash_weights
 
         network = build_backbone(self._backbone)
         if hash_weights(network) != self._space.weights:

@@ -24,7 +24,7 @@ from classify.search import check_classes, search
 from classify.standing import Entry, Outcome, elect, rank
 from classify.tournament_plot import tournament_png
 from classify.tournament_sample import COMMAND, training_sample
-from extract.backbones import FAMILIES, Backbone, weights_state
+from extract.backbones.backbone import FAMILIES, Backbone, weights_state
 from extract.extraction import Extractor, Options, Progress
 from extract.networks import Network
 from extract.pictures.decoding import Decoding, RejectedImage

@@ -11,7 +11,7 @@ from typing import Any
 
 from cache.errors import UserError
 from extract import networks
-from extract.backbones import Backbone
+from extract.backbones.backbone import Backbone
 from extract.networks import Network
 
 COMPARED = 2  # pictures: a batch of more than one shows whether the batch axis survived
@@ -60,7 +60,7 @@ def convert(backbone: Backbone) -> Network:
 def _convert_here(backbone: Backbone) -> Network:
     import tensorflow as tf
 
-    from extract.embedder import build_embedder, hash_weights
+    from extract.backbones.network import build_embedder, hash_weights
 
     model = build_embedder(backbone)
     with tempfile.TemporaryDirectory() as folder:

@@ -11,7 +11,7 @@ import numpy as np
 
 from cache.errors import UserError
 from extract import networks
-from extract.backbones import Backbone
+from extract.backbones.backbone import Backbone
 from extract.convert import Unconvertible, convert
 from extract.networks import Network
 from extract.quiet import import_keras_quietly, quiet_stderr
@@ -77,7 +77,7 @@ class KerasEngine:
 
     def __init__(self, backbone: Backbone, batch_size: int | None = None) -> None:
         import_keras_quietly()
-        from extract.embedder import build_embedder, hash_weights, undisturbed
+        from extract.backbones.network import build_embedder, hash_weights, undisturbed
 
         with undisturbed():
             self._model = build_embedder(backbone)

@@ -15,14 +15,14 @@ from cache.space import Space
 from cache.storage.store import Reject, Store
 from cache.versions import versions
 from cache.workspace import Workspace
-from extract.backbones import Backbone
+from extract.backbones.backbone import Backbone
+from extract.backbones.preprocessing import mode_of, text_of
 from extract.engines import choose_engine, learn_network, open_engine, usable_cores
 from extract.memory import Picture, PictureReader
 from extract.networks import Network
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import Decoding
 from extract.pipeline import Claims, Embedder, Outcome, Reader, run
-from extract.preprocessing import mode_of, text_of
 from extract.reader import FileReader
 from extract.sources.source import open_source, origin
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
+from extract.backbones.preprocessing import affine
 from extract.flattening import flatten
 from extract.model_files import hash_folder
 from extract.outputs import choose_output
 from extract.pictures_in import PictureInput, read_input
-from extract.preprocessing import affine
 
 if TYPE_CHECKING:
     import keras

@@ -17,7 +17,7 @@ from cache.storage.files import locked, make_folder
 from cache.storage.store import Reject
 from cache.workspace import Workspace
 from extract import networks
-from extract.backbones import Backbone
+from extract.backbones.backbone import Backbone
 from extract.extraction import Extractor, Options, Progress
 from extract.given import listed, name
 from extract.known_files import KnownFiles

@@ -23,7 +23,8 @@ from classify import heads, paths
 from classify.export_result import Quantised
 from classify.finetune.settings import Settings
 from classify.work import Fold, by_fold
-from extract import ImageEmbedder, backbones
+from extract import ImageEmbedder
+from extract.backbones import backbone as backbones
 from extract.pictures.policies import POLICIES
 
 ROOT = Path(__file__).parents[1]

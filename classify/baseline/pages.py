@@ -55,7 +55,7 @@ def keep(
     probability : (m, C)
     """
     from classify.artefact import save_model
-    from extract.embedder import hash_weights
+    from extract.backbones.network import hash_weights
 
     folder, data, (fit, val, test) = outcome.run, division.data, parts
     space = Space(

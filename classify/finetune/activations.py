@@ -13,7 +13,7 @@ from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.storage.rows import Rows
 from cache.workspace import Workspace
-from extract.backbones import LAYER, Backbone
+from extract.backbones.backbone import LAYER, Backbone
 from extract.engines import usable_cores
 from extract.extraction import Extractor, Options, Progress
 from extract.pictures.augmentation import View

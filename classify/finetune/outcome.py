@@ -13,7 +13,7 @@ from cache.dataset import Embedded
 from classify.comparison import Comparison
 from classify.evaluate import Evaluation
 from classify.finetune.history import History
-from extract.backbones import Backbone
+from extract.backbones.backbone import Backbone
 from extract.border import Border
 from extract.pictures.decoding import Decoding, RejectedImage
 from extract.reader import load_row
@@ -38,7 +38,7 @@ class Tuned:
             return self.network
         import keras
 
-        from extract.embedder import build_backbone
+        from extract.backbones.network import build_backbone
 
         keras.config.set_dtype_policy("float32")
         network = build_backbone(self.backbone)

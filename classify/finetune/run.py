@@ -30,9 +30,9 @@ from classify.finetune.top import build_top
 from classify.finetune.training import Watch, read_weights, train
 from classify.linear import LinearHead
 from classify.runs import LoadedHead
-from extract.backbones import Backbone
+from extract.backbones.backbone import Backbone
+from extract.backbones.network import build_embedder, hash_weights, network_of
 from extract.border import Border, find_border
-from extract.embedder import build_embedder, hash_weights, network_of
 from extract.engines import choose_engine, gpu_seen, learn_network, open_engine
 from extract.extraction import Options, Progress, backbone_of, decoding_of
 from extract.pictures.augmentation import View

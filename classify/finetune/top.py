@@ -9,9 +9,9 @@ import numpy as np
 from classify.artefact import LOGITS, attach_head
 from classify.finetune.folding import Folded, foldable
 from classify.linear import LinearHead
-from extract.backbones import Backbone
+from extract.backbones.backbone import Backbone
+from extract.backbones.preprocessing import preprocess
 from extract.border import Border
-from extract.preprocessing import preprocess
 
 
 def build_top(network: keras.Model, border: Border, backbone: Backbone, head: LinearHead) -> keras.Model:

@@ -14,8 +14,8 @@ from sklearn.datasets import load_sample_images
 from cache.errors import UserError
 from classify.artefact import FACTS, Artefact, attach_head, build_model, load_model, save_model
 from classify.linear import LinearHead
-from extract.backbones import Backbone
-from extract.embedder import build_embedder
+from extract.backbones.backbone import Backbone
+from extract.backbones.network import build_embedder
 from extract.pictures.decoding import Decoding, decode
 
 SIZE = 64

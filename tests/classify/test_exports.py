@@ -19,7 +19,7 @@ from classify.exports import ExportResult, export
 from classify.fit import FitOptions, fit_heads
 from classify.formats import FORMATS
 from classify.runs import write_json
-from extract.backbones import Backbone
+from extract.backbones.backbone import Backbone
 from extract.extraction import Options, extract
 from extract.pictures.decoding import Decoding, decode
 

@@ -20,9 +20,9 @@ from classify.runs import record_of
 from classify.splits import Assignments
 from classify.tournament import Contest, compare_backbones
 from extract import extraction, timing
-from extract.backbones import Backbone
+from extract.backbones.backbone import Backbone
+from extract.backbones.preprocessing import text_of
 from extract.networks import Network
-from extract.preprocessing import text_of
 
 NAMES = ("mobilenet", "mobilenet_v2")
 WORDS = ["--weights", "none", "--input-size", "32"]

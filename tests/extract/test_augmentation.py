@@ -13,7 +13,7 @@ from cache.errors import UserError
 from cache.workspace import Workspace
 from extract import augmentation, extraction
 from extract.augmentation import Views, augment, extract_views, untested
-from extract.backbones import Backbone
+from extract.backbones.backbone import Backbone
 from extract.extraction import Options, Progress, Summary, decoding_of, extract, largest
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import Decoding

@@ -18,14 +18,14 @@ from sklearn.datasets import load_sample_images
 
 from cache.errors import UserError
 from extract import engines, networks
-from extract.backbones import FAMILIES, Backbone, weights_state
+from extract.backbones.backbone import FAMILIES, Backbone, weights_state
+from extract.backbones.efficientnet_lite import VARIANTS, classifier_weights, packaged_weights
+from extract.backbones.network import build_backbone, build_embedder, hash_weights
+from extract.backbones.preprocessing import affine, mode_of, preprocess, text_of
 from extract.convert import Unconvertible
-from extract.efficientnet_lite import VARIANTS, classifier_weights, packaged_weights
-from extract.embedder import build_backbone, build_embedder, hash_weights
 from extract.engines import KerasEngine, choose_engine, learn_network, open_engine
 from extract.networks import Network
 from extract.pictures.decoding import Decoding, decode
-from extract.preprocessing import affine, mode_of, preprocess, text_of
 
 PALACE, DAISY = 698, 985  # ImageNet classes
 
@@ -271,7 +271,7 @@ def test_keras_engine_runs_on_jax(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     code = """
 import numpy as np
 from extract import engines, networks
-from extract.backbones import Backbone
+from extract.backbones.backbone import Backbone
 from extract.engines import KerasEngine
 pixels = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
 np.save("rows.npy", KerasEngine(Backbone.of(), 4).embed(pixels))

@@ -17,7 +17,7 @@ from PIL import Image
 from cache.errors import UserError
 from cache.workspace import Workspace
 from extract import pipeline
-from extract.backbones import Backbone
+from extract.backbones.backbone import Backbone
 from extract.extraction import Options, Progress, Summary, extract
 from extract.pictures.decoding import Decoding
 from extract.survey import survey

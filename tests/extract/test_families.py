@@ -12,9 +12,9 @@ import keras
 import numpy as np
 import pytest
 
-from extract.backbones import FAMILIES, Backbone
+from extract.backbones.backbone import FAMILIES, Backbone
+from extract.backbones.network import network_of
 from extract.convert import convert
-from extract.embedder import network_of
 from extract.engines import KerasEngine, open_engine
 
 SMALLEST = ("mobilenet_v2", "mobilenet_v3_small")

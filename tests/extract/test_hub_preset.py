@@ -11,10 +11,10 @@ import pytest
 
 from cache.errors import UserError
 from extract import hub_preset
-from extract.backbones import Backbone
+from extract.backbones.backbone import Backbone
+from extract.backbones.network import build_backbone, build_embedder, hash_weights
 from extract.border import find_border
 from extract.convert import convert
-from extract.embedder import build_backbone, build_embedder, hash_weights
 from extract.engines import KerasEngine, open_engine
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 28, 28, 3), dtype=np.uint8)

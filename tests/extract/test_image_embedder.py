@@ -21,7 +21,7 @@ from sklearn.utils.validation import validate_data
 from cache.errors import UserError
 from cache.workspace import Workspace
 from extract import ImageEmbedder, extraction
-from extract.backbones import Backbone
+from extract.backbones.backbone import Backbone
 from extract.extraction import Options
 from extract.pictures.decoding import Decoding
 from tests.extract.counting import CountingEngine, make_pictures

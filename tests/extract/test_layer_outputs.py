@@ -10,10 +10,10 @@ from PIL import Image
 from cache.errors import UserError
 from cache.workspace import Workspace
 from extract import engines
-from extract.backbones import Backbone
+from extract.backbones.backbone import Backbone
+from extract.backbones.network import build_backbone, build_embedder, pool
 from extract.border import find_border
 from extract.convert import convert
-from extract.embedder import build_backbone, build_embedder, pool
 from extract.engines import KerasEngine, learn_network
 from extract.extraction import Extractor, Options, Progress, backbone_of
 from extract.pictures.augmentation import View

@@ -11,9 +11,9 @@ import pytest
 
 from cache.errors import UserError
 from extract import engines
-from extract.backbones import Backbone
+from extract.backbones.backbone import Backbone
+from extract.backbones.network import build_embedder
 from extract.convert import Unconvertible, _compare, convert
-from extract.embedder import build_embedder
 from extract.engines import choose_engine, learn_network, open_engine
 from extract.foreign import find
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
-from extract.efficientnet_lite import packaged_weights
-from extract.torch_file import MAGIC, read_tensors
+from extract.backbones.efficientnet_lite import packaged_weights
+from extract.backbones.torch_weights import MAGIC, read_tensors
 
 
 class _Named:

@@ -14,7 +14,7 @@ from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.workspace import Workspace
 from extract import extraction
-from extract.backbones import Backbone
+from extract.backbones.backbone import Backbone
 from extract.extraction import Extractor, Options, Progress, make_space, view_of
 from extract.networks import Network
 from extract.pictures.augmentation import View, affine, recolour, warp

@@ -20,7 +20,7 @@ from classify.answers import predict
 from classify.finetune.command import finetune
 from classify.fit import FitOptions, fit_heads
 from classify.runs import best_run
-from extract.backbones import Backbone
+from extract.backbones.backbone import Backbone
 from extract.extraction import Options, extract
 from extract.pictures.decoding import Decoding
 

@@ -17,7 +17,7 @@ from classify.finetune.start import NEVER
 from classify.finetune.top import build_top
 from classify.finetune.training import read_weights
 from classify.linear import LinearHead
-from extract.backbones import Backbone
+from extract.backbones.backbone import Backbone
 from extract.border import find_border
 from tests.classify.finetune.test_training import Fixed, samples
 

@@ -10,9 +10,9 @@ from keras import layers
 from classify.finetune.folding import Folded
 from classify.finetune.top import build_top, read_head, set_head
 from classify.linear import LinearHead
-from extract.backbones import Backbone
+from extract.backbones.backbone import Backbone
+from extract.backbones.network import build_backbone
 from extract.border import find_border
-from extract.embedder import build_backbone
 
 BACKBONE = Backbone.of("efficientnet_lite0", input_size=64)
 

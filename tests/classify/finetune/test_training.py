@@ -17,9 +17,9 @@ from classify.finetune.settings import LEARNING_RATES, Settings
 from classify.finetune.top import build_top, read_head
 from classify.finetune.training import Watch, read_weights, train, write_weights
 from classify.linear import LinearHead
-from extract.backbones import Backbone
+from extract.backbones.backbone import Backbone
+from extract.backbones.network import build_backbone
 from extract.border import find_border
-from extract.embedder import build_backbone
 
 N, CLASSES = 24, 3
 CODES = np.arange(N) % CLASSES

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cache.errors import UserError
 from extract import foreign
-from extract.efficientnet_lite import VARIANTS, packaged_weights
-from extract.preprocessing import PREPROCESSING, mode_of
+from extract.backbones.efficientnet_lite import VARIANTS, packaged_weights
+from extract.backbones.preprocessing import PREPROCESSING, mode_of
 
 POOLINGS = ("avg", "max", "flatten")
 AT = "@"  # between a pooling and the layer whose output is pooled, where that is not the last
@@ -23,11 +23,11 @@ PRECISIONS = ("float32", "float16")
 class Family:
     """One row of the table; sizes are those of the network without its classifier, average-pooled."""
 
-    constructor: str  # in keras.applications; empty: built by extract.efficientnet_lite
+    constructor: str  # in keras.applications; empty: built by extract.backbones.efficientnet_lite
     input_size: int  # pixels a side, as trained
     dim: int
     parameters: int
-    preprocessing: str  # a key of extract.preprocessing.PREPROCESSING
+    preprocessing: str  # a key of extract.backbones.preprocessing.PREPROCESSING
     smallest: int = 32  # the least input size that the network accepts
 
 
@@ -99,7 +99,7 @@ class Backbone:
     input_size: int
     pooling: str = "avg"
     precision: str = "float32"
-    preprocessing: str = ""  # a mode of extract.preprocessing
+    preprocessing: str = ""  # a mode of extract.backbones.preprocessing
     location: str = ""  # of a model from elsewhere, as `of` takes it for a name
     digest: str = ""  # SHA-256 of its files
 
@@ -127,7 +127,7 @@ class Backbone:
             One of `POOLINGS`; one of them with "@" and a layer's name behind it; or "layer:NAME".
         precision : str
         preprocessing : str, optional
-            A mode of `extract.preprocessing`.
+            A mode of `extract.backbones.preprocessing`.
 
         Raises
         ------

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.errors import UserError
-from extract.torch_file import read_tensors
+from extract.backbones.torch_weights import read_tensors
 
 if TYPE_CHECKING:
     import keras

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.errors import UserError
-from extract import efficientnet_lite, foreign
-from extract.backbones import AT, LAYER, Backbone, family
-from extract.preprocessing import IMAGENET_MEAN, IMAGENET_STD, preprocess
+from extract import foreign
+from extract.backbones import efficientnet_lite
+from extract.backbones.backbone import AT, LAYER, Backbone, family
+from extract.backbones.preprocessing import IMAGENET_MEAN, IMAGENET_STD, preprocess
 
 if TYPE_CHECKING:
     import keras

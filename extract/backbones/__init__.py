@@ -1,0 +1,1 @@
+"""Which pretrained networks there are, and each as a Keras model."""
