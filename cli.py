@@ -251,7 +251,7 @@ def demo(options: argparse.Namespace) -> int:
 
 def backbones(options: argparse.Namespace) -> int:
     from extract.backbones.backbone import FAMILIES, weights_state
-    from extract.foreign import KINDS
+    from extract.backbones.external.kinds import KINDS
 
     rows = []
     for name, family in FAMILIES.items():

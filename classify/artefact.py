@@ -19,7 +19,7 @@ from classify.dense import DenseHead
 from classify.expansion import KernelHead
 from classify.linear import LinearHead
 from classify.resampling import resample
-from extract.hub_preset import from_hub, loadable, register
+from extract.backbones.external.hub_preset import from_hub, loadable, register
 
 if TYPE_CHECKING:
     import keras

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache.errors import UserError
-from extract import foreign
 from extract.backbones.efficientnet_lite import VARIANTS, packaged_weights
+from extract.backbones.external import kinds
 from extract.backbones.preprocessing import PREPROCESSING, mode_of
 
 POOLINGS = ("avg", "max", "flatten")
@@ -82,7 +82,7 @@ def family(name: str) -> Family:
     """Look up a backbone; an unknown name raises UserError with the names there are."""
     if name not in FAMILIES:
         near = difflib.get_close_matches(name, FAMILIES, cutoff=0.4) or list(VARIANTS)
-        others = ", ".join(kind.example for kind in foreign.KINDS.values())
+        others = ", ".join(kind.example for kind in kinds.KINDS.values())
         raise UserError(
             f"Expected a backbone such as {', '.join(near)}, or {others}; received {name!r}. `python cli.py backbones` "
             "lists all."
@@ -118,7 +118,7 @@ class Backbone:
         Parameters
         ----------
         name : str
-            A row of `FAMILIES`, or a model from elsewhere (`extract.foreign.KINDS`), as "keras:own.keras".
+            A row of `FAMILIES`, or a model from elsewhere (`extract.backbones.external.kinds.KINDS`), as "keras:own.keras".
         weights : str
             "pretrained" (or "imagenet", which is the same), "none" or a file.
         input_size : int, optional
@@ -137,7 +137,7 @@ class Backbone:
         """
         _check(pooling, precision, preprocessing)
         weights = "pretrained" if weights == "imagenet" else weights
-        if kind := foreign.kind_of(name):
+        if kind := kinds.kind_of(name):
             return _from_elsewhere(kind, name, weights, input_size, pooling, precision, preprocessing)
         row = family(name)
         size = row.input_size if input_size is None else input_size
@@ -166,7 +166,7 @@ class Backbone:
     @property
     def halves(self) -> bool:
         """Whether the network can compute in half precision."""
-        kind = foreign.kind_of(self.name)
+        kind = kinds.kind_of(self.name)
         return kind is None or kind.halves
 
     @property
@@ -222,7 +222,7 @@ def _check(pooling: str, precision: str, preprocessing: str | None) -> None:
 
 
 def _from_elsewhere(
-    kind: foreign.Kind,
+    kind: kinds.Kind,
     asked: str,
     weights: str,
     input_size: int | None,
@@ -237,7 +237,7 @@ def _from_elsewhere(
         )
     if precision != "float32" and not kind.halves:
         raise UserError(f"Expected --precision float32 for {asked}: it computes as it was saved.")
-    found = foreign.find(asked)
+    found = kinds.find(asked)
     if input_size is None and not found.input_size:
         raise UserError(f"Expected --input-size for {asked}: it takes pictures of any size, so say which.")
     size = input_size or found.input_size
@@ -256,7 +256,7 @@ def _from_elsewhere(
     if backbone.layer is not None and not kind.shows_layers:
         raise UserError(
             f"Expected --pooling {', '.join(POOLINGS)} for {asked}: a SavedModel does not show its layers. Name "
-            f"another of its outputs behind '{foreign.OUTPUT}'."
+            f"another of its outputs behind '{kinds.OUTPUT}'."
         )
     return backbone
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.errors import UserError
-from extract import foreign
 from extract.backbones import efficientnet_lite
 from extract.backbones.backbone import AT, LAYER, Backbone, family
+from extract.backbones.external import kinds
 from extract.backbones.preprocessing import IMAGENET_MEAN, IMAGENET_STD, preprocess
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def build_backbone(backbone: Backbone) -> "keras.Model":
 
 def _whole(backbone: Backbone) -> "keras.Model":
     if backbone.location:
-        return foreign.build(backbone.location, backbone.digest, backbone.input_size, backbone.weights)
+        return kinds.build(backbone.location, backbone.digest, backbone.input_size, backbone.weights)
     if not family(backbone.name).constructor:
         return efficientnet_lite.build(backbone.name, backbone.input_size, backbone.weights_file)
     import keras

@@ -28,12 +28,12 @@ MAY_IMPORT_KERAS = {
     "extract/backbones/efficientnet_lite.py",
     "extract/backbones/network.py",
     "extract/engines.py",
-    "extract/flattening.py",
-    "extract/hub_preset.py",
-    "extract/keras_file.py",
+    "extract/backbones/external/graph.py",
+    "extract/backbones/external/hub_preset.py",
+    "extract/backbones/external/keras_file.py",
     "extract/backbones/preprocessing.py",
     "extract/quiet.py",
-    "extract/saved_model.py",
+    "extract/backbones/external/saved_model.py",
 }
 
 

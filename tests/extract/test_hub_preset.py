@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
-from extract import hub_preset
 from extract.backbones.backbone import Backbone
+from extract.backbones.external import hub_preset
 from extract.backbones.network import build_backbone, build_embedder, hash_weights
 from extract.border import find_border
 from extract.convert import convert

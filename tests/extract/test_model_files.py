@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
-from extract import keras_file, model_files
-from extract.saved_model import locate
+from extract.backbones.external import downloads, keras_file
+from extract.backbones.external.saved_model import locate
 from extract.sources import archive
 
 
@@ -112,7 +112,7 @@ def test_names_that_lead_outside_are_refused(
 ) -> None:
     file = write_tar(tmp_path / "evil.tar.gz", files, *extra)
     with pytest.raises(UserError, match=r"files that stay in their folder.*Nothing of it was used"):
-        model_files.unpack(file)
+        downloads.unpack(file)
     assert not list(tmp_path.rglob("outside.txt")) and not list(cache.glob("*"))
 
 
@@ -129,7 +129,7 @@ def test_a_chain_of_links_leads_nowhere(tmp_path: Path, cache: Path) -> None:
     members += [link(long, "../" * len(steps)), link("escape", f"{long}/../../../outside")]
     file = write_tar(tmp_path / "evil.tar.gz", {}, *members, tarfile.TarInfo("escape/outside.txt"))
     with pytest.raises(UserError, match=r"files that stay in their folder.*\(a link\)"):
-        model_files.unpack(file)
+        downloads.unpack(file)
     assert not list((tmp_path / "outside").iterdir()) and not list(cache.glob("*"))
 
 
@@ -172,24 +172,24 @@ def test_an_archive_made_to_fill_the_disk_is_stopped(
 ) -> None:
     monkeypatch.setattr(archive, "ALLOWANCE", 0)
     with pytest.raises(UserError, match=r"Expected at most .* bytes"):
-        model_files.unpack(write_tar(tmp_path / "bomb.tar.gz", {"saved_model.pb": bytes(10**7)}))
+        downloads.unpack(write_tar(tmp_path / "bomb.tar.gz", {"saved_model.pb": bytes(10**7)}))
     assert not list(cache.glob("*"))
 
 
 def test_tf_hub_is_asked_for_the_archive() -> None:
     url = "https://tfhub.dev/google/imagenet/inception_v3/feature_vector/5"
-    assert model_files._compressed(url) == f"{url}?tf-hub-format=compressed"
-    assert model_files._compressed("https://example.org/a.tar.gz") == "https://example.org/a.tar.gz"
+    assert downloads._compressed(url) == f"{url}?tf-hub-format=compressed"
+    assert downloads._compressed("https://example.org/a.tar.gz") == "https://example.org/a.tar.gz"
 
 
 def test_the_hash_of_a_folder_is_that_of_names_and_bytes(tmp_path: Path) -> None:
     (tmp_path / "a" / "variables").mkdir(parents=True)
     (tmp_path / "a" / "variables" / "x").write_bytes(b"1")
-    first = model_files.hash_folder(tmp_path / "a")
+    first = downloads.hash_folder(tmp_path / "a")
     (tmp_path / "a").rename(tmp_path / "b")
-    assert model_files.hash_folder(tmp_path / "b") == first
+    assert downloads.hash_folder(tmp_path / "b") == first
     (tmp_path / "b" / "variables" / "x").rename(tmp_path / "b" / "variables" / "y")
-    assert model_files.hash_folder(tmp_path / "b") != first
+    assert downloads.hash_folder(tmp_path / "b") != first
 
 
 def test_the_hash_of_a_folder_sees_what_is_behind_links(tmp_path: Path) -> None:
@@ -198,9 +198,9 @@ def test_the_hash_of_a_folder_sees_what_is_behind_links(tmp_path: Path) -> None:
     (tmp_path / "shared" / "x").write_bytes(b"1")
     (tmp_path / "model" / "variables").symlink_to("../shared")
     (tmp_path / "shared" / "loop").symlink_to(tmp_path / "model")
-    first = model_files.hash_folder(tmp_path / "model")
+    first = downloads.hash_folder(tmp_path / "model")
     (tmp_path / "shared" / "x").write_bytes(b"2")
-    assert model_files.hash_folder(tmp_path / "model") != first
+    assert downloads.hash_folder(tmp_path / "model") != first
 
 
 @pytest.mark.parametrize("find", [locate, keras_file.locate])

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from cache.errors import UserError
-from extract.outputs import choose_output
+from extract.backbones.external.signature import choose_output
 from extract.pictures_in import PictureInput, read_input
 
 MAPS, ROWS = (None, 8, 8, 5), (None, 5)

@@ -12,10 +12,10 @@ import pytest
 from cache.errors import UserError
 from extract import engines
 from extract.backbones.backbone import Backbone
+from extract.backbones.external.kinds import find
 from extract.backbones.network import build_embedder
 from extract.convert import Unconvertible, _compare, convert
 from extract.engines import choose_engine, learn_network, open_engine
-from extract.foreign import find
 
 tf = pytest.importorskip("tensorflow")
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)

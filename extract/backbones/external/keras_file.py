@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
-from extract.flattening import flatten, graph_of
-from extract.outputs import choose_output
+from extract.backbones.external.graph import flatten, graph_of
+from extract.backbones.external.signature import choose_output
 from extract.pictures_in import PictureInput, read_input
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
-from extract import model_files
-from extract.outputs import choose_output
+from extract.backbones.external import downloads
+from extract.backbones.external.signature import choose_output
 from extract.pictures_in import PictureInput, read_input
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def locate(where: str) -> tuple[str, Path, str]:
         If nothing is there, or it holds no SavedModel.
     """
     if where.startswith(("http://", "https://")):
-        path = model_files.unpack(model_files.fetch(where))
+        path = downloads.unpack(downloads.fetch(where))
     else:
         path = Path(os.path.expanduser(where)).resolve()
         where = str(path)
@@ -51,14 +51,14 @@ def locate(where: str) -> tuple[str, Path, str]:
                 "is not there."
             )
         if path.is_file():
-            if not path.name.endswith(model_files.SUFFIXES):
+            if not path.name.endswith(downloads.SUFFIXES):
                 raise UserError(
-                    f"Expected a folder or a file that ends in {', '.join(model_files.SUFFIXES)} after savedmodel:, "
+                    f"Expected a folder or a file that ends in {', '.join(downloads.SUFFIXES)} after savedmodel:, "
                     f"received {path}. A .keras file is given as keras:{path.name}."
                 )
-            path = model_files.unpack(path)
+            path = downloads.unpack(path)
     folder = _folder(path, where)
-    return where, folder, model_files.hash_folder(folder)
+    return where, folder, downloads.hash_folder(folder)
 
 
 def _folder(path: Path, where: str) -> Path:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
+from extract.backbones.external.downloads import hash_folder
+from extract.backbones.external.graph import flatten
+from extract.backbones.external.signature import choose_output
 from extract.backbones.preprocessing import affine
-from extract.flattening import flatten
-from extract.model_files import hash_folder
-from extract.outputs import choose_output
 from extract.pictures_in import PictureInput, read_input
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
-from extract import hub_preset, keras_file, model_files, saved_model
+from extract.backbones.external import downloads, hub_preset, keras_file, saved_model
 from extract.quiet import import_keras_quietly, quiet_stderr
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def find(name: str) -> Foreign:
     asked = json.dumps([VERSION, kind_name, digest, output])
     record = f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.json"
     try:
-        return Foreign(**json.loads((model_files.folder() / record).read_text()) | {"location": location})
+        return Foreign(**json.loads((downloads.folder() / record).read_text()) | {"location": location})
     except (FileNotFoundError, ValueError, TypeError):
         pass
     import_keras_quietly()
@@ -92,7 +92,7 @@ def find(name: str) -> Foreign:
     found = Foreign(
         location, digest, f"{kind_name}:{described}{OUTPUT + output if output else ''}", size, preprocessing
     )
-    model_files.keep_record(record, json.dumps(asdict(found) | {"location": ""}).encode())
+    downloads.keep_record(record, json.dumps(asdict(found) | {"location": ""}).encode())
     return found
 
 

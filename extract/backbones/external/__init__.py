@@ -1,0 +1,1 @@
+"""Networks of one's own: SavedModel, .keras file, KerasHub preset."""
