@@ -69,7 +69,7 @@ def cold(options: argparse.Namespace, temporary: Path) -> None:
 def run_coldframe(pictures: Path, temporary: Path) -> dict:
     from cache.workspace import Workspace
     from extract.backbones.backbone import Backbone
-    from extract.engines import LiteRTEngine, learn_network
+    from extract.engines.engine import LiteRTEngine, learn_network
     from extract.extraction import Options, extract
     from extract.pictures.decoding import Decoding
 
@@ -88,7 +88,7 @@ def run_engine(pictures: Path, temporary: Path) -> dict:
     from concurrent.futures import ThreadPoolExecutor
 
     from extract.backbones.backbone import Backbone
-    from extract.engines import LiteRTEngine, learn_network
+    from extract.engines.engine import LiteRTEngine, learn_network
     from extract.pictures.decoding import Decoding, decode
 
     engine = LiteRTEngine(learn_network(Backbone.of(), "litert")[0])
@@ -178,7 +178,7 @@ def run_stages(pictures: Path, temporary: Path) -> dict:
     import hashlib
 
     from extract.backbones.backbone import Backbone
-    from extract.engines import LiteRTEngine, learn_network
+    from extract.engines.engine import LiteRTEngine, learn_network
     from extract.pictures.decoding import Decoding, decode
 
     engine = LiteRTEngine(learn_network(Backbone.of(), "litert")[0], lanes=1)

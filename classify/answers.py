@@ -15,7 +15,7 @@ from cache.workspace import Workspace
 from classify.deployable import TunedRun
 from classify.predictions import Predictions, check_space, classify_rows, csv_bytes, rank
 from classify.runs import OWN_MODEL, find_run, load_head, record_of, write_json
-from extract.engines import usable_cores
+from extract.engines.engine import usable_cores
 from extract.extraction import Extractor, Options, Progress, backbone_of, decoding_of
 from extract.pipeline import Claims, Outcome
 from extract.pipeline import run as run_pipeline

@@ -17,7 +17,7 @@ from cache.storage.files import TEMPORARY, make_folder, sync_folder, write_error
 from cache.workspace import Workspace
 from classify.export_result import ExportResult, Quantised
 from classify.pictures import held_out, trained_on
-from extract.engines import usable_cores
+from extract.engines.engine import usable_cores
 from extract.quiet import quiet_stderr
 
 if TYPE_CHECKING:

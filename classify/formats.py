@@ -17,7 +17,7 @@ import numpy as np
 from cache.errors import UserError
 from classify.artefact import CLASSIFIER, FACTS, load_model, save_model
 from classify.deployable import FittedRun, TunedRun
-from extract.engines import usable_cores
+from extract.engines.engine import usable_cores
 
 Answer = Callable[[np.ndarray], np.ndarray]  # one picture, or one embedding, to (C,) probabilities
 LABELS = "labels.txt"

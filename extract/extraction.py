@@ -17,9 +17,9 @@ from cache.versions import versions
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
 from extract.backbones.preprocessing import mode_of, text_of
-from extract.engines import choose_engine, learn_network, open_engine, usable_cores
+from extract.engines.engine import choose_engine, learn_network, open_engine, usable_cores
+from extract.engines.network_cache import Network
 from extract.memory import Picture, PictureReader
-from extract.networks import Network
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import Decoding
 from extract.pipeline import Claims, Embedder, Outcome, Reader, run

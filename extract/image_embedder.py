@@ -16,8 +16,8 @@ from cache.manifest import Manifest
 from cache.storage.files import locked, make_folder
 from cache.storage.store import Reject
 from cache.workspace import Workspace
-from extract import networks
 from extract.backbones.backbone import Backbone
+from extract.engines import network_cache
 from extract.extraction import Extractor, Options, Progress
 from extract.given import listed, name
 from extract.known_files import KnownFiles
@@ -229,8 +229,8 @@ def _extractor(embedder: ImageEmbedder) -> Extractor:
 def _shared(
     root: Path, backbone: Backbone, decoding: Decoding, options: Options, verbose: bool, written: Any
 ) -> Extractor:
-    make_folder(networks.folder())
-    with locked(networks.folder()):  # of several workers one converts the network for all
+    make_folder(network_cache.folder())
+    with locked(network_cache.folder()):  # of several workers one converts the network for all
         return Extractor(
             Workspace(root), backbone, decoding, options, print if verbose else lambda text: None
         )

@@ -7,7 +7,7 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from extract.engines import choose_engine, learn_network, open_engine
+from extract.engines.engine import choose_engine, learn_network, open_engine
 from extract.extraction import backbone_of, decoding_of, view_of
 from extract.pictures.decoding import RejectedImage, render
 

@@ -14,7 +14,7 @@ from cache.manifest import Manifest
 from cache.storage.rows import Rows
 from cache.workspace import Workspace
 from extract.backbones.backbone import LAYER, Backbone
-from extract.engines import usable_cores
+from extract.engines.engine import usable_cores
 from extract.extraction import Extractor, Options, Progress
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import Decoding, RejectedImage

@@ -19,10 +19,11 @@ from classify.allotment import TRAIN
 from classify.runs import record_of
 from classify.splits import Assignments
 from classify.tournament import Contest, compare_backbones
-from extract import extraction, timing
+from extract import extraction
 from extract.backbones.backbone import Backbone
 from extract.backbones.preprocessing import text_of
-from extract.networks import Network
+from extract.engines import timing
+from extract.engines.network_cache import Network
 
 NAMES = ("mobilenet", "mobilenet_v2")
 WORDS = ["--weights", "none", "--input-size", "32"]

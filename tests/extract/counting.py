@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from extract.networks import Network
+from extract.engines.network_cache import Network
 
 
 class CountingEngine:

@@ -17,14 +17,15 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from cache.errors import UserError
-from extract import engines, networks
 from extract.backbones.backbone import FAMILIES, Backbone, weights_state
 from extract.backbones.efficientnet_lite import VARIANTS, classifier_weights, packaged_weights
 from extract.backbones.network import build_backbone, build_embedder, hash_weights
 from extract.backbones.preprocessing import affine, mode_of, preprocess, text_of
-from extract.convert import Unconvertible
-from extract.engines import KerasEngine, choose_engine, learn_network, open_engine
-from extract.networks import Network
+from extract.engines import engine as engines
+from extract.engines import network_cache
+from extract.engines.conversion import Unconvertible
+from extract.engines.engine import KerasEngine, choose_engine, learn_network, open_engine
+from extract.engines.network_cache import Network
 from extract.pictures.decoding import Decoding, decode
 
 PALACE, DAISY = 698, 985  # ImageNet classes
@@ -234,7 +235,7 @@ def test_a_network_that_keras_ran_first_is_converted_or_falls_back(
     monkeypatch.setattr(engines, "gpu_seen", lambda: False)
     backbone, said = Backbone.of("mobilenet_v2", weights="none", input_size=32), list[str]()
     first, _ = learn_network(backbone, "keras")
-    converted = replace(first, model=networks.keep_model(b"a converted network"))
+    converted = replace(first, model=network_cache.keep_model(b"a converted network"))
     with monkeypatch.context() as patch:
         patch.setattr(engines, "convert", lambda backbone: converted)
         assert learn_network(backbone, choose_engine("auto", backbone), fall_back=True) == (converted, None)
@@ -258,11 +259,11 @@ def test_changed_weights_are_noticed() -> None:
 def test_a_damaged_converted_file_is_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("COLDFRAME_CACHE", str(tmp_path))
     backbone = Backbone.of("mobilenet_v2", weights="none", input_size=32)
-    first = Network("ab", 1280, 3, networks.keep_model(b"a converted network"))
-    networks.remember(backbone, first)
-    assert networks.find(backbone) == first
+    first = Network("ab", 1280, 3, network_cache.keep_model(b"a converted network"))
+    network_cache.remember(backbone, first)
+    assert network_cache.find(backbone) == first
     first.model_path.write_bytes(b"a converted netwerk")
-    assert networks.find(backbone) is None
+    assert network_cache.find(backbone) is None
 
 
 def test_keras_engine_runs_on_jax(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -272,7 +273,7 @@ def test_keras_engine_runs_on_jax(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 import numpy as np
 from extract import engines, networks
 from extract.backbones.backbone import Backbone
-from extract.engines import KerasEngine
+from extract.engines.engine import KerasEngine
 pixels = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
 np.save("rows.npy", KerasEngine(Backbone.of(), 4).embed(pixels))
 """

@@ -14,8 +14,8 @@ import pytest
 
 from extract.backbones.backbone import FAMILIES, Backbone
 from extract.backbones.network import network_of
-from extract.convert import convert
-from extract.engines import KerasEngine, open_engine
+from extract.engines.conversion import convert
+from extract.engines.engine import KerasEngine, open_engine
 
 SMALLEST = ("mobilenet_v2", "mobilenet_v3_small")
 SLOW = [name for name, row in FAMILIES.items() if row.constructor and name not in SMALLEST]

@@ -9,12 +9,12 @@ from PIL import Image
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from extract import engines
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_backbone, build_embedder, pool
 from extract.border import find_border
-from extract.convert import convert
-from extract.engines import KerasEngine, learn_network
+from extract.engines import engine as engines
+from extract.engines.conversion import convert
+from extract.engines.engine import KerasEngine, learn_network
 from extract.extraction import Extractor, Options, Progress, backbone_of
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import Decoding

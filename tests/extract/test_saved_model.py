@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
-from extract import engines
 from extract.backbones.backbone import Backbone
 from extract.backbones.external.kinds import find
 from extract.backbones.network import build_embedder
-from extract.convert import Unconvertible, _compare, convert
-from extract.engines import choose_engine, learn_network, open_engine
+from extract.engines import engine as engines
+from extract.engines.conversion import Unconvertible, _compare, convert
+from extract.engines.engine import choose_engine, learn_network, open_engine
 
 tf = pytest.importorskip("tensorflow")
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cache.storage.store import Store
-from extract import timing
+from extract.engines import timing
 from tests.classify.samples import SPACE
 
 

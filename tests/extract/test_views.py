@@ -15,8 +15,8 @@ from cache.manifest import Manifest
 from cache.workspace import Workspace
 from extract import extraction
 from extract.backbones.backbone import Backbone
+from extract.engines.network_cache import Network
 from extract.extraction import Extractor, Options, Progress, make_space, view_of
-from extract.networks import Network
 from extract.pictures.augmentation import View, affine, recolour, warp
 from extract.pictures.decoding import Decoding, RejectedImage, decode, render
 from extract.pictures.policies import POLICIES, Policy

@@ -15,7 +15,7 @@ from cache.manifest import Manifest
 from cache.workspace import Workspace
 from classify.finetune.activations import Cached, Live, at_layer, fill, open_parts, planned_bytes
 from extract.backbones.backbone import Backbone
-from extract.engines import learn_network, open_engine
+from extract.engines.engine import learn_network, open_engine
 from extract.extraction import Options, Progress, backbone_of, decoding_of
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import Decoding

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from cache.errors import UserError
-from extract import networks
 from extract.backbones.backbone import Backbone
-from extract.networks import Network
+from extract.engines import network_cache
+from extract.engines.network_cache import Network
 
 COMPARED = 2  # pictures: a batch of more than one shows whether the batch axis survived
 TOLERANCE = 1e-3  # relative
@@ -44,7 +44,7 @@ def convert(backbone: Backbone) -> Network:
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")])),
     }
-    command = [sys.executable, "-m", "extract.convert", json.dumps(asdict(backbone))]
+    command = [sys.executable, "-m", "extract.engines.conversion", json.dumps(asdict(backbone))]
     child = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")
     answer = child.stdout.strip().splitlines()[-1:] or [""]
     if child.returncode == 0:
@@ -76,9 +76,9 @@ def _convert_here(backbone: Backbone) -> Network:
         weights=hash_weights(model),
         dim=int(model.output_shape[-1]),
         parameters=int(model.count_params()),
-        model=networks.keep_model(data),
+        model=network_cache.keep_model(data),
     )
-    networks.remember(backbone, network)
+    network_cache.remember(backbone, network)
     return network
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from cache.storage.files import write_file
 from cache.storage.store import Store
 from cache.versions import versions
-from extract.engines import usable_cores
+from extract.engines.engine import usable_cores
 from extract.pipeline import Embedder
 
 AT_LEAST = 3.0  # seconds of measuring: a shared machine's speed varies

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from cache.errors import UserError
-from extract import networks
 from extract.backbones.backbone import Backbone
-from extract.convert import Unconvertible, convert
-from extract.networks import Network
+from extract.engines import network_cache
+from extract.engines.conversion import Unconvertible, convert
+from extract.engines.network_cache import Network
 from extract.quiet import import_keras_quietly, quiet_stderr
 
 ENGINES = ("auto", "litert", "keras")
@@ -105,7 +105,7 @@ def choose_engine(asked: str, backbone: Backbone) -> str:
         return asked
     if gpu_seen() or backbone.precision != "float32":
         return "keras"
-    known = networks.find(backbone)
+    known = network_cache.find(backbone)
     return "keras" if known is not None and known.refused else "litert"
 
 
@@ -132,7 +132,7 @@ def learn_network(
     engine : Engine or None
         The Keras engine where it had to be built for the answer, or takes LiteRT's place.
     """
-    network = networks.find(backbone)
+    network = network_cache.find(backbone)
     if network is not None and (engine == "keras" or network.model):
         if network.refused and fall_back and not gpu_seen():
             note(_instead(network.refused))
@@ -149,7 +149,7 @@ def learn_network(
             note(_instead(refused))
     built = KerasEngine(backbone)
     network = replace(built.network, refused=refused)
-    networks.remember(backbone, network)
+    network_cache.remember(backbone, network)
     return network, built
 
 
@@ -173,7 +173,7 @@ def open_engine(
     if engine.network.weights != network.weights:
         raise UserError(
             f"Expected weights {network.weights[:12]} for {backbone.name}, received "
-            f"{engine.network.weights[:12]}: they changed since. Delete {networks.folder()} and try again."
+            f"{engine.network.weights[:12]}: they changed since. Delete {network_cache.folder()} and try again."
         )
     return engine
 
