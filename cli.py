@@ -47,8 +47,8 @@ def show(options: argparse.Namespace, value: Any, text: str) -> None:
 
 
 def extract(options: argparse.Namespace) -> int:
-    from extract.augmentation import Views, extract_views
-    from extract.extraction import extract
+    from extract.embedding.extractor import extract
+    from extract.embedding.views import Views, extract_views
 
     views = Views.of(options.views, options.augment)
     summary = extract(
@@ -127,7 +127,7 @@ def show_pictures(options: argparse.Namespace) -> int:
 
 def fit_head(options: argparse.Namespace) -> int:
     from classify.fit import FitOptions, fit_heads
-    from extract.augmentation import Views
+    from extract.embedding.views import Views
 
     chosen = FitOptions(
         models=options.model.split(","),
@@ -161,7 +161,7 @@ def fit_head(options: argparse.Namespace) -> int:
 def finetune(options: argparse.Namespace) -> int:
     from classify.finetune.command import finetune
     from classify.finetune.settings import Settings
-    from extract.extraction import Options
+    from extract.embedding.extractor import Options
 
     result = finetune(
         _workspace(options),
@@ -818,7 +818,7 @@ def _decoding(options: argparse.Namespace) -> Any:
 
 
 def _extract_options(options: argparse.Namespace) -> Any:
-    from extract.extraction import Options
+    from extract.embedding.extractor import Options
 
     return Options(**_given(options, Options))
 
@@ -837,7 +837,7 @@ def _progress() -> Any:
     """A bar with rate, time left and rejects on standard error."""
     from tqdm import tqdm
 
-    from extract.extraction import Progress
+    from extract.embedding.extractor import Progress
 
     bar: tqdm | None = None
     rejects = 0

@@ -69,8 +69,8 @@ def cold(options: argparse.Namespace, temporary: Path) -> None:
 def run_coldframe(pictures: Path, temporary: Path) -> dict:
     from cache.workspace import Workspace
     from extract.backbones.backbone import Backbone
+    from extract.embedding.extractor import Options, extract
     from extract.engines.engine import LiteRTEngine, learn_network
-    from extract.extraction import Options, extract
     from extract.pictures.decoding import Decoding
 
     backbone = Backbone.of()

@@ -15,11 +15,11 @@ from cache.workspace import Workspace
 from classify.deployable import TunedRun
 from classify.predictions import Predictions, check_space, classify_rows, csv_bytes, rank
 from classify.runs import OWN_MODEL, find_run, load_head, record_of, write_json
+from extract.embedding.extractor import Extractor, Options, Progress, backbone_of, decoding_of
+from extract.embedding.file_reader import FileReader
+from extract.embedding.runner import Claims, Outcome
+from extract.embedding.runner import run as run_pipeline
 from extract.engines.engine import usable_cores
-from extract.extraction import Extractor, Options, Progress, backbone_of, decoding_of
-from extract.pipeline import Claims, Outcome
-from extract.pipeline import run as run_pipeline
-from extract.reader import FileReader
 from extract.sources.unlabelled import list_pictures
 
 

@@ -21,9 +21,9 @@ from classify.linear import fold
 from classify.pictures import Pictures
 from classify.predictions import check_space
 from classify.runs import OWN_MODEL, load_head
-from extract.extraction import Extractor, Options, Progress, backbone_of, decoding_of
+from extract.embedding.extractor import Extractor, Options, Progress, backbone_of, decoding_of
+from extract.embedding.runner import Outcome
 from extract.pictures.decoding import Decoding
-from extract.pipeline import Outcome
 from extract.quiet import import_keras_quietly
 from extract.sources.unlabelled import list_pictures
 

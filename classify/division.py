@@ -18,7 +18,7 @@ from classify.readings import part_hash
 from classify.runs import data_hash
 from classify.shares import parse_shares, refuse_own_parts
 from classify.splits import TEST, TRAIN, Assignments, Split, split
-from extract.extraction import largest
+from extract.embedding.extractor import largest
 
 CLASS_WEIGHTS = ("none", "balanced")
 

@@ -29,8 +29,8 @@ from classify.splits import TEST, TRAIN, describe
 from classify.tournament_sample import sample_notes
 from classify.training import Trained, train
 from classify.viewed import with_views
-from extract.augmentation import Views
-from extract.extraction import Progress, largest
+from extract.embedding.extractor import Progress, largest
+from extract.embedding.views import Views
 from extract.pictures.decoding import Decoding
 
 BUDGET = 60.0  # seconds that `all` searches unless told otherwise

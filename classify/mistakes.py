@@ -13,8 +13,8 @@ from classify.picture_grid import Cell, picture_grid, short
 from classify.predictions import csv_bytes, csv_text
 from classify.splits import TEST, TRAIN
 from classify.training import Trained
+from extract.embedding.file_reader import load_row
 from extract.pictures.decoding import Decoding, RejectedImage
-from extract.reader import load_row
 
 DRAWN, COLUMNS = 12, 6
 

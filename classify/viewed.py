@@ -15,8 +15,8 @@ import numpy as np
 
 from cache.workspace import Workspace
 from classify.splits import TRAIN
-from extract.augmentation import Views, augment
-from extract.extraction import Progress
+from extract.embedding.extractor import Progress
+from extract.embedding.views import Views, augment
 
 if TYPE_CHECKING:
     from classify.division import Division

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from cache.errors import UserError
-from extract.memory import Picture
+from extract.embedding.picture_reader import Picture
 
 
 def listed(X: Any) -> list[str | Picture]:

@@ -13,8 +13,8 @@ from cache.manifest import SPLITS, Manifest
 from cache.storage.files import write_file
 from cache.storage.store import Reject
 from cache.workspace import Workspace
+from extract.embedding.extractor import Progress, previous_manifests
 from extract.engines.engine import usable_cores
-from extract.extraction import Progress, previous_manifests
 from extract.hashing import hash_missing
 from extract.sources import parquet
 from extract.sources.source import open_source

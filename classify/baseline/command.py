@@ -27,8 +27,8 @@ from classify.pixel_answers import answer
 from classify.readings import Reading, part_hash
 from classify.splits import TEST
 from classify.validation import set_aside
+from extract.embedding.extractor import decoding_of
 from extract.engines.engine import import_keras_quietly
-from extract.extraction import decoding_of
 from extract.pictures.decoding import Decoding
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from classify.predictions import csv_bytes, csv_text
 from classify.report import CONFUSION, escape, span, table
 from classify.runs import FORMAT, PACKAGES, save_evaluation, write_json
 from classify.splits import describe
-from extract.extraction import PLAIN
+from extract.embedding.extractor import PLAIN
 from extract.pictures.decoding import Decoding
 
 if TYPE_CHECKING:

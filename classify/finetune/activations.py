@@ -14,12 +14,12 @@ from cache.manifest import Manifest
 from cache.storage.rows import Rows
 from cache.workspace import Workspace
 from extract.backbones.backbone import LAYER, Backbone
+from extract.embedding.extractor import Extractor, Options, Progress
+from extract.embedding.file_reader import load_row
+from extract.embedding.runner import Embedder
 from extract.engines.engine import usable_cores
-from extract.extraction import Extractor, Options, Progress
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import Decoding, RejectedImage
-from extract.pipeline import Embedder
-from extract.reader import load_row
 
 Views = Sequence[View | None]  # by number; 0 is the plain picture, None
 

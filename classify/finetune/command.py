@@ -11,7 +11,7 @@ from classify.finetune import journal
 from classify.finetune.settings import Settings
 from classify.finetune.tensorboard import check_installed
 from classify.runs import find_run
-from extract.extraction import Options, Progress
+from extract.embedding.extractor import Options, Progress
 from extract.quiet import import_keras_quietly
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from classify.evaluate import Evaluation
 from classify.finetune.history import History
 from extract.backbones.backbone import Backbone
 from extract.border import Border
+from extract.embedding.file_reader import load_row
 from extract.pictures.decoding import Decoding, RejectedImage
-from extract.reader import load_row
 
 if TYPE_CHECKING:
     import keras

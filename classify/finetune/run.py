@@ -33,8 +33,8 @@ from classify.runs import LoadedHead
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_embedder, hash_weights, network_of
 from extract.border import Border, find_border
+from extract.embedding.extractor import Options, Progress, backbone_of, decoding_of
 from extract.engines.engine import choose_engine, gpu_seen, learn_network, open_engine
-from extract.extraction import Options, Progress, backbone_of, decoding_of
 from extract.pictures.augmentation import View
 
 if TYPE_CHECKING:

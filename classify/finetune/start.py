@@ -27,8 +27,8 @@ from classify.runs import LoadedHead, best_run, load_head, record_of, relocated
 from classify.splits import TRAIN, VAL
 from classify.validation import set_aside
 from classify.viewed import shared_weight, with_views
-from extract.augmentation import Views
-from extract.extraction import Progress
+from extract.embedding.extractor import Progress
+from extract.embedding.views import Views
 
 FEW = 500  # training pictures: up to here five folds take a few minutes, and a sixth of them would say little
 FOLDS = 5

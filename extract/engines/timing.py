@@ -13,8 +13,8 @@ import numpy as np
 from cache.storage.files import write_file
 from cache.storage.store import Store
 from cache.versions import versions
+from extract.embedding.runner import Embedder
 from extract.engines.engine import usable_cores
-from extract.pipeline import Embedder
 
 AT_LEAST = 3.0  # seconds of measuring: a shared machine's speed varies
 PASSES = 3  # at least

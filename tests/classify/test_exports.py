@@ -20,7 +20,7 @@ from classify.fit import FitOptions, fit_heads
 from classify.formats import FORMATS
 from classify.runs import write_json
 from extract.backbones.backbone import Backbone
-from extract.extraction import Options, extract
+from extract.embedding.extractor import Options, extract
 from extract.pictures.decoding import Decoding, decode
 
 SIZE = 64

@@ -8,7 +8,7 @@ from PIL import Image
 
 from cache.workspace import Workspace
 from classify import pixel_answers
-from extract.extraction import Progress
+from extract.embedding.extractor import Progress
 from extract.pictures.decoding import Decoding
 from extract.survey import survey
 

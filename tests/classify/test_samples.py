@@ -13,7 +13,7 @@ from cache.workspace import Workspace
 from classify import samples
 from classify.picture_grid import Cell
 from classify.samples import SampleOptions, Samples, show_samples
-from extract.extraction import Progress
+from extract.embedding.extractor import Progress
 from extract.pictures.augmentation import View
 from extract.survey import survey
 

@@ -19,9 +19,9 @@ from classify.allotment import TRAIN
 from classify.runs import record_of
 from classify.splits import Assignments
 from classify.tournament import Contest, compare_backbones
-from extract import extraction
 from extract.backbones.backbone import Backbone
 from extract.backbones.preprocessing import text_of
+from extract.embedding import extractor
 from extract.engines import timing
 from extract.engines.network_cache import Network
 
@@ -56,8 +56,8 @@ def garden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COLDFRAME_WORKSPACE", raising=False)
     monkeypatch.setattr(timing, "AT_LEAST", 0.0)
-    monkeypatch.setattr(extraction, "learn_network", lambda backbone, *_: (Seeing(backbone).network, None))
-    monkeypatch.setattr(extraction, "open_engine", lambda name, backbone, *_: Seeing(backbone))
+    monkeypatch.setattr(extractor, "learn_network", lambda backbone, *_: (Seeing(backbone).network, None))
+    monkeypatch.setattr(extractor, "open_engine", lambda name, backbone, *_: Seeing(backbone))
     monkeypatch.setattr(tournament, "weights_state", lambda name: ("", name == "mobilenet"))
     return tmp_path
 
@@ -107,7 +107,7 @@ def test_whole_command_and_what_later_ones_save(
         raise AssertionError("an engine was opened although everything is known")
 
     with monkeypatch.context() as patch:
-        patch.setattr(extraction, "open_engine", closed)
+        patch.setattr(extractor, "open_engine", closed)
         assert cli.main([*words, "--json"]) == 0  # the current data set
     again = json.loads(capsys.readouterr().out)
     assert again["backbones"] == result["backbones"] and again["winner"] == result["winner"]
@@ -162,9 +162,9 @@ def test_two_models_of_one_architecture_are_two(garden: Path, monkeypatch: pytes
         )
 
     monkeypatch.setattr(tournament.Backbone, "of", of)
-    monkeypatch.setattr(extraction, "choose_engine", lambda *_: "litert")
-    monkeypatch.setattr(extraction, "learn_network", lambda backbone, *_: (Own(backbone).network, None))
-    monkeypatch.setattr(extraction, "open_engine", lambda name, backbone, *_: Own(backbone))
+    monkeypatch.setattr(extractor, "choose_engine", lambda *_: "litert")
+    monkeypatch.setattr(extractor, "learn_network", lambda backbone, *_: (Own(backbone).network, None))
+    monkeypatch.setattr(extractor, "open_engine", lambda name, backbone, *_: Own(backbone))
     contest = Contest(("keras:a", "keras:b", "keras:copy"))
     outcome, winner = compare_backbones(Workspace.locate(), contest, source=garden / "tones")
     assert [each.backbone for each in outcome.table] == ["keras:b", "keras:a"]

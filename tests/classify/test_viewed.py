@@ -22,7 +22,7 @@ from classify.search import search
 from classify.splits import TRAIN, split
 from classify.viewed import in_all_views, in_folds, shared_weight
 from classify.work import Task, Work
-from extract.augmentation import Augmented, Views
+from extract.embedding.views import Augmented, Views
 from tests.classify.test_learning_curve import Listener
 
 Data = tuple[np.ndarray, np.ndarray]

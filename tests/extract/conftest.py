@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from extract import extraction
+from extract.embedding import extractor
 from tests.extract.counting import CountingEngine, make_pictures
 
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> CountingEngine:
     counting = CountingEngine()
-    monkeypatch.setattr(extraction, "learn_network", lambda *_: (counting.network, None))
-    monkeypatch.setattr(extraction, "open_engine", lambda *_: counting)
+    monkeypatch.setattr(extractor, "learn_network", lambda *_: (counting.network, None))
+    monkeypatch.setattr(extractor, "open_engine", lambda *_: counting)
     return counting
 
 

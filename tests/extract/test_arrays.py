@@ -12,7 +12,8 @@ from PIL import Image
 import cli
 from cache.errors import UserError
 from cache.workspace import Workspace
-from extract import ImageEmbedder, add_arrays, arrays, extraction
+from extract import ImageEmbedder, add_arrays, arrays
+from extract.embedding import extractor
 from extract.sources.source import open_source
 from extract.survey import survey
 from tests.extract.counting import CountingEngine
@@ -88,7 +89,7 @@ def test_a_failed_extraction_keeps_the_arrays_before(
         raise UserError("no weights")
 
     with monkeypatch.context() as patch:
-        patch.setattr(extraction, "learn_network", fail)
+        patch.setattr(extractor, "learn_network", fail)
         with pytest.raises(UserError, match="no weights"):
             add_arrays("digits", IMAGES[:4], LABELS[:4], embedder=embedder)
     manifest = Workspace.locate(embedder.workspace).manifest("digits")
@@ -100,7 +101,7 @@ def test_an_archive_keeps_its_name(embedder: ImageEmbedder, tmp_path: Path) -> N
     Image.fromarray(IMAGES[0]).save(tmp_path / "site" / "a" / "0.png")
     archive = Path(shutil.make_archive(str(tmp_path / "digits"), "zip", tmp_path / "site"))
     workspace = Workspace.locate(embedder.workspace)
-    survey(workspace, archive, None, extraction.Progress())
+    survey(workspace, archive, None, extractor.Progress())
     with pytest.raises(UserError, match=r"data set 'digits' to be .*digits\.zip, as before"):
         add_arrays("digits", IMAGES, LABELS, embedder=embedder)
     assert len(workspace.manifest("digits")) == 1 and len(list((workspace.root / "sources").iterdir())) == 2
@@ -136,7 +137,7 @@ def test_a_folder_keeps_its_name(embedder: ImageEmbedder, engine: CountingEngine
     workspace = Workspace.locate(embedder.workspace)
     from extract.image_embedder import settings
 
-    extraction.extract(workspace, folder, *settings(embedder)[1:])
+    extractor.extract(workspace, folder, *settings(embedder)[1:])
     with pytest.raises(UserError, match=r"data set 'digits' to be .*as before"):
         add_arrays("digits", IMAGES, LABELS, embedder=embedder)
 

@@ -11,10 +11,10 @@ from PIL import Image
 import cli
 from cache.errors import UserError
 from cache.workspace import Workspace
-from extract import augmentation, extraction
-from extract.augmentation import Views, augment, extract_views, untested
 from extract.backbones.backbone import Backbone
-from extract.extraction import Options, Progress, Summary, decoding_of, extract, largest
+from extract.embedding import extractor, views
+from extract.embedding.extractor import Options, Progress, Summary, decoding_of, extract, largest
+from extract.embedding.views import Views, augment, extract_views, untested
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import Decoding
 from tests.extract.counting import CountingEngine, make_pictures
@@ -52,9 +52,9 @@ def test_each_view_of_the_rows_asked_for_is_embedded_once(
     more = augment(workspace, data, rows, Views.of(3))
     assert engine.pictures == 9 and (more.embedded, more.cached) == (3, 6)
     # With all in the cache nothing is looked up, let alone computed.
-    monkeypatch.setattr(extraction, "learn_network", None)
-    monkeypatch.setattr(augmentation, "backbone_of", None)  # its weights file may be gone
-    monkeypatch.setattr(augmentation, "decoding_of", None)
+    monkeypatch.setattr(extractor, "learn_network", None)
+    monkeypatch.setattr(views, "backbone_of", None)  # its weights file may be gone
+    monkeypatch.setattr(views, "decoding_of", None)
     again = augment(workspace, data, rows, Views.of(3))
     assert engine.pictures == 9 and (again.embedded, again.cached, again.rejected) == (0, 9, 0)
     gathered = again.gather(data.embedding[rows], data.manifest.key[rows])

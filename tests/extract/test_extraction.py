@@ -16,9 +16,9 @@ from PIL import Image
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from extract import pipeline
 from extract.backbones.backbone import Backbone
-from extract.extraction import Options, Progress, Summary, extract
+from extract.embedding import runner
+from extract.embedding.extractor import Options, Progress, Summary, extract
 from extract.pictures.decoding import Decoding
 from extract.survey import survey
 from tests.extract import pictures
@@ -273,7 +273,7 @@ def test_a_full_disk_is_told_and_costs_nothing_done(few_flowers: Path, tmp_path:
     assert not list((tmp_path / "w").rglob(".tmp-*"))
     done = subprocess.run([*line.split(" "), "--json"], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["embedded"] == 40
-    assert pipeline.SEAL_SECONDS == 10.0
+    assert runner.SEAL_SECONDS == 10.0
 
 
 @pytest.mark.parametrize("where", ["beside", "inside", "elsewhere"])

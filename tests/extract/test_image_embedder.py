@@ -20,9 +20,10 @@ from sklearn.utils.validation import validate_data
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from extract import ImageEmbedder, extraction
+from extract import ImageEmbedder
 from extract.backbones.backbone import Backbone
-from extract.extraction import Options
+from extract.embedding import extractor
+from extract.embedding.extractor import Options
 from extract.pictures.decoding import Decoding
 from tests.extract.counting import CountingEngine, make_pictures
 from tests.extract.pictures import encode, scene
@@ -48,9 +49,9 @@ def labels(paths: list[Path]) -> list[str]:
     return [path.parent.name for path in paths]
 
 
-def command_extract(folder: Path, workspace: Path) -> extraction.Summary:
+def command_extract(folder: Path, workspace: Path) -> extractor.Summary:
     backbone = Backbone.of("mobilenet_v2", "none", 32)
-    return extraction.extract(Workspace(workspace), folder, backbone, Decoding(), Options())
+    return extractor.extract(Workspace(workspace), folder, backbone, Decoding(), Options())
 
 
 def test_rows_are_in_the_order_asked_and_made_once(

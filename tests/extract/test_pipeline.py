@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from cache.storage.store import Reject
-from extract import pipeline
-from extract.pipeline import Claims, Outcome, Read, run
+from extract.embedding import runner
+from extract.embedding.runner import Claims, Outcome, Read, run
 
 
 def key(index: int) -> bytes:
@@ -93,12 +93,12 @@ def test_no_engine_is_started_for_nothing() -> None:
 
 
 def test_rows_are_sealed_as_the_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "SEAL_ROWS", 10)
+    monkeypatch.setattr(runner, "SEAL_ROWS", 10)
     writer = FakeWriter()
     run(range(100), FakeReader(), FakeEngine().start, writer, Outcome(), workers=2)
     assert 8 <= writer.seals <= 10
-    monkeypatch.setattr(pipeline, "SEAL_ROWS", 10**9)
-    monkeypatch.setattr(pipeline, "SEAL_SECONDS", 0.0)
+    monkeypatch.setattr(runner, "SEAL_ROWS", 10**9)
+    monkeypatch.setattr(runner, "SEAL_SECONDS", 0.0)
     writer = FakeWriter()
     run(range(100), FakeReader(), FakeEngine().start, writer, Outcome(), workers=2)
     assert writer.seals > 5

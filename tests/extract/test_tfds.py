@@ -12,7 +12,7 @@ from PIL import Image
 from cache.errors import UserError
 from cache.manifest import SPLITS
 from cache.workspace import Workspace
-from extract.extraction import Progress
+from extract.embedding.extractor import Progress
 from extract.sources import tfds as ours
 from extract.sources.source import open_source
 from extract.survey import survey

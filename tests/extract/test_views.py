@@ -13,15 +13,15 @@ from PIL import Image
 from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.workspace import Workspace
-from extract import extraction
 from extract.backbones.backbone import Backbone
+from extract.embedding import extractor as extraction
+from extract.embedding.extractor import Extractor, Options, Progress, make_space, view_of
+from extract.embedding.file_reader import load
+from extract.embedding.runner import Outcome
 from extract.engines.network_cache import Network
-from extract.extraction import Extractor, Options, Progress, make_space, view_of
 from extract.pictures.augmentation import View, affine, recolour, warp
 from extract.pictures.decoding import Decoding, RejectedImage, decode, render
 from extract.pictures.policies import POLICIES, Policy
-from extract.pipeline import Outcome
-from extract.reader import load
 from extract.scan import scan
 
 KEYS = [hashlib.sha256(bytes([i])).digest() for i in range(200)]

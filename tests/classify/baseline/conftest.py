@@ -10,7 +10,7 @@ from PIL import Image
 from cache.space import Space
 from cache.workspace import Workspace
 from classify.fit import FitOptions, fit_heads
-from extract.extraction import Progress
+from extract.embedding.extractor import Progress
 from extract.pictures.decoding import Decoding
 from extract.survey import survey
 

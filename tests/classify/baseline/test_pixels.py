@@ -7,9 +7,9 @@ import pytest
 
 from cache.workspace import Workspace
 from classify.baseline.pixels import Pixels
+from extract.embedding.file_reader import load
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import Decoding
-from extract.reader import load
 
 
 @pytest.mark.parametrize("augment", ["flip", "standard"])

@@ -11,7 +11,7 @@ from PIL import Image
 from cache.workspace import Workspace
 from classify.fit import FitOptions, fit_heads
 from extract.backbones.backbone import Backbone
-from extract.extraction import Options, extract
+from extract.embedding.extractor import Options, extract
 from extract.pictures.decoding import Decoding
 
 SIZE = 64

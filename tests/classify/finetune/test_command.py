@@ -21,7 +21,7 @@ from classify.finetune.command import finetune
 from classify.fit import FitOptions, fit_heads
 from classify.runs import best_run
 from extract.backbones.backbone import Backbone
-from extract.extraction import Options, extract
+from extract.embedding.extractor import Options, extract
 from extract.pictures.decoding import Decoding
 
 ROOT = Path(__file__).parents[3]

@@ -12,7 +12,7 @@ from cache.manifest import SPLITS
 from cache.space import Space
 from cache.storage.store import Reject, Store
 from cache.workspace import Workspace
-from extract.extraction import (
+from extract.embedding.extractor import (
     PART,
     PLAIN,
     Extractor,
@@ -22,9 +22,9 @@ from extract.extraction import (
     backbone_of,
     decoding_of,
 )
+from extract.embedding.runner import Outcome
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import Decoding
-from extract.pipeline import Outcome
 
 AUGMENT = "standard"  # the policy where none is named
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from cache.manifest import Manifest
 from cache.storage.store import Reject
+from extract.embedding.runner import Claims, Read
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import Decoding, RejectedImage, render
-from extract.pipeline import Claims, Read
 
 MAX_BYTES = 512 * 2**20  # a file that a picture never is; reading it would only fill the memory
 

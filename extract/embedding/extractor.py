@@ -17,13 +17,13 @@ from cache.versions import versions
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
 from extract.backbones.preprocessing import mode_of, text_of
+from extract.embedding.file_reader import FileReader
+from extract.embedding.picture_reader import Picture, PictureReader
+from extract.embedding.runner import Claims, Embedder, Outcome, Reader, run
 from extract.engines.engine import choose_engine, learn_network, open_engine, usable_cores
 from extract.engines.network_cache import Network
-from extract.memory import Picture, PictureReader
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import Decoding
-from extract.pipeline import Claims, Embedder, Outcome, Reader, run
-from extract.reader import FileReader
 from extract.sources.source import open_source, origin
 
 PLAIN = "plain"  # what a space calls view 0

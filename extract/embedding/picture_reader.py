@@ -9,9 +9,9 @@ from PIL import Image
 
 from cache.manifest import Manifest
 from cache.storage.store import Reject
+from extract.embedding.runner import Claims, Read, Reader
 from extract.pictures.decoding import Decoding
 from extract.pictures.square import RejectedImage, check_size, eight_bits, reason, square, upright
-from extract.pipeline import Claims, Read, Reader
 
 Picture = Image.Image | np.ndarray
 

@@ -1,0 +1,1 @@
+"""A manifest becomes rows: read, decode, run, seal."""
