@@ -95,7 +95,7 @@ def compare_backbones(options: argparse.Namespace) -> int:
 
 
 def manifest(options: argparse.Namespace) -> int:
-    from extract.survey import survey
+    from extract.commands.manifest import survey
 
     found = survey(
         _workspace(options),
@@ -293,7 +293,7 @@ def cache_verify(options: argparse.Namespace) -> int:
     text = f"{len(stores)} spaces, {rows:,} rows: {len(damaged)} damaged shards"
     differing = 0
     if options.recompute:
-        from extract.recompute import recompute
+        from extract.commands.recompute import recompute
 
         again = recompute(
             _workspace(options), options.recompute, options.dataset, options.space, options.seed

@@ -25,12 +25,12 @@ from classify.standing import Entry, Outcome, elect, rank
 from classify.tournament_plot import tournament_png
 from classify.tournament_sample import COMMAND, training_sample
 from extract.backbones.backbone import FAMILIES, Backbone, weights_state
+from extract.commands.manifest import survey
 from extract.embedding.extractor import Extractor, Options, Progress
 from extract.embedding.file_reader import load_row
 from extract.engines.network_cache import Network
 from extract.engines.timing import keep_cost, milliseconds, recall_cost
 from extract.pictures.decoding import Decoding, RejectedImage
-from extract.survey import survey
 
 FOLDS = 5
 SHOWN = 32  # pictures that an engine is timed on, over and over

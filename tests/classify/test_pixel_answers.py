@@ -8,9 +8,9 @@ from PIL import Image
 
 from cache.workspace import Workspace
 from classify import pixel_answers
+from extract.commands.manifest import survey
 from extract.embedding.extractor import Progress
 from extract.pictures.decoding import Decoding
-from extract.survey import survey
 
 
 class Brightness:

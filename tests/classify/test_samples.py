@@ -13,9 +13,9 @@ from cache.workspace import Workspace
 from classify import samples
 from classify.picture_grid import Cell
 from classify.samples import SampleOptions, Samples, show_samples
+from extract.commands.manifest import survey
 from extract.embedding.extractor import Progress
 from extract.pictures.augmentation import View
-from extract.survey import survey
 
 
 @pytest.fixture

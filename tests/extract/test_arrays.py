@@ -13,9 +13,9 @@ import cli
 from cache.errors import UserError
 from cache.workspace import Workspace
 from extract import ImageEmbedder, add_arrays, arrays
+from extract.commands.manifest import survey
 from extract.embedding import extractor
 from extract.sources.source import open_source
-from extract.survey import survey
 from tests.extract.counting import CountingEngine
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 20, 24, 3), np.uint8)

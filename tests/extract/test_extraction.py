@@ -17,10 +17,10 @@ from PIL import Image
 from cache.errors import UserError
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
+from extract.commands.manifest import survey
 from extract.embedding import runner
 from extract.embedding.extractor import Options, Progress, Summary, extract
 from extract.pictures.decoding import Decoding
-from extract.survey import survey
 from tests.extract import pictures
 from tests.extract.counting import CountingEngine, make_pictures
 

@@ -12,10 +12,10 @@ import pytest
 from cache.errors import UserError
 from cache.manifest import SPLITS
 from cache.workspace import Workspace
+from extract.commands.manifest import survey
 from extract.embedding.extractor import Progress, previous_manifests
 from extract.sources import archive
 from extract.sources.source import FOLDER, exists, open_source, origin
-from extract.survey import survey
 
 
 @pytest.fixture

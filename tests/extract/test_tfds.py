@@ -12,10 +12,10 @@ from PIL import Image
 from cache.errors import UserError
 from cache.manifest import SPLITS
 from cache.workspace import Workspace
+from extract.commands.manifest import survey
 from extract.embedding.extractor import Progress
 from extract.sources import tfds as ours
 from extract.sources.source import open_source
-from extract.survey import survey
 
 pytest.importorskip("tensorflow_datasets")
 NAMES = ["rose", "a/b", ".dot, and comma", "_empty"]

@@ -10,9 +10,9 @@ from PIL import Image
 from cache.space import Space
 from cache.workspace import Workspace
 from classify.fit import FitOptions, fit_heads
+from extract.commands.manifest import survey
 from extract.embedding.extractor import Progress
 from extract.pictures.decoding import Decoding
-from extract.survey import survey
 
 PER_CLASS = 20
 TINTS = {"blue": (60, 60, 190), "green": (60, 190, 60), "red": (190, 60, 60)}

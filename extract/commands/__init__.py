@@ -1,0 +1,1 @@
+"""`extract`, `manifest` and `backbones`, a file each."""
