@@ -6,7 +6,7 @@ For notebooks: `ImageEmbedder`, a scikit-learn transformer, and `add_arrays`, wh
 import importlib
 from typing import Any
 
-_PUBLIC = {"ImageEmbedder": "extract.image_embedder", "add_arrays": "extract.arrays"}
+_PUBLIC = {"ImageEmbedder": "extract.notebook.image_embedder", "add_arrays": "extract.notebook.arrays"}
 __all__ = ["ImageEmbedder", "add_arrays"]
 
 

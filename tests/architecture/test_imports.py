@@ -84,7 +84,7 @@ def test_one_file_below_classify_knows_scikit_learn(path: Path) -> None:
     # A transformer has to inherit from it; nothing else down there needs it, and it takes long to import.
     name = path.relative_to(ROOT).as_posix()
     if name.startswith(("cache/", "extract/")):
-        assert (name == "extract/image_embedder.py") == ("sklearn" in imported(path))
+        assert (name == "extract/notebook/image_embedder.py") == ("sklearn" in imported(path))
         assert not imported(path) & {"pandas", "matplotlib"}
 
 

@@ -12,9 +12,10 @@ from PIL import Image
 import cli
 from cache.errors import UserError
 from cache.workspace import Workspace
-from extract import ImageEmbedder, add_arrays, arrays
+from extract import ImageEmbedder, add_arrays
 from extract.commands.manifest import survey
 from extract.embedding import extractor
+from extract.notebook import arrays
 from extract.sources.source import open_source
 from tests.extract.counting import CountingEngine
 
@@ -135,7 +136,7 @@ def test_a_folder_keeps_its_name(embedder: ImageEmbedder, engine: CountingEngine
     (folder / "a").mkdir(parents=True)
     Image.fromarray(IMAGES[0]).save(folder / "a" / "0.png")
     workspace = Workspace.locate(embedder.workspace)
-    from extract.image_embedder import settings
+    from extract.notebook.image_embedder import settings
 
     extractor.extract(workspace, folder, *settings(embedder)[1:])
     with pytest.raises(UserError, match=r"data set 'digits' to be .*as before"):

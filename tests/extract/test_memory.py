@@ -10,7 +10,7 @@ from PIL import Image
 
 from cache.errors import UserError
 from extract.embedding.picture_reader import Picture, flat, picture_key
-from extract.given import listed
+from extract.notebook.inputs import listed
 from extract.pictures.decoding import RESIZES, Decoding, decode
 from extract.pictures.square import RejectedImage, square
 from tests.extract.pictures import encode, scene, with_orientation

@@ -18,8 +18,8 @@ from cache.storage.files import make_folder
 from cache.workspace import Workspace
 from extract.embedding.extractor import Summary, extract, previous_manifests
 from extract.engines.engine import usable_cores
-from extract.given import listed
-from extract.image_embedder import ImageEmbedder, settings
+from extract.notebook.image_embedder import ImageEmbedder, settings
+from extract.notebook.inputs import listed
 from extract.sources.source import ARRAYS, FOLDER, folder_for, from_arrays, once, remove
 
 TABLE = "labels.csv"

@@ -21,8 +21,8 @@ from extract.embedding.extractor import Extractor, Options, Progress
 from extract.embedding.picture_reader import Picture
 from extract.embedding.runner import Outcome
 from extract.engines import network_cache
-from extract.given import listed, name
-from extract.known_files import KnownFiles
+from extract.notebook.inputs import listed, name
+from extract.notebook.known_files import KnownFiles
 from extract.pictures.decoding import Decoding
 from extract.sources.unlabelled import unlabelled
 
