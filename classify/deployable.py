@@ -23,8 +23,8 @@ from classify.predictions import check_space
 from classify.runs import OWN_MODEL, load_head
 from extract.embedding.extractor import Extractor, Options, Progress, backbone_of, decoding_of
 from extract.embedding.runner import Outcome
+from extract.machine import import_keras_quietly
 from extract.pictures.decoding import Decoding
-from extract.quiet import import_keras_quietly
 from extract.sources.unlabelled import list_pictures
 
 if TYPE_CHECKING:

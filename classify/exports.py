@@ -18,7 +18,7 @@ from cache.workspace import Workspace
 from classify.export_result import ExportResult, Quantised
 from classify.pictures import held_out, trained_on
 from extract.engines.engine import usable_cores
-from extract.quiet import quiet_stderr
+from extract.machine import quiet_stderr
 
 if TYPE_CHECKING:
     from classify.deployable import FittedRun, TunedRun

@@ -12,7 +12,7 @@ from classify.finetune.settings import Settings
 from classify.finetune.tensorboard import check_installed
 from classify.runs import find_run
 from extract.embedding.extractor import Options, Progress
-from extract.quiet import import_keras_quietly
+from extract.machine import import_keras_quietly
 
 if TYPE_CHECKING:
     from classify.finetune.outcome import Outcome

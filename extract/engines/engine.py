@@ -14,7 +14,7 @@ from extract.backbones.backbone import Backbone
 from extract.engines import network_cache
 from extract.engines.conversion import Unconvertible, convert
 from extract.engines.network_cache import Network
-from extract.quiet import import_keras_quietly, quiet_stderr
+from extract.machine import import_keras_quietly, quiet_stderr
 
 ENGINES = ("auto", "litert", "keras")
 

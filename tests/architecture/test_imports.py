@@ -32,7 +32,7 @@ MAY_IMPORT_KERAS = {
     "extract/backbones/external/hub_preset.py",
     "extract/backbones/external/keras_file.py",
     "extract/backbones/preprocessing.py",
-    "extract/quiet.py",
+    "extract/machine.py",
     "extract/backbones/external/saved_model.py",
 }
 

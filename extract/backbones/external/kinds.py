@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
 from extract.backbones.external import downloads, hub_preset, keras_file, saved_model
-from extract.quiet import import_keras_quietly, quiet_stderr
+from extract.machine import import_keras_quietly, quiet_stderr
 
 if TYPE_CHECKING:
     import keras
