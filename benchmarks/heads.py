@@ -136,7 +136,7 @@ def large(options: argparse.Namespace, temporary: Path) -> None:
 
 def training_part(folder: Path, temporary: Path) -> tuple[np.ndarray, np.ndarray]:
     from cache.workspace import Workspace
-    from classify.splits import TRAIN, split
+    from classify.data.splits import TRAIN, split
 
     data = Workspace(extracted(folder, temporary)).load()
     train = split(data.manifest, seed=0).part == TRAIN

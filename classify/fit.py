@@ -16,7 +16,10 @@ from cache.storage.files import write_file
 from cache.workspace import Workspace
 from classify import readings
 from classify.comparison import Comparison, compare
-from classify.division import Division, divide
+from classify.data.division import Division, divide
+from classify.data.sample import sample_notes
+from classify.data.splits import TEST, TRAIN, describe
+from classify.data.views import with_views
 from classify.evaluate import imbalance, tie
 from classify.heads import Head, select
 from classify.leaderboard import HeadResult, leaderboard
@@ -25,10 +28,7 @@ from classify.mistakes import mistakes, mistakes_csv, mistakes_png
 from classify.mlp import shape_mlp
 from classify.report import MISTAKES, Report, write_report
 from classify.runs import remember_best, save_evaluation, save_head, write_json
-from classify.splits import TEST, TRAIN, describe
-from classify.tournament_sample import sample_notes
 from classify.training import Trained, train
-from classify.viewed import with_views
 from extract.embedding.extractor import Progress, largest
 from extract.embedding.views import Views
 from extract.pictures.decoding import Decoding

@@ -17,7 +17,7 @@ from cache.storage.files import make_folder, write_file
 from cache.storage.rejects import Reject
 from cache.versions import versions
 from cache.workspace import Workspace
-from classify import duplicates
+from classify.data import near_duplicates
 from classify.picture_grid import Cell, picture_grid, short
 from classify.runs import write_json
 from extract.pictures.augmentation import View
@@ -130,7 +130,7 @@ def show_samples(
     shown: list[dict[str, str]] = []
     cells: list[Cell] = []
     rejects: list[Reject] = []
-    read = duplicates.reader(manifest)
+    read = near_duplicates.reader(manifest)
     for row in np.random.default_rng(options.seed).permutation(candidates).tolist():
         if len(shown) == count:
             break

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.errors import UserError
+from classify.data.views import in_folds, shared_weight
 from classify.heads import Head
 from classify.paths import fit_weighted, takes_weights
-from classify.viewed import in_folds, shared_weight
 from classify.work import Params, Task, Work
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
-from classify.allotment import TEST, VAL
+from classify.data.stratification import TEST, VAL
 
 
 def parse_shares(text: str) -> tuple[float, float]:

@@ -15,7 +15,8 @@ from cache.storage.files import write_file
 from cache.storage.store import Store
 from cache.versions import versions
 from cache.workspace import Workspace
-from classify import duplicates
+from classify.data import near_duplicates
+from classify.data.sample import COMMAND, training_sample
 from classify.evaluate import imbalance
 from classify.heads import HEADS
 from classify.predictions import csv_bytes
@@ -23,7 +24,6 @@ from classify.runs import FORMAT, PACKAGES, write_json
 from classify.search import check_classes, search
 from classify.standing import Entry, Outcome, elect, rank
 from classify.tournament_plot import tournament_png
-from classify.tournament_sample import COMMAND, training_sample
 from extract.backbones.backbone import FAMILIES, Backbone, weights_state
 from extract.commands.manifest import survey
 from extract.embedding.extractor import Extractor, Options, Progress
@@ -131,8 +131,8 @@ def compare_backbones(
     notes += imbalance(truth, FOLDS)
     # Near copies by the first backbone, for all: the folds are to be the same.
     embedding = entrants[0].store.gather(sample.key)
-    read = duplicates.reader(sample)
-    copies = duplicates.groups(sample.key, embedding, read, max_pixels=decoding.max_pixels).group
+    read = near_duplicates.reader(sample)
+    copies = near_duplicates.groups(sample.key, embedding, read, max_pixels=decoding.max_pixels).group
     entries = [each.entry(sample, truth, copies, contest.seed) for each in entrants]
     table = rank(entries, truth, contest.seed)
     winner, reason = elect(table)

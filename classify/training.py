@@ -12,7 +12,7 @@ import numpy as np
 
 from cache.errors import UserError
 from classify.calibration import CalibratedHead, fit_temperature
-from classify.division import Division
+from classify.data.division import Division
 from classify.evaluate import evaluate
 from classify.heads import Head
 from classify.leaderboard import HeadResult

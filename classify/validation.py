@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from cache.errors import UserError
-from classify.division import Division
-from classify.splits import TRAIN, VAL, split
+from classify.data.division import Division
+from classify.data.splits import TRAIN, VAL, split
 
 
 def set_aside(division: Division, val_size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

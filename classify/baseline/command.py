@@ -18,14 +18,14 @@ from classify.baseline.pages import keep
 from classify.baseline.pixels import GB, Pixels
 from classify.baseline.settings import Settings
 from classify.calibration import fit_temperature
-from classify.division import Division, divide
+from classify.data.division import Division, divide
+from classify.data.splits import TEST
 from classify.evaluate import evaluate
 from classify.finetune.batches import Samples
 from classify.finetune.checkpoint import Checkpoint
 from classify.finetune.history import History
 from classify.pixel_answers import answer
 from classify.readings import Reading, part_hash
-from classify.splits import TEST
 from classify.validation import set_aside
 from extract.embedding.extractor import decoding_of
 from extract.engines.engine import import_keras_quietly

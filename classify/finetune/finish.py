@@ -15,6 +15,7 @@ from cache.workspace import Workspace
 from classify import readings
 from classify.artefact import AnyHead, build_model, save_model
 from classify.comparison import compare
+from classify.data.splits import TEST, describe
 from classify.dense import unroll
 from classify.evaluate import evaluate
 from classify.expansion import expand
@@ -29,7 +30,6 @@ from classify.linear import LinearHead, fold
 from classify.pixel_answers import answer
 from classify.readings import Reading, part_hash
 from classify.runs import FORMAT, PACKAGES, remember_best, write_json
-from classify.splits import TEST, describe
 
 if TYPE_CHECKING:
     pass

@@ -19,14 +19,14 @@ from cache.dataset import Embedded
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.calibration import CalibratedHead
-from classify.division import Division, divide
+from classify.data.division import Division, divide
+from classify.data.splits import TRAIN, VAL
+from classify.data.views import shared_weight, with_views
 from classify.finetune.settings import Settings
 from classify.linear import LinearHead, distil, fold
 from classify.paths import fit_weighted
 from classify.runs import LoadedHead, best_run, load_head, record_of, relocated
-from classify.splits import TRAIN, VAL
 from classify.validation import set_aside
-from classify.viewed import shared_weight, with_views
 from extract.embedding.extractor import Progress
 from extract.embedding.views import Views
 

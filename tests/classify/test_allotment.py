@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from classify.allotment import TEST, TRAIN, allot
+from classify.data.stratification import TEST, TRAIN, allot
 
 
 def digests(n: int, seed: int = 0) -> np.ndarray:

@@ -17,11 +17,12 @@ from sklearn.utils.class_weight import compute_class_weight
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from cache.workspace import Workspace
-from classify import duplicates, heads
-from classify.division import Division, divide
+from classify import heads
+from classify.data import near_duplicates
+from classify.data.division import Division, divide
+from classify.data.splits import TEST, TRAIN, VAL, Assignments, split
 from classify.fit import FitOptions, FitResult, fit_heads
 from classify.heads import Head
-from classify.splits import TEST, TRAIN, VAL, Assignments, split
 from tests.classify.samples import SPACE, make_manifest
 from tests.classify.test_duplicates import encode, look
 
@@ -260,13 +261,13 @@ def test_near_copies_stay_on_one_side(copied: Callable[..., tuple[Workspace, np.
 def test_copies_are_looked_for_among_all_pictures_that_were_let_in(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limits, groups = [], duplicates.groups
+    limits, groups = [], near_duplicates.groups
 
-    def spy(*given: Any, max_pixels: int) -> duplicates.Groups:
+    def spy(*given: Any, max_pixels: int) -> near_duplicates.Groups:
         limits.append(max_pixels)
         return groups(*given, max_pixels=max_pixels)
 
-    monkeypatch.setattr(duplicates, "groups", spy)
+    monkeypatch.setattr(near_duplicates, "groups", spy)
     division(workspace)
     workspace.store(SPACE).record_origin(max_pixels=10**8)
     division(workspace)

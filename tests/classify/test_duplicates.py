@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageEnhance
 from sklearn.datasets import load_sample_images
 
-from classify import duplicates
-from classify.duplicates import Groups, groups, reader
+from classify.data import near_duplicates
+from classify.data.near_duplicates import Groups, groups, reader
 from tests.classify.samples import make_manifest
 
 WIDTH, HEIGHT = 160, 140
@@ -129,7 +129,7 @@ def test_files_that_fail_leave_pairs_unconfirmed(tiles: list[Image.Image]) -> No
 
 
 def test_a_picture_has_a_bounded_number_of_pairs(monkeypatch: pytest.MonkeyPatch, tiles) -> None:
-    monkeypatch.setattr(duplicates, "NEIGHBOURS", 2)
+    monkeypatch.setattr(near_duplicates, "NEIGHBOURS", 2)
     files = Files(
         [encode(tiles[20], quality) for quality in range(40, 90)] + [encode(tile) for tile in tiles]
     )

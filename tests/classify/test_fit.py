@@ -13,11 +13,11 @@ from sklearn.base import clone
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify import fit, heads, readings, training
+from classify.data.splits import TEST, TRAIN, split
 from classify.fit import BUDGET, FitOptions, FitResult, fit_heads
 from classify.heads import HEADS
 from classify.predictions import check_space
 from classify.runs import best_run, load_head
-from classify.splits import TEST, TRAIN, split
 from tests.classify.samples import SPACE, make_manifest
 
 Data = tuple[np.ndarray, np.ndarray]

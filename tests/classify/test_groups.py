@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
-from classify.groups import connect, join, of_column
+from classify.data.groups import connect, join, of_column
 from tests.classify.samples import make_manifest
 
 

@@ -11,11 +11,11 @@ from PIL import Image
 
 from cache.workspace import Workspace
 from classify import mistakes as module
-from classify.division import divide
+from classify.data.division import divide
+from classify.data.splits import TEST, TRAIN
 from classify.fit import FitOptions, fit_heads
 from classify.heads import HEADS
 from classify.mistakes import Mistake, mistakes, mistakes_png
-from classify.splits import TEST, TRAIN
 from classify.training import train
 from extract.pictures.decoding import Decoding, RejectedImage
 

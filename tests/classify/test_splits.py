@@ -6,7 +6,7 @@ import pytest
 
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
-from classify.splits import TEST, TRAIN, VAL, Assignments, describe, split
+from classify.data.splits import TEST, TRAIN, VAL, Assignments, describe, split
 from tests.classify.samples import make_manifest
 
 

@@ -15,9 +15,9 @@ import cli
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify import tournament
-from classify.allotment import TRAIN
+from classify.data.splits import Assignments
+from classify.data.stratification import TRAIN
 from classify.runs import record_of
-from classify.splits import Assignments
 from classify.tournament import Contest, compare_backbones
 from extract.backbones.backbone import Backbone
 from extract.backbones.preprocessing import text_of

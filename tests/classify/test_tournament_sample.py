@@ -11,12 +11,12 @@ import pytest
 from cache.errors import UserError
 from cache.manifest import SPLITS
 from cache.workspace import Workspace
-from classify import duplicates
-from classify.allotment import TEST, TRAIN, VAL
-from classify.division import divide
+from classify.data import near_duplicates
+from classify.data.division import divide
+from classify.data.sample import COMMAND, sample_notes, stratified, training_sample
+from classify.data.splits import Assignments, split
+from classify.data.stratification import TEST, TRAIN, VAL
 from classify.fit import FitOptions, fit_heads
-from classify.splits import Assignments, split
-from classify.tournament_sample import COMMAND, sample_notes, stratified, training_sample
 from tests.classify.samples import SPACE, make_manifest
 
 LABELS = np.repeat([0, 1, 2], [100, 60, 5])
@@ -91,13 +91,13 @@ def test_shares_with_a_validation_part_do_not_test_the_sample(
     rows = training_sample(workspace, "digits", manifest, 240, test_size=0.2, seed=0)
     # All near copies of one picture go where it goes: with the sample, to training or validation.
     clusters = np.arange(300) // 3 % 60
-    groups = duplicates.groups
+    groups = near_duplicates.groups
 
-    def found(keys: np.ndarray, *rest: object, **more: object) -> duplicates.Groups:
+    def found(keys: np.ndarray, *rest: object, **more: object) -> near_duplicates.Groups:
         return replace(groups(keys, *rest, **more), group=clusters.astype(np.int32))  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(duplicates, "groups", found)
+        patch.setattr(near_duplicates, "groups", found)
         division = divide(workspace, workspace.load("digits"), test_size=0.2, seed=0, shares="60/20/20")
         assert not (division.split.part[rows] == TEST).any() and (division.split.part[rows] == VAL).any()
 

@@ -11,7 +11,9 @@ from sklearn.pipeline import make_pipeline
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify import viewed
+from classify.data import views as viewed
+from classify.data.splits import TRAIN, split
+from classify.data.views import in_all_views, in_folds, shared_weight
 from classify.finetune.settings import Settings
 from classify.finetune.start import begin
 from classify.fit import FitOptions, FitResult, fit_heads
@@ -19,8 +21,6 @@ from classify.heads import HEADS, Head
 from classify.learning_curve import learning_curve
 from classify.runs import best_run, load_head
 from classify.search import search
-from classify.splits import TRAIN, split
-from classify.viewed import in_all_views, in_folds, shared_weight
 from classify.work import Task, Work
 from extract.embedding.views import Augmented, Views
 from tests.classify.test_learning_curve import Listener

@@ -15,7 +15,8 @@ from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from cache.workspace import Workspace
 from classify.calibration import CalibratedHead
-from classify.division import divide
+from classify.data.division import divide
+from classify.data.splits import TEST, TRAIN, VAL
 from classify.finetune.settings import Settings
 from classify.finetune.start import FEW, FOLDS, Start, begin, head_of
 from classify.fit import FitOptions, fit_heads
@@ -24,7 +25,6 @@ from classify.linear import fold
 from classify.paths import fit_weighted
 from classify.runs import save_head
 from classify.scores import class_scores
-from classify.splits import TEST, TRAIN, VAL
 from tests.classify.samples import make_manifest
 
 Data = tuple[np.ndarray, np.ndarray]

@@ -16,8 +16,8 @@ from cache.manifest import SPLITS, Manifest
 from cache.storage.files import make_folder, write_file
 from cache.storage.hdf5 import UNREADABLE, image
 from cache.storage.keys import KEY_BYTES, as_items, match, unique
-from classify.allotment import TEST, TRAIN, UNTESTED, VAL, allot_parts
-from classify.groups import join
+from classify.data.groups import join
+from classify.data.stratification import TEST, TRAIN, UNTESTED, VAL, allot_parts
 
 FORMAT = 1
 

@@ -10,11 +10,11 @@ from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.storage.keys import as_items, unique
 from cache.workspace import Workspace
+from classify.data.splits import TEST, TRAIN, Assignments, digests, reserve, split
 from classify.runs import record_of
-from classify.splits import TEST, TRAIN, Assignments, digests, reserve, split
 
 if TYPE_CHECKING:
-    from classify.division import Division
+    from classify.data.division import Division
 
 COMMAND = "compare-backbones"
 

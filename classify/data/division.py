@@ -12,12 +12,12 @@ import numpy as np
 from cache.dataset import Embedded
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify import duplicates
-from classify.groups import join, of_column
+from classify.data import near_duplicates
+from classify.data.groups import join, of_column
+from classify.data.splits import TEST, TRAIN, Assignments, Split, split
 from classify.readings import part_hash
 from classify.runs import data_hash
 from classify.shares import parse_shares, refuse_own_parts
-from classify.splits import TEST, TRAIN, Assignments, Split, split
 from extract.embedding.extractor import largest
 
 CLASS_WEIGHTS = ("none", "balanced")
@@ -99,8 +99,8 @@ def divide(
     if shares is not None:
         val_size, test_size = parse_shares(shares)
         refuse_own_parts(manifest, data.name, shares)
-    read, limit = duplicates.reader(manifest), largest(workspace, data.space)
-    found = duplicates.groups(manifest.key, data.embedding, read, max_pixels=limit)
+    read, limit = near_duplicates.reader(manifest), largest(workspace, data.space)
+    found = near_duplicates.groups(manifest.key, data.embedding, read, max_pixels=limit)
     group = found.group if group_by is None else join(found.group, of_column(manifest, group_by))
     record = partial(Assignments.path, workspace.root, data.name, seed, test_size, group_by or "")
     cut = partial(split, manifest, test_size=test_size, val_size=val_size, seed=seed)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cache.workspace import Workspace
-from classify.splits import TRAIN
+from classify.data.splits import TRAIN
 from extract.embedding.extractor import Progress
 from extract.embedding.views import Views, augment
 
 if TYPE_CHECKING:
-    from classify.division import Division
+    from classify.data.division import Division
 
 Folds = list[tuple[np.ndarray, np.ndarray]]  # rows to fit, rows held out
 

@@ -1,0 +1,1 @@
+"""Which pictures train and which test."""
