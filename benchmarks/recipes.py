@@ -380,7 +380,7 @@ def whole_story(rows: Sequence[dict]) -> list[str]:
 
 
 def accuracy(found: dict, n: int) -> str:
-    from classify.intervals import wilson
+    from classify.metrics.intervals import wilson
 
     low, high = wilson(found["right"], n)
     return f"{found['right'] / n:.1%} ({low:.1%} to {high:.1%})"

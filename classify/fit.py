@@ -15,15 +15,15 @@ from cache.errors import UserError
 from cache.storage.files import write_file
 from cache.workspace import Workspace
 from classify import readings
-from classify.comparison import Comparison, compare
 from classify.data.division import Division, divide
 from classify.data.sample import sample_notes
 from classify.data.splits import TEST, TRAIN, describe
 from classify.data.views import with_views
-from classify.evaluate import imbalance, tie
 from classify.heads import Head, select
 from classify.leaderboard import HeadResult, leaderboard
 from classify.learning_curve import LearningCurve, learning_curve
+from classify.metrics.comparison import Comparison, compare
+from classify.metrics.evaluation import imbalance, tie
 from classify.mistakes import mistakes, mistakes_csv, mistakes_png
 from classify.mlp import shape_mlp
 from classify.report import MISTAKES, Report, write_report

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from classify.evaluate import Evaluation
+from classify.metrics.evaluation import Evaluation
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from classify.figure import new_figure, png
-from classify.reliability import SHOWN, Calibration, Reliability
+from classify.metrics.reliability import SHOWN, Calibration, Reliability
 
 FEW = 10  # rows; a bin with fewer is drawn hollow
 COLOURS = ("#1f5fa8", "#d1681d")

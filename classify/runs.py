@@ -22,7 +22,7 @@ from cache.storage.files import write_file
 from cache.versions import versions
 from cache.workspace import Workspace
 from classify.confusion import confusion_png, confusion_text
-from classify.evaluate import Evaluation
+from classify.metrics.evaluation import Evaluation
 from classify.predictions import csv_bytes, csv_text
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from classify.comparison import LEVEL, Comparison, compare
-from classify.intervals import wilson
 from classify.leaderboard import align
+from classify.metrics.comparison import LEVEL, Comparison, compare
+from classify.metrics.intervals import wilson
 from classify.predictions import csv_text
 
 COLUMNS = (

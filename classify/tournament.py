@@ -17,8 +17,8 @@ from cache.versions import versions
 from cache.workspace import Workspace
 from classify.data import near_duplicates
 from classify.data.sample import COMMAND, training_sample
-from classify.evaluate import imbalance
 from classify.heads import HEADS
+from classify.metrics.evaluation import imbalance
 from classify.predictions import csv_bytes
 from classify.runs import FORMAT, PACKAGES, write_json
 from classify.search import check_classes, search

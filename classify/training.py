@@ -13,11 +13,11 @@ import numpy as np
 from cache.errors import UserError
 from classify.calibration import CalibratedHead, fit_temperature
 from classify.data.division import Division
-from classify.evaluate import evaluate
 from classify.heads import Head
 from classify.leaderboard import HeadResult
+from classify.metrics.evaluation import evaluate
+from classify.metrics.reliability import Calibration, calibration
 from classify.progress import seldom
-from classify.reliability import Calibration, calibration
 from classify.search import SearchResult, search
 
 if TYPE_CHECKING:

@@ -20,10 +20,10 @@ from classify.baseline.settings import Settings
 from classify.calibration import fit_temperature
 from classify.data.division import Division, divide
 from classify.data.splits import TEST
-from classify.evaluate import evaluate
 from classify.finetune.batches import Samples
 from classify.finetune.checkpoint import Checkpoint
 from classify.finetune.history import History
+from classify.metrics.evaluation import evaluate
 from classify.pixel_answers import answer
 from classify.readings import Reading, part_hash
 from classify.validation import set_aside

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from cache.workspace import Workspace
-from classify.comparison import Comparison, compare
-from classify.evaluate import Evaluation
 from classify.finetune.history import History
+from classify.metrics.comparison import Comparison, compare
+from classify.metrics.evaluation import Evaluation
 from classify.runs import record_of
 
 NAME = "baseline"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite
 
 from classify.finetune.history import History, Interpolation
-from classify.intervals import wilson
+from classify.metrics.intervals import wilson
 
 APART = 0.05  # of accuracy, between training and validation
 FEW = 300  # validation pictures; at 95 % right their interval is 5 points wide

@@ -10,7 +10,7 @@ import numpy as np
 from classify.confusion import printable
 from classify.figure import new_figure, png
 from classify.finetune.history import History
-from classify.intervals import wilson
+from classify.metrics.intervals import wilson
 
 TRAINING, VALIDATION, HEAD, KEPT = "#d1681d", "#1f5fa8", "0.35", "#1c7c3c"
 LONG = 40  # epochs; of more, no dot each

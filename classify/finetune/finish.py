@@ -14,10 +14,8 @@ from cache.versions import versions
 from cache.workspace import Workspace
 from classify import readings
 from classify.artefact import AnyHead, build_model, save_model
-from classify.comparison import compare
 from classify.data.splits import TEST, describe
 from classify.dense import unroll
-from classify.evaluate import evaluate
 from classify.expansion import expand
 from classify.finetune.history import History
 from classify.finetune.outcome import Outcome, Result, Tuned
@@ -27,6 +25,8 @@ from classify.finetune.start import Start
 from classify.finetune.top import read_head
 from classify.finetune.training import write_weights
 from classify.linear import LinearHead, fold
+from classify.metrics.comparison import compare
+from classify.metrics.evaluation import evaluate
 from classify.pixel_answers import answer
 from classify.readings import Reading, part_hash
 from classify.runs import FORMAT, PACKAGES, remember_best, write_json

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 
 from classify.calibration import fit_temperature
-from classify.reliability import log_loss
+from classify.metrics.reliability import log_loss
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 import numpy as np
 
-from classify.comparison import Comparison
-from classify.evaluate import Evaluation, tie
 from classify.finetune.advice import advice, chosen
 from classify.finetune.history import History
-from classify.intervals import wilson
+from classify.metrics.comparison import Comparison
+from classify.metrics.evaluation import Evaluation, tie
+from classify.metrics.intervals import wilson
 from classify.report import CLASSES, escape, span, table
 
 PICTURES = (".png", ".svg")

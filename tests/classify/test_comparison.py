@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest
 
-from classify.comparison import Comparison, compare, mcnemar
+from classify.metrics.comparison import Comparison, compare, mcnemar
 
 
 def answers(both: int, first: int, second: int, none: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from classify.confusion import TEXT_CLASSES, confusion_png, confusion_text, printable
-from classify.evaluate import Evaluation, evaluate
+from classify.metrics.evaluation import Evaluation, evaluate
 
 
 def evaluation(names: list[str], n: int = 300) -> Evaluation:

@@ -7,7 +7,7 @@ from scipy.special import softmax
 from scipy.stats import binomtest
 from sklearn import metrics
 
-from classify.evaluate import Evaluation, evaluate, imbalance, tie
+from classify.metrics.evaluation import Evaluation, evaluate, imbalance, tie
 
 
 def example(n: int = 200, classes: str = "abcd") -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

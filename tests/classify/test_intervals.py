@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from classify.intervals import wilson, wilson_of_variance
+from classify.metrics.intervals import wilson, wilson_of_variance
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 10), (10, 10), (7, 10), (590, 644), (1, 1)])

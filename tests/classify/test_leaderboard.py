@@ -1,5 +1,5 @@
-from classify.evaluate import evaluate
 from classify.leaderboard import HeadResult, align, leaderboard
+from classify.metrics.evaluation import evaluate
 from tests.classify.test_evaluate import example
 
 

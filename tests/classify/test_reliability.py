@@ -5,7 +5,7 @@ import pytest
 from scipy.special import softmax
 from sklearn import metrics
 
-from classify.reliability import brier, calibration, expected_calibration_error, log_loss, reliability
+from classify.metrics.reliability import brier, calibration, expected_calibration_error, log_loss, reliability
 
 
 def drawn(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

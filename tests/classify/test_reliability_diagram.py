@@ -3,7 +3,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from classify.reliability import calibration
+from classify.metrics.reliability import calibration
 from classify.reliability_diagram import reliability_png
 from tests.classify.test_reliability import drawn
 

@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classify.comparison import compare
-from classify.evaluate import evaluate
 from classify.leaderboard import HeadResult
 from classify.learning_curve import LearningCurve, Point
+from classify.metrics.comparison import compare
+from classify.metrics.evaluation import evaluate
+from classify.metrics.reliability import calibration
 from classify.power_law import Forecast
-from classify.reliability import calibration
 from classify.report import Report, escape, markdown, write_report
 from tests.classify.test_evaluate import example
 from tests.classify.test_reliability import drawn

@@ -15,8 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from cache.errors import UserError
-from classify.evaluate import imbalance
 from classify.heads import HEADS, Head
+from classify.metrics.evaluation import imbalance
 from classify.search import SearchResult, search
 
 Data = tuple[np.ndarray, np.ndarray]

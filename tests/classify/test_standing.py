@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from classify.intervals import wilson
+from classify.metrics.intervals import wilson
 from classify.standing import Entry, Outcome, elect, rank
 from classify.tournament_plot import WINNER, draw, tournament_png
 

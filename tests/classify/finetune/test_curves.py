@@ -11,7 +11,7 @@ from PIL import Image
 
 from classify.finetune.curves import curves_png, interpolation_png
 from classify.finetune.history import Epoch, History, Interpolation
-from classify.intervals import wilson
+from classify.metrics.intervals import wilson
 
 VAL = (0.92, 0.93, 0.95, 0.94)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from classify.intervals import wilson
+from classify.metrics.intervals import wilson
 
 BINS = 15  # as in Guo et al. 2017
 ROWS_A_BIN = 20  # fewer bins below 300 rows: a bin of few rows errs by chance alone

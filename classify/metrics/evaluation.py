@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from classify.intervals import wilson, wilson_of_variance
-from classify.reliability import brier, expected_calibration_error, log_loss
+from classify.metrics.intervals import wilson, wilson_of_variance
+from classify.metrics.reliability import brier, expected_calibration_error, log_loss
 
 UNEVEN = 10  # times as many rows in the largest class as in the smallest
 NAMED = 5  # classes that a note names
