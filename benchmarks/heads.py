@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def svm(options: argparse.Namespace, temporary: Path) -> None:
-    from classify.heads import HEADS
+    from classify.heads.table import HEADS
     from classify.scaling import scalings
 
     compare(
@@ -44,7 +44,7 @@ def svm(options: argparse.Namespace, temporary: Path) -> None:
 
 
 def logreg(options: argparse.Namespace, temporary: Path) -> None:
-    from classify.heads import HEADS
+    from classify.heads.table import HEADS
     from classify.scaling import scalings
 
     def grid(width: int) -> dict:
@@ -58,7 +58,7 @@ def plain_estimator(name: str) -> Any:
     from sklearn.pipeline import Pipeline
     from sklearn.svm import SVC
 
-    from classify.heads import HEADS
+    from classify.heads.table import HEADS
 
     pipeline = HEADS[name].make()
     return Pipeline([*pipeline.steps[:-1], ("classify", SVC(kernel="rbf"))]) if name == "svm" else pipeline
@@ -69,8 +69,8 @@ def compare(name: str, grid: Callable[[int], dict], options: argparse.Namespace,
 
     from sklearn.model_selection import GridSearchCV
 
-    from classify.heads import HEADS
-    from classify.search import search
+    from classify.heads.search import search
+    from classify.heads.table import HEADS
 
     X, y = training_part(options.folder, temporary)
     head = replace(HEADS[name], grid=grid)
@@ -113,9 +113,9 @@ def large(options: argparse.Namespace, temporary: Path) -> None:
     """50,000 x 1280 float32 with 20 classes, made data: a path of 5 values of C with 3 folds."""
     from dataclasses import replace
 
-    from classify.heads import HEADS
+    from classify.heads.search import search
+    from classify.heads.table import HEADS
     from classify.scaling import scalings
-    from classify.search import search
 
     rng = np.random.default_rng(options.seed)
     y = rng.integers(0, 20, 50_000)

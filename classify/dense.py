@@ -11,7 +11,7 @@ from classify.linear import row_scaling
 from classify.scores import LEAST_PROBABILITY
 
 if TYPE_CHECKING:
-    from classify.calibration import CalibratedHead
+    from classify.heads.calibration import CalibratedHead
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 from classify.linear import row_scaling
 
 if TYPE_CHECKING:
-    from classify.calibration import CalibratedHead
+    from classify.heads.calibration import CalibratedHead
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,13 +19,13 @@ from classify.data.division import Division, divide
 from classify.data.sample import sample_notes
 from classify.data.splits import TEST, TRAIN, describe
 from classify.data.views import with_views
-from classify.heads import Head, select
+from classify.heads.mlp import shape_mlp
+from classify.heads.table import Head, select
 from classify.leaderboard import HeadResult, leaderboard
 from classify.learning_curve import LearningCurve, learning_curve
 from classify.metrics.comparison import Comparison, compare
 from classify.metrics.evaluation import imbalance, tie
 from classify.mistakes import mistakes, mistakes_csv, mistakes_png
-from classify.mlp import shape_mlp
 from classify.report import MISTAKES, Report, write_report
 from classify.runs import remember_best, save_evaluation, save_head, write_json
 from classify.training import Trained, train

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classify.data.views import in_all_views, shared_weight
-from classify.heads import EXACT_KERNEL_ROWS
+from classify.heads.table import EXACT_KERNEL_ROWS
 from classify.metrics.intervals import wilson_of_variance
 from classify.paths import fit_kernel, fit_weighted
 from classify.power_law import Forecast, forecast

@@ -13,7 +13,7 @@ from classify import logistic
 from classify.scaling import scaling_name
 
 if TYPE_CHECKING:
-    from classify.calibration import CalibratedHead
+    from classify.heads.calibration import CalibratedHead
 
 _FOLDS = 3
 _STRENGTHS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)  # of regularisation, C; around those that `logreg` chooses

@@ -14,7 +14,7 @@ from cache.errors import UserError
 from cache.space import Space
 
 if TYPE_CHECKING:
-    from classify.calibration import CalibratedHead
+    from classify.heads.calibration import CalibratedHead
     from classify.runs import LoadedHead
 
 

@@ -26,7 +26,7 @@ from classify.metrics.evaluation import Evaluation
 from classify.predictions import csv_bytes, csv_text
 
 if TYPE_CHECKING:
-    from classify.calibration import CalibratedHead
+    from classify.heads.calibration import CalibratedHead
 
 FORMAT = 1
 OWN_MODEL = ("finetune", "baseline")  # commands whose runs answer with a model.keras of their own

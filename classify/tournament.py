@@ -17,11 +17,11 @@ from cache.versions import versions
 from cache.workspace import Workspace
 from classify.data import near_duplicates
 from classify.data.sample import COMMAND, training_sample
-from classify.heads import HEADS
+from classify.heads.search import check_classes, search
+from classify.heads.table import HEADS
 from classify.metrics.evaluation import imbalance
 from classify.predictions import csv_bytes
 from classify.runs import FORMAT, PACKAGES, write_json
-from classify.search import check_classes, search
 from classify.standing import Entry, Outcome, elect, rank
 from classify.tournament_plot import tournament_png
 from extract.backbones.backbone import FAMILIES, Backbone, weights_state

@@ -19,9 +19,10 @@ from scipy.special import softmax
 
 import cli
 from cache.workspace import Workspace
-from classify import heads, paths
+from classify import paths
 from classify.export_result import Quantised
 from classify.finetune.settings import Settings
+from classify.heads import table as heads
 from classify.work import Fold, by_fold
 from extract import ImageEmbedder
 from extract.backbones import backbone as backbones

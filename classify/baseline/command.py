@@ -17,12 +17,12 @@ from classify.baseline.outcome import NAME, Outcome, against_best_head
 from classify.baseline.pages import keep
 from classify.baseline.pixels import GB, Pixels
 from classify.baseline.settings import Settings
-from classify.calibration import fit_temperature
 from classify.data.division import Division, divide
 from classify.data.splits import TEST
 from classify.finetune.batches import Samples
 from classify.finetune.checkpoint import Checkpoint
 from classify.finetune.history import History
+from classify.heads.calibration import fit_temperature
 from classify.metrics.evaluation import evaluate
 from classify.pixel_answers import answer
 from classify.readings import Reading, part_hash

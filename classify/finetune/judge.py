@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import log_softmax, softmax
 
-from classify.calibration import fit_temperature
+from classify.heads.calibration import fit_temperature
 from classify.metrics.reliability import log_loss
 
 

@@ -18,11 +18,11 @@ import numpy as np
 from cache.dataset import Embedded
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.calibration import CalibratedHead
 from classify.data.division import Division, divide
 from classify.data.splits import TRAIN, VAL
 from classify.data.views import shared_weight, with_views
 from classify.finetune.settings import Settings
+from classify.heads.calibration import CalibratedHead
 from classify.linear import LinearHead, distil, fold
 from classify.paths import fit_weighted
 from classify.runs import LoadedHead, best_run, load_head, record_of, relocated

@@ -8,8 +8,8 @@ from sklearn.base import is_classifier
 from sklearn.metrics import log_loss
 from sklearn.utils.validation import check_is_fitted
 
-from classify.calibration import CalibratedHead, fit_temperature
-from classify.heads import HEADS
+from classify.heads.calibration import CalibratedHead, fit_temperature
+from classify.heads.table import HEADS
 
 Data = tuple[np.ndarray, np.ndarray]
 

@@ -10,10 +10,10 @@ from sklearn.pipeline import Pipeline
 from cache.errors import UserError
 from classify.artefact import build_head
 from classify.batch_norm_mlp import BatchNormMLP
-from classify.calibration import CalibratedHead
 from classify.dense import unroll
-from classify.heads import HEADS, select
-from classify.mlp import BATCH_NORM, shape_mlp
+from classify.heads.calibration import CalibratedHead
+from classify.heads.mlp import BATCH_NORM, shape_mlp
+from classify.heads.table import HEADS, select
 from classify.scaling import scalings
 
 Data = tuple[np.ndarray, np.ndarray]

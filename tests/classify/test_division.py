@@ -17,12 +17,12 @@ from sklearn.utils.class_weight import compute_class_weight
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from cache.workspace import Workspace
-from classify import heads
 from classify.data import near_duplicates
 from classify.data.division import Division, divide
 from classify.data.splits import TEST, TRAIN, VAL, Assignments, split
 from classify.fit import FitOptions, FitResult, fit_heads
-from classify.heads import Head
+from classify.heads import table
+from classify.heads.table import Head
 from tests.classify.samples import SPACE, make_manifest
 from tests.classify.test_duplicates import encode, look
 
@@ -278,7 +278,7 @@ def test_copies_are_looked_for_among_all_pictures_that_were_let_in(
 def nearest(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a head that answers with the most similar picture's label."""
     head = Head("nearest", lambda: make_pipeline(KNeighborsClassifier(1)), lambda width: {}, 0)
-    monkeypatch.setitem(heads.HEADS, "nearest", head)
+    monkeypatch.setitem(table.HEADS, "nearest", head)
     return "nearest"
 
 

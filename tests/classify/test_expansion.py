@@ -3,10 +3,10 @@ import pytest
 from sklearn.pipeline import Pipeline
 
 from classify.artefact import build_head
-from classify.calibration import CalibratedHead
 from classify.duels import DuelSVC
 from classify.expansion import KernelHead, expand
-from classify.heads import HEADS
+from classify.heads.calibration import CalibratedHead
+from classify.heads.table import HEADS
 from classify.scaling import scalings
 
 Data = tuple[np.ndarray, np.ndarray]

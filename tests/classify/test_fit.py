@@ -12,10 +12,11 @@ from sklearn.base import clone
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify import fit, heads, readings, training
+from classify import fit, readings, training
 from classify.data.splits import TEST, TRAIN, split
 from classify.fit import BUDGET, FitOptions, FitResult, fit_heads
-from classify.heads import HEADS
+from classify.heads import table
+from classify.heads.table import HEADS
 from classify.predictions import check_space
 from classify.runs import best_run, load_head
 from tests.classify.samples import SPACE, make_manifest
@@ -130,9 +131,9 @@ def test_the_best_is_chosen_by_cross_validation_and_ties_are_said(workspace: Wor
 
 def test_of_equal_heads_the_simpler_is_kept(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     twin = replace(HEADS["ridge"], name="twin", rank=-1)
-    monkeypatch.setitem(heads.HEADS, "twin", twin)
+    monkeypatch.setitem(table.HEADS, "twin", twin)
     assert run(workspace, "ridge", "twin").best == "twin"
-    monkeypatch.setitem(heads.HEADS, "twin", replace(twin, rank=9))
+    monkeypatch.setitem(table.HEADS, "twin", replace(twin, rank=9))
     assert run(workspace, "twin", "ridge").best == "ridge"
 
 

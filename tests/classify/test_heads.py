@@ -11,9 +11,9 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 
 from cache.errors import UserError
-from classify.calibration import CalibratedHead
-from classify.heads import HEADS, Head, own_head, select
-from classify.search import Candidate, search
+from classify.heads.calibration import CalibratedHead
+from classify.heads.search import Candidate, search
+from classify.heads.table import HEADS, Head, own_head, select
 
 Data = tuple[np.ndarray, np.ndarray]
 
@@ -67,7 +67,7 @@ def test_a_new_head_is_one_entry() -> None:
 
 
 def test_kernels_are_exact_up_to_the_limit_and_approximate_above(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("classify.heads.EXACT_KERNEL_ROWS", 100)
+    monkeypatch.setattr("classify.heads.table.EXACT_KERNEL_ROWS", 100)
     for head in HEADS.values():
         assert head.for_rows(100) is head
         assert head.for_rows(101) is (head.large or head)

@@ -5,9 +5,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
 
-from classify.calibration import CalibratedHead
 from classify.duels import DuelSVC
-from classify.heads import HEADS
+from classify.heads.calibration import CalibratedHead
+from classify.heads.table import HEADS
 from classify.linear import LinearHead, distil, fold
 from classify.scaling import scalings
 

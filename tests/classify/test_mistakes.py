@@ -14,7 +14,7 @@ from classify import mistakes as module
 from classify.data.division import divide
 from classify.data.splits import TEST, TRAIN
 from classify.fit import FitOptions, fit_heads
-from classify.heads import HEADS
+from classify.heads.table import HEADS
 from classify.mistakes import Mistake, mistakes, mistakes_png
 from classify.training import train
 from extract.pictures.decoding import Decoding, RejectedImage

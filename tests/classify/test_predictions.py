@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
-from classify.calibration import CalibratedHead
-from classify.heads import HEADS
+from classify.heads.calibration import CalibratedHead
+from classify.heads.table import HEADS
 from classify.predictions import check_space, classify_rows, csv_bytes
 from classify.runs import LoadedHead
 from tests.classify.samples import SPACE

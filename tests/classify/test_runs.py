@@ -7,8 +7,8 @@ import pytest
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.calibration import CalibratedHead
-from classify.heads import HEADS
+from classify.heads.calibration import CalibratedHead
+from classify.heads.table import HEADS
 from classify.metrics.evaluation import evaluate
 from classify.runs import best_run, data_hash, find_run, load_head, save_evaluation, save_head
 from tests.classify.samples import make_manifest

@@ -15,9 +15,9 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from cache.errors import UserError
-from classify.heads import HEADS, Head
+from classify.heads.search import SearchResult, search
+from classify.heads.table import HEADS, Head
 from classify.metrics.evaluation import imbalance
-from classify.search import SearchResult, search
 
 Data = tuple[np.ndarray, np.ndarray]
 
@@ -272,7 +272,9 @@ def test_an_interrupted_search_keeps_complete_candidates(digits: Data) -> None:
 def slow_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every look at the clock of a search takes a second."""
     ticks = itertools.count()
-    monkeypatch.setattr("classify.search.time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+    monkeypatch.setattr(
+        "classify.heads.search.time", SimpleNamespace(perf_counter=lambda: float(next(ticks)))
+    )
 
 
 @pytest.mark.usefixtures("slow_clock")
@@ -302,8 +304,8 @@ def test_what_cannot_be_done_in_time_is_not_begun(digits: Data) -> None:
 
 
 def test_large_kernels_are_approximated_with_a_note(digits: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("classify.heads.EXACT_KERNEL_ROWS", 400)
-    monkeypatch.setattr("classify.heads.NYSTROEM", 100)
+    monkeypatch.setattr("classify.heads.table.EXACT_KERNEL_ROWS", 400)
+    monkeypatch.setattr("classify.heads.table.NYSTROEM", 100)
     assert search(small(HEADS["svm"]), digits[0][:500], digits[1][:500]).notes == []  # 400 of 500 rows a fold
     for name, steps in (("svm", ["scale", "kernel", "classify"]), ("svm-linear", ["scale", "classify"])):
         found = search(HEADS[name], *digits, folds=5)

@@ -14,13 +14,13 @@ from sklearn.base import clone
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from cache.workspace import Workspace
-from classify.calibration import CalibratedHead
 from classify.data.division import divide
 from classify.data.splits import TEST, TRAIN, VAL
 from classify.finetune.settings import Settings
 from classify.finetune.start import FEW, FOLDS, Start, begin, head_of
 from classify.fit import FitOptions, fit_heads
-from classify.heads import HEADS
+from classify.heads.calibration import CalibratedHead
+from classify.heads.table import HEADS
 from classify.linear import fold
 from classify.paths import fit_weighted
 from classify.runs import save_head

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cache.errors import UserError
-from classify.heads import HEADS, Grid, Head
+from classify.heads.table import HEADS, Grid, Head
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline

@@ -15,7 +15,7 @@ import numpy as np
 
 from cache.errors import UserError
 from classify.data.views import in_folds, shared_weight
-from classify.heads import Head
+from classify.heads.table import Head
 from classify.paths import fit_weighted, takes_weights
 from classify.work import Params, Task, Work
 

@@ -1,0 +1,1 @@
+"""Classifiers on embeddings: the table, the search for settings, calibration."""
