@@ -35,8 +35,8 @@ def main() -> None:
 
 
 def svm(options: argparse.Namespace, temporary: Path) -> None:
+    from classify.heads.fitting.scaling import scalings
     from classify.heads.table import HEADS
-    from classify.scaling import scalings
 
     compare(
         "svm", lambda width: HEADS["svm"].grid(width) | {"scale": scalings("standard")}, options, temporary
@@ -44,8 +44,8 @@ def svm(options: argparse.Namespace, temporary: Path) -> None:
 
 
 def logreg(options: argparse.Namespace, temporary: Path) -> None:
+    from classify.heads.fitting.scaling import scalings
     from classify.heads.table import HEADS
-    from classify.scaling import scalings
 
     def grid(width: int) -> dict:
         return HEADS["logreg"].grid(width) | {"scale": scalings("none", "length", "standard")}
@@ -113,9 +113,9 @@ def large(options: argparse.Namespace, temporary: Path) -> None:
     """50,000 x 1280 float32 with 20 classes, made data: a path of 5 values of C with 3 folds."""
     from dataclasses import replace
 
+    from classify.heads.fitting.scaling import scalings
     from classify.heads.search import search
     from classify.heads.table import HEADS
-    from classify.scaling import scalings
 
     rng = np.random.default_rng(options.seed)
     y = rng.integers(0, 20, 50_000)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from classify.heads.fitting.scores import LEAST_PROBABILITY
 from classify.linear import row_scaling
-from classify.scores import LEAST_PROBABILITY
 
 if TYPE_CHECKING:
     from classify.heads.calibration import CalibratedHead
@@ -36,12 +36,12 @@ def unroll(head: CalibratedHead) -> DenseHead | None:
     Returns
     -------
     DenseHead or None
-        Of a `BatchNormMLP`, or of scikit-learn's MLPClassifier with ReLU, behind a scaling of `classify.scaling`;
+        Of a `BatchNormMLP`, or of scikit-learn's MLPClassifier with ReLU, behind a scaling of `classify.heads.fitting.scaling`;
         None for anything else.
     """
     from sklearn.neural_network import MLPClassifier
 
-    from classify.batch_norm_mlp import BatchNormMLP
+    from classify.heads.fitting.batch_norm_mlp import BatchNormMLP
 
     steps = [step for _, step in head.pipeline.steps]
     model: Any = steps[-1]

@@ -18,7 +18,7 @@ class KernelHead:
     """Scores from S support vectors s: exp(-gamma |z - s|^2) @ kernel + bias.
 
     z is (scale_rows(X, scaling) - mean) / scale. Where `support` is None, the scores are z @ kernel + bias. With
-    `duels` they are margins of P duels in the order of `classify.duels.weakest_duel`, and the logit of a class
+    `duels` they are margins of P duels in the order of `classify.heads.fitting.estimators.weakest_duel`, and the logit of a class
     is its weakest duel; otherwise P = C and they are the logits. With two classes P = 1, positive for the second.
     """
 
@@ -40,12 +40,12 @@ def expand(head: CalibratedHead) -> KernelHead | None:
     -------
     KernelHead or None
         Of a `DuelSVC` with RBF or linear kernel, or of a Nystroem kernel (RBF) and a linear machine, behind a
-        scaling of `classify.scaling`; None for anything else.
+        scaling of `classify.heads.fitting.scaling`; None for anything else.
     """
     from sklearn.kernel_approximation import Nystroem
     from sklearn.svm import LinearSVC
 
-    from classify.duels import DuelSVC
+    from classify.heads.fitting.estimators import DuelSVC
 
     steps = [step for _, step in head.pipeline.steps]
     model, classes = steps[-1], tuple(head.classes_.tolist())

@@ -210,7 +210,7 @@ def _without_grouping(best: Trained, division: Division) -> list[str]:
         return []
     from sklearn.base import clone
 
-    from classify.scores import class_scores
+    from classify.heads.fitting.scores import class_scores
 
     rows, names = division.data.embedding, division.names
     fit, test = division.ungrouped == TRAIN, division.ungrouped == TEST

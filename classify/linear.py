@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import log_softmax
 
-from classify import logistic
-from classify.scaling import scaling_name
+from classify.heads.fitting import logistic
+from classify.heads.fitting.scaling import scaling_name
 
 if TYPE_CHECKING:
     from classify.heads.calibration import CalibratedHead
@@ -54,7 +54,7 @@ def fold(head: CalibratedHead) -> LinearHead | None:
     LinearHead or None
         Its logits are the head's scores / temperature, but for a term that all classes of a row share, which
         changes no probability. None where the scores are not linear in the scaled embedding, or the Pipeline
-        has steps that `classify.scaling` does not know.
+        has steps that `classify.heads.fitting.scaling` does not know.
     """
     steps = [step for _, step in head.pipeline.steps]
     scaled = row_scaling(steps[:-1], head.n_features_in_)
@@ -109,7 +109,7 @@ def _coefficients(model: Any) -> tuple[np.ndarray, np.ndarray] | None:
     from sklearn.linear_model._base import LinearClassifierMixin
     from sklearn.svm import SVC
 
-    from classify.duels import DuelSVC
+    from classify.heads.fitting.estimators import DuelSVC
 
     if hasattr(model, "centroids_"):
         # -|x - c|^2 / 2 is x.c - |c|^2 / 2 but for a term without c. What all centroids share cancels as well,

@@ -19,11 +19,11 @@ from scipy.special import softmax
 
 import cli
 from cache.workspace import Workspace
-from classify import paths
 from classify.export_result import Quantised
 from classify.finetune.settings import Settings
 from classify.heads import table as heads
-from classify.work import Fold, by_fold
+from classify.heads.fitting import fitters
+from classify.heads.fitting.tasks import Fold, by_fold
 from extract import ImageEmbedder
 from extract.backbones import backbone as backbones
 from extract.pictures.policies import POLICIES
@@ -254,7 +254,7 @@ def test_the_examples_of_extending_work() -> None:
     fold = Fold(rows.normal(size=(60, 5)), rows.integers(0, 3, 60), rows.normal(size=(9, 5)), None)
     candidates = list(enumerate({"var_smoothing": value} for value in (1.0, 0.01)))
     given = names["fit_bayes"](new.make()[-1], candidates, fold)
-    for (_, ours), (_, plain) in zip(given, paths.fit_each(new.make()[-1], candidates, fold), strict=True):
+    for (_, ours), (_, plain) in zip(given, fitters.fit_each(new.make()[-1], candidates, fold), strict=True):
         np.testing.assert_allclose(softmax(ours, axis=1), softmax(plain, axis=1), rtol=1e-9)
     families: dict = {}
     exec(backbone, {"FAMILIES": families, "Family": backbones.Family})

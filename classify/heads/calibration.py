@@ -9,7 +9,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from classify.scores import class_scores
+from classify.heads.fitting.scores import class_scores
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline

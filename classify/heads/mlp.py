@@ -51,6 +51,6 @@ def shape_mlp(
 def _make() -> Pipeline:
     from sklearn.pipeline import Pipeline
 
-    from classify.batch_norm_mlp import BatchNormMLP
+    from classify.heads.fitting.batch_norm_mlp import BatchNormMLP
 
     return Pipeline([("classify", BatchNormMLP(random_state=0))])  # its first layer standardises

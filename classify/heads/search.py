@@ -15,9 +15,9 @@ import numpy as np
 
 from cache.errors import UserError
 from classify.data.views import in_folds, shared_weight
+from classify.heads.fitting.fitters import fit_weighted, takes_weights
+from classify.heads.fitting.tasks import Params, Task, Work
 from classify.heads.table import Head
-from classify.paths import fit_weighted, takes_weights
-from classify.work import Params, Task, Work
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -37,7 +37,7 @@ class Candidate:
     @property
     def settings(self) -> dict[str, Any]:
         """The setting in plain values: steps' names left out, a scaling by its name, whatever is no JSON as text."""
-        from classify.scaling import scaling_name
+        from classify.heads.fitting.scaling import scaling_name
 
         plain = {}
         for name, value in self.params.items():

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
-from classify import paths
-from classify.logistic import logistic
-from classify.work import Path
+from classify.heads.fitting import fitters
+from classify.heads.fitting.logistic import logistic
+from classify.heads.fitting.tasks import Path
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -52,7 +52,7 @@ class Head:
     make: Callable[[], Pipeline]
     grid: Callable[[int], Grid]
     rank: int
-    path: Path = paths.each
+    path: Path = fitters.each
     large: Head | None = None
 
     def for_rows(self, n: int) -> Head:
@@ -94,7 +94,7 @@ def _logreg() -> Pipeline:
 
 
 def _svm_linear() -> Pipeline:
-    from classify.duels import DuelSVC
+    from classify.heads.fitting.estimators import DuelSVC
 
     # SVC and not LinearSVC: on 2,064 x 1280 embeddings the whole path over C costs one Gram matrix and less
     # than 0.2 s a value, where liblinear took 1.4 s (C = 1e-4) to 40 s (C = 0.1), at equal or lower accuracy.
@@ -102,7 +102,7 @@ def _svm_linear() -> Pipeline:
 
 
 def _svm() -> Pipeline:
-    from classify.duels import DuelSVC
+    from classify.heads.fitting.estimators import DuelSVC
 
     return _pipeline(DuelSVC(kernel="rbf"))
 
@@ -139,7 +139,7 @@ def _strengths(name: str, values: Sequence[float], *scales: str) -> Callable[[in
     """A grid over one parameter of the classifier and, where named, the scaling before it."""
 
     def grid(width: int) -> Grid:
-        from classify.scaling import scalings
+        from classify.heads.fitting.scaling import scalings
 
         return {"scale": scalings(*scales), f"classify__{name}": list(values)}
 
@@ -147,13 +147,13 @@ def _strengths(name: str, values: Sequence[float], *scales: str) -> Callable[[in
 
 
 def _scales_only(width: int) -> Grid:
-    from classify.scaling import scalings
+    from classify.heads.fitting.scaling import scalings
 
     return {"scale": scalings(*_ALL)}
 
 
 def _svm_grid(width: int) -> Grid:
-    from classify.scaling import scalings
+    from classify.heads.fitting.scaling import scalings
 
     # Scaled features have a mean square of 1, so 1 / width is scikit-learn's gamma="scale".
     return {
@@ -174,11 +174,13 @@ HEADS: dict[str, Head] = {
     head.name: head
     for head in (
         Head("logreg", _logreg, _strengths("C", _C, *_ALL), 3, logistic),
-        Head("svm", _svm, _svm_grid, 6, paths.kernel, large=Head("svm", _nystroem, _nystroem_grid, 6)),
-        Head("lda", _lda, _strengths("shrinkage", _SHRINKAGE, *_ALL), 2, paths.lda),
-        Head("ridge", _ridge, _strengths("alpha", _ALPHA, *_ALL), 1, paths.ridge),
-        Head("svm-linear", _svm_linear, _strengths("C", _C, *_SCALED), 4, paths.kernel, large=_LARGE_LINEAR),
-        Head("knn", _knn, _strengths("n_neighbors", [20, 10, 5, 3, 1], *_ALL), 5, paths.neighbours),
+        Head("svm", _svm, _svm_grid, 6, fitters.kernel, large=Head("svm", _nystroem, _nystroem_grid, 6)),
+        Head("lda", _lda, _strengths("shrinkage", _SHRINKAGE, *_ALL), 2, fitters.lda),
+        Head("ridge", _ridge, _strengths("alpha", _ALPHA, *_ALL), 1, fitters.ridge),
+        Head(
+            "svm-linear", _svm_linear, _strengths("C", _C, *_SCALED), 4, fitters.kernel, large=_LARGE_LINEAR
+        ),
+        Head("knn", _knn, _strengths("n_neighbors", [20, 10, 5, 3, 1], *_ALL), 5, fitters.neighbours),
         Head("centroid", _centroid, _scales_only, 0),
         Head("mlp", _mlp, lambda width: {"classify__hidden_layer_sizes": [(1024,), (2048, 1024)]}, 7),
     )

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import check_estimator
 
-from classify import batch_norm_mlp
-from classify.batch_norm_mlp import BatchNormMLP, loss_and_gradient
+from classify.heads.fitting import batch_norm_mlp
+from classify.heads.fitting.batch_norm_mlp import BatchNormMLP, loss_and_gradient
 
 Data = tuple[np.ndarray, np.ndarray]
 SIZES = [5, 7, 4, 3]

@@ -9,12 +9,12 @@ from sklearn.pipeline import Pipeline
 
 from cache.errors import UserError
 from classify.artefact import build_head
-from classify.batch_norm_mlp import BatchNormMLP
 from classify.dense import unroll
 from classify.heads.calibration import CalibratedHead
+from classify.heads.fitting.batch_norm_mlp import BatchNormMLP
+from classify.heads.fitting.scaling import scalings
 from classify.heads.mlp import BATCH_NORM, shape_mlp
 from classify.heads.table import HEADS, select
-from classify.scaling import scalings
 
 Data = tuple[np.ndarray, np.ndarray]
 

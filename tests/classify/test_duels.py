@@ -8,8 +8,8 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import cross_val_predict
 from sklearn.svm import SVC
 
-from classify.duels import DuelSVC, weakest_duel
 from classify.heads.calibration import fit_temperature
+from classify.heads.fitting.estimators import DuelSVC, weakest_duel
 
 Data = tuple[np.ndarray, np.ndarray]
 

@@ -3,11 +3,11 @@ import pytest
 from sklearn.pipeline import Pipeline
 
 from classify.artefact import build_head
-from classify.duels import DuelSVC
 from classify.expansion import KernelHead, expand
 from classify.heads.calibration import CalibratedHead
+from classify.heads.fitting.estimators import DuelSVC
+from classify.heads.fitting.scaling import scalings
 from classify.heads.table import HEADS
-from classify.scaling import scalings
 
 Data = tuple[np.ndarray, np.ndarray]
 

@@ -12,7 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from classify.duels import DuelSVC
+from classify.heads.fitting.estimators import DuelSVC
 from classify.learning_curve import SHARES, learning_curve, nested_order
 from classify.learning_curve_plot import learning_curve_png
 

@@ -5,11 +5,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
 
-from classify.duels import DuelSVC
 from classify.heads.calibration import CalibratedHead
+from classify.heads.fitting.estimators import DuelSVC
+from classify.heads.fitting.scaling import scalings
 from classify.heads.table import HEADS
 from classify.linear import LinearHead, distil, fold
-from classify.scaling import scalings
 
 Data = tuple[np.ndarray, np.ndarray]
 TEMPERATURE = 0.7

@@ -6,7 +6,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from classify.logistic import solve
+from classify.heads.fitting.logistic import solve
 
 Data = tuple[np.ndarray, np.ndarray]
 

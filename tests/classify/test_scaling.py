@@ -8,8 +8,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from classify.heads.fitting.scaling import LengthScaler, RootScaler, scaling_name, scalings, split_scaling
 from classify.heads.search import Candidate
-from classify.scaling import LengthScaler, RootScaler, scaling_name, scalings, split_scaling
 
 NAMES = ("none", "length", "standard", "root")
 

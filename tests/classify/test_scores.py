@@ -5,8 +5,8 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
+from classify.heads.fitting.scores import class_scores
 from classify.heads.table import HEADS
-from classify.scores import class_scores
 
 Data = tuple[np.ndarray, np.ndarray]
 

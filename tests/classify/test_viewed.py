@@ -17,11 +17,11 @@ from classify.data.views import in_all_views, in_folds, shared_weight
 from classify.finetune.settings import Settings
 from classify.finetune.start import begin
 from classify.fit import FitOptions, FitResult, fit_heads
+from classify.heads.fitting.tasks import Task, Work
 from classify.heads.search import search
 from classify.heads.table import HEADS, Head
 from classify.learning_curve import learning_curve
 from classify.runs import best_run, load_head
-from classify.work import Task, Work
 from extract.embedding.views import Augmented, Views
 from tests.classify.test_learning_curve import Listener
 

@@ -20,11 +20,11 @@ from classify.finetune.settings import Settings
 from classify.finetune.start import FEW, FOLDS, Start, begin, head_of
 from classify.fit import FitOptions, fit_heads
 from classify.heads.calibration import CalibratedHead
+from classify.heads.fitting.fitters import fit_weighted
+from classify.heads.fitting.scores import class_scores
 from classify.heads.table import HEADS
 from classify.linear import fold
-from classify.paths import fit_weighted
 from classify.runs import save_head
-from classify.scores import class_scores
 from tests.classify.samples import make_manifest
 
 Data = tuple[np.ndarray, np.ndarray]

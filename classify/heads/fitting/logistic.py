@@ -11,9 +11,9 @@ from functools import partial
 
 import numpy as np
 
-from classify import paths
-from classify.scaling import split_scaling
-from classify.work import Result, Task, Work
+from classify.heads.fitting import fitters
+from classify.heads.fitting.scaling import split_scaling
+from classify.heads.fitting.tasks import Result, Task, Work
 
 BLOCK_BYTES = 128 * 2**20  # of the scores that one task works on
 MEMORY = 12  # pairs of steps and gradient changes that L-BFGS remembers
@@ -29,7 +29,7 @@ def logistic(work: Work) -> list[Task]:
     shared = split_scaling(work.template[0], work.X) if len(work.template.steps) == 2 else None
     whole = all(len(np.unique(work.codes[fit])) == work.classes for fit, _ in work.folds)
     if shared is None or not whole:
-        return paths.each(work)
+        return fitters.each(work)
     X, standardise = shared
     pairs = [
         (fold, number, params["C"]) for number, params in work.candidates for fold in range(len(work.folds))

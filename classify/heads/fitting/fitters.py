@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classify.scores import class_scores, squared_distances, vote_scores
-from classify.work import Fold, Params, by_fold
+from classify.heads.fitting.scores import class_scores, squared_distances, vote_scores
+from classify.heads.fitting.tasks import Fold, Params, by_fold
 
 Candidates = Sequence[tuple[int, Params]]
 Fitted = Iterator[tuple[int, np.ndarray]]

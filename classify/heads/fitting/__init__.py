@@ -1,0 +1,1 @@
+"""How many settings of one classifier are fitted on one fold."""
