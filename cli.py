@@ -193,7 +193,7 @@ def baseline(options: argparse.Namespace) -> int:
 
 def export(options: argparse.Namespace) -> int:
     from classify.exports import export
-    from classify.runs import find_run
+    from classify.runs.folder import find_run
 
     workspace = _workspace(options)
     result = export(

@@ -85,7 +85,7 @@ def link_training_part(workspace: Path, head: dict, folder: Path) -> int:
     from cache.workspace import Workspace
     from classify.finetune.settings import Settings
     from classify.finetune.start import begin
-    from classify.runs import load_head
+    from classify.runs.folder import load_head
 
     start = begin(
         Workspace(workspace), load_head(Workspace(workspace), Path(head["run"])), Settings(), say=print

@@ -186,7 +186,7 @@ def divide(flowers: Path, place: Path) -> None:
     from classify.data.splits import TEST
     from classify.finetune.settings import Settings
     from classify.finetune.start import begin
-    from classify.runs import load_head
+    from classify.runs.folder import load_head
 
     (place / "flowers").symlink_to(flowers)
     workspace = place / "divide"

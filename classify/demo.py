@@ -10,7 +10,7 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.runs import best_run
+from classify.runs.folder import best_run
 
 QUICK = 300  # digits
 EPOCHS = 4

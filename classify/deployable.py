@@ -18,9 +18,9 @@ from cache.workspace import Workspace
 from classify.dense import unroll
 from classify.expansion import expand
 from classify.linear import fold
-from classify.pictures import Pictures
 from classify.predictions import check_space
-from classify.runs import OWN_MODEL, load_head
+from classify.runs.folder import OWN_MODEL, load_head
+from classify.runs.predictions import Pictures
 from extract.embedding.extractor import Extractor, Options, Progress, backbone_of, decoding_of
 from extract.embedding.runner import Outcome
 from extract.machine import import_keras_quietly

@@ -16,7 +16,7 @@ from cache.errors import UserError
 from cache.storage.files import TEMPORARY, make_folder, sync_folder, write_error, write_file
 from cache.workspace import Workspace
 from classify.export_result import ExportResult, Quantised
-from classify.pictures import held_out, trained_on
+from classify.runs.predictions import held_out, trained_on
 from extract.engines.engine import usable_cores
 from extract.machine import quiet_stderr
 

@@ -14,7 +14,6 @@ import numpy as np
 from cache.errors import UserError
 from cache.storage.files import write_file
 from cache.workspace import Workspace
-from classify import readings
 from classify.data.division import Division, divide
 from classify.data.sample import sample_notes
 from classify.data.splits import TEST, TRAIN, describe
@@ -27,7 +26,8 @@ from classify.metrics.comparison import Comparison, compare
 from classify.metrics.evaluation import imbalance, tie
 from classify.mistakes import mistakes, mistakes_csv, mistakes_png
 from classify.report import MISTAKES, Report, write_report
-from classify.runs import remember_best, save_evaluation, save_head, write_json
+from classify.runs import readings
+from classify.runs.folder import remember_best, save_evaluation, save_head, write_json
 from classify.training import Trained, train
 from extract.embedding.extractor import Progress, largest
 from extract.embedding.views import Views

@@ -15,7 +15,7 @@ from cache.space import Space
 
 if TYPE_CHECKING:
     from classify.heads.calibration import CalibratedHead
-    from classify.runs import LoadedHead
+    from classify.runs.folder import LoadedHead
 
 
 @dataclass(frozen=True)

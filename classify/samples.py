@@ -19,7 +19,7 @@ from cache.versions import versions
 from cache.workspace import Workspace
 from classify.data import near_duplicates
 from classify.picture_grid import Cell, picture_grid, short
-from classify.runs import write_json
+from classify.runs.folder import write_json
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import Decoding, RejectedImage, decode
 from extract.sources.source import exists, open_source

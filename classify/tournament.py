@@ -21,7 +21,7 @@ from classify.heads.search import check_classes, search
 from classify.heads.table import HEADS
 from classify.metrics.evaluation import imbalance
 from classify.predictions import csv_bytes
-from classify.runs import FORMAT, PACKAGES, write_json
+from classify.runs.folder import FORMAT, PACKAGES, write_json
 from classify.standing import Entry, Outcome, elect, rank
 from classify.tournament_plot import tournament_png
 from extract.backbones.backbone import FAMILIES, Backbone, weights_state

@@ -12,7 +12,6 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify import readings
 from classify.baseline.outcome import NAME, Outcome, against_best_head
 from classify.baseline.pages import keep
 from classify.baseline.pixels import GB, Pixels
@@ -25,7 +24,8 @@ from classify.finetune.history import History
 from classify.heads.calibration import fit_temperature
 from classify.metrics.evaluation import evaluate
 from classify.pixel_answers import answer
-from classify.readings import Reading, part_hash
+from classify.runs import readings
+from classify.runs.readings import Reading, part_hash
 from classify.validation import set_aside
 from extract.embedding.extractor import decoding_of
 from extract.engines.engine import import_keras_quietly

@@ -13,7 +13,7 @@ from cache.workspace import Workspace
 from classify.finetune.history import History
 from classify.metrics.comparison import Comparison, compare
 from classify.metrics.evaluation import Evaluation
-from classify.runs import record_of
+from classify.runs.folder import record_of
 
 NAME = "baseline"
 

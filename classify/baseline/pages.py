@@ -20,7 +20,7 @@ from classify.finetune.history_csv import history_csv
 from classify.finetune.summary import summary_text
 from classify.predictions import csv_bytes, csv_text
 from classify.report import CONFUSION, escape, span, table
-from classify.runs import FORMAT, PACKAGES, save_evaluation, write_json
+from classify.runs.folder import FORMAT, PACKAGES, save_evaluation, write_json
 from extract.embedding.extractor import PLAIN
 from extract.pictures.decoding import Decoding
 

@@ -11,7 +11,7 @@ from cache.manifest import Manifest
 from cache.storage.keys import as_items, unique
 from cache.workspace import Workspace
 from classify.data.splits import TEST, TRAIN, Assignments, digests, reserve, split
-from classify.runs import record_of
+from classify.runs.folder import record_of
 
 if TYPE_CHECKING:
     from classify.data.division import Division

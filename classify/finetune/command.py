@@ -10,7 +10,7 @@ from cache.workspace import Workspace
 from classify.finetune import journal
 from classify.finetune.settings import Settings
 from classify.finetune.tensorboard import check_installed
-from classify.runs import find_run
+from classify.runs.folder import find_run
 from extract.embedding.extractor import Options, Progress
 from extract.machine import import_keras_quietly
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from cache.versions import versions
 from cache.workspace import Workspace
-from classify import readings
 from classify.artefact import AnyHead, build_model, save_model
 from classify.data.splits import TEST, describe
 from classify.dense import unroll
@@ -28,8 +27,9 @@ from classify.linear import LinearHead, fold
 from classify.metrics.comparison import compare
 from classify.metrics.evaluation import evaluate
 from classify.pixel_answers import answer
-from classify.readings import Reading, part_hash
-from classify.runs import FORMAT, PACKAGES, remember_best, write_json
+from classify.runs import readings
+from classify.runs.folder import FORMAT, PACKAGES, remember_best, write_json
+from classify.runs.readings import Reading, part_hash
 
 if TYPE_CHECKING:
     pass

@@ -13,8 +13,8 @@ from classify.finetune.checkpoint import Checkpoint
 from classify.finetune.history import Epoch, History, Interpolation
 from classify.finetune.settings import Settings
 from classify.finetune.start import Start
-from classify.readings import part_hash
-from classify.runs import find_run, relocated, write_json
+from classify.runs.folder import find_run, relocated, write_json
+from classify.runs.readings import part_hash
 
 PLAN, CHECKPOINT, FOLDS = "plan.json", "checkpoint.h5", "folds.json"
 

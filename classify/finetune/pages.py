@@ -21,7 +21,7 @@ from classify.finetune.start import Start
 from classify.finetune.story import Story
 from classify.finetune.summary import summary_text
 from classify.predictions import csv_bytes, csv_text
-from classify.runs import save_evaluation
+from classify.runs.folder import save_evaluation
 
 
 @dataclass(frozen=True, eq=False)

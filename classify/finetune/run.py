@@ -29,7 +29,7 @@ from classify.finetune.tensorboard import Board
 from classify.finetune.top import build_top
 from classify.finetune.training import Watch, read_weights, train
 from classify.linear import LinearHead
-from classify.runs import LoadedHead
+from classify.runs.folder import LoadedHead
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_embedder, hash_weights, network_of
 from extract.border import Border, find_border

@@ -25,7 +25,7 @@ from classify.finetune.settings import Settings
 from classify.heads.calibration import CalibratedHead
 from classify.heads.fitting.fitters import fit_weighted
 from classify.linear import LinearHead, distil, fold
-from classify.runs import LoadedHead, best_run, load_head, record_of, relocated
+from classify.runs.folder import LoadedHead, best_run, load_head, record_of, relocated
 from classify.validation import set_aside
 from extract.embedding.extractor import Progress
 from extract.embedding.views import Views

@@ -18,7 +18,7 @@ from classify.artefact import load_model, save_model
 from classify.exports import ExportResult, export
 from classify.fit import FitOptions, fit_heads
 from classify.formats import FORMATS
-from classify.runs import write_json
+from classify.runs.folder import write_json
 from extract.backbones.backbone import Backbone
 from extract.embedding.extractor import Options, extract
 from extract.pictures.decoding import Decoding, decode

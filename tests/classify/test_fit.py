@@ -12,13 +12,14 @@ from sklearn.base import clone
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify import fit, readings, training
+from classify import fit, training
 from classify.data.splits import TEST, TRAIN, split
 from classify.fit import BUDGET, FitOptions, FitResult, fit_heads
 from classify.heads import table
 from classify.heads.table import HEADS
 from classify.predictions import check_space
-from classify.runs import best_run, load_head
+from classify.runs import readings
+from classify.runs.folder import best_run, load_head
 from tests.classify.samples import SPACE, make_manifest
 
 Data = tuple[np.ndarray, np.ndarray]

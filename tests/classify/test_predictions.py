@@ -10,7 +10,7 @@ from cache.errors import UserError
 from classify.heads.calibration import CalibratedHead
 from classify.heads.table import HEADS
 from classify.predictions import check_space, classify_rows, csv_bytes
-from classify.runs import LoadedHead
+from classify.runs.folder import LoadedHead
 from tests.classify.samples import SPACE
 
 Data = tuple[np.ndarray, np.ndarray]

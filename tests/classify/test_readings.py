@@ -6,7 +6,7 @@ import pytest
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.readings import Reading, earlier, note, part_hash, record
+from classify.runs.readings import Reading, earlier, note, part_hash, record
 from tests.classify.samples import make_manifest
 
 SVM = Reading("ab" * 32, "fit-head", "svm", {"C": 1.0}, "cd" * 32, "ef" * 32, run="/runs/001-fit-head")

@@ -10,7 +10,7 @@ from cache.workspace import Workspace
 from classify.heads.calibration import CalibratedHead
 from classify.heads.table import HEADS
 from classify.metrics.evaluation import evaluate
-from classify.runs import best_run, data_hash, find_run, load_head, save_evaluation, save_head
+from classify.runs.folder import best_run, data_hash, find_run, load_head, save_evaluation, save_head
 from tests.classify.samples import make_manifest
 
 Data = tuple[np.ndarray, np.ndarray]

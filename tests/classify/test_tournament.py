@@ -17,7 +17,7 @@ from cache.workspace import Workspace
 from classify import tournament
 from classify.data.splits import Assignments
 from classify.data.stratification import TRAIN
-from classify.runs import record_of
+from classify.runs.folder import record_of
 from classify.tournament import Contest, compare_backbones
 from extract.backbones.backbone import Backbone
 from extract.backbones.preprocessing import text_of

@@ -21,7 +21,7 @@ from classify.heads.fitting.tasks import Task, Work
 from classify.heads.search import search
 from classify.heads.table import HEADS, Head
 from classify.learning_curve import learning_curve
-from classify.runs import best_run, load_head
+from classify.runs.folder import best_run, load_head
 from extract.embedding.views import Augmented, Views
 from tests.classify.test_learning_curve import Listener
 

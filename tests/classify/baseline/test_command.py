@@ -15,8 +15,8 @@ from classify.baseline.outcome import against_best_head
 from classify.baseline.pixels import Pixels
 from classify.baseline.settings import Settings
 from classify.fit import FitOptions, fit_heads
-from classify.readings import earlier
-from classify.runs import best_run, record_of
+from classify.runs.folder import best_run, record_of
+from classify.runs.readings import earlier
 
 WORDS = ["--input-size", "16", "--epochs", "3", "--batch-size", "8", "--json"]
 QUICK = Settings(input_size=16, epochs=1, batch_size=16)

@@ -19,7 +19,7 @@ from cache.workspace import Workspace
 from classify.answers import predict
 from classify.finetune.command import finetune
 from classify.fit import FitOptions, fit_heads
-from classify.runs import best_run
+from classify.runs.folder import best_run
 from extract.backbones.backbone import Backbone
 from extract.embedding.extractor import Options, extract
 from extract.pictures.decoding import Decoding
