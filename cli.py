@@ -160,7 +160,7 @@ def fit_head(options: argparse.Namespace) -> int:
 
 def finetune(options: argparse.Namespace) -> int:
     from classify.finetune.command import finetune
-    from classify.finetune.settings import Settings
+    from classify.training.settings import Settings
     from extract.embedding.extractor import Options
 
     result = finetune(
@@ -657,7 +657,7 @@ def _engine_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _finetune_options(parser: argparse.ArgumentParser) -> None:
-    """Options of finetune; what is not given has its default in `classify.finetune.settings`."""
+    """Options of finetune; what is not given has its default in `classify.training.settings`."""
     where = parser.add_mutually_exclusive_group()
     unset = argparse.SUPPRESS
     where.add_argument("--top", type=int, default=unset, metavar="N", help="the last N layers train (50)")

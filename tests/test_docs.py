@@ -20,10 +20,10 @@ from scipy.special import softmax
 import cli
 from cache.workspace import Workspace
 from classify.export_result import Quantised
-from classify.finetune.settings import Settings
 from classify.heads import table as heads
 from classify.heads.fitting import fitters
 from classify.heads.fitting.tasks import Fold, by_fold
+from classify.training.settings import Settings
 from extract import ImageEmbedder
 from extract.backbones import backbone as backbones
 from extract.pictures.policies import POLICIES

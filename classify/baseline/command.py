@@ -18,14 +18,14 @@ from classify.baseline.pixels import GB, Pixels
 from classify.baseline.settings import Settings
 from classify.data.division import Division, divide
 from classify.data.splits import TEST
-from classify.finetune.batches import Samples
-from classify.finetune.checkpoint import Checkpoint
-from classify.finetune.history import History
 from classify.heads.calibration import fit_temperature
 from classify.metrics.evaluation import evaluate
 from classify.pixel_answers import answer
 from classify.runs import readings
 from classify.runs.readings import Reading, part_hash
+from classify.training.batches import Samples
+from classify.training.checkpoint import Checkpoint
+from classify.training.history import History
 from classify.validation import set_aside
 from extract.embedding.extractor import decoding_of
 from extract.engines.engine import import_keras_quietly
@@ -80,7 +80,7 @@ def baseline(
     training, judging = _samples(division, settings, decoding, classes, fit, val, say)
     import_keras_quietly()
     from classify.baseline.network import build_network, finished
-    from classify.finetune.training import logits_of, write_weights
+    from classify.training.loop import logits_of, write_weights
 
     network = build_network(settings.input_size, len(classes), settings.seed)
     parameters = int(network.count_params())
@@ -163,7 +163,7 @@ def _train(
     network: keras.Model, training: Samples, judging: Samples, settings: Settings, say: Say
 ) -> tuple[Checkpoint, str, bool]:
     """Train; returns the last state, why it stopped early, and whether that was Ctrl-C."""
-    from classify.finetune.training import Watch, train
+    from classify.training.loop import Watch, train
 
     last: list[Checkpoint] = []
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from cache.workspace import Workspace
-from classify.finetune.history import History
 from classify.metrics.comparison import Comparison, compare
 from classify.metrics.evaluation import Evaluation
 from classify.runs.folder import record_of
+from classify.training.history import History
 
 NAME = "baseline"
 

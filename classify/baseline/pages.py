@@ -15,12 +15,12 @@ from classify.baseline.outcome import NAME, Outcome
 from classify.baseline.settings import Settings
 from classify.data.division import Division
 from classify.data.splits import describe
-from classify.finetune.curves import curves_png
 from classify.finetune.history_csv import history_csv
-from classify.finetune.summary import summary_text
 from classify.predictions import csv_bytes, csv_text
 from classify.report import CONFUSION, escape, span, table
 from classify.runs.folder import FORMAT, PACKAGES, save_evaluation, write_json
+from classify.training.curves import curves_png
+from classify.training.summary import summary_text
 from extract.embedding.extractor import PLAIN
 from extract.pictures.decoding import Decoding
 

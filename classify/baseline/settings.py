@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cache.errors import UserError
-from classify.finetune.settings import Settings as Training
+from classify.training.settings import Settings as Training
 
 SMALLEST, LARGEST = (
     16,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from math import isfinite
 
-from classify.finetune.history import History, Interpolation
 from classify.metrics.intervals import wilson
+from classify.training.history import History, Interpolation
 
 APART = 0.05  # of accuracy, between training and validation
 FEW = 300  # validation pictures; at 95 % right their interval is 5 points wide

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from classify.finetune.batches import Samples
-from classify.finetune.history import Interpolation
-from classify.finetune.judge import Judgement, better, judge
-from classify.finetune.training import logits_of, write_weights
 from classify.heads.calibration import fit_temperature
+from classify.training.batches import Samples
+from classify.training.history import Interpolation
+from classify.training.loop import logits_of, write_weights
+from classify.training.validation import Judgement, better, judge
 
 if TYPE_CHECKING:
     import keras

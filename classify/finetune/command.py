@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.finetune import journal
-from classify.finetune.settings import Settings
 from classify.finetune.tensorboard import check_installed
 from classify.runs.folder import find_run
+from classify.training.settings import Settings
 from extract.embedding.extractor import Options, Progress
 from extract.machine import import_keras_quietly
 

@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from classify.confusion import printable
-from classify.finetune.summary import output_shape
+from classify.training.summary import output_shape
 
 if TYPE_CHECKING:
     from extract.border import Border

@@ -16,13 +16,10 @@ from classify.artefact import AnyHead, build_model, save_model
 from classify.data.splits import TEST, describe
 from classify.dense import unroll
 from classify.expansion import expand
-from classify.finetune.history import History
 from classify.finetune.outcome import Outcome, Result, Tuned
 from classify.finetune.pages import Tested, write_pages
-from classify.finetune.settings import Settings
 from classify.finetune.start import Start
 from classify.finetune.top import read_head
-from classify.finetune.training import write_weights
 from classify.linear import LinearHead, fold
 from classify.metrics.comparison import compare
 from classify.metrics.evaluation import evaluate
@@ -30,6 +27,9 @@ from classify.pixel_answers import answer
 from classify.runs import readings
 from classify.runs.folder import FORMAT, PACKAGES, remember_best, write_json
 from classify.runs.readings import Reading, part_hash
+from classify.training.history import History
+from classify.training.loop import write_weights
+from classify.training.settings import Settings
 
 if TYPE_CHECKING:
     pass

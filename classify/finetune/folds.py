@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from classify.finetune.batches import Samples
 from classify.finetune.choice import Point, choose, walk
-from classify.finetune.history import Epoch, History
-from classify.finetune.settings import Settings
 from classify.finetune.top import set_head
-from classify.finetune.training import Watch, logits_of, read_weights, train, write_weights
 from classify.linear import LinearHead
 from classify.progress import seldom
+from classify.training.batches import Samples
+from classify.training.history import Epoch, History
+from classify.training.loop import Watch, logits_of, read_weights, train, write_weights
+from classify.training.settings import Settings
 
 if TYPE_CHECKING:
     import keras

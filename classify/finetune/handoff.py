@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cache.errors import UserError
-from classify.finetune.batches import Samples
-from classify.finetune.training import logits_of
 from classify.linear import LinearHead
+from classify.training.batches import Samples
+from classify.training.loop import logits_of
 
 if TYPE_CHECKING:
     import keras

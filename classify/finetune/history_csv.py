@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from math import isfinite
 
-from classify.finetune.history import History
 from classify.predictions import csv_bytes, csv_text
+from classify.training.history import History
 
 COLUMNS = (
     "number",

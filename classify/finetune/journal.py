@@ -9,12 +9,12 @@ from typing import Any
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.finetune.checkpoint import Checkpoint
-from classify.finetune.history import Epoch, History, Interpolation
-from classify.finetune.settings import Settings
 from classify.finetune.start import Start
 from classify.runs.folder import find_run, relocated, write_json
 from classify.runs.readings import part_hash
+from classify.training.checkpoint import Checkpoint
+from classify.training.history import Epoch, History, Interpolation
+from classify.training.settings import Settings
 
 PLAN, CHECKPOINT, FOLDS = "plan.json", "checkpoint.h5", "folds.json"
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.dataset import Embedded
-from classify.finetune.history import History
 from classify.metrics.comparison import Comparison
 from classify.metrics.evaluation import Evaluation
+from classify.training.history import History
 from extract.backbones.backbone import Backbone
 from extract.border import Border
 from extract.embedding.file_reader import load_row

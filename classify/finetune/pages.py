@@ -12,16 +12,16 @@ from cache.storage.files import write_file
 from classify.confusion import confusion_png, confusion_text
 from classify.finetune.changes import changed, changed_csv
 from classify.finetune.contact_sheet import contact_sheet
-from classify.finetune.curves import curves_png, interpolation_png
 from classify.finetune.diagram import diagram_svg
 from classify.finetune.history_csv import history_csv
 from classify.finetune.outcome import Outcome, Tuned
-from classify.finetune.settings import Settings
 from classify.finetune.start import Start
 from classify.finetune.story import Story
-from classify.finetune.summary import summary_text
 from classify.predictions import csv_bytes, csv_text
 from classify.runs.folder import save_evaluation
+from classify.training.curves import curves_png, interpolation_png
+from classify.training.settings import Settings
+from classify.training.summary import summary_text
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,21 +15,21 @@ from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.finetune import journal
 from classify.finetune.activations import Activations, Live, Views, at_layer, fill, open_parts, planned_bytes
-from classify.finetune.batches import Samples
-from classify.finetune.checkpoint import Checkpoint
 from classify.finetune.choice import between, choose, walk
 from classify.finetune.finish import finish, keep_model
 from classify.finetune.folds import Fold, cross_validate
 from classify.finetune.handoff import check
-from classify.finetune.history import Epoch, History
 from classify.finetune.outcome import Outcome, Result, Tuned
-from classify.finetune.settings import Settings
 from classify.finetune.start import Start, begin, head_of
 from classify.finetune.tensorboard import Board
 from classify.finetune.top import build_top
-from classify.finetune.training import Watch, read_weights, train
 from classify.linear import LinearHead
 from classify.runs.folder import LoadedHead
+from classify.training.batches import Samples
+from classify.training.checkpoint import Checkpoint
+from classify.training.history import Epoch, History
+from classify.training.loop import Watch, read_weights, train
+from classify.training.settings import Settings
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_embedder, hash_weights, network_of
 from extract.border import Border, find_border

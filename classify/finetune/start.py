@@ -21,11 +21,11 @@ from cache.workspace import Workspace
 from classify.data.division import Division, divide
 from classify.data.splits import TRAIN, VAL
 from classify.data.views import shared_weight, with_views
-from classify.finetune.settings import Settings
 from classify.heads.calibration import CalibratedHead
 from classify.heads.fitting.fitters import fit_weighted
 from classify.linear import LinearHead, distil, fold
 from classify.runs.folder import LoadedHead, best_run, load_head, record_of, relocated
+from classify.training.settings import Settings
 from classify.validation import set_aside
 from extract.embedding.extractor import Progress
 from extract.embedding.views import Views

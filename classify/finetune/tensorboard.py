@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 
 from cache.errors import UserError
-from classify.finetune.history import Epoch
+from classify.training.history import Epoch
 
 
 def check_installed() -> None:

@@ -3,7 +3,7 @@ from math import inf, nan
 import pytest
 
 from classify.finetune.advice import advice, chosen
-from classify.finetune.history import Epoch, History, Interpolation
+from classify.training.history import Epoch, History, Interpolation
 
 
 def history(

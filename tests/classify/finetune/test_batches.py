@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from classify.finetune import batches
-from classify.finetune.batches import Batch, Samples
+from classify.training import batches
+from classify.training.batches import Batch, Samples
 
 N, CLASSES = 23, 3
 ROWS = np.random.default_rng(0).permutation(100)[:N]

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from keras import layers
 
-from classify.finetune.batches import Samples
 from classify.finetune.choice import ALPHAS, Point, between, choose, walk
-from classify.finetune.judge import Judgement
-from classify.finetune.training import read_weights
 from classify.heads.calibration import fit_temperature
+from classify.training.batches import Samples
+from classify.training.loop import read_weights
+from classify.training.validation import Judgement
 
 N = 50
 NOISE = np.random.default_rng(0).normal(size=N)

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from classify.finetune.curves import curves_png, interpolation_png
-from classify.finetune.history import Epoch, History, Interpolation
 from classify.metrics.intervals import wilson
+from classify.training.curves import curves_png, interpolation_png
+from classify.training.history import Epoch, History, Interpolation
 
 VAL = (0.92, 0.93, 0.95, 0.94)
 

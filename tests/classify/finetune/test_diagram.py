@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from classify.finetune.diagram import diagram_svg
-from classify.finetune.summary import summary_text
+from classify.training.summary import summary_text
 from extract.border import Border, find_border
 
 keras = pytest.importorskip("keras")

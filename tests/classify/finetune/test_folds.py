@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from keras import layers
 
-from classify.finetune.curves import curves_png, interpolation_png
 from classify.finetune.folds import ALPHAS, Fold, cross_validate
-from classify.finetune.history import History
-from classify.finetune.judge import judge
-from classify.finetune.settings import Settings
 from classify.finetune.start import NEVER
 from classify.finetune.top import build_top
-from classify.finetune.training import read_weights
 from classify.linear import LinearHead
+from classify.training.curves import curves_png, interpolation_png
+from classify.training.history import History
+from classify.training.loop import read_weights
+from classify.training.settings import Settings
+from classify.training.validation import judge
 from extract.backbones.backbone import Backbone
 from extract.border import find_border
 from tests.classify.finetune.test_training import Fixed, samples

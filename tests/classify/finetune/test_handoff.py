@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
-from classify.finetune.batches import Samples
 from classify.finetune.handoff import check
 from classify.linear import LinearHead
+from classify.training.batches import Samples
 
 EMBEDDING = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float32)
 KERNEL = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)

@@ -11,9 +11,9 @@ import pytest
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.finetune import journal
-from classify.finetune.checkpoint import Checkpoint
-from classify.finetune.history import Epoch, History, Interpolation
-from classify.finetune.settings import Settings
+from classify.training.checkpoint import Checkpoint
+from classify.training.history import Epoch, History, Interpolation
+from classify.training.settings import Settings
 from tests.classify.finetune.test_start import begun, headed, sample
 
 Build = Callable[..., Workspace]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from classify.finetune.judge import better, judge
 from classify.heads.calibration import fit_temperature
+from classify.training.validation import better, judge
 
 
 def logits(n: int = 200, spread: float = 2.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -6,8 +6,8 @@ from math import nan
 import pytest
 
 from cache.errors import UserError
-from classify.finetune import settings
-from classify.finetune.settings import LEARNING_RATES, Settings
+from classify.training import settings
+from classify.training.settings import LEARNING_RATES, Settings
 
 
 @pytest.mark.parametrize(("name", "low", "high"), settings._RANGES)

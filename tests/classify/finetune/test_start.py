@@ -16,7 +16,6 @@ from cache.manifest import SPLITS, Manifest
 from cache.workspace import Workspace
 from classify.data.division import divide
 from classify.data.splits import TEST, TRAIN, VAL
-from classify.finetune.settings import Settings
 from classify.finetune.start import FEW, FOLDS, Start, begin, head_of
 from classify.fit import FitOptions, fit_heads
 from classify.heads.calibration import CalibratedHead
@@ -25,6 +24,7 @@ from classify.heads.fitting.scores import class_scores
 from classify.heads.table import HEADS
 from classify.linear import fold
 from classify.runs.folder import save_head
+from classify.training.settings import Settings
 from tests.classify.samples import make_manifest
 
 Data = tuple[np.ndarray, np.ndarray]

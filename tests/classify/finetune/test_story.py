@@ -4,10 +4,10 @@ from math import nan
 import numpy as np
 import pytest
 
-from classify.finetune.history import Epoch, History, Interpolation
 from classify.finetune.story import Story, verdict
 from classify.metrics.comparison import compare
 from classify.metrics.evaluation import Evaluation, evaluate
+from classify.training.history import Epoch, History, Interpolation
 
 HOSTILE = 'a|b\n# c <script>alert("1")</script> [x](y) `z` *w* \udcff'
 NAMES = np.array(["daisy", "rose", "tulip"])

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from keras import layers
 
-from classify.finetune.batches import Samples
-from classify.finetune.checkpoint import Checkpoint
-from classify.finetune.history import Epoch
-from classify.finetune.optimizers import make_optimizer
-from classify.finetune.settings import LEARNING_RATES, Settings
 from classify.finetune.top import build_top, read_head
-from classify.finetune.training import Watch, read_weights, train, write_weights
 from classify.linear import LinearHead
+from classify.training.batches import Samples
+from classify.training.checkpoint import Checkpoint
+from classify.training.history import Epoch
+from classify.training.loop import Watch, read_weights, train, write_weights
+from classify.training.optimizers import make_optimizer
+from classify.training.settings import LEARNING_RATES, Settings
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_backbone
 from extract.border import find_border

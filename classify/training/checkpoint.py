@@ -13,7 +13,7 @@ import numpy as np
 from cache.errors import UserError
 from cache.storage.files import write_file
 from cache.storage.hdf5 import UNREADABLE, image
-from classify.finetune.history import Epoch
+from classify.training.history import Epoch
 
 FORMAT = 1
 Arrays = Sequence[np.ndarray]

@@ -11,13 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from classify.finetune.batches import Samples
-from classify.finetune.checkpoint import Checkpoint
-from classify.finetune.history import Epoch
-from classify.finetune.judge import Judgement, judge
-from classify.finetune.optimizers import make_optimizer
-from classify.finetune.settings import Settings
 from classify.progress import seldom
+from classify.training.batches import Samples
+from classify.training.checkpoint import Checkpoint
+from classify.training.history import Epoch
+from classify.training.optimizers import make_optimizer
+from classify.training.settings import Settings
+from classify.training.validation import Judgement, judge
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from classify.finetune.settings import Settings
+from classify.training.settings import Settings
 
 CLASSES = {
     "adamw": keras.optimizers.AdamW,

@@ -9,8 +9,8 @@ import numpy as np
 
 from classify.confusion import printable
 from classify.figure import new_figure, png
-from classify.finetune.history import History
 from classify.metrics.intervals import wilson
+from classify.training.history import History
 
 TRAINING, VALIDATION, HEAD, KEPT = "#d1681d", "#1f5fa8", "0.35", "#1c7c3c"
 LONG = 40  # epochs; of more, no dot each

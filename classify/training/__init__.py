@@ -1,0 +1,1 @@
+"""Epochs over a Keras network."""
