@@ -12,7 +12,7 @@ from cache.space import Space
 from cache.storage.files import write_file
 from cache.storage.store import Reject
 from cache.workspace import Workspace
-from classify.deployable import TunedRun
+from classify.models.run_model import TunedRun
 from classify.predictions import Predictions, check_space, classify_rows, csv_bytes, rank
 from classify.runs.folder import OWN_MODEL, find_run, load_head, record_of, write_json
 from extract.embedding.extractor import Extractor, Options, Progress, backbone_of, decoding_of

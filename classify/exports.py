@@ -21,8 +21,8 @@ from extract.engines.engine import usable_cores
 from extract.machine import quiet_stderr
 
 if TYPE_CHECKING:
-    from classify.deployable import FittedRun, TunedRun
     from classify.formats import Answer, Format
+    from classify.models.run_model import FittedRun, TunedRun
 
 KINDS = ("keras", "savedmodel", "tflite", "onnx", "saved-head")
 COMPARED = 100  # pictures on which an export must answer as the run does
@@ -78,8 +78,8 @@ def export(
         raise UserError(f"Expected --to to be one of {', '.join(KINDS)}; received {to!r}.")
     if int8 and to != "tflite":
         raise UserError(f"Expected --int8 with --to tflite, received --to {to}.")
-    from classify.deployable import TunedRun, open_run
     from classify.formats import FORMATS
+    from classify.models.run_model import TunedRun, open_run
 
     form = FORMATS[to]
     form.check_installed()

@@ -20,7 +20,7 @@ from classify.data.division import Division, divide
 from classify.data.splits import TEST
 from classify.heads.calibration import fit_temperature
 from classify.metrics.evaluation import evaluate
-from classify.pixel_answers import answer
+from classify.models.probabilities import answer
 from classify.runs import readings
 from classify.runs.readings import Reading, part_hash
 from classify.training.batches import Samples

@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from classify.artefact import LOGITS, build_head, with_resizing
-from classify.linear import LinearHead
+from classify.models.layers import LOGITS, build_head, with_resizing
+from classify.models.linear import LinearHead
 
 FILTERS = (16, 32, 64)
 UNITS = 128
@@ -31,7 +31,7 @@ def build_network(size: int, classes: int, seed: int) -> keras.Model:
 def finished(network: keras.Model, classes: tuple[str, ...], temperature: float, resize: str) -> keras.Model:
     """Make the model that people get: (B, h, w, 3) uint8 RGB of any size to (B, C) float32 probabilities.
 
-    Its layers "classifier" and, in that, "head" are as in `classify.artefact.build_model`.
+    Its layers "classifier" and, in that, "head" are as in `classify.models.layers.build_model`.
 
     Parameters
     ----------

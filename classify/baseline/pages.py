@@ -54,7 +54,7 @@ def keep(
     predicted : (m,) class names
     probability : (m, C)
     """
-    from classify.artefact import save_model
+    from classify.models.layers import save_model
     from extract.backbones.network import hash_weights
 
     folder, data, (fit, val, test) = outcome.run, division.data, parts

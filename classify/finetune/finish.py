@@ -12,18 +12,18 @@ import numpy as np
 
 from cache.versions import versions
 from cache.workspace import Workspace
-from classify.artefact import AnyHead, build_model, save_model
 from classify.data.splits import TEST, describe
-from classify.dense import unroll
-from classify.expansion import expand
 from classify.finetune.outcome import Outcome, Result, Tuned
 from classify.finetune.pages import Tested, write_pages
 from classify.finetune.start import Start
 from classify.finetune.top import read_head
-from classify.linear import LinearHead, fold
 from classify.metrics.comparison import compare
 from classify.metrics.evaluation import evaluate
-from classify.pixel_answers import answer
+from classify.models.dense import unroll
+from classify.models.kernel import expand
+from classify.models.layers import AnyHead, build_model, save_model
+from classify.models.linear import LinearHead, fold
+from classify.models.probabilities import answer
 from classify.runs import readings
 from classify.runs.folder import FORMAT, PACKAGES, remember_best, write_json
 from classify.runs.readings import Reading, part_hash

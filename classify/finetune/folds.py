@@ -10,7 +10,7 @@ import numpy as np
 
 from classify.finetune.choice import Point, choose, walk
 from classify.finetune.top import set_head
-from classify.linear import LinearHead
+from classify.models.linear import LinearHead
 from classify.progress import seldom
 from classify.training.batches import Samples
 from classify.training.history import Epoch, History

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cache.errors import UserError
-from classify.linear import LinearHead
+from classify.models.linear import LinearHead
 from classify.training.batches import Samples
 from classify.training.loop import logits_of
 

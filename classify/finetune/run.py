@@ -23,7 +23,7 @@ from classify.finetune.outcome import Outcome, Result, Tuned
 from classify.finetune.start import Start, begin, head_of
 from classify.finetune.tensorboard import Board
 from classify.finetune.top import build_top
-from classify.linear import LinearHead
+from classify.models.linear import LinearHead
 from classify.runs.folder import LoadedHead
 from classify.training.batches import Samples
 from classify.training.checkpoint import Checkpoint

@@ -23,7 +23,7 @@ from classify.data.splits import TRAIN, VAL
 from classify.data.views import shared_weight, with_views
 from classify.heads.calibration import CalibratedHead
 from classify.heads.fitting.fitters import fit_weighted
-from classify.linear import LinearHead, distil, fold
+from classify.models.linear import LinearHead, distil, fold
 from classify.runs.folder import LoadedHead, best_run, load_head, record_of, relocated
 from classify.training.settings import Settings
 from classify.validation import set_aside

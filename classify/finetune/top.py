@@ -6,9 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from classify.artefact import LOGITS, attach_head
 from classify.finetune.folding import Folded, foldable
-from classify.linear import LinearHead
+from classify.models.layers import LOGITS, attach_head
+from classify.models.linear import LinearHead
 from extract.backbones.backbone import Backbone
 from extract.backbones.preprocessing import preprocess
 from extract.border import Border

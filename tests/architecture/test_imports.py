@@ -13,16 +13,16 @@ ORDER = ["cache", "extract", "classify", "cli"]
 SOURCES = [path for name in ORDER[:-1] for path in sorted((ROOT / name).rglob("*.py"))] + [ROOT / "cli.py"]
 HEAVY = {"tensorflow", "keras", "jax", "torch"}
 MAY_IMPORT_KERAS = {
-    "classify/artefact.py",
+    "classify/models/layers.py",
     "classify/baseline/network.py",
-    "classify/deployable.py",
+    "classify/models/run_model.py",
     "classify/finetune/folding.py",
     "classify/training/optimizers.py",
     "classify/finetune/outcome.py",
     "classify/finetune/top.py",
     "classify/training/loop.py",
     "classify/formats.py",
-    "classify/resampling.py",
+    "classify/models/resizing.py",
     "extract/border.py",
     "extract/engines/conversion.py",
     "extract/backbones/efficientnet_lite.py",

@@ -12,8 +12,8 @@ from scipy.special import softmax
 from sklearn.datasets import load_sample_images
 
 from cache.errors import UserError
-from classify.artefact import FACTS, Artefact, attach_head, build_model, load_model, save_model
-from classify.linear import LinearHead
+from classify.models.layers import FACTS, Artefact, attach_head, build_model, load_model, save_model
+from classify.models.linear import LinearHead
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_embedder
 from extract.pictures.decoding import Decoding, decode

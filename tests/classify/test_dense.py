@@ -8,13 +8,13 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 
 from cache.errors import UserError
-from classify.artefact import build_head
-from classify.dense import unroll
 from classify.heads.calibration import CalibratedHead
 from classify.heads.fitting.batch_norm_mlp import BatchNormMLP
 from classify.heads.fitting.scaling import scalings
 from classify.heads.mlp import BATCH_NORM, shape_mlp
 from classify.heads.table import HEADS, select
+from classify.models.dense import unroll
+from classify.models.layers import build_head
 
 Data = tuple[np.ndarray, np.ndarray]
 

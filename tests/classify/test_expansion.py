@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from sklearn.pipeline import Pipeline
 
-from classify.artefact import build_head
-from classify.expansion import KernelHead, expand
 from classify.heads.calibration import CalibratedHead
 from classify.heads.fitting.estimators import DuelSVC
 from classify.heads.fitting.scaling import scalings
 from classify.heads.table import HEADS
+from classify.models.kernel import KernelHead, expand
+from classify.models.layers import build_head
 
 Data = tuple[np.ndarray, np.ndarray]
 

@@ -14,10 +14,10 @@ from PIL import Image
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify import exports
-from classify.artefact import load_model, save_model
 from classify.exports import ExportResult, export
 from classify.fit import FitOptions, fit_heads
 from classify.formats import FORMATS
+from classify.models.layers import load_model, save_model
 from classify.runs.folder import write_json
 from extract.backbones.backbone import Backbone
 from extract.embedding.extractor import Options, extract

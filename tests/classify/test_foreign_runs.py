@@ -12,7 +12,7 @@ from keras import layers
 
 import cli
 from cache.workspace import Workspace
-from classify.artefact import load_model
+from classify.models.layers import load_model
 from extract.embedding.extractor import backbone_of
 from tests.classify.finetune.conftest import write_pictures
 

@@ -9,7 +9,7 @@ from classify.heads.calibration import CalibratedHead
 from classify.heads.fitting.estimators import DuelSVC
 from classify.heads.fitting.scaling import scalings
 from classify.heads.table import HEADS
-from classify.linear import LinearHead, distil, fold
+from classify.models.linear import LinearHead, distil, fold
 
 Data = tuple[np.ndarray, np.ndarray]
 TEMPERATURE = 0.7

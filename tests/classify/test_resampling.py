@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from classify.resampling import resample
+from classify.models.resizing import resample
 from extract.pictures.decoding import RESIZES, Decoding, decode
 
 SIZE = 48

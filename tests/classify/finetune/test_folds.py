@@ -11,7 +11,7 @@ from keras import layers
 from classify.finetune.folds import ALPHAS, Fold, cross_validate
 from classify.finetune.start import NEVER
 from classify.finetune.top import build_top
-from classify.linear import LinearHead
+from classify.models.linear import LinearHead
 from classify.training.curves import curves_png, interpolation_png
 from classify.training.history import History
 from classify.training.loop import read_weights

@@ -6,7 +6,7 @@ import pytest
 
 from cache.errors import UserError
 from classify.finetune.handoff import check
-from classify.linear import LinearHead
+from classify.models.linear import LinearHead
 from classify.training.batches import Samples
 
 EMBEDDING = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float32)

@@ -9,7 +9,7 @@ from keras import layers
 
 from classify.finetune.folding import Folded
 from classify.finetune.top import build_top, read_head, set_head
-from classify.linear import LinearHead
+from classify.models.linear import LinearHead
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_backbone
 from extract.border import find_border

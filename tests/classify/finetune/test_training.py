@@ -10,7 +10,7 @@ import pytest
 from keras import layers
 
 from classify.finetune.top import build_top, read_head
-from classify.linear import LinearHead
+from classify.models.linear import LinearHead
 from classify.training.batches import Samples
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import Epoch

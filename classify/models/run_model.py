@@ -15,9 +15,9 @@ from cache.errors import UserError
 from cache.space import Space
 from cache.versions import versions
 from cache.workspace import Workspace
-from classify.dense import unroll
-from classify.expansion import expand
-from classify.linear import fold
+from classify.models.dense import unroll
+from classify.models.kernel import expand
+from classify.models.linear import fold
 from classify.predictions import check_space
 from classify.runs.folder import OWN_MODEL, load_head
 from classify.runs.predictions import Pictures
@@ -75,7 +75,7 @@ class FittedRun:
     @cached_property
     def model(self) -> keras.Model:
         """As `build_model` makes it; UserError if the backbone's weights are no longer those of the head."""
-        from classify.artefact import build_model
+        from classify.models.layers import build_model
         from extract.backbones.network import build_backbone, hash_weights
 
         network = build_backbone(self._backbone)
@@ -89,7 +89,7 @@ class FittedRun:
     @property
     def head_model(self) -> keras.Model:
         """(B, D) embeddings to (B, C) probabilities."""
-        from classify.artefact import build_head
+        from classify.models.layers import build_head
 
         return build_head(self._head, self._loaded.head.n_features_in_)
 
@@ -115,7 +115,7 @@ class TunedRun:
 
     def __init__(self, run: Path, record: dict[str, Any]) -> None:
         import_keras_quietly()
-        from classify.artefact import load_model
+        from classify.models.layers import load_model
 
         described = record.get("model")
         if not described:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classify.heads.fitting.scores import LEAST_PROBABILITY
-from classify.linear import row_scaling
+from classify.models.linear import row_scaling
 
 if TYPE_CHECKING:
     from classify.heads.calibration import CalibratedHead

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classify.linear import row_scaling
+from classify.models.linear import row_scaling
 
 if TYPE_CHECKING:
     from classify.heads.calibration import CalibratedHead

@@ -15,10 +15,10 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.storage.files import write_file
-from classify.dense import DenseHead
-from classify.expansion import KernelHead
-from classify.linear import LinearHead
-from classify.resampling import resample
+from classify.models.dense import DenseHead
+from classify.models.kernel import KernelHead
+from classify.models.linear import LinearHead
+from classify.models.resizing import resample
 from extract.backbones.external.hub_preset import from_hub, loadable, register
 
 if TYPE_CHECKING:
