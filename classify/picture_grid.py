@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from classify.confusion import printable
-from classify.figure import new_figure, png
+from classify.report.confusion import printable
+from classify.report.figures import new_figure, png
 
 _LONGEST = 14  # letters of a name that fit over a picture
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from classify.leaderboard import align
+from classify.commands.fit_head.leaderboard import align
 from classify.metrics.comparison import LEVEL, Comparison, compare
 from classify.metrics.intervals import wilson
 from classify.predictions import csv_text

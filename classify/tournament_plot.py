@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from classify.confusion import printable
-from classify.figure import new_figure, png
+from classify.report.confusion import printable
+from classify.report.figures import new_figure, png
 from classify.standing import Standing
 
 if TYPE_CHECKING:

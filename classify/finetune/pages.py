@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from cache.storage.files import write_file
-from classify.confusion import confusion_png, confusion_text
 from classify.finetune.changes import changed, changed_csv
 from classify.finetune.contact_sheet import contact_sheet
 from classify.finetune.diagram import diagram_svg
@@ -18,6 +17,7 @@ from classify.finetune.outcome import Outcome, Tuned
 from classify.finetune.start import Start
 from classify.finetune.story import Story
 from classify.predictions import csv_bytes, csv_text
+from classify.report.confusion import confusion_png, confusion_text
 from classify.runs.folder import save_evaluation
 from classify.training.curves import curves_png, interpolation_png
 from classify.training.settings import Settings

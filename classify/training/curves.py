@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from classify.confusion import printable
-from classify.figure import new_figure, png
 from classify.metrics.intervals import wilson
+from classify.report.confusion import printable
+from classify.report.figures import new_figure, png
 from classify.training.history import History
 
 TRAINING, VALIDATION, HEAD, KEPT = "#d1681d", "#1f5fa8", "0.35", "#1c7c3c"

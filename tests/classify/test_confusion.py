@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classify.confusion import TEXT_CLASSES, confusion_png, confusion_text, printable
 from classify.metrics.evaluation import Evaluation, evaluate
+from classify.report.confusion import TEXT_CLASSES, confusion_png, confusion_text, printable
 
 
 def evaluation(names: list[str], n: int = 300) -> Evaluation:

@@ -14,8 +14,8 @@ from PIL import Image
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify import exports
+from classify.commands.fit_head.command import FitOptions, fit_heads
 from classify.exports import ExportResult, export
-from classify.fit import FitOptions, fit_heads
 from classify.formats import FORMATS
 from classify.models.layers import load_model, save_model
 from classify.runs.folder import write_json

@@ -12,9 +12,9 @@ from sklearn.base import clone
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify import fit, training
+from classify.commands.fit_head import command, fitted_head
+from classify.commands.fit_head.command import BUDGET, FitOptions, FitResult, fit_heads
 from classify.data.splits import TEST, TRAIN, split
-from classify.fit import BUDGET, FitOptions, FitResult, fit_heads
 from classify.heads import table
 from classify.heads.table import HEADS
 from classify.predictions import check_space
@@ -97,13 +97,13 @@ def test_nothing_but_the_test_part_is_kept_from_training(
     workspace: Workspace, digits: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    original = training.search
+    original = fitted_head.search
 
     def spy(head, X, y, **options):
         seen.append((X, y))
         return original(head, X, y, **options)
 
-    monkeypatch.setattr(training, "search", spy)
+    monkeypatch.setattr(fitted_head, "search", spy)
     run(workspace, "logreg")
     part = split(workspace.manifest("digits")).part
     assert (seen[0][0] == digits[0][:300][part == TRAIN]).all()
@@ -115,9 +115,9 @@ def test_the_test_part_is_read_once_a_head_and_after_the_search(
 ) -> None:
     order: list[str] = []
     for name in ("search", "evaluate"):
-        original = getattr(training, name)
+        original = getattr(fitted_head, name)
         monkeypatch.setattr(
-            training, name, lambda *a, _o=original, _n=name, **k: order.append(_n) or _o(*a, **k)
+            fitted_head, name, lambda *a, _o=original, _n=name, **k: order.append(_n) or _o(*a, **k)
         )
     run(workspace, "logreg", "svm-linear")
     assert order == ["search", "evaluate"] * 2
@@ -208,14 +208,14 @@ def test_pictures_without_an_embedding_and_classes_without_training_are_noted(
 
 
 def test_ctrl_c_keeps_finished_heads(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = fit.train
+    original = command.train
 
     def train(head, *rest):
         if head.name == "svm":
             raise KeyboardInterrupt
         return original(head, *rest)
 
-    monkeypatch.setattr(fit, "train", train)
+    monkeypatch.setattr(command, "train", train)
     result = run(workspace, "logreg", "svm")
     assert result.interrupted and [head.name for head in result.heads] == ["logreg"]
     assert best_run(workspace) == result.run
@@ -242,14 +242,14 @@ def logged(workspace: Workspace) -> list[str]:
 
 
 def test_readings_are_logged_head_by_head(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = fit.train
+    original = command.train
 
     def train(head, *rest):
         if head.name == "lda":
             raise RuntimeError("out of memory")
         return original(head, *rest)
 
-    monkeypatch.setattr(fit, "train", train)
+    monkeypatch.setattr(command, "train", train)
     with pytest.raises(RuntimeError, match="out of memory"):
         run(workspace, "ridge", "lda")
     assert logged(workspace) == ["ridge"]
@@ -281,12 +281,12 @@ def test_a_budget_too_small_for_one_head_is_an_error(workspace: Workspace) -> No
 def test_a_budget_too_small_for_one_of_several_heads_is_a_note(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = fit.train
+    original = command.train
 
     def train(head, division, options, seconds, say):
         return original(head, division, options, None if head.name == "centroid" else 1e-6, say)
 
-    monkeypatch.setattr(fit, "train", train)
+    monkeypatch.setattr(command, "train", train)
     for order in (["centroid", "ridge"], ["ridge", "centroid"]):
         result = run(workspace, *order, budget=60.0)
         assert [head.name for head in result.heads] == ["centroid"] and not result.interrupted
@@ -301,7 +301,7 @@ def test_only_all_has_a_budget_of_its_own(workspace: Workspace, monkeypatch: pyt
         given.append(seconds)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fit, "train", train)
+    monkeypatch.setattr(command, "train", train)
     for models, options in ((["all"], {}), (["all"], {"budget": 8.0}), (["svm", "knn"], {})):
         with pytest.raises(KeyboardInterrupt):
             run(workspace, *models, **options)
@@ -332,10 +332,10 @@ def test_the_simplest_head_within_one_standard_error() -> None:
         made_up("ridge", 0.8905, 1),
         made_up("mean", 0.8895, 0, std=0.5),
     )
-    assert fit._simplest([best, near, far]).result.name == "ridge"
-    assert fit._simplest([best, far]).result.name == "svm"
-    assert fit._simplest([made_up("ridge", 0.9, 1), made_up("svm", 0.9, 6)]).result.name == "ridge"
-    assert fit._simplest([made_up("svm", 0.90, 6, folds=16), near]).result.name == "svm"
+    assert command._simplest([best, near, far]).result.name == "ridge"
+    assert command._simplest([best, far]).result.name == "svm"
+    assert command._simplest([made_up("ridge", 0.9, 1), made_up("svm", 0.9, 6)]).result.name == "ridge"
+    assert command._simplest([made_up("svm", 0.90, 6, folds=16), near]).result.name == "svm"
 
 
 def test_the_simplest_head_is_in_the_result_and_a_note(workspace: Workspace) -> None:

@@ -1,4 +1,4 @@
-from classify.leaderboard import HeadResult, align, leaderboard
+from classify.commands.fit_head.leaderboard import HeadResult, align, leaderboard
 from classify.metrics.evaluation import evaluate
 from tests.classify.test_evaluate import example
 

@@ -12,9 +12,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from classify.commands.fit_head.learning_curve import SHARES, learning_curve, nested_order
+from classify.commands.fit_head.learning_curve_plot import learning_curve_png
 from classify.heads.fitting.estimators import DuelSVC
-from classify.learning_curve import SHARES, learning_curve, nested_order
-from classify.learning_curve_plot import learning_curve_png
 
 Data = tuple[np.ndarray, np.ndarray]
 Parts = list[tuple[np.ndarray, np.ndarray]]

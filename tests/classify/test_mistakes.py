@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from cache.workspace import Workspace
-from classify import mistakes as module
+from classify.commands.fit_head import mistakes as module
+from classify.commands.fit_head.command import FitOptions, fit_heads
+from classify.commands.fit_head.fitted_head import train
+from classify.commands.fit_head.mistakes import Mistake, mistakes, mistakes_png
 from classify.data.division import divide
 from classify.data.splits import TEST, TRAIN
-from classify.fit import FitOptions, fit_heads
 from classify.heads.table import HEADS
-from classify.mistakes import Mistake, mistakes, mistakes_png
-from classify.training import train
 from extract.pictures.decoding import Decoding, RejectedImage
 
 OPTIONS = FitOptions(folds=3, curve=False)

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from classify.metrics.reliability import calibration
-from classify.reliability_diagram import reliability_png
+from classify.report.reliability_diagram import reliability_png
 from tests.classify.test_reliability import drawn
 
 

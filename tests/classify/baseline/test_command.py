@@ -14,7 +14,7 @@ from classify.baseline.command import baseline
 from classify.baseline.outcome import against_best_head
 from classify.baseline.pixels import Pixels
 from classify.baseline.settings import Settings
-from classify.fit import FitOptions, fit_heads
+from classify.commands.fit_head.command import FitOptions, fit_heads
 from classify.runs.folder import best_run, record_of
 from classify.runs.readings import earlier
 

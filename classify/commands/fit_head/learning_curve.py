@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from classify.commands.fit_head.power_law import Forecast, forecast
 from classify.data.views import in_all_views, shared_weight
 from classify.heads.fitting.fitters import fit_kernel, fit_weighted
 from classify.heads.fitting.scores import class_scores
 from classify.heads.fitting.tasks import Fold
 from classify.heads.table import EXACT_KERNEL_ROWS
 from classify.metrics.intervals import wilson_of_variance
-from classify.power_law import Forecast, forecast
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from classify.figure import new_figure, png
-from classify.leaderboard import align
+from classify.commands.fit_head.leaderboard import align
 from classify.metrics.evaluation import Evaluation
+from classify.report.figures import new_figure, png
 
 TEXT_CLASSES = 40  # a wider table is not read in a terminal
 NUMBER_CLASSES = 25  # beyond, numbers do not fit into the cells

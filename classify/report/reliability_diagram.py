@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from classify.figure import new_figure, png
 from classify.metrics.reliability import SHOWN, Calibration, Reliability
+from classify.report.figures import new_figure, png
 
 FEW = 10  # rows; a bin with fewer is drawn hollow
 COLOURS = ("#1f5fa8", "#d1681d")

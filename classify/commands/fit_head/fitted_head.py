@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cache.errors import UserError
+from classify.commands.fit_head.leaderboard import HeadResult
 from classify.data.division import Division
 from classify.heads.calibration import CalibratedHead, fit_temperature
 from classify.heads.search import SearchResult, search
 from classify.heads.table import Head
-from classify.leaderboard import HeadResult
 from classify.metrics.evaluation import evaluate
 from classify.metrics.reliability import Calibration, calibration
 from classify.progress import seldom
 
 if TYPE_CHECKING:
-    from classify.fit import FitOptions
+    from classify.commands.fit_head.command import FitOptions
 
 
 @dataclass(frozen=True)

@@ -14,21 +14,21 @@ import numpy as np
 from cache.errors import UserError
 from cache.storage.files import write_file
 from cache.workspace import Workspace
+from classify.commands.fit_head.fitted_head import Trained, train
+from classify.commands.fit_head.leaderboard import HeadResult, leaderboard
+from classify.commands.fit_head.learning_curve import LearningCurve, learning_curve
+from classify.commands.fit_head.mistakes import mistakes, mistakes_csv, mistakes_png
+from classify.commands.fit_head.report import MISTAKES, Report, write_report
 from classify.data.division import Division, divide
 from classify.data.sample import sample_notes
 from classify.data.splits import TEST, TRAIN, describe
 from classify.data.views import with_views
 from classify.heads.mlp import shape_mlp
 from classify.heads.table import Head, select
-from classify.leaderboard import HeadResult, leaderboard
-from classify.learning_curve import LearningCurve, learning_curve
 from classify.metrics.comparison import Comparison, compare
 from classify.metrics.evaluation import imbalance, tie
-from classify.mistakes import mistakes, mistakes_csv, mistakes_png
-from classify.report import MISTAKES, Report, write_report
 from classify.runs import readings
 from classify.runs.folder import remember_best, save_evaluation, save_head, write_json
-from classify.training import Trained, train
 from extract.embedding.extractor import Progress, largest
 from extract.embedding.views import Views
 from extract.pictures.decoding import Decoding

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from classify.confusion import printable
-from classify.figure import new_figure, png
-from classify.learning_curve import LearningCurve
+from classify.commands.fit_head.learning_curve import LearningCurve
+from classify.report.confusion import printable
+from classify.report.figures import new_figure, png
 
 COLOUR = "#1f5fa8"
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cache.storage.files import write_file
-from classify.confusion import printable
-from classify.leaderboard import HeadResult
-from classify.learning_curve import LearningCurve
-from classify.learning_curve_plot import learning_curve_png
+from classify.commands.fit_head.leaderboard import HeadResult
+from classify.commands.fit_head.learning_curve import LearningCurve
+from classify.commands.fit_head.learning_curve_plot import learning_curve_png
+from classify.commands.fit_head.mistakes import DRAWN, Mistake
 from classify.metrics.comparison import Comparison
 from classify.metrics.evaluation import Evaluation
 from classify.metrics.reliability import Calibration
-from classify.mistakes import DRAWN, Mistake
-from classify.reliability_diagram import reliability_png
+from classify.report.confusion import printable
+from classify.report.reliability_diagram import reliability_png
 
 DIAGRAM, CURVE, CONFUSION = "reliability.png", "learning_curve.png", "confusion.png"
 MISTAKES = "mistakes.png"

@@ -1,0 +1,1 @@
+"""`fit-head`: heads searched, calibrated, tested once, compared."""
