@@ -794,7 +794,7 @@ def _elected(options: argparse.Namespace) -> Any:
 
 
 def _tournament(options: argparse.Namespace) -> Any:
-    from classify.tournament import Contest, compare_backbones
+    from classify.commands.compare_backbones.command import Contest, compare_backbones
 
     named = (options.backbone or "auto").split(",")
     given = _given(options, Contest) | {"backbones": () if named == ["auto"] else tuple(named)}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from classify.commands.compare_backbones.plot import WINNER, draw, tournament_png
+from classify.commands.compare_backbones.standings import Entry, Outcome, elect, rank
 from classify.metrics.intervals import wilson
-from classify.standing import Entry, Outcome, elect, rank
-from classify.tournament_plot import WINNER, draw, tournament_png
 
 TRUTH = np.array(["a", "b"] * 100)
 

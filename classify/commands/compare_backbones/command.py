@@ -15,6 +15,8 @@ from cache.storage.files import write_file
 from cache.storage.store import Store
 from cache.versions import versions
 from cache.workspace import Workspace
+from classify.commands.compare_backbones.plot import tournament_png
+from classify.commands.compare_backbones.standings import Entry, Outcome, elect, rank
 from classify.data import near_duplicates
 from classify.data.sample import COMMAND, training_sample
 from classify.heads.search import check_classes, search
@@ -22,8 +24,6 @@ from classify.heads.table import HEADS
 from classify.metrics.evaluation import imbalance
 from classify.predictions import csv_bytes
 from classify.runs.folder import FORMAT, PACKAGES, write_json
-from classify.standing import Entry, Outcome, elect, rank
-from classify.tournament_plot import tournament_png
 from extract.backbones.backbone import FAMILIES, Backbone, weights_state
 from extract.commands.manifest import survey
 from extract.embedding.extractor import Extractor, Options, Progress

@@ -1,0 +1,1 @@
+"""`compare-backbones`: every backbone on one sample, accuracy against cost."""
