@@ -159,7 +159,7 @@ def fit_head(options: argparse.Namespace) -> int:
 
 
 def finetune(options: argparse.Namespace) -> int:
-    from classify.finetune.command import finetune
+    from classify.commands.finetune.command import finetune
     from classify.training.settings import Settings
     from extract.embedding.extractor import Options
 

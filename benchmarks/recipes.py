@@ -183,8 +183,8 @@ def main() -> None:
 def divide(flowers: Path, place: Path) -> None:
     """Link the pictures as flowers/, as data/train, data/validation, data/test, and a few of these as sample/."""
     from cache.workspace import Workspace
+    from classify.commands.finetune.start import begin
     from classify.data.splits import TEST
-    from classify.finetune.start import begin
     from classify.runs.folder import load_head
     from classify.training.settings import Settings
 

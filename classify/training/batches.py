@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from classify.finetune.activations import Activations
+from classify.commands.finetune.activations import Activations
 
 READ_AHEAD = 2  # batches
 

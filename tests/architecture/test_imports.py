@@ -18,7 +18,7 @@ MAY_IMPORT_KERAS = {
     "classify/models/run_model.py",
     "classify/finetune/folding.py",
     "classify/training/optimizers.py",
-    "classify/finetune/outcome.py",
+    "classify/commands/finetune/result.py",
     "classify/finetune/top.py",
     "classify/training/loop.py",
     "classify/formats.py",

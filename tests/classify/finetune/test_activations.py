@@ -13,7 +13,7 @@ import pytest
 from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.workspace import Workspace
-from classify.finetune.activations import Cached, Live, at_layer, fill, open_parts, planned_bytes
+from classify.commands.finetune.activations import Cached, Live, at_layer, fill, open_parts, planned_bytes
 from extract.backbones.backbone import Backbone
 from extract.embedding.extractor import Options, Progress, backbone_of, decoding_of
 from extract.embedding.file_reader import load

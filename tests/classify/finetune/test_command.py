@@ -17,8 +17,8 @@ import cli
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.answers import predict
+from classify.commands.finetune.command import finetune
 from classify.commands.fit_head.command import FitOptions, fit_heads
-from classify.finetune.command import finetune
 from classify.runs.folder import best_run
 from extract.backbones.backbone import Backbone
 from extract.embedding.extractor import Options, extract
@@ -157,7 +157,7 @@ def test_what_cannot_be_done_is_refused_with_advice(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as no_head_is_fitted:
-        no_head_is_fitted.setattr("classify.finetune.run.begin", None)
+        no_head_is_fitted.setattr("classify.commands.finetune.tuning.begin", None)
         with pytest.raises(UserError, match="141 layers"):
             finetune(workspace, {"top": 500})
         with pytest.raises(UserError, match="received 0"):

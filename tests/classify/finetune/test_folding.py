@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from classify.finetune import folding
+from classify.commands.finetune import folding
 from classify.finetune.folding import Folded, foldable
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from classify.finetune.folds import ALPHAS, Fold, cross_validate
-from classify.finetune.start import NEVER
+from classify.commands.finetune.cross_validation import ALPHAS, Fold, cross_validate
+from classify.commands.finetune.start import NEVER
 from classify.finetune.top import build_top
 from classify.models.linear import LinearHead
 from classify.training.curves import curves_png, interpolation_png
@@ -106,7 +106,7 @@ def test_training_on_noise_is_found_out() -> None:
 def test_folds_ask_for_their_own_standard_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     each, settings = folds(activations(2.0), [head(), head()]), replace(SETTINGS, epochs=2)
     assert run(each, settings)[0].alpha > 0
-    monkeypatch.setattr("classify.finetune.folds.ERRORS", 1e6)
+    monkeypatch.setattr("classify.commands.finetune.cross_validation.ERRORS", 1e6)
     assert run(each, settings)[0].alpha == 0
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.finetune import journal
+from classify.commands.finetune import resume
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import Epoch, History, Interpolation
 from classify.training.settings import Settings
@@ -29,7 +29,7 @@ def workspace(build: Build) -> Workspace:
 
 
 def opened(workspace: Workspace, folder: Path, border: str = "block9_add") -> Checkpoint | None:
-    return journal.open_run(folder, begun(workspace), SETTINGS, border)
+    return resume.open_run(folder, begun(workspace), SETTINGS, border)
 
 
 @pytest.fixture
@@ -40,18 +40,18 @@ def cut_short(workspace: Workspace) -> Path:
 
 
 def test_a_run_says_what_it_began_with(workspace: Workspace, cut_short: Path) -> None:
-    assert journal.settings_of(cut_short) == SETTINGS
-    assert journal.start_of(cut_short) == begun(workspace).loaded.folder
+    assert resume.settings_of(cut_short) == SETTINGS
+    assert resume.start_of(cut_short) == begun(workspace).loaded.folder
 
 
 def test_a_run_is_gone_on_with_from_its_checkpoint(workspace: Workspace, cut_short: Path) -> None:
     assert opened(workspace, cut_short) is None  # killed in the first epoch
-    Checkpoint([EPOCH], [np.arange(3.0)], [], [], 0, []).save(cut_short / journal.CHECKPOINT)
+    Checkpoint([EPOCH], [np.arange(3.0)], [], [], 0, []).save(cut_short / resume.CHECKPOINT)
     found = opened(workspace, cut_short)
     assert found is not None and found.epochs == [EPOCH] and found.weights[0].tolist() == [0, 1, 2]
-    journal.close_run(cut_short)
-    journal.close_run(cut_short)
-    assert not (cut_short / journal.CHECKPOINT).exists() and opened(workspace, cut_short) is None
+    resume.close_run(cut_short)
+    resume.close_run(cut_short)
+    assert not (cut_short / resume.CHECKPOINT).exists() and opened(workspace, cut_short) is None
 
 
 def test_another_border_is_refused(workspace: Workspace, cut_short: Path) -> None:
@@ -76,14 +76,14 @@ def test_another_head_is_refused(workspace: Workspace, cut_short: Path) -> None:
 
 def test_settings_that_changed_are_no_matter_of_the_plan(workspace: Workspace, cut_short: Path) -> None:
     """They come from the plan itself, which is written once."""
-    before = (cut_short / journal.PLAN).read_bytes()
-    journal.open_run(cut_short, begun(workspace), Settings(), "block9_add")
-    assert (cut_short / journal.PLAN).read_bytes() == before
+    before = (cut_short / resume.PLAN).read_bytes()
+    resume.open_run(cut_short, begun(workspace), Settings(), "block9_add")
+    assert (cut_short / resume.PLAN).read_bytes() == before
 
 
 def test_the_newest_unfinished_run_is_found(workspace: Workspace) -> None:
     with pytest.raises(UserError, match=r"unfinished finetune run .*found none"):
-        journal.unfinished(workspace, None)
+        resume.unfinished(workspace, None)
     made = {}
     for name in (
         "007-finetune",
@@ -95,41 +95,41 @@ def test_the_newest_unfinished_run_is_found(workspace: Workspace) -> None:
     ):
         made[name] = workspace.runs / name
         made[name].mkdir()
-        (made[name] / journal.PLAN).write_text("{}")
+        (made[name] / resume.PLAN).write_text("{}")
     (workspace.runs / "1004-finetune").mkdir()  # killed before it began
     (made["1002-finetune"] / "run.json").write_text("{}")
-    assert journal.unfinished(workspace, None) == made["1001-finetune"]
+    assert resume.unfinished(workspace, None) == made["1001-finetune"]
     (made["1001-finetune"] / "run.json").write_text("{}")
-    assert journal.unfinished(workspace, None) == made["998-finetune"]
-    assert journal.unfinished(workspace, str(made["007-finetune"])) == made["007-finetune"]
+    assert resume.unfinished(workspace, None) == made["998-finetune"]
+    assert resume.unfinished(workspace, str(made["007-finetune"])) == made["007-finetune"]
     with pytest.raises(UserError, match="which is finished"):
-        journal.unfinished(workspace, str(made["1002-finetune"]))
+        resume.unfinished(workspace, str(made["1002-finetune"]))
     with pytest.raises(UserError, match=r"plan\.json of an unfinished finetune run"):
-        journal.unfinished(workspace, str(workspace.runs / "1004-finetune"))
+        resume.unfinished(workspace, str(workspace.runs / "1004-finetune"))
 
 
 def test_runs_that_moved_find_their_head_beside_them(workspace: Workspace, cut_short: Path) -> None:
     moved = workspace.root.parent / "elsewhere"
     shutil.move(workspace.runs, moved)
-    head = journal.start_of(moved / cut_short.name)
+    head = resume.start_of(moved / cut_short.name)
     assert head.parent == moved and (head / "head.joblib").exists()
 
 
 def test_a_damaged_plan_is_refused(workspace: Workspace, cut_short: Path) -> None:
-    path = cut_short / journal.PLAN
+    path = cut_short / resume.PLAN
     path.write_bytes(path.read_bytes()[:40])
-    for ask in (journal.settings_of, journal.start_of, lambda folder: opened(workspace, folder)):
+    for ask in (resume.settings_of, resume.start_of, lambda folder: opened(workspace, folder)):
         with pytest.raises(UserError, match=r"Expected the plan .* but: .*Run finetune without --resume"):
             ask(cut_short)
 
 
 def test_what_the_folds_chose_is_kept(cut_short: Path) -> None:
-    assert journal.decision(cut_short) is None
+    assert resume.decision(cut_short) is None
     first = Epoch(0, float("nan"), float("nan"), 0.6, 0.7, 0.0, 0.0, 0.5)
     line = [Interpolation(0.0, 0.7, 0.6, 0.5), Interpolation(0.4, 0.75, 0.4, 0.375)]
     history = History([first, EPOCH], 1, line, 0.4, 60, 5)
-    journal.decide(cut_short, history, 1.23456789)
-    json.loads((cut_short / journal.FOLDS).read_text())
-    found, temperature = journal.decision(cut_short) or pytest.fail("nothing was kept")
+    resume.decide(cut_short, history, 1.23456789)
+    json.loads((cut_short / resume.FOLDS).read_text())
+    found, temperature = resume.decision(cut_short) or pytest.fail("nothing was kept")
     assert temperature == 1.23456789 and repr(found) == repr(history)
     assert found.epochs[1] == EPOCH and list(found.line) == line

@@ -14,10 +14,10 @@ from sklearn.base import clone
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from cache.workspace import Workspace
+from classify.commands.finetune.start import FEW, FOLDS, Start, begin, head_of
 from classify.commands.fit_head.command import FitOptions, fit_heads
 from classify.data.division import divide
 from classify.data.splits import TEST, TRAIN, VAL
-from classify.finetune.start import FEW, FOLDS, Start, begin, head_of
 from classify.heads.calibration import CalibratedHead
 from classify.heads.fitting.fitters import fit_weighted
 from classify.heads.fitting.scores import class_scores

@@ -13,14 +13,22 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.finetune import journal
-from classify.finetune.activations import Activations, Live, Views, at_layer, fill, open_parts, planned_bytes
-from classify.finetune.choice import between, choose, walk
-from classify.finetune.finish import finish, keep_model
-from classify.finetune.folds import Fold, cross_validate
+from classify.commands.finetune import resume as journal
+from classify.commands.finetune.activations import (
+    Activations,
+    Live,
+    Views,
+    at_layer,
+    fill,
+    open_parts,
+    planned_bytes,
+)
+from classify.commands.finetune.cross_validation import Fold, cross_validate
+from classify.commands.finetune.finish import finish, keep_model
+from classify.commands.finetune.interpolation import between, choose, walk
+from classify.commands.finetune.result import Outcome, Result, Tuned
+from classify.commands.finetune.start import Start, begin, head_of
 from classify.finetune.handoff import check
-from classify.finetune.outcome import Outcome, Result, Tuned
-from classify.finetune.start import Start, begin, head_of
 from classify.finetune.tensorboard import Board
 from classify.finetune.top import build_top
 from classify.models.linear import LinearHead

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from classify.finetune.choice import Point, choose, walk
+from classify.commands.finetune.interpolation import Point, choose, walk
 from classify.finetune.top import set_head
 from classify.models.linear import LinearHead
 from classify.progress import seldom

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.finetune import journal
+from classify.commands.finetune import resume as journal
 from classify.finetune.tensorboard import check_installed
 from classify.runs.folder import find_run
 from classify.training.settings import Settings
@@ -15,7 +15,7 @@ from extract.embedding.extractor import Options, Progress
 from extract.machine import import_keras_quietly
 
 if TYPE_CHECKING:
-    from classify.finetune.outcome import Outcome
+    from classify.commands.finetune.result import Outcome
 
 
 def finetune(
@@ -41,7 +41,7 @@ def finetune(
     resume : str, optional
         Folder of the run to go on with; "" for the newest unfinished one.
     options, trust, progress, say
-        As in `classify.finetune.run.finetune`.
+        As in `classify.commands.finetune.tuning.finetune`.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def finetune(
             )
         unfinished = journal.unfinished(workspace, resume or None)
     import_keras_quietly()
-    from classify.finetune import run as heavy
+    from classify.commands.finetune import tuning as heavy
 
     try:
         return heavy.finetune(

@@ -9,7 +9,7 @@ from typing import Any
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.finetune.start import Start
+from classify.commands.finetune.start import Start
 from classify.runs.folder import find_run, relocated, write_json
 from classify.runs.readings import part_hash
 from classify.training.checkpoint import Checkpoint
