@@ -12,7 +12,7 @@ from classify.report.confusion import printable
 from classify.training.summary import output_shape
 
 if TYPE_CHECKING:
-    from extract.border import Border
+    from classify.commands.finetune.network.border import Border
 
 ROWS = 40  # of more blocks, neighbours of one size share a box
 # "block10_add" -> block10, "conv2_block1_1_bn" -> conv2_block1, "expanded_conv_3_add" -> expanded_conv_3

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
+from classify.commands.finetune.network.border import find_border
 from extract.backbones.backbone import Backbone
 from extract.backbones.external import hub_preset
 from extract.backbones.network import build_backbone, build_embedder, hash_weights
-from extract.border import find_border
 from extract.engines.conversion import convert
 from extract.engines.engine import KerasEngine, open_engine
 

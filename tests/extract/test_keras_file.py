@@ -9,9 +9,9 @@ import pytest
 from keras import layers
 
 from cache.errors import UserError
+from classify.commands.finetune.network.border import find_border
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_backbone, build_embedder, hash_weights
-from extract.border import find_border
 from extract.engines.conversion import convert
 from extract.engines.engine import open_engine
 

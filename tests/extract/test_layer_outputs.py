@@ -9,9 +9,9 @@ from PIL import Image
 
 from cache.errors import UserError
 from cache.workspace import Workspace
+from classify.commands.finetune.network.border import find_border
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_backbone, build_embedder, pool
-from extract.border import find_border
 from extract.embedding.extractor import Extractor, Options, Progress, backbone_of
 from extract.embedding.file_reader import load
 from extract.embedding.runner import Outcome

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from classify.commands.finetune.interpolation import Point, choose, walk
-from classify.finetune.top import set_head
+from classify.commands.finetune.network.top import set_head
 from classify.models.linear import LinearHead
 from classify.progress import seldom
 from classify.training.batches import Samples

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.dataset import Embedded
+from classify.commands.finetune.network.border import Border
 from classify.metrics.comparison import Comparison
 from classify.metrics.evaluation import Evaluation
 from classify.training.history import History
 from extract.backbones.backbone import Backbone
-from extract.border import Border
 from extract.embedding.file_reader import load_row
 from extract.pictures.decoding import Decoding, RejectedImage
 

@@ -26,11 +26,12 @@ from classify.commands.finetune.activations import (
 from classify.commands.finetune.cross_validation import Fold, cross_validate
 from classify.commands.finetune.finish import finish, keep_model
 from classify.commands.finetune.interpolation import between, choose, walk
+from classify.commands.finetune.network.border import Border, find_border
+from classify.commands.finetune.network.handoff_check import check
+from classify.commands.finetune.network.top import build_top
 from classify.commands.finetune.result import Outcome, Result, Tuned
 from classify.commands.finetune.start import Start, begin, head_of
-from classify.finetune.handoff import check
 from classify.finetune.tensorboard import Board
-from classify.finetune.top import build_top
 from classify.models.linear import LinearHead
 from classify.runs.folder import LoadedHead
 from classify.training.batches import Samples
@@ -40,7 +41,6 @@ from classify.training.loop import Watch, read_weights, train
 from classify.training.settings import Settings
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_embedder, hash_weights, network_of
-from extract.border import Border, find_border
 from extract.embedding.extractor import Options, Progress, backbone_of, decoding_of
 from extract.engines.engine import choose_engine, gpu_seen, learn_network, open_engine
 from extract.pictures.augmentation import View

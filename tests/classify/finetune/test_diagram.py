@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from classify.commands.finetune.network.border import Border, find_border
 from classify.finetune.diagram import diagram_svg
 from classify.training.summary import summary_text
-from extract.border import Border, find_border
 
 keras = pytest.importorskip("keras")
 

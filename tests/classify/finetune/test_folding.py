@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 from classify.commands.finetune import folding
-from classify.finetune.folding import Folded, foldable
+from classify.commands.finetune.network.batch_norm_folding import Folded, foldable
 
 
 def pair(

@@ -9,8 +9,9 @@ import pytest
 from keras import layers
 
 from classify.commands.finetune.cross_validation import ALPHAS, Fold, cross_validate
+from classify.commands.finetune.network.border import find_border
+from classify.commands.finetune.network.top import build_top
 from classify.commands.finetune.start import NEVER
-from classify.finetune.top import build_top
 from classify.models.linear import LinearHead
 from classify.training.curves import curves_png, interpolation_png
 from classify.training.history import History
@@ -18,7 +19,6 @@ from classify.training.loop import read_weights
 from classify.training.settings import Settings
 from classify.training.validation import judge
 from extract.backbones.backbone import Backbone
-from extract.border import find_border
 from tests.classify.finetune.test_training import Fixed, samples
 
 N, CLASSES, CHANNELS = 60, 3, 8

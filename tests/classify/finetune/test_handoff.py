@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
-from classify.finetune.handoff import check
+from classify.commands.finetune.network.handoff_check import check
 from classify.models.linear import LinearHead
 from classify.training.batches import Samples
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from keras import layers
 
-from classify.finetune.folding import Folded
-from classify.finetune.top import build_top, read_head, set_head
+from classify.commands.finetune.network.batch_norm_folding import Folded
+from classify.commands.finetune.network.border import find_border
+from classify.commands.finetune.network.top import build_top, read_head, set_head
 from classify.models.linear import LinearHead
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_backbone
-from extract.border import find_border
 
 BACKBONE = Backbone.of("efficientnet_lite0", input_size=64)
 

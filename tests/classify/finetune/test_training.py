@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from classify.finetune.top import build_top, read_head
+from classify.commands.finetune.network.border import find_border
+from classify.commands.finetune.network.top import build_top, read_head
 from classify.models.linear import LinearHead
 from classify.training.batches import Samples
 from classify.training.checkpoint import Checkpoint
@@ -19,7 +20,6 @@ from classify.training.optimizers import make_optimizer
 from classify.training.settings import LEARNING_RATES, Settings
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_backbone
-from extract.border import find_border
 
 N, CLASSES = 24, 3
 CODES = np.arange(N) % CLASSES

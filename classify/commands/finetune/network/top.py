@@ -6,12 +6,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from classify.finetune.folding import Folded, foldable
+from classify.commands.finetune.network.batch_norm_folding import Folded, foldable
+from classify.commands.finetune.network.border import Border
 from classify.models.layers import LOGITS, attach_head
 from classify.models.linear import LinearHead
 from extract.backbones.backbone import Backbone
 from extract.backbones.preprocessing import preprocess
-from extract.border import Border
 
 
 def build_top(network: keras.Model, border: Border, backbone: Backbone, head: LinearHead) -> keras.Model:

@@ -1,0 +1,1 @@
+"""The network cut in two, and put together again."""
