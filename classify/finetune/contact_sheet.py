@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from classify.finetune.changes import OUTCOMES, Change
+from classify.commands.finetune.report.changed_pictures import OUTCOMES, Change
 from classify.picture_grid import Cell, picture_grid, short
 
 SHOWN, COLUMNS, LEAST = 24, 6, 4  # pictures, at most and at least side by side

@@ -13,10 +13,10 @@ import numpy as np
 from cache.versions import versions
 from cache.workspace import Workspace
 from classify.commands.finetune.network.top import read_head
+from classify.commands.finetune.report.files import Tested, write_pages
 from classify.commands.finetune.result import Outcome, Result, Tuned
 from classify.commands.finetune.start import Start
 from classify.data.splits import TEST, describe
-from classify.finetune.pages import Tested, write_pages
 from classify.metrics.comparison import compare
 from classify.metrics.evaluation import evaluate
 from classify.models.dense import unroll

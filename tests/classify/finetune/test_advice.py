@@ -2,7 +2,7 @@ from math import inf, nan
 
 import pytest
 
-from classify.finetune.advice import advice, chosen
+from classify.commands.finetune.report.advice import advice, chosen
 from classify.training.history import Epoch, History, Interpolation
 
 

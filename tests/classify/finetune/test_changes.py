@@ -3,7 +3,7 @@ from io import StringIO
 
 import numpy as np
 
-from classify.finetune.changes import changed, changed_csv
+from classify.commands.finetune.report.changed_pictures import changed, changed_csv
 
 PATHS = ["same", "mended", "broken", "still", "sure", "un\udcffknown"]
 TRUTH = np.array(["rose", "rose", "rose", "rose", "tulip", "lily"])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from classify.commands.finetune.network.border import Border, find_border
-from classify.finetune.diagram import diagram_svg
+from classify.commands.finetune.report.diagram import diagram_svg
 from classify.training.summary import summary_text
 
 keras = pytest.importorskip("keras")

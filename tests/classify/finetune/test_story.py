@@ -4,7 +4,7 @@ from math import nan
 import numpy as np
 import pytest
 
-from classify.finetune.story import Story, verdict
+from classify.commands.finetune.report.page import Story, verdict
 from classify.metrics.comparison import compare
 from classify.metrics.evaluation import Evaluation, evaluate
 from classify.training.history import Epoch, History, Interpolation

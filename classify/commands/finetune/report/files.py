@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from cache.storage.files import write_file
+from classify.commands.finetune.report.changed_pictures import changed, changed_csv
+from classify.commands.finetune.report.diagram import diagram_svg
+from classify.commands.finetune.report.page import Story
 from classify.commands.finetune.result import Outcome, Tuned
 from classify.commands.finetune.start import Start
-from classify.finetune.changes import changed, changed_csv
 from classify.finetune.contact_sheet import contact_sheet
-from classify.finetune.diagram import diagram_svg
 from classify.finetune.history_csv import history_csv
-from classify.finetune.story import Story
 from classify.predictions import csv_bytes, csv_text
 from classify.report.confusion import confusion_png, confusion_text
 from classify.runs.folder import save_evaluation
