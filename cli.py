@@ -180,8 +180,8 @@ def finetune(options: argparse.Namespace) -> int:
 
 
 def baseline(options: argparse.Namespace) -> int:
-    from classify.baseline.command import baseline
-    from classify.baseline.settings import Settings
+    from classify.commands.baseline.command import baseline
+    from classify.commands.baseline.options import Settings
 
     settings = Settings(**_given(options, Settings))
     result = baseline(_workspace(options), settings, dataset=options.dataset, space=options.space, say=say)

@@ -14,7 +14,7 @@ SOURCES = [path for name in ORDER[:-1] for path in sorted((ROOT / name).rglob("*
 HEAVY = {"tensorflow", "keras", "jax", "torch"}
 MAY_IMPORT_KERAS = {
     "classify/models/layers.py",
-    "classify/baseline/network.py",
+    "classify/commands/baseline/network.py",
     "classify/models/run_model.py",
     "classify/commands/finetune/network/batch_norm_folding.py",
     "classify/training/optimizers.py",

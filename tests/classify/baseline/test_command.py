@@ -10,10 +10,10 @@ import pytest
 import cli
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.baseline.command import baseline
-from classify.baseline.outcome import against_best_head
-from classify.baseline.pixels import Pixels
-from classify.baseline.settings import Settings
+from classify.commands.baseline.command import baseline
+from classify.commands.baseline.options import Settings
+from classify.commands.baseline.pixels import Pixels
+from classify.commands.baseline.result import against_best_head
 from classify.commands.fit_head.command import FitOptions, fit_heads
 from classify.runs.folder import best_run, record_of
 from classify.runs.readings import earlier

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cache.workspace import Workspace
-from classify.baseline.pixels import Pixels
+from classify.commands.baseline.pixels import Pixels
 from extract.embedding.file_reader import load
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import Decoding

@@ -12,10 +12,10 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.baseline.outcome import NAME, Outcome, against_best_head
-from classify.baseline.pages import keep
-from classify.baseline.pixels import GB, Pixels
-from classify.baseline.settings import Settings
+from classify.commands.baseline.options import Settings
+from classify.commands.baseline.pixels import GB, Pixels
+from classify.commands.baseline.report import keep
+from classify.commands.baseline.result import NAME, Outcome, against_best_head
 from classify.data.division import Division, divide
 from classify.data.splits import TEST
 from classify.heads.calibration import fit_temperature
@@ -79,7 +79,7 @@ def baseline(
     decoding, notes = decoding_of(workspace, division.data.space), list(division.notes)
     training, judging = _samples(division, settings, decoding, classes, fit, val, say)
     import_keras_quietly()
-    from classify.baseline.network import build_network, finished
+    from classify.commands.baseline.network import build_network, finished
     from classify.training.loop import logits_of, write_weights
 
     network = build_network(settings.input_size, len(classes), settings.seed)

@@ -11,8 +11,8 @@ import numpy as np
 from cache.space import Space
 from cache.storage.files import write_file
 from cache.versions import versions
-from classify.baseline.outcome import NAME, Outcome
-from classify.baseline.settings import Settings
+from classify.commands.baseline.options import Settings
+from classify.commands.baseline.result import NAME, Outcome
 from classify.commands.fit_head.report import CONFUSION, escape, span, table
 from classify.data.division import Division
 from classify.data.splits import describe
@@ -46,7 +46,7 @@ def keep(
     Parameters
     ----------
     model : keras.Model
-        From `classify.baseline.network.finished`.
+        From `classify.commands.baseline.network.finished`.
     classes : tuple of str
         Names of its C columns.
     parts : three arrays of rows of the manifest
