@@ -192,7 +192,7 @@ def baseline(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> int:
-    from classify.exports import export
+    from classify.commands.export.command import export
     from classify.runs.folder import find_run
 
     workspace = _workspace(options)

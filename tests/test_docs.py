@@ -19,7 +19,7 @@ from scipy.special import softmax
 
 import cli
 from cache.workspace import Workspace
-from classify.export_result import Quantised
+from classify.commands.export.result import Quantised
 from classify.heads import table as heads
 from classify.heads.fitting import fitters
 from classify.heads.fitting.tasks import Fold, by_fold

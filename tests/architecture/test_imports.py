@@ -21,7 +21,7 @@ MAY_IMPORT_KERAS = {
     "classify/commands/finetune/result.py",
     "classify/commands/finetune/network/top.py",
     "classify/training/loop.py",
-    "classify/formats.py",
+    "classify/commands/export/formats.py",
     "classify/models/resizing.py",
     "classify/commands/finetune/network/border.py",
     "extract/engines/conversion.py",

@@ -13,10 +13,10 @@ from PIL import Image
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify import exports
+from classify.commands.export import command
+from classify.commands.export.command import ExportResult, export
+from classify.commands.export.formats import FORMATS
 from classify.commands.fit_head.command import FitOptions, fit_heads
-from classify.exports import ExportResult, export
-from classify.formats import FORMATS
 from classify.models.layers import load_model, save_model
 from classify.runs.folder import write_json
 from extract.backbones.backbone import Backbone
@@ -158,7 +158,7 @@ def test_int8_says_what_it_costs(
     assert small.int8.before == pytest.approx(accuracy(run)) and f"n = {small.n}" in small.to_text()
     with pytest.raises(UserError, match="--int8 with --to tflite"):
         export(workspace, run, "onnx", int8=True)
-    dear = exports._notes("tflite", None, "test", exports.Quantised(0.9, 0.88, 500, "test", 10))
+    dear = command._notes("tflite", None, "test", command.Quantised(0.9, 0.88, 500, "test", 10))
     assert any("cost 2.0% of accuracy" in note for note in dear)
 
 

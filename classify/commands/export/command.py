@@ -15,13 +15,13 @@ import numpy as np
 from cache.errors import UserError
 from cache.storage.files import TEMPORARY, make_folder, sync_folder, write_error, write_file
 from cache.workspace import Workspace
-from classify.export_result import ExportResult, Quantised
+from classify.commands.export.result import ExportResult, Quantised
 from classify.runs.predictions import held_out, trained_on
 from extract.engines.engine import usable_cores
 from extract.machine import quiet_stderr
 
 if TYPE_CHECKING:
-    from classify.formats import Answer, Format
+    from classify.commands.export.formats import Answer, Format
     from classify.models.run_model import FittedRun, TunedRun
 
 KINDS = ("keras", "savedmodel", "tflite", "onnx", "saved-head")
@@ -78,7 +78,7 @@ def export(
         raise UserError(f"Expected --to to be one of {', '.join(KINDS)}; received {to!r}.")
     if int8 and to != "tflite":
         raise UserError(f"Expected --int8 with --to tflite, received --to {to}.")
-    from classify.formats import FORMATS
+    from classify.commands.export.formats import FORMATS
     from classify.models.run_model import TunedRun, open_run
 
     form = FORMATS[to]
