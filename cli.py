@@ -111,7 +111,7 @@ def manifest(options: argparse.Namespace) -> int:
 
 
 def show_pictures(options: argparse.Namespace) -> int:
-    from classify.samples import SampleOptions, show_samples
+    from classify.commands.show import SampleOptions, show_samples
 
     result = show_samples(
         _workspace(options),
@@ -211,7 +211,7 @@ def export(options: argparse.Namespace) -> int:
 
 
 def predict(options: argparse.Namespace) -> int:
-    from classify.answers import predict
+    from classify.commands.predict import predict
 
     found = predict(
         _workspace(options),
@@ -243,7 +243,7 @@ def predict(options: argparse.Namespace) -> int:
 
 
 def demo(options: argparse.Namespace) -> int:
-    from classify.demo import run_demo
+    from classify.commands.demo import run_demo
 
     run_demo(lambda *words: main(words), Path(options.out), options.data, options.quick)
     return DONE

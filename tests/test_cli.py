@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import cli
-from classify.demo import write_digits
+from classify.commands.demo import write_digits
 
 ROOT = Path(__file__).parents[1]
 EXTRACT = {"dataset", "space", "backbone", "engine", "files", "embedded", "cached", "rejected", "seconds"}

@@ -10,9 +10,9 @@ from PIL import Image
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify import samples
+from classify.commands import show
+from classify.commands.show import SampleOptions, Samples, show_samples
 from classify.picture_grid import Cell
-from classify.samples import SampleOptions, Samples, show_samples
 from extract.commands.manifest import survey
 from extract.embedding.extractor import Progress
 from extract.pictures.augmentation import View
@@ -37,13 +37,13 @@ def pictures(tmp_path: Path) -> Path:
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[Cell], int]]:
     """What is drawn, and in how many columns; it is drawn all the same."""
-    found, draw = [], samples.picture_grid
+    found, draw = [], show.picture_grid
 
     def keep(cells: list[Cell], columns: int) -> bytes:
         found.append((cells, columns))
         return draw(cells, columns)
 
-    monkeypatch.setattr(samples, "picture_grid", keep)
+    monkeypatch.setattr(show, "picture_grid", keep)
     return found
 
 
@@ -86,7 +86,7 @@ def test_views_stand_beside_each_picture(
     found = shown(workspace, pictures, tmp_path / "x.png", grid="2x4", augment="strong", seed=5)
     (cells, columns), key = (
         drawn[0],
-        samples.hashlib.sha256(next(pictures.rglob("*.png")).read_bytes()).digest(),
+        show.hashlib.sha256(next(pictures.rglob("*.png")).read_bytes()).digest(),
     )
     assert len(found.pictures) == 2 and columns == 4
     assert [cell.caption for cell in cells[1:4]] == ["strong 1", "strong 2", "strong 3"]
@@ -94,7 +94,7 @@ def test_views_stand_beside_each_picture(
     assert not any(np.array_equal(plain, cell.picture) for cell in cells[1:4])
     view = View("strong", 2, 5)
     data = next(pictures.rglob("*.png")).read_bytes()
-    expected = view.apply(samples.decode(data, view.source_size(224), samples.Decoding()), 224, key)
+    expected = view.apply(show.decode(data, view.source_size(224), show.Decoding()), 224, key)
     assert np.array_equal(cells[2].picture, expected) and np.array_equal(cells[6].picture, expected)
 
 

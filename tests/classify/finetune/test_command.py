@@ -16,9 +16,9 @@ import pytest
 import cli
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.answers import predict
 from classify.commands.finetune.command import finetune
 from classify.commands.fit_head.command import FitOptions, fit_heads
+from classify.commands.predict import predict
 from classify.runs.folder import best_run
 from extract.backbones.backbone import Backbone
 from extract.embedding.extractor import Options, extract
