@@ -22,6 +22,9 @@ _COLUMNS = {"label": "<i4", "split": "u1", "key": "u1", "size": "<i8", "mtime_ns
 _TEXTS = ("root", "classes", "path")  # each stored as one blob of bytes and n + 1 offsets into it
 
 
+TRAIN, VAL, TEST = (SPLITS.index(name) for name in ("train", "val", "test"))
+
+
 @dataclass(eq=False)
 class Manifest:
     """The samples of one data set, n of them, in a fixed order."""

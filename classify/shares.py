@@ -6,8 +6,7 @@ import re
 from fractions import Fraction
 
 from cache.errors import UserError
-from cache.manifest import SPLITS, Manifest
-from classify.data.stratification import TEST, VAL
+from cache.manifest import SPLITS, TEST, VAL, Manifest
 
 
 def parse_shares(text: str) -> tuple[float, float]:

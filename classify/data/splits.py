@@ -12,12 +12,12 @@ import h5py
 import numpy as np
 
 from cache.errors import UserError
-from cache.manifest import SPLITS, Manifest
+from cache.manifest import SPLITS, TEST, TRAIN, VAL, Manifest
 from cache.storage.files import make_folder, write_file
 from cache.storage.hdf5 import UNREADABLE, image
 from cache.storage.keys import KEY_BYTES, as_items, match, unique
 from classify.data.groups import join
-from classify.data.stratification import TEST, TRAIN, UNTESTED, VAL, allot_parts
+from classify.data.stratification import UNTESTED, allot_parts
 
 FORMAT = 1
 

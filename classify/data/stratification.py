@@ -6,9 +6,8 @@ Axes: u distinct pictures, in G groups, of C classes.
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.manifest import SPLITS
+from cache.manifest import SPLITS, TEST, TRAIN, VAL
 
-TRAIN, VAL, TEST = (SPLITS.index(name) for name in ("train", "val", "test"))
 UNTESTED = len(SPLITS)  # TRAIN or VAL, whichever it may become; no picture ends with it
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from classify.data.stratification import TEST, TRAIN, allot
+from cache.manifest import TEST, TRAIN
+from classify.data.stratification import allot
 
 
 def digests(n: int, seed: int = 0) -> np.ndarray:

@@ -13,11 +13,11 @@ from PIL import Image
 
 import cli
 from cache.errors import UserError
+from cache.manifest import TRAIN
 from cache.workspace import Workspace
 from classify.commands.compare_backbones import command as tournament
 from classify.commands.compare_backbones.command import Contest, compare_backbones
 from classify.data.splits import Assignments
-from classify.data.stratification import TRAIN
 from classify.runs.folder import record_of
 from extract.backbones.backbone import Backbone
 from extract.backbones.preprocessing import text_of

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
-from cache.manifest import SPLITS
+from cache.manifest import SPLITS, TEST, TRAIN, VAL
 from cache.workspace import Workspace
 from classify.commands.fit_head.command import FitOptions, fit_heads
 from classify.data import near_duplicates
 from classify.data.division import divide
 from classify.data.sample import COMMAND, sample_notes, stratified, training_sample
 from classify.data.splits import Assignments, split
-from classify.data.stratification import TEST, TRAIN, VAL
 from tests.classify.samples import SPACE, make_manifest
 
 LABELS = np.repeat([0, 1, 2], [100, 60, 5])
