@@ -126,7 +126,8 @@ def show_pictures(options: argparse.Namespace) -> int:
 
 
 def fit_head(options: argparse.Namespace) -> int:
-    from classify.commands.fit_head.command import FitOptions, fit_heads
+    from classify.commands.fit_head.command import fit_heads
+    from classify.commands.fit_head.options import FitOptions
     from extract.embedding.views import Views
 
     chosen = FitOptions(

@@ -17,7 +17,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from cache.workspace import Workspace
-from classify.commands.fit_head.command import FitOptions, FitResult, fit_heads
+from classify.commands.fit_head.command import FitResult, fit_heads
+from classify.commands.fit_head.options import FitOptions
 from classify.data import near_duplicates
 from classify.data.division import Division, divide
 from classify.data.splits import TEST, TRAIN, VAL, Assignments, split

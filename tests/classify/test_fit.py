@@ -13,7 +13,8 @@ from sklearn.base import clone
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.commands.fit_head import command, fitted_head
-from classify.commands.fit_head.command import BUDGET, FitOptions, FitResult, fit_heads
+from classify.commands.fit_head.command import FitResult, fit_heads
+from classify.commands.fit_head.options import BUDGET, FitOptions
 from classify.data.splits import TEST, TRAIN, split
 from classify.heads import table
 from classify.heads.table import HEADS

@@ -11,9 +11,10 @@ from PIL import Image
 
 from cache.workspace import Workspace
 from classify.commands.fit_head import mistakes as module
-from classify.commands.fit_head.command import FitOptions, fit_heads
+from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.fitted_head import train
 from classify.commands.fit_head.mistakes import Mistake, mistakes, mistakes_png
+from classify.commands.fit_head.options import FitOptions
 from classify.data.division import divide
 from classify.data.splits import TEST, TRAIN
 from classify.heads.table import HEADS

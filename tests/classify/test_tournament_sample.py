@@ -11,7 +11,8 @@ import pytest
 from cache.errors import UserError
 from cache.manifest import SPLITS, TEST, TRAIN, VAL
 from cache.workspace import Workspace
-from classify.commands.fit_head.command import FitOptions, fit_heads
+from classify.commands.fit_head.command import fit_heads
+from classify.commands.fit_head.options import FitOptions
 from classify.data import near_duplicates
 from classify.data.division import divide
 from classify.data.sample import COMMAND, sample_notes, stratified, training_sample

@@ -12,8 +12,9 @@ from sklearn.pipeline import make_pipeline
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.commands.finetune.start import begin
-from classify.commands.fit_head.command import FitOptions, FitResult, fit_heads
+from classify.commands.fit_head.command import FitResult, fit_heads
 from classify.commands.fit_head.learning_curve import learning_curve
+from classify.commands.fit_head.options import FitOptions
 from classify.data import views as viewed
 from classify.data.splits import TRAIN, split
 from classify.data.views import in_all_views, in_folds, shared_weight

@@ -21,7 +21,7 @@ from classify.metrics.reliability import Calibration, calibration
 from classify.progress import seldom
 
 if TYPE_CHECKING:
-    from classify.commands.fit_head.command import FitOptions
+    from classify.commands.fit_head.options import FitOptions
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from PIL import Image
 
 from cache.space import Space
 from cache.workspace import Workspace
-from classify.commands.fit_head.command import FitOptions, fit_heads
+from classify.commands.fit_head.command import fit_heads
+from classify.commands.fit_head.options import FitOptions
 from extract.commands.manifest import survey
 from extract.embedding.extractor import Progress
 from extract.pictures.decoding import Decoding

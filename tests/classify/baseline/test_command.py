@@ -14,7 +14,8 @@ from classify.commands.baseline.command import baseline
 from classify.commands.baseline.options import Settings
 from classify.commands.baseline.pixels import Pixels
 from classify.commands.baseline.result import against_best_head
-from classify.commands.fit_head.command import FitOptions, fit_heads
+from classify.commands.fit_head.command import fit_heads
+from classify.commands.fit_head.options import FitOptions
 from classify.runs.folder import best_run, record_of
 from classify.runs.readings import earlier
 

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from cache.workspace import Workspace
-from classify.commands.fit_head.command import FitOptions, fit_heads
+from classify.commands.fit_head.command import fit_heads
+from classify.commands.fit_head.options import FitOptions
 from extract.backbones.backbone import Backbone
 from extract.embedding.extractor import Options, extract
 from extract.pictures.decoding import Decoding

@@ -17,7 +17,8 @@ import cli
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.commands.finetune.command import finetune
-from classify.commands.fit_head.command import FitOptions, fit_heads
+from classify.commands.fit_head.command import fit_heads
+from classify.commands.fit_head.options import FitOptions
 from classify.commands.predict import predict
 from classify.runs.folder import best_run
 from extract.backbones.backbone import Backbone

@@ -15,7 +15,8 @@ from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from cache.workspace import Workspace
 from classify.commands.finetune.start import FEW, FOLDS, Start, begin, head_of
-from classify.commands.fit_head.command import FitOptions, fit_heads
+from classify.commands.fit_head.command import fit_heads
+from classify.commands.fit_head.options import FitOptions
 from classify.data.division import divide
 from classify.data.splits import TEST, TRAIN, VAL
 from classify.heads.calibration import CalibratedHead
