@@ -7,10 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from classify.report.confusion import printable
 from classify.report.figures import new_figure, png
-
-_LONGEST = 14  # letters of a name that fit over a picture
 
 
 @dataclass(frozen=True)
@@ -55,9 +52,3 @@ def picture_grid(cells: Sequence[Cell], columns: int, title: str = "", *, lines:
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=12, parse_math=False)
     return png(figure)
-
-
-def short(name: str) -> str:
-    """A name that fits over a picture."""
-    name = printable(name)
-    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"

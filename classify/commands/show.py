@@ -18,7 +18,8 @@ from cache.storage.rejects import Reject
 from cache.versions import versions
 from cache.workspace import Workspace
 from classify.data import near_duplicates
-from classify.picture_grid import Cell, picture_grid, short
+from classify.picture_grid import Cell, picture_grid
+from classify.report.text import short
 from classify.runs.folder import write_json
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import Decoding, RejectedImage, decode

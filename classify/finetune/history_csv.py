@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import isfinite
 
-from classify.predictions import csv_bytes, csv_text
+from classify.report.text import csv_bytes, csv_text
 from classify.training.history import History
 
 COLUMNS = (

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from classify.commands.fit_head.leaderboard import align
 from classify.metrics.evaluation import Evaluation
 from classify.report.figures import new_figure, png
+from classify.report.text import _shorten, align, printable
 
 TEXT_CLASSES = 40  # a wider table is not read in a terminal
 NUMBER_CLASSES = 25  # beyond, numbers do not fit into the cells
 NAME_CLASSES = 120  # beyond, names run into each other
+
+
+DIAGRAM, CURVE, CONFUSION = "reliability.png", "learning_curve.png", "confusion.png"
 
 
 def confusion_text(evaluation: Evaluation) -> str:
@@ -56,12 +59,3 @@ def confusion_png(evaluation: Evaluation) -> bytes:
                 column, row, str(matrix[row, column]), ha="center", va="center", fontsize=8, color=colour
             )
     return png(figure, dpi=100, bbox_inches="tight")
-
-
-def printable(name: str) -> str:
-    """Replace what no terminal, font or UTF-8 file can show: control characters and undecodable bytes."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
-
-
-def _shorten(name: str) -> str:
-    return name if len(name) <= 24 else name[:23] + "…"

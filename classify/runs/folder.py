@@ -22,8 +22,8 @@ from cache.storage.files import write_file
 from cache.versions import versions
 from cache.workspace import Workspace
 from classify.metrics.evaluation import Evaluation
-from classify.predictions import csv_bytes, csv_text
 from classify.report.confusion import confusion_png, confusion_text
+from classify.report.text import csv_bytes, csv_text
 
 if TYPE_CHECKING:
     from classify.heads.calibration import CalibratedHead

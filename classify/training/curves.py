@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from classify.metrics.intervals import wilson
-from classify.report.confusion import printable
 from classify.report.figures import new_figure, png
+from classify.report.text import printable
 from classify.training.history import History
 
 TRAINING, VALIDATION, HEAD, KEPT = "#d1681d", "#1f5fa8", "0.35", "#1c7c3c"

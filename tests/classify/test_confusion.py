@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from classify.metrics.evaluation import Evaluation, evaluate
-from classify.report.confusion import TEXT_CLASSES, confusion_png, confusion_text, printable
+from classify.report.confusion import TEXT_CLASSES, confusion_png, confusion_text
+from classify.report.text import printable
 
 
 def evaluation(names: list[str], n: int = 300) -> Evaluation:

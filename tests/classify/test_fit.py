@@ -18,9 +18,9 @@ from classify.commands.fit_head.options import BUDGET, FitOptions
 from classify.data.splits import TEST, TRAIN, split
 from classify.heads import table
 from classify.heads.table import HEADS
-from classify.predictions import check_space
 from classify.runs import readings
 from classify.runs.folder import best_run, load_head
+from classify.runs.head_file import check_space
 from tests.classify.samples import SPACE, make_manifest
 
 Data = tuple[np.ndarray, np.ndarray]

@@ -1,5 +1,6 @@
-from classify.commands.fit_head.leaderboard import HeadResult, align, leaderboard
+from classify.commands.fit_head.leaderboard import HeadResult, leaderboard
 from classify.metrics.evaluation import evaluate
+from classify.report.text import align
 from tests.classify.test_evaluate import example
 
 

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
+from classify.commands.predict import classify_rows
 from classify.heads.calibration import CalibratedHead
 from classify.heads.table import HEADS
-from classify.predictions import check_space, classify_rows, csv_bytes
+from classify.report.text import csv_bytes
 from classify.runs.folder import LoadedHead
+from classify.runs.head_file import check_space
 from tests.classify.samples import SPACE
 
 Data = tuple[np.ndarray, np.ndarray]

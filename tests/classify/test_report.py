@@ -7,10 +7,11 @@ import pytest
 from classify.commands.fit_head.leaderboard import HeadResult
 from classify.commands.fit_head.learning_curve import LearningCurve, Point
 from classify.commands.fit_head.power_law import Forecast
-from classify.commands.fit_head.report import Report, escape, markdown, write_report
+from classify.commands.fit_head.report import Report, markdown, write_report
 from classify.metrics.comparison import compare
 from classify.metrics.evaluation import evaluate
 from classify.metrics.reliability import calibration
+from classify.report.text import escape
 from tests.classify.test_evaluate import example
 from tests.classify.test_reliability import drawn
 

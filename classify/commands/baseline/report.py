@@ -13,11 +13,11 @@ from cache.storage.files import write_file
 from cache.versions import versions
 from classify.commands.baseline.options import Settings
 from classify.commands.baseline.result import NAME, Outcome
-from classify.commands.fit_head.report import CONFUSION, escape, span, table
 from classify.data.division import Division
 from classify.data.splits import describe
 from classify.finetune.history_csv import history_csv
-from classify.predictions import csv_bytes, csv_text
+from classify.report.confusion import CONFUSION
+from classify.report.text import csv_bytes, csv_text, escape, span, table
 from classify.runs.folder import FORMAT, PACKAGES, save_evaluation, write_json
 from classify.training.curves import curves_png
 from classify.training.summary import summary_text

@@ -22,7 +22,7 @@ from classify.data.sample import COMMAND, training_sample
 from classify.heads.search import check_classes, search
 from classify.heads.table import HEADS
 from classify.metrics.evaluation import imbalance
-from classify.predictions import csv_bytes
+from classify.report.text import csv_bytes
 from classify.runs.folder import FORMAT, PACKAGES, write_json
 from extract.backbones.backbone import FAMILIES, Backbone, weights_state
 from extract.commands.manifest import survey

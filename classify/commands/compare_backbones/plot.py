@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from classify.commands.compare_backbones.standings import Standing
-from classify.report.confusion import printable
 from classify.report.figures import new_figure, png
+from classify.report.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

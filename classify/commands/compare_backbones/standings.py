@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from classify.commands.fit_head.leaderboard import align
 from classify.metrics.comparison import LEVEL, Comparison, compare
 from classify.metrics.intervals import wilson
-from classify.predictions import csv_text
+from classify.report.text import align, csv_text
 
 COLUMNS = (
     "backbone",

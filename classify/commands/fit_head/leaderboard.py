@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from classify.metrics.evaluation import Evaluation
+from classify.report.text import align
 
 
 @dataclass(frozen=True)
@@ -62,18 +63,6 @@ def leaderboard(results: Sequence[HeadResult]) -> str:
             )
         )
     return align(rows, right=range(1, 8))
-
-
-def align(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """Pad the cells of each column to one width, two blanks apart; the columns in `right` end together."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if i in right else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
 
 
 def _short(value: Any) -> str:

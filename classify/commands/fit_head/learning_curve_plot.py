@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from classify.commands.fit_head.learning_curve import LearningCurve
-from classify.report.confusion import printable
 from classify.report.figures import new_figure, png
+from classify.report.text import printable
 
 COLOUR = "#1f5fa8"
 

@@ -11,8 +11,8 @@ from cache.dataset import Embedded
 from classify.commands.fit_head.fitted_head import Trained
 from classify.data.division import Division
 from classify.data.splits import TEST, TRAIN
-from classify.picture_grid import Cell, picture_grid, short
-from classify.predictions import csv_bytes, csv_text
+from classify.picture_grid import Cell, picture_grid
+from classify.report.text import csv_bytes, csv_text, short
 from extract.embedding.file_reader import load_row
 from extract.pictures.decoding import Decoding, RejectedImage
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +14,11 @@ from classify.commands.fit_head.mistakes import DRAWN, Mistake
 from classify.metrics.comparison import Comparison
 from classify.metrics.evaluation import Evaluation
 from classify.metrics.reliability import Calibration
-from classify.report.confusion import printable
+from classify.report.confusion import CONFUSION, CURVE, DIAGRAM
 from classify.report.reliability_diagram import reliability_png
+from classify.report.text import CLASSES, escape, span, table
 
-DIAGRAM, CURVE, CONFUSION = "reliability.png", "learning_curve.png", "confusion.png"
 MISTAKES = "mistakes.png"
-CLASSES = 200  # rows of the class table; report.json has them all
 
 
 @dataclass(frozen=True)
@@ -86,22 +84,6 @@ def markdown(report: Report) -> str:
         if report.curve.notes:
             parts.append("\n".join(f"- {escape(note)}" for note in report.curve.notes))
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def escape(text: str) -> str:
-    """Take the meaning from whatever Markdown or HTML would read as markup, and keep it on one line."""
-    return re.sub(r"([\\`*_{}\[\]<>#&|~$])", r"\\\1", printable(text))
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """A table whose first `left` columns are text and the others numbers; cells are escaped already."""
-    rule = ["---" if i < left else "---:" for i in range(len(columns))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (columns, rule, *rows))
-
-
-def span(low: float, high: float) -> str:
-    """An interval of shares, in per cent."""
-    return f"{low:.1%} to {high:.1%}"
 
 
 def _heads(heads: Sequence[HeadResult]) -> str:

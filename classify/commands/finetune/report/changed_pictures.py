@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from classify.predictions import csv_bytes, csv_text
+from classify.report.text import csv_bytes, csv_text
 
 OUTCOMES = ("mended", "broken", "still wrong")
 

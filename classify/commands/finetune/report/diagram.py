@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from classify.report.confusion import printable
+from classify.report.text import printable
 from classify.training.summary import output_shape
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from classify.commands.finetune.result import Outcome, Tuned
 from classify.commands.finetune.start import Start
 from classify.finetune.contact_sheet import contact_sheet
 from classify.finetune.history_csv import history_csv
-from classify.predictions import csv_bytes, csv_text
 from classify.report.confusion import confusion_png, confusion_text
+from classify.report.text import csv_bytes, csv_text
 from classify.runs.folder import save_evaluation
 from classify.training.curves import curves_png, interpolation_png
 from classify.training.settings import Settings

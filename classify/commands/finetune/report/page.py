@@ -10,10 +10,10 @@ from urllib.parse import quote
 import numpy as np
 
 from classify.commands.finetune.report.advice import advice, chosen
-from classify.commands.fit_head.report import CLASSES, escape, span, table
 from classify.metrics.comparison import Comparison
 from classify.metrics.evaluation import Evaluation, tie
 from classify.metrics.intervals import wilson
+from classify.report.text import CLASSES, escape, span, table
 from classify.training.history import History
 
 PICTURES = (".png", ".svg")
