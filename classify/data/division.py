@@ -14,9 +14,8 @@ from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.data import near_duplicates
 from classify.data.groups import join, of_column
+from classify.data.identity import data_hash, part_hash
 from classify.data.splits import TEST, TRAIN, Assignments, Split, split
-from classify.runs.folder import data_hash
-from classify.runs.readings import part_hash
 from classify.shares import parse_shares, refuse_own_parts
 from extract.embedding.extractor import largest
 

@@ -10,7 +10,8 @@ from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.storage.keys import as_items, unique
 from cache.workspace import Workspace
-from classify.data.splits import TEST, TRAIN, Assignments, digests, reserve, split
+from classify.data.identity import digests
+from classify.data.splits import TEST, TRAIN, Assignments, reserve, split
 from classify.runs.folder import record_of
 
 if TYPE_CHECKING:

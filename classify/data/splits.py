@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,6 +16,7 @@ from cache.storage.files import make_folder, write_file
 from cache.storage.hdf5 import UNREADABLE, image
 from cache.storage.keys import KEY_BYTES, as_items, match, unique
 from classify.data.groups import join
+from classify.data.identity import digests
 from classify.data.stratification import UNTESTED, allot_parts
 
 FORMAT = 1
@@ -219,18 +219,6 @@ def _recorded(items: np.ndarray, previous: Assignments | None) -> np.ndarray:
         mine, theirs = match(items, as_items(previous.key))
         part[mine] = previous.part[theirs]
     return part
-
-
-def digests(items: np.ndarray, seed: int) -> np.ndarray:
-    """The first 8 bytes of SHA-256(seed || key), (n,) uint64: an order that no other picture influences."""
-    prefix = sha256(f"{seed}:".encode())
-    raw = items.tobytes()
-    out = bytearray()
-    for start in range(0, len(raw), KEY_BYTES):
-        digest = prefix.copy()
-        digest.update(raw[start : start + KEY_BYTES])
-        out += digest.digest()[:8]
-    return np.frombuffer(out, ">u8").astype(np.uint64)
 
 
 def reserve(previous: Assignments | None, key: np.ndarray) -> Assignments:

@@ -17,7 +17,6 @@ import numpy as np
 
 from cache.dataset import Embedded
 from cache.errors import UserError
-from cache.manifest import Manifest
 from cache.storage.files import write_file
 from cache.versions import versions
 from cache.workspace import Workspace
@@ -224,13 +223,3 @@ def save_evaluation(
 def write_json(path: Path, content: Any) -> None:
     """Write indented ASCII JSON; a setting that is no JSON value is written as its repr."""
     write_file(path, (json.dumps(content, indent=1, default=repr) + "\n").encode("ascii"))
-
-
-def data_hash(manifest: Manifest, part: np.ndarray) -> str:
-    """SHA-256 over a data set's keys, labels and parts, whatever the order of its rows and its file names."""
-    digest = sha256(json.dumps(manifest.classes).encode("ascii"))
-    table = np.column_stack(
-        [manifest.key, manifest.label.astype("<i4")[:, None].view(np.uint8), part.astype(np.uint8)]
-    )
-    digest.update(np.sort(np.ascontiguousarray(table).view(f"V{table.shape[1]}").ravel()).tobytes())
-    return digest.hexdigest()

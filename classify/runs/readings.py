@@ -7,13 +7,9 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any
 
-import numpy as np
-
 from cache.errors import UserError
-from cache.manifest import Manifest
 from cache.storage.files import make_folder, write_file
 from cache.workspace import Workspace
 
@@ -46,24 +42,6 @@ class Reading:
     def _identity(self) -> str:
         parts = (self.test, self.command, self.head, self.params, self.trained_on, self.space)
         return json.dumps(parts, sort_keys=True, default=repr)
-
-
-def part_hash(manifest: Manifest, rows: np.ndarray) -> str:
-    """SHA-256 (hex) over keys and class names of some rows, whatever their order and file names.
-
-    Parameters
-    ----------
-    manifest : Manifest
-        Hashed rows only.
-    rows : (n,) bool mask, or int indices, of rows with a label
-    """
-    names = b"".join(
-        sha256(name.encode("utf-8", "surrogateescape")).digest()[:8] for name in manifest.classes
-    )
-    by_class = np.frombuffer(names, np.uint8).reshape(-1, 8)
-    table = np.hstack([manifest.key[rows], by_class[manifest.label[rows]]])
-    items = np.sort(np.ascontiguousarray(table).view(f"S{table.shape[1]}").ravel())
-    return sha256(items.tobytes()).hexdigest()
 
 
 def record(workspace: Workspace, reading: Reading) -> Reading:

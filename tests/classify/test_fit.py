@@ -15,6 +15,7 @@ from cache.workspace import Workspace
 from classify.commands.fit_head import command, fitted_head
 from classify.commands.fit_head.command import FitResult, fit_heads
 from classify.commands.fit_head.options import BUDGET, FitOptions
+from classify.data import identity
 from classify.data.splits import TEST, TRAIN, split
 from classify.heads import table
 from classify.heads.table import HEADS
@@ -238,7 +239,7 @@ def test_what_cannot_be_fitted_is_said_before_a_run_is_made(workspace: Workspace
 def logged(workspace: Workspace) -> list[str]:
     """Heads of all readings of the present test part, oldest first."""
     manifest = workspace.manifest("digits")
-    test = readings.part_hash(manifest, split(manifest).part == TEST)
+    test = identity.part_hash(manifest, split(manifest).part == TEST)
     return [reading.head for reading in readings.earlier(workspace, test)]
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.runs.readings import Reading, earlier, note, part_hash, record
+from classify.data.identity import part_hash
+from classify.runs.readings import Reading, earlier, note, record
 from tests.classify.samples import make_manifest
 
 SVM = Reading("ab" * 32, "fit-head", "svm", {"C": 1.0}, "cd" * 32, "ef" * 32, run="/runs/001-fit-head")

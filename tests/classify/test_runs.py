@@ -7,10 +7,11 @@ import pytest
 
 from cache.errors import UserError
 from cache.workspace import Workspace
+from classify.data.identity import data_hash
 from classify.heads.calibration import CalibratedHead
 from classify.heads.table import HEADS
 from classify.metrics.evaluation import evaluate
-from classify.runs.folder import best_run, data_hash, find_run, load_head, save_evaluation, save_head
+from classify.runs.folder import best_run, find_run, load_head, save_evaluation, save_head
 from tests.classify.samples import make_manifest
 
 Data = tuple[np.ndarray, np.ndarray]

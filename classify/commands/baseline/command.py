@@ -17,12 +17,13 @@ from classify.commands.baseline.pixels import GB, Pixels
 from classify.commands.baseline.report import keep
 from classify.commands.baseline.result import NAME, Outcome, against_best_head
 from classify.data.division import Division, divide
+from classify.data.identity import part_hash
 from classify.data.splits import TEST
 from classify.heads.calibration import fit_temperature
 from classify.metrics.evaluation import evaluate
 from classify.models.probabilities import answer
 from classify.runs import readings
-from classify.runs.readings import Reading, part_hash
+from classify.runs.readings import Reading
 from classify.training.batches import Samples
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import History

@@ -16,6 +16,7 @@ from classify.commands.finetune.network.top import read_head
 from classify.commands.finetune.report.files import Tested, write_pages
 from classify.commands.finetune.result import Outcome, Result, Tuned
 from classify.commands.finetune.start import Start
+from classify.data.identity import part_hash
 from classify.data.splits import TEST, describe
 from classify.metrics.comparison import compare
 from classify.metrics.evaluation import evaluate
@@ -26,7 +27,7 @@ from classify.models.linear import LinearHead, fold
 from classify.models.probabilities import answer
 from classify.runs import readings
 from classify.runs.folder import FORMAT, PACKAGES, remember_best, write_json
-from classify.runs.readings import Reading, part_hash
+from classify.runs.readings import Reading
 from classify.training.history import History
 from classify.training.loop import write_weights
 from classify.training.settings import Settings

@@ -10,8 +10,8 @@ from typing import Any
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.commands.finetune.start import Start
+from classify.data.identity import part_hash
 from classify.runs.folder import find_run, relocated, write_json
-from classify.runs.readings import part_hash
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import Epoch, History, Interpolation
 from classify.training.settings import Settings
