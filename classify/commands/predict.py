@@ -30,6 +30,73 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Predictions:
+    """The k most probable classes of n pictures: `label` and `probability`, both (n, k), falling."""
+
+    paths: Sequence[str]
+    label: np.ndarray
+    probability: np.ndarray
+
+    @property
+    def columns(self) -> list[str]:
+        """path, label, probability, label_2, probability_2, ..."""
+        ranks = ["", *(f"_{rank}" for rank in range(2, self.label.shape[1] + 1))]
+        return ["path", *(f"{name}{rank}" for rank in ranks for name in ("label", "probability"))]
+
+    def rows(self) -> Iterator[list[Any]]:
+        """Yield one list a picture, in the order of `columns`."""
+        for path, labels, values in zip(
+            self.paths, self.label.tolist(), self.probability.astype(float).round(6).tolist(), strict=True
+        ):
+            yield [path, *(cell for pair in zip(labels, values, strict=True) for cell in pair)]
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return one dictionary a picture."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows()]
+
+    def csv(self) -> str:
+        """Return a CSV file's text; `csv_bytes` encodes it."""
+        return csv_text(self.columns, self.rows())
+
+
+def classify_rows(head: CalibratedHead, X: np.ndarray, paths: Sequence[str], top: int = 1) -> Predictions:
+    """Find the most probable classes of each picture.
+
+    Parameters
+    ----------
+    head : CalibratedHead
+    X : (n, D) float array
+        Embeddings of the head's space.
+    paths : sequence of n str
+    top : int
+        Classes a picture, k; at most the head's number of classes.
+
+    Raises
+    ------
+    UserError
+        When X has another width than the head, or top is below 1.
+    """
+    if top < 1:
+        raise UserError(f"Expected --top of at least 1, received {top}.")
+    if X.shape[1] != head.n_features_in_:
+        raise UserError(
+            f"Expected embeddings of width {head.n_features_in_}, received {X.shape[1]}: this head was "
+            "trained in another space. Run `extract` with the backbone of the head, or pass --space."
+        )
+    return rank(head.predict_proba(X), head.classes_, paths, top)
+
+
+def rank(probability: np.ndarray, classes: np.ndarray, paths: Sequence[str], top: int) -> Predictions:
+    """Take the k most probable of C classes for each picture; probability (n, C), classes (C,) names."""
+    # Stable on the negated values: of equal probabilities the first column leads, as in argmax.
+    order = np.argsort(-probability, axis=1, kind="stable")[:, :top]
+    return Predictions(paths, classes[order], np.take_along_axis(probability, order, axis=1))
+
+
+Found = tuple[Predictions, list[Reject], dict[str, Any]]  # the last: what answered, for run.json
+
+
+@dataclass(frozen=True)
 class Answers:
     """Predictions for the pictures that could be read, rejects for the others, and the CSV file of both."""
 
@@ -107,9 +174,6 @@ def predict(
     }
     write_json(folder / "run.json", record)
     return Answers(predictions, rejects, file, asked)
-
-
-Found = tuple[Predictions, list[Reject], dict[str, Any]]  # the last: what answered, for run.json
 
 
 def _by_head(
@@ -191,67 +255,3 @@ def _by_model(
     rows = np.array([answers[key.tobytes()] for key in found.key]).reshape(len(found), len(classes))
     source = {"model": str(tuned.file), "model_sha256": tuned.record["model"]["sha256"]}
     return rank(rows, classes, found.paths, top), outcome.rejects, source
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """The k most probable classes of n pictures: `label` and `probability`, both (n, k), falling."""
-
-    paths: Sequence[str]
-    label: np.ndarray
-    probability: np.ndarray
-
-    @property
-    def columns(self) -> list[str]:
-        """path, label, probability, label_2, probability_2, ..."""
-        ranks = ["", *(f"_{rank}" for rank in range(2, self.label.shape[1] + 1))]
-        return ["path", *(f"{name}{rank}" for rank in ranks for name in ("label", "probability"))]
-
-    def rows(self) -> Iterator[list[Any]]:
-        """Yield one list a picture, in the order of `columns`."""
-        for path, labels, values in zip(
-            self.paths, self.label.tolist(), self.probability.astype(float).round(6).tolist(), strict=True
-        ):
-            yield [path, *(cell for pair in zip(labels, values, strict=True) for cell in pair)]
-
-    def records(self) -> list[dict[str, Any]]:
-        """Return one dictionary a picture."""
-        return [dict(zip(self.columns, row, strict=True)) for row in self.rows()]
-
-    def csv(self) -> str:
-        """Return a CSV file's text; `csv_bytes` encodes it."""
-        return csv_text(self.columns, self.rows())
-
-
-def classify_rows(head: CalibratedHead, X: np.ndarray, paths: Sequence[str], top: int = 1) -> Predictions:
-    """Find the most probable classes of each picture.
-
-    Parameters
-    ----------
-    head : CalibratedHead
-    X : (n, D) float array
-        Embeddings of the head's space.
-    paths : sequence of n str
-    top : int
-        Classes a picture, k; at most the head's number of classes.
-
-    Raises
-    ------
-    UserError
-        When X has another width than the head, or top is below 1.
-    """
-    if top < 1:
-        raise UserError(f"Expected --top of at least 1, received {top}.")
-    if X.shape[1] != head.n_features_in_:
-        raise UserError(
-            f"Expected embeddings of width {head.n_features_in_}, received {X.shape[1]}: this head was "
-            "trained in another space. Run `extract` with the backbone of the head, or pass --space."
-        )
-    return rank(head.predict_proba(X), head.classes_, paths, top)
-
-
-def rank(probability: np.ndarray, classes: np.ndarray, paths: Sequence[str], top: int) -> Predictions:
-    """Take the k most probable of C classes for each picture; probability (n, C), classes (C,) names."""
-    # Stable on the negated values: of equal probabilities the first column leads, as in argmax.
-    order = np.argsort(-probability, axis=1, kind="stable")[:, :top]
-    return Predictions(paths, classes[order], np.take_along_axis(probability, order, axis=1))

@@ -36,8 +36,8 @@ def unroll(head: CalibratedHead) -> DenseHead | None:
     Returns
     -------
     DenseHead or None
-        Of a `BatchNormMLP`, or of scikit-learn's MLPClassifier with ReLU, behind a scaling of `classify.heads.fitting.scaling`;
-        None for anything else.
+        Of a `BatchNormMLP`, or of scikit-learn's MLPClassifier with ReLU, behind one of the scalings of heads; None
+        for anything else.
     """
     from sklearn.neural_network import MLPClassifier
 

@@ -18,8 +18,8 @@ class KernelHead:
     """Scores from S support vectors s: exp(-gamma |z - s|^2) @ kernel + bias.
 
     z is (scale_rows(X, scaling) - mean) / scale. Where `support` is None, the scores are z @ kernel + bias. With
-    `duels` they are margins of P duels in the order of `classify.heads.fitting.estimators.weakest_duel`, and the logit of a class
-    is its weakest duel; otherwise P = C and they are the logits. With two classes P = 1, positive for the second.
+    `duels` they are margins of P duels in the order of `estimators.weakest_duel`, and the logit of a class is its
+    weakest duel; otherwise P = C and they are the logits. With two classes P = 1, positive for the second.
     """
 
     scaling: str  # "none", "length" or "root"

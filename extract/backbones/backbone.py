@@ -118,7 +118,7 @@ class Backbone:
         Parameters
         ----------
         name : str
-            A row of `FAMILIES`, or a model from elsewhere (`extract.backbones.external.kinds.KINDS`), as "keras:own.keras".
+            A row of `FAMILIES`, or a model from elsewhere (see `external.kinds`), as "keras:own.keras".
         weights : str
             "pretrained" (or "imagenet", which is the same), "none" or a file.
         input_size : int, optional
