@@ -5,6 +5,9 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+
+import platformdirs
 
 
 def import_keras_quietly() -> None:
@@ -27,3 +30,21 @@ def quiet_stderr() -> Iterator[None]:
         os.dup2(saved, 2)
         os.close(saved)
         os.close(null)
+
+
+def gpu_seen() -> bool:
+    """Tell whether an NVIDIA GPU is there, without importing anything heavy."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return not hidden and any(Path("/dev").glob("nvidia[0-9]*"))
+
+
+def usable_cores() -> int:
+    """Count the CPU cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def user_folder() -> Path:
+    """Where networks and models are kept (``COLDFRAME_CACHE`` moves it)."""
+    return Path(
+        os.environ.get("COLDFRAME_CACHE") or platformdirs.user_cache_dir("coldframe", appauthor=False)
+    )

@@ -22,7 +22,7 @@ from extract.embedding.extractor import Extractor, Options, Progress, backbone_o
 from extract.embedding.file_reader import FileReader
 from extract.embedding.runner import Claims, Outcome
 from extract.embedding.runner import run as run_pipeline
-from extract.engines.engine import usable_cores
+from extract.machine import usable_cores
 from extract.sources.unlabelled import list_pictures
 
 if TYPE_CHECKING:

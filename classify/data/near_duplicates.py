@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from cache.manifest import Manifest
 from cache.storage.keys import as_items, unique
 from classify.data.groups import connect
-from extract.engines.engine import usable_cores
+from extract.machine import usable_cores
 from extract.perceptual import SIDE, hamming, phash
 from extract.pictures.decoding import Decoding, RejectedImage, decode
 

@@ -1,10 +1,8 @@
 """What executes a backbone: LiteRT on a CPU, Keras on a GPU or anywhere. Both take uint8, both give float32."""
 
-import os
 import queue
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +12,7 @@ from extract.backbones.backbone import Backbone
 from extract.engines import network_cache
 from extract.engines.conversion import Unconvertible, convert
 from extract.engines.network_cache import Network
-from extract.machine import import_keras_quietly, quiet_stderr
+from extract.machine import gpu_seen, import_keras_quietly, quiet_stderr, usable_cores
 
 ENGINES = ("auto", "litert", "keras")
 
@@ -176,17 +174,6 @@ def open_engine(
             f"{engine.network.weights[:12]}: they changed since. Delete {network_cache.folder()} and try again."
         )
     return engine
-
-
-def gpu_seen() -> bool:
-    """Tell whether an NVIDIA GPU is there, without importing anything heavy."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    return not hidden and any(Path("/dev").glob("nvidia[0-9]*"))
-
-
-def usable_cores() -> int:
-    """Count the CPU cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _keras_device() -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cache.storage.files import make_folder, write_file
 from extract.backbones.backbone import Backbone, family
-from extract.user_folder import user_folder
+from extract.machine import user_folder
 
 VERSION = 1  # of the file format and of the conversion: raise it when either changes
 

@@ -14,7 +14,7 @@ from cache.storage.files import write_file
 from cache.storage.store import Store
 from cache.versions import versions
 from extract.embedding.runner import Embedder
-from extract.engines.engine import usable_cores
+from extract.machine import usable_cores
 
 AT_LEAST = 3.0  # seconds of measuring: a shared machine's speed varies
 PASSES = 3  # at least

@@ -17,7 +17,7 @@ from cache.manifest import SPLITS
 from cache.storage.files import make_folder
 from cache.workspace import Workspace
 from extract.embedding.extractor import Summary, extract, previous_manifests
-from extract.engines.engine import usable_cores
+from extract.machine import usable_cores
 from extract.notebook.image_embedder import ImageEmbedder, settings
 from extract.notebook.inputs import listed
 from extract.sources.source import ARRAYS, FOLDER, folder_for, from_arrays, once, remove

@@ -17,6 +17,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from cache.errors import UserError
+from extract import machine
 from extract.backbones.backbone import FAMILIES, Backbone, weights_state
 from extract.backbones.efficientnet_lite import VARIANTS, classifier_weights, packaged_weights
 from extract.backbones.network import build_backbone, build_embedder, hash_weights
@@ -207,10 +208,10 @@ def test_what_cannot_be_is_refused_with_what_can(asked: dict, told: str) -> None
 
 
 def test_engine_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "gpu_seen", lambda: False)
+    monkeypatch.setattr(machine, "gpu_seen", lambda: False)
     assert choose_engine("auto", Backbone.of()) == "litert"
     assert choose_engine("auto", Backbone.of(precision="float16")) == "keras"
-    monkeypatch.setattr(engines, "gpu_seen", lambda: True)
+    monkeypatch.setattr(machine, "gpu_seen", lambda: True)
     assert choose_engine("auto", Backbone.of()) == "keras"
     assert choose_engine("litert", Backbone.of()) == "litert"
     with pytest.raises(UserError, match="float32 only"):
@@ -232,7 +233,7 @@ def test_a_network_that_keras_ran_first_is_converted_or_falls_back(
 
     monkeypatch.setenv("COLDFRAME_CACHE", str(tmp_path))
     monkeypatch.setattr(engines, "KerasEngine", Stand)
-    monkeypatch.setattr(engines, "gpu_seen", lambda: False)
+    monkeypatch.setattr(machine, "gpu_seen", lambda: False)
     backbone, said = Backbone.of("mobilenet_v2", weights="none", input_size=32), list[str]()
     first, _ = learn_network(backbone, "keras")
     converted = replace(first, model=network_cache.keep_model(b"a converted network"))

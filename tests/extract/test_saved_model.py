@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
+from extract import machine
 from extract.backbones.backbone import Backbone
 from extract.backbones.external.kinds import find
 from extract.backbones.network import build_embedder
@@ -161,7 +162,7 @@ def test_what_litert_cannot_run_falls_back_with_a_note(
     assert engine is not None and engine.name == "keras" and network.weights == engine.network.weights
     assert "LiteRT cannot run this network (" in said[-1] and "Bessel" in said[-1]
     monkeypatch.setattr(engines, "convert", refuse)
-    monkeypatch.setattr(engines, "gpu_seen", lambda: False)
+    monkeypatch.setattr(machine, "gpu_seen", lambda: False)
     again: list[str] = []
     assert choose_engine("auto", backbone) == "keras"
     assert learn_network(backbone, "keras", again.append, True) == (network, None)

@@ -12,7 +12,7 @@ from cache.errors import UserError
 from cache.manifest import Manifest
 from classify.progress import seldom
 from extract.embedding.file_reader import load_row
-from extract.engines.engine import usable_cores
+from extract.machine import usable_cores
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import Decoding, RejectedImage
 

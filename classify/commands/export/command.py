@@ -17,8 +17,7 @@ from cache.storage.files import TEMPORARY, make_folder, sync_folder, write_error
 from cache.workspace import Workspace
 from classify.commands.export.result import ExportResult, Quantised
 from classify.runs.predictions import held_out, trained_on
-from extract.engines.engine import usable_cores
-from extract.machine import quiet_stderr
+from extract.machine import quiet_stderr, usable_cores
 
 if TYPE_CHECKING:
     from classify.commands.export.formats import Answer, Format

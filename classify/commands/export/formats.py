@@ -17,7 +17,7 @@ import numpy as np
 from cache.errors import UserError
 from classify.models.layers import CLASSIFIER, FACTS, load_model, save_model
 from classify.models.run_model import FittedRun, TunedRun
-from extract.engines.engine import usable_cores
+from extract.machine import usable_cores
 
 Answer = Callable[[np.ndarray], np.ndarray]  # one picture, or one embedding, to (C,) probabilities
 LABELS = "labels.txt"

@@ -17,7 +17,7 @@ from extract.backbones.backbone import LAYER, Backbone
 from extract.embedding.extractor import Extractor, Options, Progress
 from extract.embedding.file_reader import load_row
 from extract.embedding.runner import Embedder
-from extract.engines.engine import usable_cores
+from extract.machine import usable_cores
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import Decoding, RejectedImage
 

@@ -42,7 +42,8 @@ from classify.training.settings import Settings
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_embedder, hash_weights, network_of
 from extract.embedding.extractor import Options, Progress, backbone_of, decoding_of
-from extract.engines.engine import choose_engine, gpu_seen, learn_network, open_engine
+from extract.engines.engine import choose_engine, learn_network, open_engine
+from extract.machine import gpu_seen
 from extract.pictures.augmentation import View
 
 if TYPE_CHECKING:

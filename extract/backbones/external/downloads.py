@@ -12,8 +12,8 @@ from pathlib import Path
 
 from cache.errors import UserError
 from cache.storage.files import make_folder, temporary_name, write_error, write_file
+from extract.machine import user_folder
 from extract.sources.archive import unpack_whole
-from extract.user_folder import user_folder
 
 SUFFIXES = (".tar.gz", ".tgz", ".tar")
 SECONDS = 60  # without a byte, until a download counts as failed
