@@ -162,7 +162,7 @@ def fit_head(options: argparse.Namespace) -> int:
 def finetune(options: argparse.Namespace) -> int:
     from classify.commands.finetune.command import finetune
     from classify.training.settings import Settings
-    from extract.embedding.extractor import Options
+    from extract.settings import Options
 
     result = finetune(
         _workspace(options),
@@ -813,13 +813,13 @@ def _tournament(options: argparse.Namespace) -> Any:
 
 
 def _decoding(options: argparse.Namespace) -> Any:
-    from extract.pictures.decoding import Decoding
+    from extract.settings import Decoding
 
     return Decoding(**_given(options, Decoding))
 
 
 def _extract_options(options: argparse.Namespace) -> Any:
-    from extract.embedding.extractor import Options
+    from extract.settings import Options
 
     return Options(**_given(options, Options))
 

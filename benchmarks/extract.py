@@ -69,9 +69,9 @@ def cold(options: argparse.Namespace, temporary: Path) -> None:
 def run_coldframe(pictures: Path, temporary: Path) -> dict:
     from cache.workspace import Workspace
     from extract.backbones.backbone import Backbone
-    from extract.embedding.extractor import Options, extract
+    from extract.embedding.extractor import extract
     from extract.engines.engine import LiteRTEngine, learn_network
-    from extract.pictures.decoding import Decoding
+    from extract.settings import Decoding, Options
 
     backbone = Backbone.of()
     LiteRTEngine(learn_network(backbone, "litert")[0])  # as the others, whose models are loaded before
@@ -89,7 +89,8 @@ def run_engine(pictures: Path, temporary: Path) -> dict:
 
     from extract.backbones.backbone import Backbone
     from extract.engines.engine import LiteRTEngine, learn_network
-    from extract.pictures.decoding import Decoding, decode
+    from extract.pictures.decoding import decode
+    from extract.settings import Decoding
 
     engine = LiteRTEngine(learn_network(Backbone.of(), "litert")[0])
     pixels = [decode(path.read_bytes(), 224, Decoding())[None] for path in files(pictures)]
@@ -179,7 +180,8 @@ def run_stages(pictures: Path, temporary: Path) -> dict:
 
     from extract.backbones.backbone import Backbone
     from extract.engines.engine import LiteRTEngine, learn_network
-    from extract.pictures.decoding import Decoding, decode
+    from extract.pictures.decoding import decode
+    from extract.settings import Decoding
 
     engine = LiteRTEngine(learn_network(Backbone.of(), "litert")[0], lanes=1)
     paths, spent = files(pictures)[:200], dict.fromkeys(("read", "hash", "decode and resize", "embed"), 0.0)

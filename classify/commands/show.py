@@ -22,7 +22,8 @@ from classify.picture_grid import Cell, picture_grid
 from classify.report.text import short
 from classify.runs.folder import write_json
 from extract.pictures.augmentation import View
-from extract.pictures.decoding import Decoding, RejectedImage, decode
+from extract.pictures.decoding import RejectedImage, decode
+from extract.settings import Decoding
 from extract.sources.source import exists, open_source
 
 FILE = "samples.png"

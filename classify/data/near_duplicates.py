@@ -20,7 +20,8 @@ from cache.storage.keys import as_items, unique
 from classify.data.groups import connect
 from extract.machine import usable_cores
 from extract.perceptual import SIDE, hamming, phash
-from extract.pictures.decoding import Decoding, RejectedImage, decode
+from extract.pictures.decoding import RejectedImage, decode
+from extract.settings import Decoding
 
 # Why these: docs/decisions/0006-near-duplicates.md.
 SIMILARITY = 0.8  # cosine of centred embeddings from which on a pair is looked at

@@ -12,7 +12,8 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from extract.pictures.decoding import Decoding, RejectedImage, decode
+from extract.pictures.decoding import RejectedImage, decode
+from extract.settings import Decoding
 
 # Tables of a run that list pictures with their labels; the first that is there is taken.
 HELD_OUT = {"validation.csv": "validation", "predictions.csv": "test"}

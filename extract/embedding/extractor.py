@@ -24,24 +24,11 @@ from extract.engines.engine import choose_engine, learn_network, open_engine
 from extract.engines.network_cache import Network
 from extract.machine import usable_cores
 from extract.pictures.augmentation import View
-from extract.pictures.decoding import Decoding
+from extract.settings import Decoding, Options
 from extract.sources.source import open_source, origin
 
 PLAIN = "plain"  # what a space calls view 0
 PART = "@"  # joins a data set's name and the part of it that `--shard i/n` extracted
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to extract; nothing here changes a number by more than rounding, but for `dtype`."""
-
-    engine: str = "auto"
-    batch_size: int | None = None  # None: the engine's own
-    workers: int | None = None  # None: one reading thread a core
-    dtype: str = "float32"  # of the storage
-    shard: tuple[int, int] = (1, 1)  # part i of n, by the path's hash
-    rehash: bool = False  # read every file again, whatever its size and time say
-    force: bool = False  # embed every picture again, cached or not
 
 
 @dataclass(frozen=True)

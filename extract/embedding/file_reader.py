@@ -12,7 +12,8 @@ from cache.manifest import Manifest
 from cache.storage.store import Reject
 from extract.embedding.runner import Claims, Read
 from extract.pictures.augmentation import View
-from extract.pictures.decoding import Decoding, RejectedImage, render
+from extract.pictures.decoding import RejectedImage, render
+from extract.settings import Decoding
 
 MAX_BYTES = 512 * 2**20  # a file that a picture never is; reading it would only fill the memory
 

@@ -10,8 +10,8 @@ from PIL import Image
 from cache.manifest import Manifest
 from cache.storage.store import Reject
 from extract.embedding.runner import Claims, Read, Reader
-from extract.pictures.decoding import Decoding
 from extract.pictures.square import RejectedImage, check_size, eight_bits, reason, square, upright
+from extract.settings import Decoding
 
 Picture = Image.Image | np.ndarray
 

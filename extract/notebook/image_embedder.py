@@ -17,13 +17,13 @@ from cache.storage.files import locked, make_folder
 from cache.storage.store import Reject
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
-from extract.embedding.extractor import Extractor, Options, Progress
+from extract.embedding.extractor import Extractor, Progress
 from extract.embedding.picture_reader import Picture
 from extract.embedding.runner import Outcome
 from extract.engines import network_cache
 from extract.notebook.inputs import listed, name
 from extract.notebook.known_files import KnownFiles
-from extract.pictures.decoding import Decoding
+from extract.settings import Decoding, Options
 from extract.sources.unlabelled import unlabelled
 
 ERRORS = ("raise", "nan")

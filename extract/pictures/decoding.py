@@ -3,10 +3,8 @@
 import io
 import logging
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
-import PIL
 from PIL import (
     BmpImagePlugin,
     GifImagePlugin,
@@ -20,11 +18,9 @@ from PIL import (
     features,
 )
 
-from cache.errors import UserError
 from extract.pictures.augmentation import View
 from extract.pictures.square import RejectedImage, check_size, eight_bits, fit, reason, square, upright
-
-RESIZES = ("crop", "squash", "pad")
+from extract.settings import Decoding
 
 # Image.open asks only these; naming one that is not imported would make it import all of Pillow's forty.
 # JPEG includes MPO, the several pictures in one file that phones and stereo cameras write.
@@ -44,37 +40,6 @@ Image.MAX_IMAGE_PIXELS = None
 # warning filters belong to the process and must not be changed while threads decode.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How bytes become pixels.
-
-    Parameters
-    ----------
-    resize : {"crop", "squash", "pad"}
-        Which part fills the square: the largest centred square, the whole picture with its aspect ratio
-        changed, or the whole picture centred on black.
-    max_pixels : int
-        Pictures whose header promises more (width * height) are rejected before they are decoded.
-    """
-
-    resize: str = "crop"
-    max_pixels: int = 64_000_000  # 0.3 GB decoded; above every phone's and most cameras' single shots
-
-    def __post_init__(self) -> None:
-        if self.resize not in RESIZES:
-            raise UserError(f"Expected a resize rule among {', '.join(RESIZES)}, received {self.resize!r}.")
-
-    @property
-    def name(self) -> str:
-        """What fixes the numbers, for `Space.decoder` (the resize rule is a field of its own there)."""
-        return "pillow;exif;alpha-white;cmyk-rgb;16bit-scale;first-frame;draft2x;bicubic"
-
-    @property
-    def limits(self) -> str:
-        """What decides whether a file is rejected, for `Reject.decoder`: another value, another try."""
-        return f"pillow {PIL.__version__};max_pixels {self.max_pixels};{'+'.join(FORMATS)}"
 
 
 def render(data: bytes, key: bytes, size: int, decoding: Decoding, view: View | None) -> np.ndarray:

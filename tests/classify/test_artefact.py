@@ -16,7 +16,8 @@ from classify.models.layers import FACTS, Artefact, attach_head, build_model, lo
 from classify.models.linear import LinearHead
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_embedder
-from extract.pictures.decoding import Decoding, decode
+from extract.pictures.decoding import decode
+from extract.settings import Decoding
 
 SIZE = 64
 BACKBONE = Backbone.of(input_size=SIZE)

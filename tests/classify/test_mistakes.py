@@ -18,7 +18,8 @@ from classify.commands.fit_head.options import FitOptions
 from classify.data.division import divide
 from classify.data.splits import TEST, TRAIN
 from classify.heads.table import HEADS
-from extract.pictures.decoding import Decoding, RejectedImage
+from extract.pictures.decoding import RejectedImage
+from extract.settings import Decoding
 
 OPTIONS = FitOptions(folds=3, curve=False)
 

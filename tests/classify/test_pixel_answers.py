@@ -10,7 +10,7 @@ from cache.workspace import Workspace
 from classify.models import probabilities
 from extract.commands.manifest import survey
 from extract.embedding.extractor import Progress
-from extract.pictures.decoding import Decoding
+from extract.settings import Decoding
 
 
 class Brightness:

@@ -6,7 +6,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from classify.models.resizing import resample
-from extract.pictures.decoding import RESIZES, Decoding, decode
+from extract.pictures.decoding import decode
+from extract.settings import RESIZES, Decoding
 
 SIZE = 48
 

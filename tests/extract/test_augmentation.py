@@ -13,10 +13,10 @@ from cache.errors import UserError
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
 from extract.embedding import extractor, views
-from extract.embedding.extractor import Options, Progress, Summary, decoding_of, extract, largest
+from extract.embedding.extractor import Progress, Summary, decoding_of, extract, largest
 from extract.embedding.views import Views, augment, extract_views, untested
 from extract.pictures.augmentation import View
-from extract.pictures.decoding import Decoding
+from extract.settings import Decoding, Options
 from tests.extract.counting import CountingEngine, make_pictures
 
 STANDARD = Views.of(2)

@@ -27,7 +27,8 @@ from extract.engines import network_cache
 from extract.engines.conversion import Unconvertible
 from extract.engines.engine import KerasEngine, choose_engine, learn_network, open_engine
 from extract.engines.network_cache import Network
-from extract.pictures.decoding import Decoding, decode
+from extract.pictures.decoding import decode
+from extract.settings import Decoding
 
 PALACE, DAISY = 698, 985  # ImageNet classes
 

@@ -23,8 +23,7 @@ from cache.workspace import Workspace
 from extract import ImageEmbedder
 from extract.backbones.backbone import Backbone
 from extract.embedding import extractor
-from extract.embedding.extractor import Options
-from extract.pictures.decoding import Decoding
+from extract.settings import Decoding, Options
 from tests.extract.counting import CountingEngine, make_pictures
 from tests.extract.pictures import encode, scene
 

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from cache.errors import UserError
-from extract.pictures.decoding import RESIZES, Decoding, RejectedImage, decode
+from extract.pictures.decoding import RejectedImage, decode
+from extract.settings import RESIZES, Decoding
 from tests.extract import pictures
 
 # pytest puts its own warning filters over the one that the module sets for the process.

@@ -12,15 +12,15 @@ from cache.workspace import Workspace
 from classify.commands.finetune.network.border import find_border
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_backbone, build_embedder, pool
-from extract.embedding.extractor import Extractor, Options, Progress, backbone_of
+from extract.embedding.extractor import Extractor, Progress, backbone_of
 from extract.embedding.file_reader import load
 from extract.embedding.runner import Outcome
 from extract.engines import engine as engines
 from extract.engines.conversion import convert
 from extract.engines.engine import KerasEngine, learn_network
 from extract.pictures.augmentation import View
-from extract.pictures.decoding import Decoding
 from extract.scan import scan
+from extract.settings import Decoding, Options
 
 
 def backbone(layer: str) -> Backbone:

@@ -11,8 +11,9 @@ from PIL import Image
 from cache.errors import UserError
 from extract.embedding.picture_reader import Picture, flat, picture_key
 from extract.notebook.inputs import listed
-from extract.pictures.decoding import RESIZES, Decoding, decode
+from extract.pictures.decoding import decode
 from extract.pictures.square import RejectedImage, square
+from extract.settings import RESIZES, Decoding
 from tests.extract.pictures import encode, scene, with_orientation
 
 SCENE = scene(61, 40)

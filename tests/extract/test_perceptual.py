@@ -9,7 +9,8 @@ from PIL import Image, ImageEnhance
 from sklearn.datasets import load_sample_images
 
 from extract.perceptual import SIDE, hamming, phash
-from extract.pictures.decoding import Decoding, decode
+from extract.pictures.decoding import decode
+from extract.settings import Decoding
 
 
 def seen(picture: Image.Image, quality: int = 90) -> np.ndarray:

@@ -15,14 +15,15 @@ from cache.manifest import Manifest
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
 from extract.embedding import extractor as extraction
-from extract.embedding.extractor import Extractor, Options, Progress, make_space, view_of
+from extract.embedding.extractor import Extractor, Progress, make_space, view_of
 from extract.embedding.file_reader import load
 from extract.embedding.runner import Outcome
 from extract.engines.network_cache import Network
 from extract.pictures.augmentation import View, affine, recolour, warp
-from extract.pictures.decoding import Decoding, RejectedImage, decode, render
+from extract.pictures.decoding import RejectedImage, decode, render
 from extract.pictures.policies import POLICIES, Policy
 from extract.scan import scan
+from extract.settings import Decoding, Options
 
 KEYS = [hashlib.sha256(bytes([i])).digest() for i in range(200)]
 GEOMETRIC = [name for name, policy in POLICIES.items() if policy.bends]

@@ -30,7 +30,7 @@ from classify.training.history import History
 from classify.validation import set_aside
 from extract.embedding.extractor import decoding_of
 from extract.engines.engine import import_keras_quietly
-from extract.pictures.decoding import Decoding
+from extract.settings import Decoding
 
 if TYPE_CHECKING:
     import keras

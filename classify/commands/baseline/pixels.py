@@ -14,7 +14,8 @@ from classify.progress import seldom
 from extract.embedding.file_reader import load_row
 from extract.machine import usable_cores
 from extract.pictures.augmentation import View
-from extract.pictures.decoding import Decoding, RejectedImage
+from extract.pictures.decoding import RejectedImage
+from extract.settings import Decoding
 
 GB = 10**9
 

@@ -22,7 +22,7 @@ from classify.runs.folder import FORMAT, PACKAGES, save_evaluation, write_json
 from classify.training.curves import curves_png
 from classify.training.summary import summary_text
 from extract.embedding.extractor import PLAIN
-from extract.pictures.decoding import Decoding
+from extract.settings import Decoding
 
 if TYPE_CHECKING:
     import keras

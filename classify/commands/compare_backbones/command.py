@@ -26,11 +26,12 @@ from classify.report.text import csv_bytes
 from classify.runs.folder import FORMAT, PACKAGES, write_json
 from extract.backbones.backbone import FAMILIES, Backbone, weights_state
 from extract.commands.manifest import survey
-from extract.embedding.extractor import Extractor, Options, Progress
+from extract.embedding.extractor import Extractor, Progress
 from extract.embedding.file_reader import load_row
 from extract.engines.network_cache import Network
 from extract.engines.timing import keep_cost, milliseconds, recall_cost
-from extract.pictures.decoding import Decoding, RejectedImage
+from extract.pictures.decoding import RejectedImage
+from extract.settings import Decoding, Options
 
 FOLDS = 5
 SHOWN = 32  # pictures that an engine is timed on, over and over

@@ -32,7 +32,7 @@ from classify.runs import readings
 from classify.runs.folder import remember_best, save_evaluation, save_head, write_json
 from extract.embedding.extractor import Progress, largest
 from extract.embedding.views import Views
-from extract.pictures.decoding import Decoding
+from extract.settings import Decoding
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
 from extract.commands.manifest import survey
 from extract.embedding.extractor import Progress
-from extract.pictures.decoding import Decoding
+from extract.settings import Decoding
 
 PER_CLASS = 20
 TINTS = {"blue": (60, 60, 190), "green": (60, 190, 60), "red": (190, 60, 60)}

@@ -9,7 +9,7 @@ from cache.workspace import Workspace
 from classify.commands.baseline.pixels import Pixels
 from extract.embedding.file_reader import load
 from extract.pictures.augmentation import View
-from extract.pictures.decoding import Decoding
+from extract.settings import Decoding
 
 
 @pytest.mark.parametrize("augment", ["flip", "standard"])

@@ -12,8 +12,8 @@ from cache.workspace import Workspace
 from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
 from extract.backbones.backbone import Backbone
-from extract.embedding.extractor import Options, extract
-from extract.pictures.decoding import Decoding
+from extract.embedding.extractor import extract
+from extract.settings import Decoding, Options
 
 SIZE = 64
 PER_CLASS = 20

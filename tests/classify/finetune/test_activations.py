@@ -15,11 +15,11 @@ from cache.manifest import Manifest
 from cache.workspace import Workspace
 from classify.commands.finetune.activations import Cached, Live, at_layer, fill, open_parts, planned_bytes
 from extract.backbones.backbone import Backbone
-from extract.embedding.extractor import Options, Progress, backbone_of, decoding_of
+from extract.embedding.extractor import Progress, backbone_of, decoding_of
 from extract.embedding.file_reader import load
 from extract.engines.engine import learn_network, open_engine
 from extract.pictures.augmentation import View
-from extract.pictures.decoding import Decoding
+from extract.settings import Decoding, Options
 from tests.classify.finetune.conftest import SIZE
 
 LAYER = "block9_add"  # where the default, the last 50 layers, begins

@@ -22,8 +22,8 @@ from classify.commands.fit_head.options import FitOptions
 from classify.commands.predict import predict
 from classify.runs.folder import best_run
 from extract.backbones.backbone import Backbone
-from extract.embedding.extractor import Options, extract
-from extract.pictures.decoding import Decoding
+from extract.embedding.extractor import extract
+from extract.settings import Decoding, Options
 
 ROOT = Path(__file__).parents[3]
 PARTS = ["train"] * 10 + ["val"] * 5 + ["test"] * 5
