@@ -13,11 +13,11 @@ from cache.manifest import SPLITS, Manifest
 from cache.storage.files import write_file
 from cache.storage.store import Reject
 from cache.workspace import Workspace
-from extract.embedding.extractor import Progress, previous_manifests
+from extract.embedding.extractor import Progress
 from extract.hashing import hash_missing
 from extract.machine import usable_cores
 from extract.sources import parquet
-from extract.sources.source import open_source
+from extract.sources.source import open_source, previous_manifests
 from extract.sources.table import delimiter, is_table
 
 

@@ -1,6 +1,5 @@
 """`extract`: a folder of pictures becomes a manifest and sealed embeddings; what is there already is kept."""
 
-import re
 import time
 import zlib
 from collections.abc import Callable, Mapping
@@ -25,10 +24,9 @@ from extract.engines.network_cache import Network
 from extract.machine import usable_cores
 from extract.pictures.augmentation import View
 from extract.settings import Decoding, Options
-from extract.sources.source import open_source, origin
+from extract.sources.source import PART, _is_part, open_source, previous_manifests
 
 PLAIN = "plain"  # what a space calls view 0
-PART = "@"  # joins a data set's name and the part of it that `--shard i/n` extracted
 
 
 @dataclass(frozen=True)
@@ -315,22 +313,6 @@ def extract(
     )
 
 
-def previous_manifests(workspace: Workspace, dataset: str, source: Path) -> list[Manifest]:
-    """Load what is known of the data set's files; refuse a name that belongs to another source."""
-    names = [n for n in workspace.datasets() if n == dataset or _is_part(n, dataset)]
-    manifests = [workspace.manifest(n) for n in names]
-    here = origin(source)
-    for manifest in manifests:
-        known = origin(Path(manifest.root, manifest.table))
-        mine = (known,) if manifest.table or not here.is_dir() else (known, *known.parents)
-        if known.exists() and here.exists() and here not in mine:
-            raise UserError(
-                f"Expected data set {dataset!r} to be {known}, as before, received {here}. "
-                "Pass --name to give the new one a name of its own."
-            )
-    return manifests
-
-
 def _part(manifest: Manifest, shard: tuple[int, int]) -> Manifest:
     """Select part i of n by the hash of the path, so that every machine cuts alike without talking."""
     i, n = shard
@@ -338,10 +320,6 @@ def _part(manifest: Manifest, shard: tuple[int, int]) -> Manifest:
         return manifest
     mine = [zlib.crc32(path.encode("utf-8", "surrogateescape")) % n == i - 1 for path in manifest.paths]
     return manifest.select(np.array(mine, bool))
-
-
-def _is_part(name: str, dataset: str) -> bool:
-    return re.fullmatch(re.escape(dataset + PART) + r"\d+-of-\d+", name) is not None
 
 
 def _save(

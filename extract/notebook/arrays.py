@@ -16,11 +16,12 @@ from cache.errors import UserError
 from cache.manifest import SPLITS
 from cache.storage.files import make_folder
 from cache.workspace import Workspace
-from extract.embedding.extractor import Summary, extract, previous_manifests
+from extract.embedding.extractor import Summary, extract
 from extract.machine import usable_cores
 from extract.notebook.image_embedder import ImageEmbedder, settings
 from extract.notebook.inputs import listed
-from extract.sources.source import ARRAYS, FOLDER, folder_for, from_arrays, once, remove
+from extract.sources.source import previous_manifests
+from extract.sources.unpacked import ARRAYS, FOLDER, folder_for, from_arrays, once, remove
 
 TABLE = "labels.csv"
 _UNFIT = re.compile("[\\x00-\\x1f\\x7f\\ud800-\\udfff]")  # for a line of text

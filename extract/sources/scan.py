@@ -8,6 +8,8 @@ import numpy as np
 from cache.manifest import SPLITS, Manifest
 from cache.storage.rejects import Reject
 
+SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
+
 
 @dataclass(frozen=True)
 class Scan:

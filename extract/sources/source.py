@@ -1,34 +1,26 @@
 """What `extract` may be pointed at -> the folder or the table to scan; archives and the like are unpacked once."""
 
-import hashlib
-import json
 import os
-import shutil
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cache.errors import UserError
 from cache.manifest import Manifest
-from cache.storage.files import (
-    TEMPORARY,
-    locked,
-    make_folder,
-    sync_folder,
-    temporary_name,
-    write_error,
-    write_file,
-)
 from cache.storage.rejects import Reject
 from cache.workspace import Workspace
-from extract.scan import default_name, scan
 from extract.sources import archive, tfds
+from extract.sources.folder import _read_folder
 from extract.sources.scan import Scan
+from extract.sources.table import is_table, read_table
+from extract.sources.unpacked import FOLDER, _marker, _read_marker, folder_for, from_arrays, once
 
-FOLDER = "sources"  # in the workspace
-ARRAYS = "arrays"  # what is said of a folder whose pictures came from `add_arrays`
+PART = "@"  # joins a data set's name and the part of it that `--shard i/n` extracted
 
 
 @dataclass(frozen=True)
@@ -102,17 +94,6 @@ def origin(path: Path) -> Path:
     return path.resolve()
 
 
-def from_arrays(folder: Path) -> bool:
-    """Tell whether a folder holds pictures that came as arrays."""
-    return folder.parent.name == FOLDER and ARRAYS in (_read_marker(_marker(folder)) or {}).get("of", {})
-
-
-def remove(folder: Path) -> None:
-    """Delete a folder in `sources/`, and what is said of it."""
-    _marker(folder).unlink(missing_ok=True)
-    _remove(folder)
-
-
 def _open_archive(workspace: Workspace, source: Path, note: Callable[[str], None]) -> Source:
     try:
         status = source.stat()
@@ -151,70 +132,79 @@ def _open_tfds(
     return Source(folder / tfds.TABLE, name)
 
 
-def folder_for(workspace: Workspace, name: str, identity: str) -> Path:
-    """Name the folder in `sources/` of what came from `identity`."""
-    short = hashlib.sha256(os.fsencode(identity)).hexdigest()[:8]
-    quoted = quote(name, safe=" ", errors="surrogateescape")[:100]
-    return workspace.create().root / FOLDER / f"{quoted.lstrip('.')}-{short}"
+def scan(source: Path, previous: Sequence[Manifest] = ()) -> Scan:
+    """List the samples in a folder of class folders, or in a table (see `read_table`), without opening any.
 
+    In a folder, the class is the name of the first folder below the root; deeper folders belong to it. Where
+    all folders of the root are called train, val or test (or training, valid, validation, dev, testing, in
+    any case), and there are two of them or one for training, they give the split and the class is the next
+    level. A root that holds one folder, which holds folders (and licences or notes, but no picture), is an
+    unpacked archive: classes are read from there.
 
-def once(
-    folder: Path, serves: Callable[[dict[str, Any]], bool], fill: Callable[[Path], dict[str, Any]]
-) -> dict[str, Any]:
-    """Return what is said of a folder in `sources/` that serves, after making it if there is none.
+    Links are followed. Every folder is read once however many links lead to it, real folders first; so links
+    cannot loop. Only regular files are samples, whatever their suffix.
 
     Parameters
     ----------
-    folder : Path
-    serves : callable
-        Tells by what is said of the folder whether it will do.
-    fill : callable
-        Writes into an empty folder, and returns what is to be said of it, as JSON; "of" names where it came from.
+    source : Path
+        The folder, or a .csv, .tsv or .parquet file.
+    previous : sequence of Manifest
+        Earlier scans of this root (or of one that is gone: it may have been moved here). A file whose
+        relative path, size and time of last change agree with one of them gets its key without being read.
+
+    Returns
+    -------
+    found : Scan
+        Its manifest is in the order of the paths, or of the table, with all-zero keys where a file must be read.
+
+    Raises
+    ------
+    UserError
+        If `source` is no folder and no table, or holds no class folders with files.
     """
-    marker = _marker(folder)
-    make_folder(folder.parent)
-    with locked(folder.parent):
-        said = _read_marker(marker) if folder.is_dir() else None
-        if said is not None and serves(said):
-            return said
-        for left in folder.parent.glob(f"{TEMPORARY}*"):  # nobody else unpacks while the lock is held
-            _remove(left)
-        temporary = temporary_name(folder)
-        try:
-            make_folder(temporary)
-            said = fill(temporary)
-            if hasattr(os, "sync"):
-                os.sync()  # one call for all the files; the marker must not outlive a power cut without them
-            marker.unlink(missing_ok=True)
-            if folder.exists():
-                folder.replace(temporary_name(folder))
-            temporary.replace(folder)
-            sync_folder(folder.parent)
-            # Plain JSON in and out, so that a first and a second run see the very same.
-            write_file(marker, json.dumps(said, indent=1).encode())
-        except OSError as error:
-            raise write_error(folder, error) from error
-        finally:
-            for left in folder.parent.glob(f"{TEMPORARY}*"):
-                _remove(left)
-        return json.loads(json.dumps(said))
+    found = read_table(source) if is_table(source) else _read_folder(source)
+    for old in previous:
+        _carry_keys(old, found.manifest)
+    return found
 
 
-def _marker(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.json")
+def default_name(source: Path) -> str:
+    """Name the data set after its folder, or after the table without its suffix."""
+    return source.stem if is_table(source) else source.resolve().name
 
 
-def _read_marker(marker: Path) -> dict[str, Any] | None:
-    """Return what is said of an unpacked folder; None where nothing is, or nothing that can be read."""
-    try:
-        said = json.loads(marker.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return said if isinstance(said, dict) else None
+def _carry_keys(old: Manifest, new: Manifest) -> None:
+    """Copy the keys of files that are unchanged since an earlier scan."""
+    # Names, sizes and times alone tell too little across data sets: archives often set all times alike.
+    if old.root != new.root and os.path.exists(old.root) and not os.path.samefile(old.root, new.root):
+        return
+    here: NDArray[np.intp] | slice = slice(None)
+    there: NDArray[np.intp] | slice = slice(None)
+    if old.paths != new.paths:
+        row_of = dict(zip(old.paths, range(len(old)), strict=True))
+        found = np.fromiter((row_of.get(path, -1) for path in new.paths), np.intp, len(new))
+        here = np.flatnonzero(found >= 0)
+        there = found[here]
+    same = (old.size[there] == new.size[here]) & (old.mtime_ns[there] == new.mtime_ns[here])
+    same &= ~new.key[here].any(axis=1)
+    new.key[here] = np.where(same[:, None], old.key[there], new.key[here])
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+def previous_manifests(workspace: Workspace, dataset: str, source: Path) -> list[Manifest]:
+    """Load what is known of the data set's files; refuse a name that belongs to another source."""
+    names = [n for n in workspace.datasets() if n == dataset or _is_part(n, dataset)]
+    manifests = [workspace.manifest(n) for n in names]
+    here = origin(source)
+    for manifest in manifests:
+        known = origin(Path(manifest.root, manifest.table))
+        mine = (known,) if manifest.table or not here.is_dir() else (known, *known.parents)
+        if known.exists() and here.exists() and here not in mine:
+            raise UserError(
+                f"Expected data set {dataset!r} to be {known}, as before, received {here}. "
+                "Pass --name to give the new one a name of its own."
+            )
+    return manifests
+
+
+def _is_part(name: str, dataset: str) -> bool:
+    return re.fullmatch(re.escape(dataset + PART) + r"\d+-of-\d+", name) is not None

@@ -13,8 +13,7 @@ from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from cache.storage.rejects import Reject
 from extract.sources import parquet
-from extract.sources.folder import SPLIT_NAMES
-from extract.sources.scan import Scan, class_notes, shown
+from extract.sources.scan import SPLIT_NAMES, Scan, class_notes, shown
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _KNOWN = ("path", "label", "split", "key")  # `key` is what `manifest --out` writes; files are hashed anyway

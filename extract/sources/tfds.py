@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from cache.errors import UserError
 from cache.storage.files import write_error, write_file
-from extract.sources.folder import SPLIT_NAMES
+from extract.sources.scan import SPLIT_NAMES
 
 PREFIX = "tfds:"
 TABLE = "labels.csv"

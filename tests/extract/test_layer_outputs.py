@@ -19,8 +19,8 @@ from extract.engines import engine as engines
 from extract.engines.conversion import convert
 from extract.engines.engine import KerasEngine, learn_network
 from extract.pictures.augmentation import View
-from extract.scan import scan
 from extract.settings import Decoding, Options
+from extract.sources.source import scan
 
 
 def backbone(layer: str) -> Backbone:

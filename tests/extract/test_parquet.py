@@ -8,8 +8,8 @@ import pytest
 
 from cache.errors import UserError
 from cache.manifest import SPLITS
-from extract.scan import default_name, scan
 from extract.sources.parquet import to_parquet
+from extract.sources.source import default_name, scan
 from extract.sources.table import read_table
 
 pa = pytest.importorskip("pyarrow")

@@ -22,8 +22,8 @@ from extract.engines.network_cache import Network
 from extract.pictures.augmentation import View, affine, recolour, warp
 from extract.pictures.decoding import RejectedImage, decode, render
 from extract.pictures.policies import POLICIES, Policy
-from extract.scan import scan
 from extract.settings import Decoding, Options
+from extract.sources.source import scan
 
 KEYS = [hashlib.sha256(bytes([i])).digest() for i in range(200)]
 GEOMETRIC = [name for name, policy in POLICIES.items() if policy.bends]

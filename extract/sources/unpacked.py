@@ -1,0 +1,104 @@
+"""Folders that archives, tfds data sets and arrays are unpacked into, each once."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from cache.storage.files import (
+    TEMPORARY,
+    locked,
+    make_folder,
+    sync_folder,
+    temporary_name,
+    write_error,
+    write_file,
+)
+from cache.workspace import Workspace
+
+FOLDER = "sources"  # in the workspace
+ARRAYS = "arrays"  # what is said of a folder whose pictures came from `add_arrays`
+
+
+def from_arrays(folder: Path) -> bool:
+    """Tell whether a folder holds pictures that came as arrays."""
+    return folder.parent.name == FOLDER and ARRAYS in (_read_marker(_marker(folder)) or {}).get("of", {})
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder in `sources/`, and what is said of it."""
+    _marker(folder).unlink(missing_ok=True)
+    _remove(folder)
+
+
+def folder_for(workspace: Workspace, name: str, identity: str) -> Path:
+    """Name the folder in `sources/` of what came from `identity`."""
+    short = hashlib.sha256(os.fsencode(identity)).hexdigest()[:8]
+    quoted = quote(name, safe=" ", errors="surrogateescape")[:100]
+    return workspace.create().root / FOLDER / f"{quoted.lstrip('.')}-{short}"
+
+
+def once(
+    folder: Path, serves: Callable[[dict[str, Any]], bool], fill: Callable[[Path], dict[str, Any]]
+) -> dict[str, Any]:
+    """Return what is said of a folder in `sources/` that serves, after making it if there is none.
+
+    Parameters
+    ----------
+    folder : Path
+    serves : callable
+        Tells by what is said of the folder whether it will do.
+    fill : callable
+        Writes into an empty folder, and returns what is to be said of it, as JSON; "of" names where it came from.
+    """
+    marker = _marker(folder)
+    make_folder(folder.parent)
+    with locked(folder.parent):
+        said = _read_marker(marker) if folder.is_dir() else None
+        if said is not None and serves(said):
+            return said
+        for left in folder.parent.glob(f"{TEMPORARY}*"):  # nobody else unpacks while the lock is held
+            _remove(left)
+        temporary = temporary_name(folder)
+        try:
+            make_folder(temporary)
+            said = fill(temporary)
+            if hasattr(os, "sync"):
+                os.sync()  # one call for all the files; the marker must not outlive a power cut without them
+            marker.unlink(missing_ok=True)
+            if folder.exists():
+                folder.replace(temporary_name(folder))
+            temporary.replace(folder)
+            sync_folder(folder.parent)
+            # Plain JSON in and out, so that a first and a second run see the very same.
+            write_file(marker, json.dumps(said, indent=1).encode())
+        except OSError as error:
+            raise write_error(folder, error) from error
+        finally:
+            for left in folder.parent.glob(f"{TEMPORARY}*"):
+                _remove(left)
+        return json.loads(json.dumps(said))
+
+
+def _marker(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.json")
+
+
+def _read_marker(marker: Path) -> dict[str, Any] | None:
+    """Return what is said of an unpacked folder; None where nothing is, or nothing that can be read."""
+    try:
+        said = json.loads(marker.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
