@@ -17,10 +17,10 @@ from cache.storage.files import make_folder, write_file
 from cache.storage.rejects import Reject
 from cache.versions import versions
 from cache.workspace import Workspace
-from classify.data import near_duplicates
 from classify.picture_grid import Cell, picture_grid
 from classify.report.text import short
 from classify.runs.folder import write_json
+from extract.pictures import files
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import RejectedImage, decode
 from extract.settings import Decoding
@@ -132,7 +132,7 @@ def show_samples(
     shown: list[dict[str, str]] = []
     cells: list[Cell] = []
     rejects: list[Reject] = []
-    read = near_duplicates.reader(manifest)
+    read = files.reader(manifest)
     for row in np.random.default_rng(options.seed).permutation(candidates).tolist():
         if len(shown) == count:
             break

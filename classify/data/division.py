@@ -18,6 +18,7 @@ from classify.data.identity import data_hash, part_hash
 from classify.data.splits import TEST, TRAIN, Assignments, Split, split
 from classify.shares import parse_shares, refuse_own_parts
 from extract.embedding.extractor import largest
+from extract.pictures import files
 
 CLASS_WEIGHTS = ("none", "balanced")
 
@@ -98,7 +99,7 @@ def divide(
     if shares is not None:
         val_size, test_size = parse_shares(shares)
         refuse_own_parts(manifest, data.name, shares)
-    read, limit = near_duplicates.reader(manifest), largest(workspace, data.space)
+    read, limit = files.reader(manifest), largest(workspace, data.space)
     found = near_duplicates.groups(manifest.key, data.embedding, read, max_pixels=limit)
     group = found.group if group_by is None else join(found.group, of_column(manifest, group_by))
     record = partial(Assignments.path, workspace.root, data.name, seed, test_size, group_by or "")

@@ -6,16 +6,13 @@ Axes: n rows of the manifest, of them u with distinct bytes; D features; m pairs
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.manifest import Manifest
 from cache.storage.keys import as_items, unique
 from classify.data.groups import connect
 from extract.machine import usable_cores
@@ -121,19 +118,6 @@ def groups(
         unconfirmed=int((~comparable).sum()),
         dropped=dropped,
     )
-
-
-def reader(manifest: Manifest) -> Callable[[int], bytes]:
-    """Return what reads the file of a row of the manifest."""
-    root = Path(manifest.root)
-
-    def read(row: int) -> bytes:
-        # Never waits for a pipe that took a picture's name.
-        handle = os.open(root / manifest.paths[row], os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(handle, "rb") as file:
-            return file.read(int(manifest.size[row]) + 1)  # one more shows that it grew
-
-    return read
 
 
 def _candidates(

@@ -10,8 +10,8 @@ import numpy as np
 
 from cache.manifest import Manifest
 from classify.progress import seldom
-from extract.embedding.file_reader import load_row
 from extract.pictures.decoding import RejectedImage
+from extract.pictures.files import load_row
 from extract.settings import Decoding
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from PIL import Image, ImageEnhance
 from sklearn.datasets import load_sample_images
 
 from classify.data import near_duplicates
-from classify.data.near_duplicates import Groups, groups, reader
+from classify.data.near_duplicates import Groups, groups
+from extract.pictures.files import reader
 from tests.classify.samples import make_manifest
 
 WIDTH, HEIGHT = 160, 140

@@ -13,12 +13,12 @@ from classify.commands.finetune.network.border import find_border
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_backbone, build_embedder, pool
 from extract.embedding.extractor import Extractor, Progress, backbone_of
-from extract.embedding.file_reader import load
 from extract.embedding.runner import Outcome
 from extract.engines import engine as engines
 from extract.engines.conversion import convert
 from extract.engines.engine import KerasEngine, learn_network
 from extract.pictures.augmentation import View
+from extract.pictures.files import load
 from extract.settings import Decoding, Options
 from extract.sources.source import scan
 

@@ -16,11 +16,11 @@ from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
 from extract.embedding import extractor as extraction
 from extract.embedding.extractor import Extractor, Progress, make_space, view_of
-from extract.embedding.file_reader import load
 from extract.embedding.runner import Outcome
 from extract.engines.network_cache import Network
 from extract.pictures.augmentation import View, affine, recolour, warp
 from extract.pictures.decoding import RejectedImage, decode, render
+from extract.pictures.files import load
 from extract.pictures.policies import POLICIES, Policy
 from extract.settings import Decoding, Options
 from extract.sources.source import scan

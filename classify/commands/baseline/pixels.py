@@ -11,10 +11,10 @@ import numpy as np
 from cache.errors import UserError
 from cache.manifest import Manifest
 from classify.progress import seldom
-from extract.embedding.file_reader import load_row
 from extract.machine import usable_cores
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import RejectedImage
+from extract.pictures.files import load_row
 from extract.settings import Decoding
 
 GB = 10**9

@@ -27,10 +27,11 @@ from classify.runs.folder import FORMAT, PACKAGES, write_json
 from extract.backbones.backbone import FAMILIES, Backbone, weights_state
 from extract.commands.manifest import survey
 from extract.embedding.extractor import Extractor, Progress
-from extract.embedding.file_reader import load_row
 from extract.engines.network_cache import Network
 from extract.engines.timing import keep_cost, milliseconds, recall_cost
+from extract.pictures import files
 from extract.pictures.decoding import RejectedImage
+from extract.pictures.files import load_row
 from extract.settings import Decoding, Options
 
 FOLDS = 5
@@ -132,7 +133,7 @@ def compare_backbones(
     notes += imbalance(truth, FOLDS)
     # Near copies by the first backbone, for all: the folds are to be the same.
     embedding = entrants[0].store.gather(sample.key)
-    read = near_duplicates.reader(sample)
+    read = files.reader(sample)
     copies = near_duplicates.groups(sample.key, embedding, read, max_pixels=decoding.max_pixels).group
     entries = [each.entry(sample, truth, copies, contest.seed) for each in entrants]
     table = rank(entries, truth, contest.seed)

@@ -15,11 +15,11 @@ from cache.storage.rows import Rows
 from cache.workspace import Workspace
 from extract.backbones.backbone import LAYER, Backbone
 from extract.embedding.extractor import Extractor, Progress
-from extract.embedding.file_reader import load_row
 from extract.embedding.runner import Embedder
 from extract.machine import usable_cores
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import RejectedImage
+from extract.pictures.files import load_row
 from extract.settings import Decoding, Options
 
 Views = Sequence[View | None]  # by number; 0 is the plain picture, None

@@ -15,8 +15,8 @@ from classify.metrics.comparison import Comparison
 from classify.metrics.evaluation import Evaluation
 from classify.training.history import History
 from extract.backbones.backbone import Backbone
-from extract.embedding.file_reader import load_row
 from extract.pictures.decoding import RejectedImage
+from extract.pictures.files import load_row
 from extract.settings import Decoding
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from classify.data.division import Division
 from classify.data.splits import TEST, TRAIN
 from classify.picture_grid import Cell, picture_grid
 from classify.report.text import csv_bytes, csv_text, short
-from extract.embedding.file_reader import load_row
 from extract.pictures.decoding import RejectedImage
+from extract.pictures.files import load_row
 from extract.settings import Decoding
 
 DRAWN, COLUMNS = 12, 6

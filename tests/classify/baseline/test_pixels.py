@@ -7,8 +7,8 @@ import pytest
 
 from cache.workspace import Workspace
 from classify.commands.baseline.pixels import Pixels
-from extract.embedding.file_reader import load
 from extract.pictures.augmentation import View
+from extract.pictures.files import load
 from extract.settings import Decoding
 
 
