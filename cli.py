@@ -251,8 +251,8 @@ def demo(options: argparse.Namespace) -> int:
 
 
 def backbones(options: argparse.Namespace) -> int:
-    from extract.backbones.backbone import FAMILIES, weights_state
     from extract.backbones.external.kinds import KINDS
+    from extract.backbones.families import FAMILIES, weights_state
 
     rows = []
     for name, family in FAMILIES.items():

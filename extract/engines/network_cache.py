@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cache.storage.files import make_folder, write_file
-from extract.backbones.backbone import Backbone, family
+from extract.backbones.backbone import Backbone
+from extract.backbones.families import family
 from extract.machine import user_folder
 
 VERSION = 1  # of the file format and of the conversion: raise it when either changes

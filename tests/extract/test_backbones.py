@@ -18,8 +18,9 @@ from sklearn.datasets import load_sample_images
 
 from cache.errors import UserError
 from extract import machine
-from extract.backbones.backbone import FAMILIES, Backbone, weights_state
+from extract.backbones.backbone import Backbone
 from extract.backbones.efficientnet_lite import VARIANTS, classifier_weights, packaged_weights
+from extract.backbones.families import FAMILIES, weights_state
 from extract.backbones.network import build_backbone, build_embedder, hash_weights
 from extract.backbones.preprocessing import affine, mode_of, preprocess, text_of
 from extract.engines import engine as engines

@@ -10,7 +10,8 @@ from keras import layers, ops
 
 from cache.errors import UserError
 from classify.commands.finetune.network.border import Border, find_border
-from extract.backbones.backbone import FAMILIES, Backbone
+from extract.backbones.backbone import Backbone
+from extract.backbones.families import FAMILIES
 from extract.backbones.network import build_backbone
 
 NETWORKS = ["resnet50", "mobilenet_v2", "densenet121", "inception_v3", "efficientnet_b0"]

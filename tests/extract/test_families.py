@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import pytest
 
-from extract.backbones.backbone import FAMILIES, Backbone
+from extract.backbones.backbone import Backbone
+from extract.backbones.families import FAMILIES
 from extract.backbones.network import network_of
 from extract.engines.conversion import convert
 from extract.engines.engine import KerasEngine, open_engine

@@ -5,8 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from cache.errors import UserError
-from extract.backbones.external.signature import choose_output
-from extract.pictures_in import PictureInput, read_input
+from extract.backbones.external.signature import PictureInput, choose_output, read_input
 
 MAPS, ROWS = (None, 8, 8, 5), (None, 5)
 

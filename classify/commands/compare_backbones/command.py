@@ -24,7 +24,8 @@ from classify.heads.table import HEADS
 from classify.metrics.evaluation import imbalance
 from classify.report.text import csv_bytes
 from classify.runs.folder import FORMAT, PACKAGES, write_json
-from extract.backbones.backbone import FAMILIES, Backbone, weights_state
+from extract.backbones.backbone import Backbone
+from extract.backbones.families import FAMILIES, weights_state
 from extract.commands.manifest import survey
 from extract.embedding.extractor import Extractor, Progress
 from extract.engines.network_cache import Network

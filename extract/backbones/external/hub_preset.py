@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 from cache.errors import UserError
 from extract.backbones.external.downloads import hash_folder
 from extract.backbones.external.graph import flatten
-from extract.backbones.external.signature import choose_output
+from extract.backbones.external.signature import PictureInput, choose_output, read_input
 from extract.backbones.preprocessing import affine
-from extract.pictures_in import PictureInput, read_input
 
 if TYPE_CHECKING:
     import keras

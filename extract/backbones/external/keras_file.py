@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
 from extract.backbones.external.graph import flatten, graph_of
-from extract.backbones.external.signature import choose_output
-from extract.pictures_in import PictureInput, read_input
+from extract.backbones.external.signature import PictureInput, choose_output, read_input
 
 if TYPE_CHECKING:
     import keras

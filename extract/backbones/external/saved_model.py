@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
 from extract.backbones.external import downloads
-from extract.backbones.external.signature import choose_output
-from extract.pictures_in import PictureInput, read_input
+from extract.backbones.external.signature import PictureInput, choose_output, read_input
 
 if TYPE_CHECKING:
     import keras
