@@ -70,7 +70,8 @@ def run_coldframe(pictures: Path, temporary: Path) -> dict:
     from cache.workspace import Workspace
     from extract.backbones.backbone import Backbone
     from extract.embedding.extractor import extract
-    from extract.engines.engine import LiteRTEngine, learn_network
+    from extract.engines.choice import learn_network
+    from extract.engines.engine import LiteRTEngine
     from extract.settings import Decoding, Options
 
     backbone = Backbone.of()
@@ -88,7 +89,8 @@ def run_engine(pictures: Path, temporary: Path) -> dict:
     from concurrent.futures import ThreadPoolExecutor
 
     from extract.backbones.backbone import Backbone
-    from extract.engines.engine import LiteRTEngine, learn_network
+    from extract.engines.choice import learn_network
+    from extract.engines.engine import LiteRTEngine
     from extract.pictures.decoding import decode
     from extract.settings import Decoding
 
@@ -179,7 +181,8 @@ def run_stages(pictures: Path, temporary: Path) -> dict:
     import hashlib
 
     from extract.backbones.backbone import Backbone
-    from extract.engines.engine import LiteRTEngine, learn_network
+    from extract.engines.choice import learn_network
+    from extract.engines.engine import LiteRTEngine
     from extract.pictures.decoding import decode
     from extract.settings import Decoding
 

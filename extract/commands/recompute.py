@@ -8,7 +8,7 @@ import numpy as np
 from cache.errors import UserError
 from cache.workspace import Workspace
 from extract.embedding.extractor import backbone_of, decoding_of, view_of
-from extract.engines.engine import choose_engine, learn_network, open_engine
+from extract.engines.choice import choose_engine, learn_network, open_engine
 from extract.pictures.decoding import RejectedImage, render
 
 TOLERANCE = {"float32": 1e-3, "float16": 1e-2}  # relative; other processors and engines round differently

@@ -19,7 +19,7 @@ from extract.backbones.preprocessing import mode_of, text_of
 from extract.embedding.file_reader import FileReader
 from extract.embedding.picture_reader import Picture, PictureReader
 from extract.embedding.runner import Claims, Embedder, Outcome, Reader, run
-from extract.engines.engine import choose_engine, learn_network, open_engine
+from extract.engines.choice import choose_engine, learn_network, open_engine
 from extract.engines.network_cache import Network
 from extract.machine import usable_cores
 from extract.pictures.augmentation import View

@@ -25,8 +25,9 @@ from extract.backbones.network import build_backbone, build_embedder, hash_weigh
 from extract.backbones.preprocessing import affine, mode_of, preprocess, text_of
 from extract.engines import engine as engines
 from extract.engines import network_cache
+from extract.engines.choice import choose_engine, learn_network, open_engine
 from extract.engines.conversion import Unconvertible
-from extract.engines.engine import KerasEngine, choose_engine, learn_network, open_engine
+from extract.engines.engine import KerasEngine
 from extract.engines.network_cache import Network
 from extract.pictures.decoding import decode
 from extract.settings import Decoding

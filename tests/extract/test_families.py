@@ -15,8 +15,9 @@ import pytest
 from extract.backbones.backbone import Backbone
 from extract.backbones.families import FAMILIES
 from extract.backbones.network import network_of
+from extract.engines.choice import open_engine
 from extract.engines.conversion import convert
-from extract.engines.engine import KerasEngine, open_engine
+from extract.engines.engine import KerasEngine
 
 SMALLEST = ("mobilenet_v2", "mobilenet_v3_small")
 SLOW = [name for name, row in FAMILIES.items() if row.constructor and name not in SMALLEST]

@@ -14,8 +14,9 @@ from classify.commands.finetune.network.border import find_border
 from extract.backbones.backbone import Backbone
 from extract.backbones.external import hub_preset
 from extract.backbones.network import build_backbone, build_embedder, hash_weights
+from extract.engines.choice import open_engine
 from extract.engines.conversion import convert
-from extract.engines.engine import KerasEngine, open_engine
+from extract.engines.engine import KerasEngine
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 28, 28, 3), dtype=np.uint8)
 SMALL = {"num_layers": 1, "num_heads": 2, "hidden_dim": 8}

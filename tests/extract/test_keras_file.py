@@ -12,8 +12,8 @@ from cache.errors import UserError
 from classify.commands.finetune.network.border import find_border
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_backbone, build_embedder, hash_weights
+from extract.engines.choice import open_engine
 from extract.engines.conversion import convert
-from extract.engines.engine import open_engine
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
 

@@ -15,8 +15,9 @@ from extract.backbones.network import build_backbone, build_embedder, pool
 from extract.embedding.extractor import Extractor, Progress, backbone_of
 from extract.embedding.runner import Outcome
 from extract.engines import engine as engines
+from extract.engines.choice import learn_network
 from extract.engines.conversion import convert
-from extract.engines.engine import KerasEngine, learn_network
+from extract.engines.engine import KerasEngine
 from extract.pictures.augmentation import View
 from extract.pictures.files import load
 from extract.settings import Decoding, Options

@@ -15,8 +15,8 @@ from extract.backbones.backbone import Backbone
 from extract.backbones.external.kinds import find
 from extract.backbones.network import build_embedder
 from extract.engines import engine as engines
+from extract.engines.choice import choose_engine, learn_network, open_engine
 from extract.engines.conversion import Unconvertible, _compare, convert
-from extract.engines.engine import choose_engine, learn_network, open_engine
 
 tf = pytest.importorskip("tensorflow")
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)

@@ -42,7 +42,7 @@ from classify.training.settings import Settings
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_embedder, hash_weights, network_of
 from extract.embedding.extractor import Progress, backbone_of, decoding_of
-from extract.engines.engine import choose_engine, learn_network, open_engine
+from extract.engines.choice import choose_engine, learn_network, open_engine
 from extract.machine import gpu_seen
 from extract.pictures.augmentation import View
 from extract.settings import Options

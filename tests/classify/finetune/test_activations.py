@@ -16,7 +16,7 @@ from cache.workspace import Workspace
 from classify.commands.finetune.activations import Cached, Live, at_layer, fill, open_parts, planned_bytes
 from extract.backbones.backbone import Backbone
 from extract.embedding.extractor import Progress, backbone_of, decoding_of
-from extract.engines.engine import learn_network, open_engine
+from extract.engines.choice import learn_network, open_engine
 from extract.pictures.augmentation import View
 from extract.pictures.files import load
 from extract.settings import Decoding, Options
