@@ -838,7 +838,7 @@ def _progress() -> Any:
     """A bar with rate, time left and rejects on standard error."""
     from tqdm import tqdm
 
-    from extract.embedding.extractor import Progress
+    from extract.embedding.progress import Progress
 
     bar: tqdm | None = None
     rejects = 0

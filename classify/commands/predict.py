@@ -18,10 +18,12 @@ from classify.models.run_model import TunedRun
 from classify.report.text import csv_bytes, csv_text
 from classify.runs.folder import OWN_MODEL, find_run, load_head, record_of, write_json
 from classify.runs.head_file import check_space
-from extract.embedding.extractor import Extractor, Progress, backbone_of, decoding_of
+from extract.embedding.extractor import Extractor
 from extract.embedding.file_reader import FileReader
+from extract.embedding.progress import Progress
 from extract.embedding.runner import Claims, Outcome
 from extract.embedding.runner import run as run_pipeline
+from extract.embedding.spaces import backbone_of, decoding_of
 from extract.machine import usable_cores
 from extract.settings import Options
 from extract.sources.unlabelled import list_pictures

@@ -17,7 +17,7 @@ from classify.data.groups import join, of_column
 from classify.data.identity import data_hash, part_hash
 from classify.data.splits import TEST, TRAIN, Assignments, Split, split
 from classify.shares import parse_shares, refuse_own_parts
-from extract.embedding.extractor import largest
+from extract.embedding.spaces import largest
 from extract.pictures import files
 
 CLASS_WEIGHTS = ("none", "balanced")

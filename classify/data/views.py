@@ -15,7 +15,7 @@ import numpy as np
 
 from cache.workspace import Workspace
 from classify.data.splits import TRAIN
-from extract.embedding.extractor import Progress
+from extract.embedding.progress import Progress
 from extract.embedding.views import Views, augment
 
 if TYPE_CHECKING:

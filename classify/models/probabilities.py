@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cache.manifest import Manifest
-from classify.progress import seldom
+from extract.embedding.progress import seldom
 from extract.pictures.decoding import RejectedImage
 from extract.pictures.files import load_row
 from extract.settings import Decoding

@@ -21,8 +21,10 @@ from classify.models.linear import fold
 from classify.runs.folder import OWN_MODEL, load_head
 from classify.runs.head_file import check_space
 from classify.runs.predictions import Pictures
-from extract.embedding.extractor import Extractor, Progress, backbone_of, decoding_of
+from extract.embedding.extractor import Extractor
+from extract.embedding.progress import Progress
 from extract.embedding.runner import Outcome
+from extract.embedding.spaces import backbone_of, decoding_of
 from extract.machine import import_keras_quietly
 from extract.settings import Decoding, Options
 from extract.sources.unlabelled import list_pictures

@@ -11,13 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from classify.progress import seldom
 from classify.training.batches import Samples
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import Epoch
 from classify.training.optimizers import make_optimizer
 from classify.training.settings import Settings
 from classify.training.validation import Judgement, judge
+from extract.embedding.progress import seldom
 
 
 @dataclass(frozen=True)

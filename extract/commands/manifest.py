@@ -13,7 +13,7 @@ from cache.manifest import SPLITS, Manifest
 from cache.storage.files import write_file
 from cache.storage.store import Reject
 from cache.workspace import Workspace
-from extract.embedding.extractor import Progress
+from extract.embedding.progress import Progress
 from extract.hashing import hash_missing
 from extract.machine import usable_cores
 from extract.sources import parquet

@@ -7,7 +7,7 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from extract.embedding.extractor import backbone_of, decoding_of, view_of
+from extract.embedding.spaces import backbone_of, decoding_of, view_of
 from extract.engines.choice import choose_engine, learn_network, open_engine
 from extract.pictures.decoding import RejectedImage, render
 

@@ -12,8 +12,10 @@ from cache.manifest import SPLITS
 from cache.space import Space
 from cache.storage.store import Reject, Store
 from cache.workspace import Workspace
-from extract.embedding.extractor import PLAIN, Extractor, Progress, Summary, backbone_of, decoding_of
+from extract.embedding.extractor import Extractor, Summary
+from extract.embedding.progress import Progress
 from extract.embedding.runner import Outcome
+from extract.embedding.spaces import PLAIN, backbone_of, decoding_of
 from extract.pictures.augmentation import View
 from extract.settings import Decoding, Options
 from extract.sources.source import PART

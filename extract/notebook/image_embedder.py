@@ -17,8 +17,9 @@ from cache.storage.files import locked, make_folder
 from cache.storage.store import Reject
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
-from extract.embedding.extractor import Extractor, Progress
+from extract.embedding.extractor import Extractor
 from extract.embedding.picture_reader import Picture
+from extract.embedding.progress import Progress, _bar
 from extract.embedding.runner import Outcome
 from extract.engines import network_cache
 from extract.notebook.inputs import listed, name
@@ -269,21 +270,3 @@ def _integer(embedder: ImageEmbedder, field: str) -> int:
     if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
         raise UserError(f"Expected {field} to be an integer above 0, received {number!r}.")
     return int(number)
-
-
-def _bar() -> Progress:
-    from tqdm import tqdm
-
-    bar: tqdm | None = None
-
-    def start(count: int) -> None:
-        nonlocal bar
-        bar = tqdm(total=count, unit=" images", delay=2.0, leave=False)
-
-    def advance(done: int, rejected: int) -> None:
-        assert bar is not None
-        bar.update(done)
-        if bar.n >= bar.total:
-            bar.close()
-
-    return Progress(start, advance)

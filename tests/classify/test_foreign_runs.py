@@ -13,7 +13,7 @@ from keras import layers
 import cli
 from cache.workspace import Workspace
 from classify.models.layers import load_model
-from extract.embedding.extractor import backbone_of
+from extract.embedding.spaces import backbone_of
 from tests.classify.finetune.conftest import write_pictures
 
 HEAD = ["fit-head", "--no-curve", "--folds", "3"]

@@ -9,7 +9,7 @@ from PIL import Image
 from cache.workspace import Workspace
 from classify.models import probabilities
 from extract.commands.manifest import survey
-from extract.embedding.extractor import Progress
+from extract.embedding.progress import Progress
 from extract.settings import Decoding
 
 

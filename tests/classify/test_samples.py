@@ -14,7 +14,7 @@ from classify.commands import show
 from classify.commands.show import SampleOptions, Samples, show_samples
 from classify.picture_grid import Cell
 from extract.commands.manifest import survey
-from extract.embedding.extractor import Progress
+from extract.embedding.progress import Progress
 from extract.pictures.augmentation import View
 
 

@@ -14,7 +14,7 @@ from cache.errors import UserError
 from cache.workspace import Workspace
 from extract import ImageEmbedder, add_arrays
 from extract.commands.manifest import survey
-from extract.embedding import extractor
+from extract.embedding import extractor, progress
 from extract.notebook import arrays
 from extract.sources.source import open_source
 from tests.extract.counting import CountingEngine
@@ -102,7 +102,7 @@ def test_an_archive_keeps_its_name(embedder: ImageEmbedder, tmp_path: Path) -> N
     Image.fromarray(IMAGES[0]).save(tmp_path / "site" / "a" / "0.png")
     archive = Path(shutil.make_archive(str(tmp_path / "digits"), "zip", tmp_path / "site"))
     workspace = Workspace.locate(embedder.workspace)
-    survey(workspace, archive, None, extractor.Progress())
+    survey(workspace, archive, None, progress.Progress())
     with pytest.raises(UserError, match=r"data set 'digits' to be .*digits\.zip, as before"):
         add_arrays("digits", IMAGES, LABELS, embedder=embedder)
     assert len(workspace.manifest("digits")) == 1 and len(list((workspace.root / "sources").iterdir())) == 2

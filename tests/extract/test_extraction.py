@@ -19,7 +19,8 @@ from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
 from extract.commands.manifest import survey
 from extract.embedding import runner
-from extract.embedding.extractor import Progress, Summary, extract
+from extract.embedding.extractor import Summary, extract
+from extract.embedding.progress import Progress
 from extract.settings import Decoding, Options
 from tests.extract import pictures
 from tests.extract.counting import CountingEngine, make_pictures

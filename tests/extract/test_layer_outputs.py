@@ -12,8 +12,10 @@ from cache.workspace import Workspace
 from classify.commands.finetune.network.border import find_border
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_backbone, build_embedder, pool
-from extract.embedding.extractor import Extractor, Progress, backbone_of
+from extract.embedding.extractor import Extractor
+from extract.embedding.progress import Progress
 from extract.embedding.runner import Outcome
+from extract.embedding.spaces import backbone_of
 from extract.engines import engine as engines
 from extract.engines.choice import learn_network
 from extract.engines.conversion import convert

@@ -13,7 +13,7 @@ from cache.errors import UserError
 from cache.manifest import SPLITS
 from cache.workspace import Workspace
 from extract.commands.manifest import survey
-from extract.embedding.extractor import Progress
+from extract.embedding.progress import Progress
 from extract.sources import tfds as ours
 from extract.sources.source import open_source
 

@@ -15,8 +15,10 @@ from cache.manifest import Manifest
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
 from extract.embedding import extractor as extraction
-from extract.embedding.extractor import Extractor, Progress, make_space, view_of
+from extract.embedding.extractor import Extractor
+from extract.embedding.progress import Progress
 from extract.embedding.runner import Outcome
+from extract.embedding.spaces import make_space, view_of
 from extract.engines.network_cache import Network
 from extract.pictures.augmentation import View, affine, recolour, warp
 from extract.pictures.decoding import RejectedImage, decode, render

@@ -28,7 +28,7 @@ from classify.training.batches import Samples
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import History
 from classify.validation import set_aside
-from extract.embedding.extractor import decoding_of
+from extract.embedding.spaces import decoding_of
 from extract.engines.engine import import_keras_quietly
 from extract.settings import Decoding
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.manifest import Manifest
-from classify.progress import seldom
+from extract.embedding.progress import seldom
 from extract.machine import usable_cores
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import RejectedImage

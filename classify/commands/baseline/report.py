@@ -21,7 +21,7 @@ from classify.report.text import csv_bytes, csv_text, escape, span, table
 from classify.runs.folder import FORMAT, PACKAGES, save_evaluation, write_json
 from classify.training.curves import curves_png
 from classify.training.summary import summary_text
-from extract.embedding.extractor import PLAIN
+from extract.embedding.spaces import PLAIN
 from extract.settings import Decoding
 
 if TYPE_CHECKING:

@@ -27,7 +27,8 @@ from classify.runs.folder import FORMAT, PACKAGES, write_json
 from extract.backbones.backbone import Backbone
 from extract.backbones.families import FAMILIES, weights_state
 from extract.commands.manifest import survey
-from extract.embedding.extractor import Extractor, Progress
+from extract.embedding.extractor import Extractor
+from extract.embedding.progress import Progress
 from extract.engines.network_cache import Network
 from extract.engines.timing import keep_cost, milliseconds, recall_cost
 from extract.pictures import files

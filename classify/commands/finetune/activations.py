@@ -14,7 +14,8 @@ from cache.manifest import Manifest
 from cache.storage.rows import Rows
 from cache.workspace import Workspace
 from extract.backbones.backbone import LAYER, Backbone
-from extract.embedding.extractor import Extractor, Progress
+from extract.embedding.extractor import Extractor
+from extract.embedding.progress import Progress
 from extract.embedding.runner import Embedder
 from extract.machine import usable_cores
 from extract.pictures.augmentation import View

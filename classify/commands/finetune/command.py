@@ -11,7 +11,7 @@ from classify.commands.finetune import resume as journal
 from classify.finetune.tensorboard import check_installed
 from classify.runs.folder import find_run
 from classify.training.settings import Settings
-from extract.embedding.extractor import Progress
+from extract.embedding.progress import Progress
 from extract.machine import import_keras_quietly
 from extract.settings import Options
 

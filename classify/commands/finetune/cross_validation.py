@@ -11,11 +11,11 @@ import numpy as np
 from classify.commands.finetune.interpolation import Point, choose, walk
 from classify.commands.finetune.network.top import set_head
 from classify.models.linear import LinearHead
-from classify.progress import seldom
 from classify.training.batches import Samples
 from classify.training.history import Epoch, History
 from classify.training.loop import Watch, logits_of, read_weights, train, write_weights
 from classify.training.settings import Settings
+from extract.embedding.progress import seldom
 
 if TYPE_CHECKING:
     import keras

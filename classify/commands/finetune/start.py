@@ -27,7 +27,7 @@ from classify.models.linear import LinearHead, distil, fold
 from classify.runs.folder import LoadedHead, best_run, load_head, record_of, relocated
 from classify.training.settings import Settings
 from classify.validation import set_aside
-from extract.embedding.extractor import Progress
+from extract.embedding.progress import Progress
 from extract.embedding.views import Views
 
 FEW = 500  # training pictures: up to here five folds take a few minutes, and a sixth of them would say little

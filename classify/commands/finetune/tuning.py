@@ -41,7 +41,8 @@ from classify.training.loop import Watch, read_weights, train
 from classify.training.settings import Settings
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_embedder, hash_weights, network_of
-from extract.embedding.extractor import Progress, backbone_of, decoding_of
+from extract.embedding.progress import Progress
+from extract.embedding.spaces import backbone_of, decoding_of
 from extract.engines.choice import choose_engine, learn_network, open_engine
 from extract.machine import gpu_seen
 from extract.pictures.augmentation import View

@@ -30,7 +30,8 @@ from classify.metrics.comparison import Comparison, compare
 from classify.metrics.evaluation import imbalance, tie
 from classify.runs import readings
 from classify.runs.folder import remember_best, save_evaluation, save_head, write_json
-from extract.embedding.extractor import Progress, largest
+from extract.embedding.progress import Progress
+from extract.embedding.spaces import largest
 from extract.embedding.views import Views
 from extract.settings import Decoding
 

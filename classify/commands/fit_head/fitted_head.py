@@ -18,7 +18,7 @@ from classify.heads.search import SearchResult, search
 from classify.heads.table import Head
 from classify.metrics.evaluation import evaluate
 from classify.metrics.reliability import Calibration, calibration
-from classify.progress import seldom
+from extract.embedding.progress import seldom
 
 if TYPE_CHECKING:
     from classify.commands.fit_head.options import FitOptions

@@ -12,7 +12,7 @@ from cache.workspace import Workspace
 from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
 from extract.commands.manifest import survey
-from extract.embedding.extractor import Progress
+from extract.embedding.progress import Progress
 from extract.settings import Decoding
 
 PER_CLASS = 20

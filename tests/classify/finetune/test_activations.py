@@ -15,7 +15,8 @@ from cache.manifest import Manifest
 from cache.workspace import Workspace
 from classify.commands.finetune.activations import Cached, Live, at_layer, fill, open_parts, planned_bytes
 from extract.backbones.backbone import Backbone
-from extract.embedding.extractor import Progress, backbone_of, decoding_of
+from extract.embedding.progress import Progress
+from extract.embedding.spaces import backbone_of, decoding_of
 from extract.engines.choice import learn_network, open_engine
 from extract.pictures.augmentation import View
 from extract.pictures.files import load

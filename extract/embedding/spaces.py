@@ -1,0 +1,72 @@
+"""A space and the backbone, decoding and view that it names, both ways."""
+
+from cache.errors import UserError
+from cache.space import Space
+from cache.storage.store import Store
+from cache.workspace import Workspace
+from extract.backbones.backbone import Backbone
+from extract.backbones.preprocessing import mode_of, text_of
+from extract.engines.network_cache import Network
+from extract.pictures.augmentation import View
+from extract.settings import Decoding
+
+PLAIN = "plain"  # what a space calls view 0
+
+
+def make_space(
+    backbone: Backbone, network: Network, decoding: Decoding, dtype: str, view: View | None = None
+) -> Space:
+    """Name everything that fixes the numbers that `backbone` gives."""
+    return Space(
+        backbone=backbone.name,
+        weights=network.weights,
+        pooling=backbone.pooling,
+        input_size=backbone.input_size,
+        resize=decoding.resize,
+        preprocessing=text_of(backbone.preprocessing),
+        decoder=decoding.name,
+        view=view.name if view else PLAIN,
+        precision=backbone.precision,
+        dtype=dtype,
+    )
+
+
+def backbone_of(store: Store) -> Backbone:
+    """Name the backbone that computes in the space of `store`, with its weights where they were found last."""
+    space, origin = store.space, store.origin()
+    asked = origin.get("model") or space.backbone
+    backbone = Backbone.of(
+        asked,
+        origin.get("weights", "pretrained"),
+        space.input_size,
+        space.pooling,
+        space.precision,
+        mode_of(space.preprocessing),
+    )
+    if backbone.name != space.backbone:
+        raise UserError(
+            f"Expected {space.backbone} in {asked}, where it was, received {backbone.name}. Put the model back, or run "
+            "extract again with the one there is now."
+        )
+    return backbone
+
+
+def largest(workspace: Workspace, space: Space) -> int:
+    """Pixels of the largest pictures that may have a row in `space`: no smaller limit finds all of them readable."""
+    return max(Decoding().max_pixels, workspace.origin(space).get("max_pixels", 0))
+
+
+def decoding_of(workspace: Workspace, space: Space) -> Decoding:
+    """Name the decoding of `space`; UserError if this version decodes differently."""
+    decoding = Decoding(space.resize, largest(workspace, space))
+    if decoding.name != space.decoder:
+        raise UserError(
+            f"Expected a space decoded by {decoding.name!r}, received {space.decoder!r}: another version of coldframe "
+            "made it. Run extract again to embed the pictures in a space of this version."
+        )
+    return decoding
+
+
+def view_of(space: Space) -> View | None:
+    """Name the view of `space`, None for the plain picture; UserError if this version's view is another one."""
+    return None if space.view == PLAIN else View.parse(space.view)
