@@ -47,8 +47,8 @@ def show(options: argparse.Namespace, value: Any, text: str) -> None:
 
 
 def extract(options: argparse.Namespace) -> int:
-    from extract.embedding.extractor import extract
-    from extract.embedding.views import Views, extract_views
+    from extract.commands.extract import extract, extract_views
+    from extract.embedding.views import Views
 
     views = Views.of(options.views, options.augment)
     summary = extract(

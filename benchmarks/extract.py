@@ -69,7 +69,7 @@ def cold(options: argparse.Namespace, temporary: Path) -> None:
 def run_coldframe(pictures: Path, temporary: Path) -> dict:
     from cache.workspace import Workspace
     from extract.backbones.backbone import Backbone
-    from extract.embedding.extractor import extract
+    from extract.commands.extract import extract
     from extract.engines.choice import learn_network
     from extract.engines.engine import LiteRTEngine
     from extract.settings import Decoding, Options

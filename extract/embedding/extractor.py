@@ -1,10 +1,6 @@
 """`extract`: a folder of pictures becomes a manifest and sealed embeddings; what is there already is kept."""
 
-import time
-import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -22,32 +18,6 @@ from extract.engines.choice import choose_engine, learn_network, open_engine
 from extract.machine import usable_cores
 from extract.pictures.augmentation import View
 from extract.settings import Decoding, Options
-from extract.sources.source import PART, _is_part, open_source, previous_manifests
-
-
-@dataclass
-class Summary:
-    """What an extraction found and did; files = embedded + cached + rejected.
-
-    A data set of which all files are rejected does not become the current one.
-    """
-
-    dataset: str
-    space: str
-    backbone: str
-    engine: str
-    files: int = 0
-    embedded: int = 0
-    cached: int = 0
-    rejected: int = 0
-    seconds: float = 0.0
-    images_per_second: float = 0.0
-    conflicts: list[str] = field(default_factory=list)  # paths whose bytes carry more than one label
-    rejects: list[Reject] = field(default_factory=list)
-
-    def to_json(self) -> dict:
-        """The figures for scripts, rejects as path and reason."""
-        return asdict(self) | {"rejects": [{"path": r.path, "reason": r.reason} for r in self.rejects]}
 
 
 class Extractor:
@@ -161,107 +131,6 @@ class Extractor:
             versions=versions("ai-edge-litert", "keras", "numpy", "pillow"),
         )
         return self._started
-
-
-def extract(
-    workspace: Workspace,
-    source: Path,
-    backbone: Backbone,
-    decoding: Decoding,
-    options: Options,
-    *,
-    name: str | None = None,
-    progress: Progress | None = None,
-    data_dir: str | None = None,
-) -> Summary:
-    """Embed what a source holds (see `extract.sources.source.open_source`) into the workspace's cache.
-
-    Returns
-    -------
-    Summary
-
-    Raises
-    ------
-    UserError
-        For a source that is not a data set, a backbone whose weights cannot be had, or a full disk. What
-        was sealed before stays.
-    """
-    progress, began = progress or Progress(), time.monotonic()
-    opened = open_source(workspace, source, data_dir=data_dir, note=progress.note)
-    dataset = name or opened.name
-    previous = previous_manifests(workspace, dataset, opened.path)
-    found = opened.scan([] if options.rehash else previous)
-    for note in found.notes:
-        progress.note(note)
-    if found.ignored:
-        progress.note(
-            f"{found.ignored:,} hidden files and folders (their names start with a dot) were passed over"
-        )
-    extractor = Extractor(workspace, backbone, decoding, options, progress.note)
-    manifest, outcome = _part(found.manifest, options.shard), Outcome()
-    hashed, refused = manifest.hashed, extractor.refused()
-    if options.force:
-        todo = np.ones(len(manifest), bool)
-    else:
-        todo = ~(hashed & extractor.store.contains(manifest.key))
-        known = [i for i in np.flatnonzero(todo & hashed) if manifest.key[i].tobytes() in refused]
-        todo[known] = False
-    embedding_began = time.monotonic()
-    try:
-        extractor.embed(manifest, np.flatnonzero(todo), progress, outcome)
-    finally:
-        _save(workspace, dataset, manifest, options.shard, complete=bool(manifest.hashed.all()))
-    embedding_took = time.monotonic() - embedding_began
-    present = manifest.hashed & extractor.store.contains(manifest.key)
-    if options.shard != (1, 1):
-        workspace.remember(space=extractor.space.id)
-    elif present.any():  # else no command could go on with it
-        workspace.remember(space=extractor.space.id, dataset=dataset)
-    unread = found.rejects if options.shard[0] == 1 else []  # of several parts, the first tells of them
-    rejects = unread + extractor.rejects(manifest, present, outcome)
-    conflicts = manifest.conflicts()
-    if options.shard != (1, 1):
-        progress.note(
-            "this was one part: once all parts are done, run the same command without --shard; it joins them and "
-            "embeds nothing again"
-        )
-    return Summary(
-        dataset=dataset,
-        space=extractor.space.id,
-        backbone=backbone.name,
-        engine=extractor.engine,
-        files=len(manifest) + len(unread),
-        embedded=outcome.embedded,
-        cached=int(present.sum()) - outcome.embedded,
-        rejected=len(rejects),
-        seconds=round(time.monotonic() - began, 3),
-        images_per_second=round(outcome.embedded / embedding_took, 1) if outcome.embedded else 0.0,
-        conflicts=[manifest.paths[i] for i in np.flatnonzero(conflicts)],
-        rejects=rejects,
-    )
-
-
-def _part(manifest: Manifest, shard: tuple[int, int]) -> Manifest:
-    """Select part i of n by the hash of the path, so that every machine cuts alike without talking."""
-    i, n = shard
-    if n == 1:
-        return manifest
-    mine = [zlib.crc32(path.encode("utf-8", "surrogateescape")) % n == i - 1 for path in manifest.paths]
-    return manifest.select(np.array(mine, bool))
-
-
-def _save(
-    workspace: Workspace, dataset: str, manifest: Manifest, shard: tuple[int, int], complete: bool
-) -> None:
-    i, n = shard
-    if n > 1:
-        workspace.save_manifest(f"{dataset}{PART}{i}-of-{n}", manifest)
-        return
-    workspace.save_manifest(dataset, manifest)
-    if complete:
-        for name in workspace.datasets():
-            if _is_part(name, dataset):
-                workspace.forget_manifest(name)
 
 
 def _contains_none(keys: np.ndarray) -> np.ndarray:

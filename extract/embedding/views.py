@@ -12,13 +12,12 @@ from cache.manifest import SPLITS
 from cache.space import Space
 from cache.storage.store import Reject, Store
 from cache.workspace import Workspace
-from extract.embedding.extractor import Extractor, Summary
+from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress
 from extract.embedding.runner import Outcome
 from extract.embedding.spaces import PLAIN, backbone_of, decoding_of
 from extract.pictures.augmentation import View
 from extract.settings import Decoding, Options
-from extract.sources.source import PART
 
 AUGMENT = "standard"  # the policy where none is named
 
@@ -150,23 +149,6 @@ def augment(
             rejects |= {r.path: r for r in extractor.rejects(lost, none, outcome, "the file has changed")}
     total = len(rows) * len(stores)
     return Augmented(stores, total, due - missing, total - due, missing, list(rejects.values()))
-
-
-def extract_views(
-    workspace: Workspace,
-    summary: Summary,
-    views: Views,
-    decoding: Decoding,
-    options: Options,
-    progress: Progress,
-) -> Augmented:
-    """Embed the views of what `extract` has just embedded, but of what the data set keeps for testing."""
-    if not summary.embedded + summary.cached:
-        return Augmented([], 0, 0, 0, 0)
-    i, n = options.shard
-    name = summary.dataset if n == 1 else f"{summary.dataset}{PART}{i}-of-{n}"
-    data = workspace.load(name, summary.space)
-    return augment(workspace, data, untested(data), views, options, progress, decoding)
 
 
 def untested(data: Embedded) -> np.ndarray:

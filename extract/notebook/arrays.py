@@ -16,7 +16,7 @@ from cache.errors import UserError
 from cache.manifest import SPLITS
 from cache.storage.files import make_folder
 from cache.workspace import Workspace
-from extract.embedding.extractor import Summary, extract
+from extract.commands.extract import Summary, extract
 from extract.machine import usable_cores
 from extract.notebook.image_embedder import ImageEmbedder, settings
 from extract.notebook.inputs import listed

@@ -21,7 +21,7 @@ from classify.commands.fit_head.options import FitOptions
 from classify.models.layers import load_model, save_model
 from classify.runs.folder import write_json
 from extract.backbones.backbone import Backbone
-from extract.embedding.extractor import extract
+from extract.commands.extract import extract
 from extract.pictures.decoding import decode
 from extract.settings import Decoding, Options
 

@@ -13,6 +13,7 @@ import cli
 from cache.errors import UserError
 from cache.workspace import Workspace
 from extract import ImageEmbedder, add_arrays
+from extract.commands import extract
 from extract.commands.manifest import survey
 from extract.embedding import extractor, progress
 from extract.notebook import arrays
@@ -138,7 +139,7 @@ def test_a_folder_keeps_its_name(embedder: ImageEmbedder, engine: CountingEngine
     workspace = Workspace.locate(embedder.workspace)
     from extract.notebook.image_embedder import settings
 
-    extractor.extract(workspace, folder, *settings(embedder)[1:])
+    extract.extract(workspace, folder, *settings(embedder)[1:])
     with pytest.raises(UserError, match=r"data set 'digits' to be .*as before"):
         add_arrays("digits", IMAGES, LABELS, embedder=embedder)
 

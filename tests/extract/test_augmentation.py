@@ -12,11 +12,11 @@ import cli
 from cache.errors import UserError
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
+from extract.commands.extract import Summary, extract, extract_views
 from extract.embedding import extractor, views
-from extract.embedding.extractor import Summary, extract
 from extract.embedding.progress import Progress
 from extract.embedding.spaces import decoding_of, largest
-from extract.embedding.views import Views, augment, extract_views, untested
+from extract.embedding.views import Views, augment, untested
 from extract.pictures.augmentation import View
 from extract.settings import Decoding, Options
 from tests.extract.counting import CountingEngine, make_pictures

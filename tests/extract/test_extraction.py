@@ -17,9 +17,9 @@ from PIL import Image
 from cache.errors import UserError
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
+from extract.commands.extract import Summary, extract
 from extract.commands.manifest import survey
 from extract.embedding import runner
-from extract.embedding.extractor import Summary, extract
 from extract.embedding.progress import Progress
 from extract.settings import Decoding, Options
 from tests.extract import pictures

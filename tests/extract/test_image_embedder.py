@@ -22,7 +22,7 @@ from cache.errors import UserError
 from cache.workspace import Workspace
 from extract import ImageEmbedder
 from extract.backbones.backbone import Backbone
-from extract.embedding import extractor
+from extract.commands import extract
 from extract.settings import Decoding, Options
 from tests.extract.counting import CountingEngine, make_pictures
 from tests.extract.pictures import encode, scene
@@ -48,9 +48,9 @@ def labels(paths: list[Path]) -> list[str]:
     return [path.parent.name for path in paths]
 
 
-def command_extract(folder: Path, workspace: Path) -> extractor.Summary:
+def command_extract(folder: Path, workspace: Path) -> extract.Summary:
     backbone = Backbone.of("mobilenet_v2", "none", 32)
-    return extractor.extract(Workspace(workspace), folder, backbone, Decoding(), Options())
+    return extract.extract(Workspace(workspace), folder, backbone, Decoding(), Options())
 
 
 def test_rows_are_in_the_order_asked_and_made_once(

@@ -8,7 +8,7 @@ import pytest
 
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
-from extract.hashing import hash_missing
+from extract.commands.manifest import hash_missing
 from extract.sources.source import default_name, scan
 from extract.sources.table import read_table
 

@@ -12,7 +12,7 @@ from cache.workspace import Workspace
 from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
 from extract.backbones.backbone import Backbone
-from extract.embedding.extractor import extract
+from extract.commands.extract import extract
 from extract.settings import Decoding, Options
 
 SIZE = 64

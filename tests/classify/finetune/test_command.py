@@ -22,7 +22,7 @@ from classify.commands.fit_head.options import FitOptions
 from classify.commands.predict import predict
 from classify.runs.folder import best_run
 from extract.backbones.backbone import Backbone
-from extract.embedding.extractor import extract
+from extract.commands.extract import extract
 from extract.settings import Decoding, Options
 
 ROOT = Path(__file__).parents[3]
