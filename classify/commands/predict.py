@@ -12,7 +12,7 @@ import numpy as np
 from cache.errors import UserError
 from cache.space import Space
 from cache.storage.files import write_file
-from cache.storage.store import Reject
+from cache.storage.rejects import Reject
 from cache.workspace import Workspace
 from classify.models.run_model import TunedRun
 from classify.report.text import csv_bytes, csv_text

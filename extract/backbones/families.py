@@ -9,6 +9,19 @@ from cache.errors import UserError
 from extract.backbones.efficientnet_lite import VARIANTS, packaged_weights
 from extract.backbones.external import kinds
 
+
+@dataclass(frozen=True)
+class Family:
+    """One row of the table; sizes are those of the network without its classifier, average-pooled."""
+
+    constructor: str  # in keras.applications; empty: built by extract.backbones.efficientnet_lite
+    input_size: int  # pixels a side, as trained
+    dim: int
+    parameters: int
+    preprocessing: str  # a key of extract.backbones.preprocessing.PREPROCESSING
+    smallest: int = 32  # the least input size that the network accepts
+
+
 FAMILIES = {
     "efficientnet_lite0": Family("", 224, 1280, 3_413_024, "lite"),
     "efficientnet_lite1": Family("", 240, 1280, 4_189_344, "lite"),
@@ -54,18 +67,6 @@ FAMILIES = {
     "convnext_large": Family("ConvNeXtLarge", 224, 1536, 196_230_336, "none"),
     "convnext_xlarge": Family("ConvNeXtXLarge", 224, 2048, 348_147_968, "none"),
 }
-
-
-@dataclass(frozen=True)
-class Family:
-    """One row of the table; sizes are those of the network without its classifier, average-pooled."""
-
-    constructor: str  # in keras.applications; empty: built by extract.backbones.efficientnet_lite
-    input_size: int  # pixels a side, as trained
-    dim: int
-    parameters: int
-    preprocessing: str  # a key of extract.backbones.preprocessing.PREPROCESSING
-    smallest: int = 32  # the least input size that the network accepts
 
 
 def family(name: str) -> Family:

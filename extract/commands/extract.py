@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cache.manifest import Manifest
-from cache.storage.store import Reject
+from cache.storage.rejects import Reject
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
 from extract.embedding.extractor import Extractor

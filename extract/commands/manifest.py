@@ -14,7 +14,6 @@ from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from cache.storage.files import write_file
 from cache.storage.rejects import Reject
-from cache.storage.store import Reject
 from cache.workspace import Workspace
 from extract.embedding.progress import Progress
 from extract.machine import usable_cores

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from cache.manifest import Manifest
-from cache.storage.store import Reject, Store
+from cache.storage.rejects import Reject
+from cache.storage.store import Store
 from cache.versions import versions
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cache.manifest import Manifest
-from cache.storage.store import Reject
+from cache.storage.rejects import Reject
 from extract.embedding.runner import Claims, Read
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import RejectedImage, render

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from cache.manifest import Manifest
-from cache.storage.store import Reject
+from cache.storage.rejects import Reject
 from extract.embedding.runner import Claims, Read, Reader
 from extract.pictures.square import RejectedImage, check_size, eight_bits, reason, square, upright
 from extract.settings import Decoding

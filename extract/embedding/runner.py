@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from cache.storage.store import Reject
+from cache.storage.rejects import Reject
 
 CHUNK = 8  # files a reading task: few enough to hold their bytes, enough to share one look into the cache
 SEAL_SECONDS = 10.0

@@ -10,7 +10,8 @@ from cache.dataset import Embedded
 from cache.errors import UserError
 from cache.manifest import SPLITS
 from cache.space import Space
-from cache.storage.store import Reject, Store
+from cache.storage.rejects import Reject
+from cache.storage.store import Store
 from cache.workspace import Workspace
 from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.storage.files import locked, make_folder
-from cache.storage.store import Reject
+from cache.storage.rejects import Reject
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
 from extract.embedding.extractor import Extractor

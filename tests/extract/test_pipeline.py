@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from cache.storage.store import Reject
+from cache.storage.rejects import Reject
 from extract.embedding import runner
 from extract.embedding.runner import Claims, Outcome, Read, run
 
