@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from cache.workspace import Workspace
 from classify.data import near_duplicates
 from classify.data.groups import join, of_column
 from classify.data.identity import data_hash, part_hash
-from classify.data.splits import TEST, TRAIN, Assignments, Split, split
-from classify.shares import parse_shares, refuse_own_parts
+from classify.data.split_record import Assignments
+from classify.data.splits import TEST, TRAIN, VAL, Split, parse_shares, refuse_own_parts, split
 from extract.embedding.spaces import largest
 from extract.pictures import files
 
@@ -172,3 +172,39 @@ def _weights(data: Embedded, rows: np.ndarray, y: np.ndarray, class_weight: str)
         balance = total.sum() / (len(classes) * total)
         weight = balance[codes] if weight is None else weight * balance[codes]
     return weight
+
+
+def set_aside(division: Division, val_size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Divide what may be trained on: the data set's own validation part, or a share of the training part.
+
+    Parameters
+    ----------
+    division : Division
+    val_size : float
+        Share of each class's training pictures; near copies and groups stay together.
+    seed : int
+        That of the division.
+
+    Returns
+    -------
+    fit, val : (f,), (v,) int
+        Rows of the manifest.
+
+    Raises
+    ------
+    UserError
+        When there are too few pictures for both.
+    """
+    part, group = division.split.part, division.split.group
+    train, val = np.flatnonzero(part == TRAIN), np.flatnonzero(part == VAL)
+    if len(val):
+        return train, val
+    manifest = division.data.manifest.select(train)
+    manifest = replace(manifest, split=np.zeros(len(train), np.uint8))
+    try:
+        inner = split(manifest, test_size=val_size, seed=seed + 1, groups=group[train])
+    except UserError as error:
+        raise UserError(
+            f"Expected training pictures enough to set {val_size:.0%} of them aside for validation: {error}"
+        ) from error
+    return train[inner.part == TRAIN], train[inner.part != TRAIN]

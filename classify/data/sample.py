@@ -11,7 +11,8 @@ from cache.manifest import Manifest
 from cache.storage.keys import as_items, unique
 from cache.workspace import Workspace
 from classify.data.identity import digests
-from classify.data.splits import TEST, TRAIN, Assignments, reserve, split
+from classify.data.split_record import Assignments, reserve
+from classify.data.splits import TEST, TRAIN, split
 from classify.runs.folder import record_of
 
 if TYPE_CHECKING:

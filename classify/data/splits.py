@@ -2,74 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
-from urllib.parse import quote
+from fractions import Fraction
 
-import h5py
 import numpy as np
 
 from cache.errors import UserError
 from cache.manifest import SPLITS, TEST, TRAIN, VAL, Manifest
-from cache.storage.files import make_folder, write_file
-from cache.storage.hdf5 import UNREADABLE, image
-from cache.storage.keys import KEY_BYTES, as_items, match, unique
+from cache.storage.keys import as_items, unique
 from classify.data.groups import join
 from classify.data.identity import digests
+from classify.data.split_record import Assignments, _merge, _recorded
 from classify.data.stratification import UNTESTED, allot_parts
-
-FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Assignments:
-    """Parts given to keys: `key` (m, 32) uint8, ascending, and `part` (m,) uint8, TRAIN, VAL or TEST."""
-
-    key: np.ndarray
-    part: np.ndarray
-
-    def save(self, path: Path) -> None:
-        """Write the record, replacing an older one."""
-
-        def fill(file: h5py.File) -> None:
-            file.attrs["format"] = FORMAT
-            file["key"], file["part"] = self.key, self.part
-
-        make_folder(path.parent)
-        write_file(path, image(fill, self.key.nbytes + self.part.nbytes))
-
-    @staticmethod
-    def path(
-        root: Path, dataset: str, seed: int, test_size: float, group_by: str = "", val_size: float = 0.0
-    ) -> Path:
-        """Name the record of a data set in the workspace folder `root`.
-
-        A column to group by has a record of its own: pictures divided without regard to it lie on both sides
-        of nearly every group, and "test wins" would leave little to train on.
-        """
-        names = [quote(name, safe="", errors="surrogateescape") for name in (dataset, group_by) if name]
-        sizes = f"{test_size}+{val_size}" if val_size else f"{test_size}"  # no quoted name has a plus sign
-        return root / "splits" / f"{names[0]}-{seed}-{sizes}{''.join(f'-{n}' for n in names[1:])}.h5"
-
-    @classmethod
-    def load(cls, path: Path) -> Assignments | None:
-        """Read a record; None when there is none yet."""
-        if not path.exists():
-            return None
-        try:
-            with h5py.File(path, "r") as file:
-                version, key, part = int(file.attrs["format"]), file["key"][:], file["part"][:]
-        except UNREADABLE as error:
-            raise UserError(
-                f"Expected a record of train and test parts in {path}, received a damaged file ({error}). "
-                "Delete it to split anew; figures are then not comparable with earlier runs."
-            ) from error
-        if version > FORMAT:
-            raise UserError(
-                f"Expected format {FORMAT} or older in {path}, received {version}. Update coldframe."
-            )
-        return cls(key, part)
 
 
 @dataclass(frozen=True)
@@ -212,30 +158,50 @@ def _kept(part: np.ndarray) -> str:
     return f"{(part == VAL).sum()} val rows are kept for fine-tuning and train no head"
 
 
-def _recorded(items: np.ndarray, previous: Assignments | None) -> np.ndarray:
-    """The part that each distinct picture, (u,), was given before; 0 for none."""
-    part = np.zeros(len(items), np.uint8)
-    if previous is not None:
-        mine, theirs = match(items, as_items(previous.key))
-        part[mine] = previous.part[theirs]
-    return part
-
-
-def reserve(previous: Assignments | None, key: np.ndarray) -> Assignments:
-    """Add pictures, (n, 32) uint8 keys, to a record as training ones: no later split tests them."""
-    return _merge(as_items(key), np.full(len(key), TRAIN, np.uint8), previous)
-
-
-def _merge(items: np.ndarray, part: np.ndarray, previous: Assignments | None) -> Assignments:
-    """Add the parts to the record. Absent pictures stay in it: one that comes back keeps its part."""
-    if previous is not None:
-        items = np.concatenate([items, as_items(previous.key)])
-        part = np.concatenate([part, previous.part])
-    distinct, first, _ = unique(items)  # the first of equals is the current part
-    return Assignments(distinct.view(np.uint8).reshape(-1, KEY_BYTES), part[first])
-
-
 def describe(split: Split) -> dict[str, int]:
     """Count the rows of each part, for run.json."""
     counts = Counter(SPLITS[code] or "left out" for code in split.part.tolist())
     return dict(counts)
+
+
+def parse_shares(text: str) -> tuple[float, float]:
+    """Read training/validation/test or training/test shares: percent, or any numbers in proportion.
+
+    Returns
+    -------
+    val_size, test_size : float
+        Of the whole; `val_size` is 0 where there is no validation part.
+
+    Raises
+    ------
+    UserError
+        For what is no such text, or leaves nothing to train on or to test on.
+    """
+    parts = [part.strip().removesuffix("%") for part in text.split("/")]
+    if len(parts) not in (2, 3) or not all(re.fullmatch(r"\d{1,9}(\.\d{1,9})?", part) for part in parts):
+        raise UserError(
+            f"Expected --split as shares of training, validation and test part, such as 80/10/10, or without a "
+            f"validation part 80/20; received {text!r}."
+        )
+    # Fractions: 0.8/0.1/0.1 and 80/10/10 are one split, with one record.
+    shares = [Fraction(part) for part in parts]
+    train, val, test = shares[0], sum(shares[1:-1], Fraction()), shares[-1]
+    if not train or not test:
+        missing = "train on" if not train else "test on"
+        raise UserError(
+            f"Expected --split with a share to train on and one to test on, received {text!r}: nothing to {missing}. "
+            "80/10/10 is a common choice."
+        )
+    whole = train + val + test
+    return float(val / whole), float(test / whole)
+
+
+def refuse_own_parts(manifest: Manifest, dataset: str, shares: str) -> None:
+    """Raise UserError if a data set brings a validation or a test part: those are honoured, not divided again."""
+    own = [SPLITS[code] for code in (VAL, TEST) if (manifest.split == code).any()]
+    if own:
+        raise UserError(
+            f"Expected a data set without parts of its own for --split {shares}, received {dataset!r} with a "
+            f"{' and a '.join(own)} part. Leave out --split to use them; to divide anew, empty the column split of "
+            "the table that `manifest --out labels.csv` writes, and extract that."
+        )

@@ -21,7 +21,8 @@ from classify.commands.fit_head.command import FitResult, fit_heads
 from classify.commands.fit_head.options import FitOptions
 from classify.data import near_duplicates
 from classify.data.division import Division, divide
-from classify.data.splits import TEST, TRAIN, VAL, Assignments, split
+from classify.data.split_record import Assignments
+from classify.data.splits import TEST, TRAIN, VAL, split
 from classify.heads import table
 from classify.heads.table import Head
 from tests.classify.samples import SPACE, make_manifest

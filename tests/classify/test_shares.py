@@ -3,7 +3,7 @@
 import pytest
 
 from cache.errors import UserError
-from classify.shares import parse_shares
+from classify.data.splits import parse_shares
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import pytest
 
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
-from classify.data.splits import TEST, TRAIN, VAL, Assignments, describe, split
+from classify.data.split_record import Assignments
+from classify.data.splits import TEST, TRAIN, VAL, describe, split
 from tests.classify.samples import make_manifest
 
 

@@ -17,7 +17,7 @@ from cache.manifest import TRAIN
 from cache.workspace import Workspace
 from classify.commands.compare_backbones import command as tournament
 from classify.commands.compare_backbones.command import Contest, compare_backbones
-from classify.data.splits import Assignments
+from classify.data.split_record import Assignments
 from classify.runs.folder import record_of
 from extract.backbones.backbone import Backbone
 from extract.backbones.preprocessing import text_of

@@ -16,7 +16,8 @@ from classify.commands.fit_head.options import FitOptions
 from classify.data import near_duplicates
 from classify.data.division import divide
 from classify.data.sample import COMMAND, sample_notes, stratified, training_sample
-from classify.data.splits import Assignments, split
+from classify.data.split_record import Assignments
+from classify.data.splits import split
 from tests.classify.samples import SPACE, make_manifest
 
 LABELS = np.repeat([0, 1, 2], [100, 60, 5])

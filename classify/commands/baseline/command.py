@@ -16,7 +16,7 @@ from classify.commands.baseline.options import Settings
 from classify.commands.baseline.pixels import GB, Pixels
 from classify.commands.baseline.report import keep
 from classify.commands.baseline.result import NAME, Outcome, against_best_head
-from classify.data.division import Division, divide
+from classify.data.division import Division, divide, set_aside
 from classify.data.identity import part_hash
 from classify.data.splits import TEST
 from classify.heads.calibration import fit_temperature
@@ -27,7 +27,6 @@ from classify.runs.readings import Reading
 from classify.training.batches import Samples
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import History
-from classify.validation import set_aside
 from extract.embedding.spaces import decoding_of
 from extract.engines.engine import import_keras_quietly
 from extract.settings import Decoding

@@ -18,7 +18,7 @@ import numpy as np
 from cache.dataset import Embedded
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.data.division import Division, divide
+from classify.data.division import Division, divide, set_aside
 from classify.data.splits import TRAIN, VAL
 from classify.data.views import shared_weight, with_views
 from classify.heads.calibration import CalibratedHead
@@ -26,7 +26,6 @@ from classify.heads.fitting.fitters import fit_weighted
 from classify.models.linear import LinearHead, distil, fold
 from classify.runs.folder import LoadedHead, best_run, load_head, record_of, relocated
 from classify.training.settings import Settings
-from classify.validation import set_aside
 from extract.embedding.progress import Progress
 from extract.embedding.views import Views
 
