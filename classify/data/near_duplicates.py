@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from cache.storage.keys import as_items, unique
 from classify.data.groups import connect
 from extract.machine import usable_cores
-from extract.perceptual import SIDE, hamming, phash
 from extract.pictures.decoding import RejectedImage, decode
 from extract.settings import Decoding
 
@@ -25,6 +24,11 @@ SIMILARITY = 0.8  # cosine of centred embeddings from which on a pair is looked 
 BITS = 10  # of 64 in which the hashes of two copies may differ
 NEIGHBOURS = 32  # pairs looked at for one picture: where all pictures look alike there would be n * n
 _FILES_PER_TASK = 512  # so that Ctrl-C need not wait for all files
+
+
+SIDE = 32  # pixels of the square pictures it is meant for; more add detail that the hash does not look at
+_LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+_FREQUENCIES = 8
 
 
 @dataclass(frozen=True)
@@ -191,3 +195,33 @@ def _hashes(
         for start in range(0, len(rows), _FILES_PER_TASK):
             list(pool.map(look, range(start, min(start + _FILES_PER_TASK, len(rows)))))
     return both[:, 0], both[:, 1], known
+
+
+def phash(pixels: NDArray[np.uint8]) -> np.uint64:
+    """Hash the coarse shapes of a picture: which of its 8 x 8 lowest frequencies are above their median.
+
+    Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010, section 3.2.1. Colour
+    is not looked at, and of brightness and contrast only where it changes.
+
+    Parameters
+    ----------
+    pixels : (s, s, 3) uint8
+        RGB, 0..255; the whole picture, whatever its aspect ratio was.
+
+    Returns
+    -------
+    np.uint64
+        To be compared with `hamming`. Unrelated pictures differ in about 32 of the 64 bits.
+    """
+    side = len(pixels)
+    # DCT-II, the rows of `basis` are its lowest frequencies; their scale moves no value across the median.
+    angle = np.arange(_FREQUENCIES)[:, None] * (2 * np.arange(side) + 1) * np.pi / (2 * side)
+    basis = np.cos(angle)
+    frequencies = (basis @ (pixels @ _LUMINANCE) @ basis.T).ravel()
+    bits = frequencies > np.median(frequencies[1:])  # the first is the mean brightness: no shape
+    return np.packbits(bits).view(">u8").astype(np.uint64)[0]
+
+
+def hamming(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """Count the bits in which hashes differ, 0..64."""
+    return np.bitwise_count(a ^ b)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageEnhance
 from sklearn.datasets import load_sample_images
 
-from extract.perceptual import SIDE, hamming, phash
+from classify.data.near_duplicates import SIDE, hamming, phash
 from extract.pictures.decoding import decode
 from extract.settings import Decoding
 
