@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +14,14 @@ import numpy as np
 from cache.errors import UserError
 from classify.data.views import in_folds, shared_weight
 from classify.heads.fitting.fitters import fit_weighted, takes_weights
-from classify.heads.fitting.tasks import Params, Task, Work
+from classify.heads.fitting.tasks import Params, Work
+from classify.heads.folds import _folds, check_classes
+from classify.heads.scoreboard import Progress, _Board, _run
 from classify.heads.table import Head
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-Progress = Callable[[int, int], None]
 # Warnings about what is so on purpose, the mlp's number of epochs, or does not matter, a centroid's deviation.
 _EXPECTED = ("Stochastic Optimizer: Maximum iterations", "self.within_class_std_dev_ has at least 1 zero")
 
@@ -200,44 +199,6 @@ def search(
     )
 
 
-def _folds(
-    codes: np.ndarray, folds: int, seed: int, groups: np.ndarray | None
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Cut the rows into (rows to fit, rows held out), no part of one class alone, or raise UserError."""
-    parts = _cut(codes, folds, seed, groups) if folds > 1 else []
-    if not parts or any(len(np.unique(codes[fit])) < 2 or not len(held) for fit, held in parts):
-        raise UserError(
-            f"Expected each of {folds} folds to leave two classes to fit on, but groups of pictures that stay together "
-            "hold a class almost alone. Add pictures to that class, lower --folds, or change --group-by."
-        )
-    return parts
-
-
-def _cut(
-    codes: np.ndarray, folds: int, seed: int, groups: np.ndarray | None
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Deal out the rows; groups of one class are dealt out as if they were one row."""
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class")  # evaluate.imbalance says it
-        if groups is None:
-            splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-            return list(splitter.split(np.empty((len(codes), 0)), codes))
-        _, first, member = np.unique(groups, return_index=True, return_inverse=True)
-        counts = np.bincount(codes[first])
-        if (codes[first][member] != codes).any() or counts.max() < folds:
-            by_group = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-            return list(by_group.split(np.empty((len(codes), 0)), codes, groups))
-        # StratifiedGroupKFold gives the same guarantee, but looks at every fold for every group in Python.
-        splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-        fold = np.empty(len(first), int)
-        for number, (_, held) in enumerate(splitter.split(np.empty((len(first), 0)), codes[first])):
-            fold[held] = number
-    held_in = fold[member]
-    return [(np.flatnonzero(held_in != k), np.flatnonzero(held_in == k)) for k in range(folds)]
-
-
 def _share_preprocessing(
     template: Pipeline, candidates: Sequence[Params]
 ) -> Iterator[tuple[Pipeline, list[tuple[int, Params]]]]:
@@ -252,89 +213,6 @@ def _share_preprocessing(
         groups.setdefault(repr(before), (before, []))[1].append((number, own))
     for before, members in groups.values():
         yield clone(template).set_params(**before), members
-
-
-def _run(tasks: Sequence[Task], board: _Board, n_jobs: int | None) -> bool:
-    """Run all tasks; returns whether Ctrl-C ended them early.
-
-    Threads, not processes: BLAS and libsvm release the GIL and X is shared. One BLAS thread each: on the
-    skinny products of a linear model two BLAS threads were 8 times slower than one.
-    """
-    from joblib import cpu_count
-    from threadpoolctl import threadpool_limits
-
-    def run(task: Task) -> None:
-        if board.closed:
-            return
-        try:
-            for results in task():
-                for result in results:
-                    board.enter(*result)
-                if not board.in_time():
-                    return
-        except BaseException:
-            board.stopped = True  # now, and not when the main thread comes to wait for this task
-            raise
-
-    with threadpool_limits(1), ThreadPoolExecutor(min(n_jobs or cpu_count(), len(tasks))) as pool:
-        futures = [pool.submit(run, task) for task in tasks]
-        try:
-            for future in futures:
-                future.result()
-        except KeyboardInterrupt:
-            board.stopped = True
-            pool.shutdown(wait=True, cancel_futures=True)
-            return True
-        except BaseException:
-            board.stopped = True
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-    return False
-
-
-class _Board:
-    """Takes down results from all threads, and says when to stop."""
-
-    def __init__(
-        self,
-        candidates: int,
-        folds: Sequence[tuple[np.ndarray, np.ndarray]],
-        codes: np.ndarray,
-        classes: int,
-        seconds: float | None,
-        on_progress: Progress | None,
-    ) -> None:
-        self.scores = np.full((candidates, len(codes), classes), -np.inf, dtype=np.float32)
-        self.accuracy = np.full((candidates, len(folds)), np.nan)
-        self.stopped = False
-        self._folds, self._codes, self._on_progress = folds, codes, on_progress
-        self._end = np.inf if seconds is None else time.perf_counter() + seconds
-        self._start = time.perf_counter()
-        self._done, self._lock = 0, threading.Lock()
-
-    @property
-    def closed(self) -> bool:
-        """Whether no task may begin any more."""
-        return self.stopped or time.perf_counter() >= self._end
-
-    def enter(self, candidate: int, fold: int, columns: np.ndarray, scores: np.ndarray) -> None:
-        """Keep one fit's scores of its held-out rows."""
-        held = self._folds[fold][1]
-        self.scores[candidate, held[:, None], columns] = scores
-        with self._lock:
-            self.accuracy[candidate, fold] = (columns[scores.argmax(axis=1)] == self._codes[held]).mean()
-            self._done += 1
-            if self._on_progress and not self.stopped:
-                self._on_progress(self._done, self.accuracy.size)
-
-    def in_time(self) -> bool:
-        """Whether to begin another fit: there is time, and before the first setting is complete, enough for it."""
-        now = time.perf_counter()
-        with self._lock:
-            missing = np.isnan(self.accuracy).sum(axis=1).min()
-        if self.stopped:
-            return False
-        return now + missing * (now - self._start) / self._done <= self._end if missing else now < self._end
 
 
 def _check(X: np.ndarray, y: np.ndarray, folds: int) -> tuple[np.ndarray, np.ndarray, int, list[str]]:
@@ -355,18 +233,6 @@ def _check(X: np.ndarray, y: np.ndarray, folds: int) -> tuple[np.ndarray, np.nda
         )
         folds = int(counts.max())
     return classes, codes, folds, notes
-
-
-def check_classes(y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the classes, each row's place among them, and their sizes; UserError where nothing can be learnt."""
-    classes, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
-    if (counts >= 2).sum() < 2:
-        received = ", ".join(f"{name} ({n})" for name, n in list(zip(classes, counts, strict=True))[:10])
-        raise UserError(
-            "Expected at least two classes with two or more training pictures each, "
-            f"received {received or 'no pictures'}. Add pictures, or check that labels are folder names."
-        )
-    return classes, codes, counts
 
 
 def _as_notes(name: str, caught: Sequence[warnings.WarningMessage]) -> list[str]:

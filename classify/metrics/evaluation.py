@@ -10,9 +10,6 @@ import numpy as np
 from classify.metrics.intervals import wilson, wilson_of_variance
 from classify.metrics.reliability import brier, expected_calibration_error, log_loss
 
-UNEVEN = 10  # times as many rows in the largest class as in the smallest
-NAMED = 5  # classes that a note names
-
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -146,34 +143,6 @@ def _balanced_interval(balanced: float, hit: np.ndarray, support: np.ndarray) ->
     guess = (hit + 1) / (support + 2)
     variance = float((guess * (1 - guess) / support).sum()) / len(support) ** 2
     return wilson_of_variance(balanced, variance, float(guess.mean()))
-
-
-def imbalance(y: np.ndarray, folds: int) -> list[str]:
-    """Say which classes of the training part (n,) are too small for the folds, and whether sizes differ a lot.
-
-    A class with fewer rows than folds is missing from some folds' held-out rows, and with a single row from
-    that fold's training as well.
-    """
-    names, counts = np.unique(y, return_counts=True)
-    order = np.argsort(counts, kind="stable")
-    names, counts = names[order], counts[order]
-    few = int((counts < folds).sum())
-    notes = []
-    if few:
-        named = ", ".join(
-            f"{name} ({n})" for name, n in zip(names[:NAMED], counts[:few].tolist(), strict=False)
-        )
-        more = f" and {few - NAMED} more" if few > NAMED else ""
-        notes.append(
-            f"{few} of {len(names)} classes have fewer training pictures than the {folds} folds: {named}{more}; "
-            "cross-validation says little about them"
-        )
-    if len(counts) and counts[-1] > UNEVEN * counts[0]:
-        notes.append(
-            f"classes are uneven: {names[-1]} has {counts[-1]} training pictures, {names[0]} {counts[0]}; "
-            "balanced accuracy counts every class alike"
-        )
-    return notes
 
 
 def tie(a: Evaluation, b: Evaluation) -> bool:

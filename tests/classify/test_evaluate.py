@@ -7,7 +7,8 @@ from scipy.special import softmax
 from scipy.stats import binomtest
 from sklearn import metrics
 
-from classify.metrics.evaluation import Evaluation, evaluate, imbalance, tie
+from classify.heads.folds import imbalance
+from classify.metrics.evaluation import Evaluation, evaluate, tie
 
 
 def example(n: int = 200, classes: str = "abcd") -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -15,9 +15,9 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from cache.errors import UserError
+from classify.heads.folds import imbalance
 from classify.heads.search import SearchResult, search
 from classify.heads.table import HEADS, Head
-from classify.metrics.evaluation import imbalance
 
 Data = tuple[np.ndarray, np.ndarray]
 

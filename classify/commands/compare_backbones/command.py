@@ -19,9 +19,9 @@ from classify.commands.compare_backbones.plot import tournament_png
 from classify.commands.compare_backbones.standings import Entry, Outcome, elect, rank
 from classify.data import near_duplicates
 from classify.data.sample import COMMAND, training_sample
-from classify.heads.search import check_classes, search
+from classify.heads.folds import check_classes, imbalance
+from classify.heads.search import search
 from classify.heads.table import HEADS
-from classify.metrics.evaluation import imbalance
 from classify.report.text import csv_bytes
 from classify.runs.folder import FORMAT, PACKAGES, write_json
 from extract.backbones.backbone import Backbone

@@ -24,10 +24,11 @@ from classify.data.division import Division, divide
 from classify.data.sample import sample_notes
 from classify.data.splits import TEST, TRAIN, describe
 from classify.data.views import with_views
+from classify.heads.folds import imbalance
 from classify.heads.mlp import shape_mlp
 from classify.heads.table import Head, select
 from classify.metrics.comparison import Comparison, compare
-from classify.metrics.evaluation import imbalance, tie
+from classify.metrics.evaluation import tie
 from classify.runs import readings
 from classify.runs.folder import remember_best, save_evaluation, save_head, write_json
 from extract.embedding.progress import Progress
