@@ -122,7 +122,7 @@ def _nystroem() -> Pipeline:
 
 
 def _knn() -> Pipeline:
-    from classify.neighbours import Neighbours
+    from classify.heads.fitting.estimators import Neighbours
 
     return _pipeline(Neighbours(weights="distance", algorithm="brute"))
 

@@ -3,7 +3,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.neighbors import KNeighborsClassifier
 
-from classify.neighbours import Neighbours
+from classify.heads.fitting.estimators import Neighbours
 
 Data = tuple[np.ndarray, np.ndarray]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
 
@@ -64,3 +65,12 @@ def weakest_duel(margins: np.ndarray, classes: int) -> np.ndarray:
     lost = np.maximum.reduceat(margins[:, order], starts, axis=1)
     np.minimum(scores[:, 1:], -lost, out=scores[:, 1:])
     return scores
+
+
+class Neighbours(KNeighborsClassifier):
+    """KNeighborsClassifier that asks all rows where there are fewer than `n_neighbors`, instead of failing."""
+
+    def kneighbors(self, X: Any = None, n_neighbors: int | None = None, return_distance: bool = True) -> Any:
+        """As in scikit-learn, for at most as many neighbours as there are."""
+        there = self.n_samples_fit_ - (X is None)
+        return super().kneighbors(X, min(n_neighbors or self.n_neighbors, there), return_distance)
