@@ -17,7 +17,7 @@ from cache.storage.files import make_folder, write_file
 from cache.storage.rejects import Reject
 from cache.versions import versions
 from cache.workspace import Workspace
-from classify.picture_grid import Cell, picture_grid
+from classify.report.figures import Cell, picture_grid
 from classify.report.text import short
 from classify.runs.folder import write_json
 from extract.pictures import files

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from classify.commands.finetune.report.changed_pictures import OUTCOMES, Change
-from classify.picture_grid import Cell, picture_grid
+from classify.report.figures import Cell, picture_grid
 from classify.report.text import short
 
 SHOWN, COLUMNS, LEAST = 24, 6, 4  # pictures, at most and at least side by side

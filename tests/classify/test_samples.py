@@ -12,7 +12,7 @@ from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.commands import show
 from classify.commands.show import SampleOptions, Samples, show_samples
-from classify.picture_grid import Cell
+from classify.report.figures import Cell
 from extract.commands.manifest import survey
 from extract.embedding.progress import Progress
 from extract.pictures.augmentation import View

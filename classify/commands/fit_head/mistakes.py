@@ -11,7 +11,7 @@ from cache.dataset import Embedded
 from classify.commands.fit_head.fitted_head import Trained
 from classify.data.division import Division
 from classify.data.splits import TEST, TRAIN
-from classify.picture_grid import Cell, picture_grid
+from classify.report.figures import Cell, picture_grid
 from classify.report.text import csv_bytes, csv_text, short
 from extract.pictures.decoding import RejectedImage
 from extract.pictures.files import load_row
