@@ -185,7 +185,7 @@ def divide(flowers: Path, place: Path) -> None:
     from cache.workspace import Workspace
     from classify.commands.finetune.start import begin
     from classify.data.splits import TEST
-    from classify.runs.folder import load_head
+    from classify.runs.head_file import load_head
     from classify.training.settings import Settings
 
     (place / "flowers").symlink_to(flowers)

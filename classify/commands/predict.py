@@ -16,8 +16,8 @@ from cache.storage.rejects import Reject
 from cache.workspace import Workspace
 from classify.models.run_model import TunedRun
 from classify.report.text import csv_bytes, csv_text
-from classify.runs.folder import OWN_MODEL, find_run, load_head, record_of, write_json
-from classify.runs.head_file import check_space
+from classify.runs.folder import OWN_MODEL, find_run, record_of, write_json
+from classify.runs.head_file import check_space, load_head
 from extract.embedding.extractor import Extractor
 from extract.embedding.file_reader import FileReader
 from extract.embedding.progress import Progress

@@ -18,8 +18,8 @@ from cache.workspace import Workspace
 from classify.models.dense import unroll
 from classify.models.kernel import expand
 from classify.models.linear import fold
-from classify.runs.folder import OWN_MODEL, load_head
-from classify.runs.head_file import check_space
+from classify.runs.folder import OWN_MODEL
+from classify.runs.head_file import check_space, load_head
 from classify.runs.predictions import Pictures
 from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress

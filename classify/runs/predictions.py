@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,11 @@ from typing import Any
 import numpy as np
 
 from cache.errors import UserError
+from cache.storage.files import write_file
 from cache.workspace import Workspace
+from classify.metrics.evaluation import Evaluation
+from classify.report.confusion import confusion_png, confusion_text
+from classify.report.text import csv_bytes, csv_text
 from extract.pictures.decoding import RejectedImage, decode
 from extract.settings import Decoding
 
@@ -115,3 +119,19 @@ def _none_left(root: Path) -> UserError:
         f"Expected pictures of the run's data set in {root}, to compare the export with the run's own answers, found "
         "none that can be read. Put them back where they were when they were extracted."
     )
+
+
+def save_evaluation(
+    folder: Path,
+    evaluation: Evaluation,
+    paths: Sequence[str],
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    probability: np.ndarray,
+) -> None:
+    """Write predictions.csv (n rows; `probability` (n,) of the predicted class) and the confusion matrix."""
+    rows = zip(paths, truth.tolist(), predicted.tolist(), probability.tolist(), strict=True)
+    columns = ["path", "label", "predicted", "probability"]
+    write_file(folder / "predictions.csv", csv_bytes(csv_text(columns, rows)))
+    write_file(folder / "confusion.txt", (confusion_text(evaluation) + "\n").encode())
+    write_file(folder / "confusion.png", confusion_png(evaluation))

@@ -20,8 +20,8 @@ from classify.data.splits import TEST, TRAIN, split
 from classify.heads import table
 from classify.heads.table import HEADS
 from classify.runs import readings
-from classify.runs.folder import best_run, load_head
-from classify.runs.head_file import check_space
+from classify.runs.folder import best_run
+from classify.runs.head_file import check_space, load_head
 from tests.classify.samples import SPACE, make_manifest
 
 Data = tuple[np.ndarray, np.ndarray]

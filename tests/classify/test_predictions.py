@@ -11,8 +11,7 @@ from classify.commands.predict import classify_rows
 from classify.heads.calibration import CalibratedHead
 from classify.heads.table import HEADS
 from classify.report.text import csv_bytes
-from classify.runs.folder import LoadedHead
-from classify.runs.head_file import check_space
+from classify.runs.head_file import LoadedHead, check_space
 from tests.classify.samples import SPACE
 
 Data = tuple[np.ndarray, np.ndarray]

@@ -11,7 +11,9 @@ from classify.data.identity import data_hash
 from classify.heads.calibration import CalibratedHead
 from classify.heads.table import HEADS
 from classify.metrics.evaluation import evaluate
-from classify.runs.folder import best_run, find_run, load_head, save_evaluation, save_head
+from classify.runs.folder import best_run, find_run
+from classify.runs.head_file import load_head, save_head
+from classify.runs.predictions import save_evaluation
 from tests.classify.samples import make_manifest
 
 Data = tuple[np.ndarray, np.ndarray]

@@ -21,7 +21,8 @@ from classify.data.views import in_all_views, in_folds, shared_weight
 from classify.heads.fitting.tasks import Task, Work
 from classify.heads.search import search
 from classify.heads.table import HEADS, Head
-from classify.runs.folder import best_run, load_head
+from classify.runs.folder import best_run
+from classify.runs.head_file import load_head
 from classify.training.settings import Settings
 from extract.embedding.views import Augmented, Views
 from tests.classify.test_learning_curve import Listener

@@ -18,7 +18,8 @@ from classify.data.splits import describe
 from classify.finetune.history_csv import history_csv
 from classify.report.confusion import CONFUSION
 from classify.report.text import csv_bytes, csv_text, escape, span, table
-from classify.runs.folder import FORMAT, PACKAGES, save_evaluation, write_json
+from classify.runs.folder import FORMAT, PACKAGES, write_json
+from classify.runs.predictions import save_evaluation
 from classify.training.curves import curves_png
 from classify.training.summary import summary_text
 from extract.embedding.spaces import PLAIN

@@ -33,7 +33,7 @@ from classify.commands.finetune.result import Outcome, Result, Tuned
 from classify.commands.finetune.start import Start, begin, head_of
 from classify.finetune.tensorboard import Board
 from classify.models.linear import LinearHead
-from classify.runs.folder import LoadedHead
+from classify.runs.head_file import LoadedHead
 from classify.training.batches import Samples
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import Epoch, History

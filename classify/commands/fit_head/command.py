@@ -30,7 +30,9 @@ from classify.heads.table import Head, select
 from classify.metrics.comparison import Comparison, compare
 from classify.metrics.evaluation import tie
 from classify.runs import readings
-from classify.runs.folder import remember_best, save_evaluation, save_head, write_json
+from classify.runs.folder import remember_best, write_json
+from classify.runs.head_file import save_head
+from classify.runs.predictions import save_evaluation
 from extract.embedding.progress import Progress
 from extract.embedding.spaces import largest
 from extract.embedding.views import Views

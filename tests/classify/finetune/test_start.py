@@ -24,7 +24,7 @@ from classify.heads.fitting.fitters import fit_weighted
 from classify.heads.fitting.scores import class_scores
 from classify.heads.table import HEADS
 from classify.models.linear import fold
-from classify.runs.folder import save_head
+from classify.runs.head_file import save_head
 from classify.training.settings import Settings
 from tests.classify.samples import make_manifest
 
