@@ -117,7 +117,7 @@ class TunedRun:
 
     def __init__(self, run: Path, record: dict[str, Any]) -> None:
         import_keras_quietly()
-        from classify.models.layers import load_model
+        from classify.models.model_file import load_model
 
         described = record.get("model")
         if not described:

@@ -12,8 +12,9 @@ from scipy.special import softmax
 from sklearn.datasets import load_sample_images
 
 from cache.errors import UserError
-from classify.models.layers import FACTS, Artefact, attach_head, build_model, load_model, save_model
+from classify.models.layers import attach_head, build_model
 from classify.models.linear import LinearHead
+from classify.models.model_file import FACTS, Artefact, load_model, save_model
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_embedder
 from extract.pictures.decoding import decode

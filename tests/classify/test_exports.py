@@ -18,7 +18,7 @@ from classify.commands.export.command import ExportResult, export
 from classify.commands.export.formats import FORMATS
 from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
-from classify.models.layers import load_model, save_model
+from classify.models.model_file import load_model, save_model
 from classify.runs.folder import write_json
 from extract.backbones.backbone import Backbone
 from extract.commands.extract import extract

@@ -12,7 +12,7 @@ from keras import layers
 
 import cli
 from cache.workspace import Workspace
-from classify.models.layers import load_model
+from classify.models.model_file import load_model
 from extract.embedding.spaces import backbone_of
 from tests.classify.finetune.conftest import write_pictures
 

@@ -55,7 +55,7 @@ def keep(
     predicted : (m,) class names
     probability : (m, C)
     """
-    from classify.models.layers import save_model
+    from classify.models.model_file import save_model
     from extract.backbones.network import hash_weights
 
     folder, data, (fit, val, test) = outcome.run, division.data, parts

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from cache.errors import UserError
-from classify.models.layers import CLASSIFIER, FACTS, load_model, save_model
+from classify.models.layers import CLASSIFIER
+from classify.models.model_file import FACTS, load_model, save_model
 from classify.models.run_model import FittedRun, TunedRun
 from extract.machine import usable_cores
 

@@ -22,8 +22,9 @@ from classify.metrics.comparison import compare
 from classify.metrics.evaluation import evaluate
 from classify.models.dense import unroll
 from classify.models.kernel import expand
-from classify.models.layers import AnyHead, build_model, save_model
+from classify.models.layers import AnyHead, build_model
 from classify.models.linear import LinearHead, fold
+from classify.models.model_file import save_model
 from classify.models.probabilities import answer
 from classify.runs import readings
 from classify.runs.folder import FORMAT, PACKAGES, remember_best, write_json
