@@ -1,14 +1,15 @@
 """Which rows, in which view, make up the batches of an epoch: seed and number of the epoch alone decide it."""
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import numpy as np
-
-from classify.commands.finetune.activations import Activations
 
 READ_AHEAD = 2  # batches
 
@@ -88,3 +89,11 @@ def _ahead(jobs: Sequence[Callable[[], Batch]]) -> Iterator[Batch]:
         finally:
             for future in waiting:
                 future.cancel()
+
+
+class Activations(Protocol):
+    """Gives activations at the border by row of a manifest and number of a view."""
+
+    def take(self, rows: np.ndarray, views: np.ndarray) -> np.ndarray:
+        """(b,) rows and (b,) views to (b, h, w, c) float32; (b, s, s, 3) uint8 where the border is the input."""
+        ...

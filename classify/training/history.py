@@ -1,8 +1,27 @@
 """What training did, epoch by epoch."""
 
+from __future__ import annotations
+
+import importlib.util
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+
+from cache.errors import UserError
+from classify.report.text import csv_bytes, csv_text
+
+COLUMNS = (
+    "number",
+    "loss",
+    "accuracy",
+    "val_loss",
+    "val_accuracy",
+    "calibrated_loss",
+    "learning_rate",
+    "seconds",
+)
 
 
 @dataclass(frozen=True)
@@ -43,3 +62,49 @@ class History:
     alpha: float  # the chosen point
     val_n: int  # pictures that validate; with folds, all training pictures, each out of its fold
     folds: int = 0  # of cross-validation; 0: a validation part
+
+
+def history_csv(history: History) -> bytes:
+    """Return a UTF-8 CSV file with a line an epoch; the first, number 0, is the head.
+
+    Figures have six significant digits; one that is not finite is an empty cell.
+    """
+    rows = [
+        [epoch.number, *(_cell(getattr(epoch, name)) for name in COLUMNS[1:])] for epoch in history.epochs
+    ]
+    return csv_bytes(csv_text(COLUMNS, rows))
+
+
+def _cell(value: float) -> str:
+    return f"{value:.6g}" if isfinite(value) else ""
+
+
+def check_installed() -> None:
+    """Refuse where TensorBoard is missing, with what to do."""
+    if importlib.util.find_spec("tensorboard") is None:
+        raise UserError(
+            "Expected TensorBoard for --tensorboard, found none. Run `pip install 'coldframe[tensorboard]'`, or leave "
+            "the option out: history.csv and curves.png show the same."
+        )
+
+
+class Board:
+    """Writes what `tensorboard --logdir FOLDER` shows: training and validation as two runs."""
+
+    def __init__(self, folder: Path) -> None:
+        check_installed()
+        from tensorboard.summary import Writer
+
+        self._train, self._validation = Writer(str(folder / "train")), Writer(str(folder / "validation"))
+
+    def write(self, epoch: Epoch) -> None:
+        """Add an epoch; it is on the disk when this returns."""
+        for writer, loss, accuracy in (
+            (self._train, epoch.loss, epoch.accuracy),
+            (self._validation, epoch.val_loss, epoch.val_accuracy),
+        ):
+            writer.add_scalar("loss", loss, epoch.number)
+            writer.add_scalar("accuracy", accuracy, epoch.number)
+            writer.flush()
+        self._train.add_scalar("learning_rate", epoch.learning_rate, epoch.number)
+        self._train.flush()

@@ -15,12 +15,12 @@ from classify.commands.baseline.options import Settings
 from classify.commands.baseline.result import NAME, Outcome
 from classify.data.division import Division
 from classify.data.splits import describe
-from classify.finetune.history_csv import history_csv
 from classify.report.confusion import CONFUSION
 from classify.report.text import csv_bytes, csv_text, escape, span, table
 from classify.runs.folder import FORMAT, PACKAGES, write_json
 from classify.runs.predictions import save_evaluation
 from classify.training.curves import curves_png
+from classify.training.history import history_csv
 from classify.training.summary import summary_text
 from extract.embedding.spaces import PLAIN
 from extract.settings import Decoding

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -24,14 +23,6 @@ from extract.pictures.files import load_row
 from extract.settings import Decoding, Options
 
 Views = Sequence[View | None]  # by number; 0 is the plain picture, None
-
-
-class Activations(Protocol):
-    """Gives activations at the border by row of a manifest and number of a view."""
-
-    def take(self, rows: np.ndarray, views: np.ndarray) -> np.ndarray:
-        """(b,) rows and (b,) views to (b, h, w, c) float32; (b, s, s, 3) uint8 where the border is the input."""
-        ...
 
 
 class Cached:

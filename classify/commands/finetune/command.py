@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.commands.finetune import resume as journal
-from classify.finetune.tensorboard import check_installed
 from classify.runs.folder import find_run
+from classify.training.history import check_installed
 from classify.training.settings import Settings
 from extract.embedding.progress import Progress
 from extract.machine import import_keras_quietly

@@ -14,15 +14,7 @@ import numpy as np
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.commands.finetune import resume as journal
-from classify.commands.finetune.activations import (
-    Activations,
-    Live,
-    Views,
-    at_layer,
-    fill,
-    open_parts,
-    planned_bytes,
-)
+from classify.commands.finetune.activations import Live, Views, at_layer, fill, open_parts, planned_bytes
 from classify.commands.finetune.cross_validation import Fold, cross_validate
 from classify.commands.finetune.finish import finish, keep_model
 from classify.commands.finetune.interpolation import between, choose, walk
@@ -31,12 +23,11 @@ from classify.commands.finetune.network.handoff_check import check
 from classify.commands.finetune.network.top import build_top
 from classify.commands.finetune.result import Outcome, Result, Tuned
 from classify.commands.finetune.start import Start, begin, head_of
-from classify.finetune.tensorboard import Board
 from classify.models.linear import LinearHead
 from classify.runs.head_file import LoadedHead
-from classify.training.batches import Samples
+from classify.training.batches import Activations, Samples
 from classify.training.checkpoint import Checkpoint
-from classify.training.history import Epoch, History
+from classify.training.history import Board, Epoch, History
 from classify.training.loop import Watch, read_weights, train
 from classify.training.settings import Settings
 from extract.backbones.backbone import Backbone

@@ -2,8 +2,7 @@ import csv
 from io import StringIO
 from math import inf, nan
 
-from classify.finetune.history_csv import history_csv
-from classify.training.history import Epoch, History, Interpolation
+from classify.training.history import Epoch, History, Interpolation, history_csv
 
 
 def test_a_line_an_epoch_and_empty_cells_for_what_is_not_finite() -> None:

@@ -15,11 +15,11 @@ from classify.commands.finetune.report.page import Story
 from classify.commands.finetune.result import Outcome, Tuned
 from classify.commands.finetune.start import Start
 from classify.finetune.contact_sheet import contact_sheet
-from classify.finetune.history_csv import history_csv
 from classify.report.confusion import confusion_png, confusion_text
 from classify.report.text import csv_bytes, csv_text
 from classify.runs.predictions import save_evaluation
 from classify.training.curves import curves_png, interpolation_png
+from classify.training.history import history_csv
 from classify.training.settings import Settings
 from classify.training.summary import summary_text
 
