@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,10 +13,15 @@ from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.storage.rows import Rows
 from cache.workspace import Workspace
+from classify.commands.finetune.result import Tuned
+from classify.commands.finetune.start import Start
+from classify.training.batches import Activations, Samples
+from classify.training.settings import Settings
 from extract.backbones.backbone import LAYER, Backbone
 from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress
 from extract.embedding.runner import Embedder
+from extract.engines.choice import choose_engine, learn_network, open_engine
 from extract.machine import usable_cores
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import RejectedImage
@@ -23,6 +29,10 @@ from extract.pictures.files import load_row
 from extract.settings import Decoding, Options
 
 Views = Sequence[View | None]  # by number; 0 is the plain picture, None
+
+
+GB = 10**9
+Say = Callable[[str], None]
 
 
 class Cached:
@@ -143,3 +153,92 @@ def fill(manifest: Manifest, parts: Sequence[Part], progress: Progress) -> tuple
 def at_layer(backbone: Backbone, layer: str) -> Backbone:
     """The backbone up to a layer, whose output is what is read."""
     return replace(backbone, pooling=LAYER + layer)
+
+
+@dataclass(frozen=True)
+class Supply:
+    """Where the activations of training and validating pictures come from."""
+
+    start: Start
+    source: Activations
+    exact: Activations  # computed from the files, in float32
+    lost: np.ndarray  # rows that cannot be read again
+    views: int
+
+    def of(self, rows: np.ndarray) -> Samples:
+        """Samples of these rows, to train on or to judge by; only training rows have views and weights."""
+        rows = self._there(rows)
+        start = self.start
+        trains = np.isin(rows, start.train).all()
+        return Samples(
+            self.source,
+            rows,
+            start.codes(rows),
+            len(start.linear.classes),
+            start.weight(rows) if trains else None,
+            self.views if trains else 0,
+        )
+
+    def live(self) -> Samples:
+        """All validating pictures, exactly."""
+        rows = self._there(self.start.val)
+        return Samples(self.exact, rows, self.start.codes(rows), len(self.start.linear.classes))
+
+    def _there(self, rows: np.ndarray) -> np.ndarray:
+        there = rows[~np.isin(rows, self.lost)]
+        if not len(there):
+            raise UserError(
+                f"Expected pictures to train and to validate on, but none of {len(rows):,} can be read."
+            )
+        return there
+
+
+def _supply(
+    workspace: Workspace,
+    start: Start,
+    settings: Settings,
+    tuned: Tuned,
+    options: Options,
+    progress: Progress,
+    say: Say,
+) -> Supply:
+    """Cache the activations of all pictures in all views, or say why they are computed in every epoch."""
+    manifest, backbone = start.data.manifest, tuned.backbone
+    views: Views = [
+        None,
+        *(View(settings.augment, number + 1, settings.seed) for number in range(settings.views)),
+    ]
+    size, decoding, none = backbone.input_size, tuned.decoding, np.empty(0, int)
+    if not tuned.border.layer:
+        say(
+            "nothing below what trains can be cached: each epoch decodes the pictures and runs the whole network"
+        )
+        pixels = Live(manifest, views, size, decoding, None)
+        return Supply(start, pixels, pixels, none, settings.views)
+    bottom = at_layer(backbone, tuned.border.layer)
+    engine = choose_engine(options.engine, bottom)
+    network, running = learn_network(bottom, engine, progress.note, options.engine == "auto")
+    running = running or open_engine(engine, bottom, network, options.batch_size)
+    engine = running.name
+    live = Live(manifest, views, size, decoding, running)
+    train, everything = start.train, np.union1d(start.train, start.val)
+    shape = tuple(map(int, tuned.network.get_layer(tuned.border.layer).output.shape[1:]))
+    planned = planned_bytes(shape, settings.dtype, len(everything), len(train), settings.views)
+    free = shutil.disk_usage(workspace.root).free
+    size_of = f"{' x '.join(map(str, shape))}, {len(views)} views"
+    text = f"activations {size_of}: {planned / GB:.2f} GB as {settings.dtype}"
+    wanted = [(view, train if number else everything) for number, view in enumerate(views)]
+    options = replace(options, engine=engine, dtype=settings.dtype)
+    parts = open_parts(workspace, bottom, decoding, options, manifest, wanted, progress.note)
+    missing = sum(len(part.todo) for part in parts)
+    too_large = planned > settings.max_cache_gb * GB
+    if too_large or missing * planned_bytes(shape, settings.dtype, 1, 0, 0) > free:
+        limit = f"--max-cache-gb {settings.max_cache_gb:g}" if too_large else "the disk has free"
+        say(f"{text}, more than {limit}: the frozen part runs live in every epoch, which is slower")
+        return Supply(start, live, live, none, settings.views)
+    say(f"{text}, kept in the cache")
+    cached, lost = fill(manifest, parts, progress)
+    if len(lost):
+        start.notes.append(f"{len(lost):,} pictures could not be read again: they neither train nor validate")
+        say(start.notes[-1])
+    return Supply(start, cached, live, lost, settings.views)

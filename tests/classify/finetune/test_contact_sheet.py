@@ -7,8 +7,7 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
-from classify.commands.finetune.report.changed_pictures import Change
-from classify.finetune.contact_sheet import contact_sheet
+from classify.commands.finetune.report.changed_pictures import Change, contact_sheet
 
 ROOT = Path("pictures")
 

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from cache.storage.files import write_file
-from classify.commands.finetune.report.changed_pictures import changed, changed_csv
+from classify.commands.finetune.report.changed_pictures import changed, changed_csv, contact_sheet
 from classify.commands.finetune.report.diagram import diagram_svg
 from classify.commands.finetune.report.page import Story
 from classify.commands.finetune.result import Outcome, Tuned
 from classify.commands.finetune.start import Start
-from classify.finetune.contact_sheet import contact_sheet
 from classify.report.confusion import confusion_png, confusion_text
 from classify.report.text import csv_bytes, csv_text
 from classify.runs.predictions import save_evaluation
