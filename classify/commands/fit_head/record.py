@@ -1,0 +1,103 @@
+"""The files of a run of fit-head; run.json comes last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from cache.storage.files import write_file
+from cache.workspace import Workspace
+from classify.commands.fit_head.fitted_head import Trained
+from classify.commands.fit_head.leaderboard import leaderboard
+from classify.commands.fit_head.learning_curve import LearningCurve
+from classify.commands.fit_head.mistakes import mistakes, mistakes_csv, mistakes_png
+from classify.commands.fit_head.options import FitOptions
+from classify.commands.fit_head.report import MISTAKES, Report, write_report
+from classify.data.division import Division
+from classify.data.splits import TEST, describe
+from classify.metrics.comparison import Comparison
+from classify.runs.folder import write_json
+from classify.runs.head_file import save_head
+from classify.runs.predictions import save_evaluation
+from extract.embedding.spaces import largest
+from extract.settings import Decoding
+
+
+def _write_run(
+    workspace: Workspace,
+    run: Path,
+    division: Division,
+    trained: Sequence[Trained],
+    options: FitOptions,
+    notes: list[str],
+    comparisons: Sequence[Comparison],
+    curve: LearningCurve | None,
+) -> None:
+    best, data = trained[0], division.data
+    manifest = data.manifest
+    paths = [manifest.paths[row] for row in np.flatnonzero(division.split.part == TEST)]
+    save_evaluation(run, best.result.evaluation, paths, division.truth, best.predicted, best.probability)
+    results = [each.result for each in trained]
+    table = leaderboard(results)
+    write_file(run / "leaderboard.txt", "\n".join([table, *(f"note: {note}" for note in notes), ""]).encode())
+    facts = {
+        "Data set": f"{data.name}, {len(division.y):,} pictures for training and {len(division.truth):,} for testing",
+        "Space": f"{data.space.id[:12]} ({data.space.backbone}, {data.space.input_size} pixels)",
+        "Written": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    if options.views.number:
+        facts["Views"] = (
+            f"{options.views} train beside the plain one; plain pictures alone are held out and tested"
+        )
+    title = f"{best.result.name} on {data.name}"
+    wrong = mistakes(best, division)
+    write_file(run / "mistakes.csv", mistakes_csv(wrong))
+    if wrong:
+        write_file(
+            run / MISTAKES,
+            mistakes_png(wrong, data, Decoding(data.space.resize, largest(workspace, data.space))),
+        )
+    write_report(run, Report(title, facts, results, comparisons, best.calibration, curve, wrong, notes))
+    heads = [
+        each.result.to_json()
+        | {
+            "cv_std": each.result.cv_std,
+            "test_part_read": each.tested,
+            "test": each.result.evaluation.to_json(),
+            "calibration": {name: found.to_json() for name, found in each.calibration.items()},
+            "candidates": [
+                {"params": one.settings, "cv_accuracy": one.mean, "folds": one.accuracy.tolist()}
+                for one in each.found.candidates
+            ],
+        }
+        for each in trained
+    ]
+    report = {
+        "heads": heads,
+        "comparisons": [each.to_json() for each in comparisons],
+        "learning_curve": curve.to_json() if curve else None,
+        "notes": notes,
+    }
+    write_json(run / "report.json", report)
+    record = {
+        "command": "fit-head",
+        "created": facts["Written"],
+        "parameters": asdict(replace(options, models=list(options.models))),
+        "dataset": data.name,
+        "root": manifest.root,
+        "data_sha256": division.sha256,
+        "split": describe(division.split),
+        "space": {"id": data.space.id, "json": data.space.to_json()},
+        "head": {
+            "name": best.result.name,
+            "params": best.result.params,
+            "cv_accuracy": best.result.cv_accuracy,
+            "test_accuracy": best.result.evaluation.accuracy,
+        },
+        "notes": notes,
+    }
+    save_head(workspace, run, best.head, record)
