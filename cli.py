@@ -111,7 +111,8 @@ def manifest(options: argparse.Namespace) -> int:
 
 
 def show_pictures(options: argparse.Namespace) -> int:
-    from classify.commands.show import SampleOptions, show_samples
+    from classify.commands.options import SampleOptions
+    from classify.commands.show import show_samples
 
     result = show_samples(
         _workspace(options),
@@ -795,7 +796,8 @@ def _elected(options: argparse.Namespace) -> Any:
 
 
 def _tournament(options: argparse.Namespace) -> Any:
-    from classify.commands.compare_backbones.command import Contest, compare_backbones
+    from classify.commands.compare_backbones.command import compare_backbones
+    from classify.commands.compare_backbones.options import Contest
 
     named = (options.backbone or "auto").split(",")
     given = _given(options, Contest) | {"backbones": () if named == ["auto"] else tuple(named)}

@@ -12,13 +12,10 @@ from cache.storage.keys import as_items, unique
 from cache.workspace import Workspace
 from classify.data.identity import digests
 from classify.data.split_record import Assignments, reserve
-from classify.data.splits import TEST, TRAIN, split
-from classify.runs.folder import record_of
+from classify.data.splits import TRAIN, split
 
 if TYPE_CHECKING:
-    from classify.data.division import Division
-
-COMMAND = "compare-backbones"
+    pass
 
 
 def training_sample(
@@ -66,26 +63,6 @@ def training_sample(
     if divided.assigned is not None:
         reserve(previous, known.key[chosen]).save(path)
     return np.sort(hashed[chosen])
-
-
-def sample_notes(workspace: Workspace, division: Division) -> list[str]:
-    """Say how many pictures of a test part were in the sample of a tournament that the space's backbone was in."""
-    data, notes = division.data, list[str]()
-    keys = {key.tobytes().hex() for key in data.manifest.key[division.split.part == TEST]}
-    for run in sorted(workspace.runs.glob(f"*-{COMMAND}")):
-        record = record_of(run)
-        entries = record.get("result", {}).get("backbones", [])
-        took_part = any(
-            data.space.id == one["space"] or data.space.backbone == one["backbone"] for one in entries
-        )
-        if took_part and (seen := len(keys.intersection(record["sample"]))):
-            asked = record["parameters"]
-            notes.append(
-                f"{seen:,} of {len(keys):,} pictures of the test part were in the sample by which {run.name} elected a "
-                f"backbone: the figures may be a little too good. With --seed {asked['seed']} "
-                f"--test-size {asked['test_size']:g}, and no --group-by, none of them is tested"
-            )
-    return notes
 
 
 def stratified(label: np.ndarray, order: np.ndarray, size: int) -> np.ndarray:

@@ -7,14 +7,22 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
 from cache.storage.files import make_folder, write_file
 from cache.workspace import Workspace
+from classify.data.splits import TEST
+from classify.runs.folder import record_of
+
+if TYPE_CHECKING:
+    from classify.data.division import Division
 
 FORMAT = 1
 DIGITS = 16  # of the hash, in a folder's name
+
+
+COMMAND = "compare-backbones"
 
 
 @dataclass(frozen=True)
@@ -115,3 +123,23 @@ def note(before: Sequence[Reading], now: Iterable[Reading]) -> str | None:
         f"this test part was read {times} time{'s' if times > 1 else ''} before (by different heads or settings, "
         f"last {last.head} on {last.time}): the figures are no longer of unseen data"
     )
+
+
+def sample_notes(workspace: Workspace, division: Division) -> list[str]:
+    """Say how many pictures of a test part were in the sample of a tournament that the space's backbone was in."""
+    data, notes = division.data, list[str]()
+    keys = {key.tobytes().hex() for key in data.manifest.key[division.split.part == TEST]}
+    for run in sorted(workspace.runs.glob(f"*-{COMMAND}")):
+        record = record_of(run)
+        entries = record.get("result", {}).get("backbones", [])
+        took_part = any(
+            data.space.id == one["space"] or data.space.backbone == one["backbone"] for one in entries
+        )
+        if took_part and (seen := len(keys.intersection(record["sample"]))):
+            asked = record["parameters"]
+            notes.append(
+                f"{seen:,} of {len(keys):,} pictures of the test part were in the sample by which {run.name} elected a "
+                f"backbone: the figures may be a little too good. With --seed {asked['seed']} "
+                f"--test-size {asked['test_size']:g}, and no --group-by, none of them is tested"
+            )
+    return notes

@@ -11,7 +11,8 @@ from PIL import Image
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.commands import show
-from classify.commands.show import SampleOptions, Samples, show_samples
+from classify.commands.options import SampleOptions
+from classify.commands.show import Samples, show_samples
 from classify.report.figures import Cell
 from extract.commands.manifest import survey
 from extract.embedding.progress import Progress

@@ -16,7 +16,8 @@ from cache.errors import UserError
 from cache.manifest import TRAIN
 from cache.workspace import Workspace
 from classify.commands.compare_backbones import command as tournament
-from classify.commands.compare_backbones.command import Contest, compare_backbones
+from classify.commands.compare_backbones.command import compare_backbones
+from classify.commands.compare_backbones.options import Contest
 from classify.data.split_record import Assignments
 from classify.runs.folder import record_of
 from extract.backbones.backbone import Backbone

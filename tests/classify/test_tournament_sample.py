@@ -15,9 +15,10 @@ from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
 from classify.data import near_duplicates
 from classify.data.division import divide
-from classify.data.sample import COMMAND, sample_notes, stratified, training_sample
+from classify.data.sample import stratified, training_sample
 from classify.data.split_record import Assignments
 from classify.data.splits import split
+from classify.runs.readings import COMMAND, sample_notes
 from tests.classify.samples import SPACE, make_manifest
 
 LABELS = np.repeat([0, 1, 2], [100, 60, 5])

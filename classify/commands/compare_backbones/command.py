@@ -15,15 +15,17 @@ from cache.storage.files import write_file
 from cache.storage.store import Store
 from cache.versions import versions
 from cache.workspace import Workspace
+from classify.commands.compare_backbones.options import Contest
 from classify.commands.compare_backbones.plot import tournament_png
 from classify.commands.compare_backbones.standings import Entry, Outcome, elect, rank
 from classify.data import near_duplicates
-from classify.data.sample import COMMAND, training_sample
+from classify.data.sample import training_sample
 from classify.heads.folds import check_classes, imbalance
 from classify.heads.search import search
 from classify.heads.table import HEADS
 from classify.report.text import csv_bytes
 from classify.runs.folder import FORMAT, PACKAGES, write_json
+from classify.runs.readings import COMMAND
 from extract.backbones.backbone import Backbone
 from extract.backbones.families import FAMILIES, weights_state
 from extract.commands.manifest import survey
@@ -39,22 +41,6 @@ from extract.settings import Decoding, Options
 FOLDS = 5
 SHOWN = 32  # pictures that an engine is timed on, over and over
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Contest:
-    """Who takes part, on what; every field is in run.json."""
-
-    backbones: tuple[str, ...] = ()  # none named: all whose weights are on this machine
-    weights: str = "pretrained"
-    input_size: int | None = None  # None: each backbone's own
-    pooling: str = "avg"
-    precision: str = "float32"
-    sample: int = 500  # pictures: an interval of 5 points, a few seconds a backbone
-    test_size: float = 0.2
-    seed: int = 0  # of the split (as for fit-head), the sample and the folds
-    preprocessing: str | None = None  # None: each backbone's own
-    retime: bool = False  # measure costs again
 
 
 def compare_backbones(

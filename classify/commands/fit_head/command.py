@@ -18,7 +18,6 @@ from classify.commands.fit_head.learning_curve import LearningCurve, learning_cu
 from classify.commands.fit_head.options import BUDGET, FitOptions
 from classify.commands.fit_head.record import _write_run
 from classify.data.division import Division, divide
-from classify.data.sample import sample_notes
 from classify.data.splits import TEST, TRAIN
 from classify.data.views import with_views
 from classify.heads.folds import imbalance
@@ -28,6 +27,7 @@ from classify.metrics.comparison import compare
 from classify.metrics.evaluation import tie
 from classify.runs import readings
 from classify.runs.folder import remember_best
+from classify.runs.readings import sample_notes
 from extract.embedding.progress import Progress
 from extract.embedding.views import Views
 
