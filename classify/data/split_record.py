@@ -68,7 +68,7 @@ class Assignments:
         return cls(key, part)
 
 
-def _recorded(items: np.ndarray, previous: Assignments | None) -> np.ndarray:
+def recorded_parts(items: np.ndarray, previous: Assignments | None) -> np.ndarray:
     """The part that each distinct picture, (u,), was given before; 0 for none."""
     part = np.zeros(len(items), np.uint8)
     if previous is not None:
@@ -79,10 +79,10 @@ def _recorded(items: np.ndarray, previous: Assignments | None) -> np.ndarray:
 
 def reserve(previous: Assignments | None, key: np.ndarray) -> Assignments:
     """Add pictures, (n, 32) uint8 keys, to a record as training ones: no later split tests them."""
-    return _merge(as_items(key), np.full(len(key), TRAIN, np.uint8), previous)
+    return merged(as_items(key), np.full(len(key), TRAIN, np.uint8), previous)
 
 
-def _merge(items: np.ndarray, part: np.ndarray, previous: Assignments | None) -> Assignments:
+def merged(items: np.ndarray, part: np.ndarray, previous: Assignments | None) -> Assignments:
     """Add the parts to the record. Absent pictures stay in it: one that comes back keeps its part."""
     if previous is not None:
         items = np.concatenate([items, as_items(previous.key)])

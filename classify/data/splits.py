@@ -14,7 +14,7 @@ from cache.manifest import SPLITS, TEST, TRAIN, VAL, Manifest
 from cache.storage.keys import as_items, unique
 from classify.data.groups import join
 from classify.data.identity import digests
-from classify.data.split_record import Assignments, _merge, _recorded
+from classify.data.split_record import Assignments, merged, recorded_parts
 from classify.data.stratification import UNTESTED, allot_parts
 
 
@@ -93,9 +93,9 @@ def split(
         part[usable] = _own(manifest.split[usable], group[usable], held, notes)
     else:
         items, first, inverse = unique(as_items(manifest.key[usable]))
-        recorded = _recorded(items, previous)
+        recorded = recorded_parts(items, previous)
         if tested is not None:
-            there = _recorded(items, tested)
+            there = recorded_parts(items, tested)
             recorded = np.where(recorded, recorded, np.where(there == TRAIN, UNTESTED, there))
         rows = usable[first]
         order = digests(items, seed)
@@ -105,7 +105,7 @@ def split(
                 f"{moved} pictures moved from training to test: one of their group was tested before"
             )
         part[usable] = distinct[inverse]
-        assigned = _merge(items, distinct, previous)
+        assigned = merged(items, distinct, previous)
         if val_size:
             notes.append(_kept(part))
     counts = np.bincount(part, minlength=len(SPLITS))

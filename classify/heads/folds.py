@@ -40,7 +40,7 @@ def imbalance(y: np.ndarray, folds: int) -> list[str]:
     return notes
 
 
-def _folds(
+def cross_validation_folds(
     codes: np.ndarray, folds: int, seed: int, groups: np.ndarray | None
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Cut the rows into (rows to fit, rows held out), no part of one class alone, or raise UserError."""

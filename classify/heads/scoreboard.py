@@ -14,7 +14,7 @@ from classify.heads.fitting.tasks import Task
 Progress = Callable[[int, int], None]
 
 
-def _run(tasks: Sequence[Task], board: _Board, n_jobs: int | None) -> bool:
+def run(tasks: Sequence[Task], board: Scoreboard, n_jobs: int | None) -> bool:
     """Run all tasks; returns whether Ctrl-C ended them early.
 
     Threads, not processes: BLAS and libsvm release the GIL and X is shared. One BLAS thread each: on the
@@ -52,7 +52,7 @@ def _run(tasks: Sequence[Task], board: _Board, n_jobs: int | None) -> bool:
     return False
 
 
-class _Board:
+class Scoreboard:
     """Takes down results from all threads, and says when to stop."""
 
     def __init__(

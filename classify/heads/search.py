@@ -15,8 +15,8 @@ from cache.errors import UserError
 from classify.data.views import in_folds, shared_weight
 from classify.heads.fitting.fitters import fit_weighted, takes_weights
 from classify.heads.fitting.tasks import Params, Work
-from classify.heads.folds import _folds, check_classes
-from classify.heads.scoreboard import Progress, _Board, _run
+from classify.heads.folds import check_classes, cross_validation_folds
+from classify.heads.scoreboard import Progress, Scoreboard, run
 from classify.heads.table import Head
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def search(
     if weight is not None and not takes_weights(template):
         notes.append(f"{head.name} takes no weights: fitted as if all rows weighed the same")
     candidates = list(ParameterGrid(grid))
-    parts = _folds(codes, folds, seed, groups)
+    parts = cross_validation_folds(codes, folds, seed, groups)
     fits, shared, labels = parts, weight, codes
     if views is not None:
         fits = in_folds(parts, len(X), len(views))
@@ -163,8 +163,8 @@ def search(
             for before, members in _share_preprocessing(template, candidates)
         ]
         tasks = [task for work in works for task in chosen.path(work)]
-        board = _Board(len(candidates), parts, codes, len(classes), seconds, on_progress)
-        interrupted = _run(tasks, board, n_jobs)
+        board = Scoreboard(len(candidates), parts, codes, len(classes), seconds, on_progress)
+        interrupted = run(tasks, board, n_jobs)
         complete = np.flatnonzero(np.isfinite(board.accuracy).all(axis=1))
         if interrupted and not len(complete):
             raise KeyboardInterrupt

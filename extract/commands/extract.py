@@ -16,7 +16,7 @@ from extract.embedding.progress import Progress
 from extract.embedding.runner import Outcome
 from extract.embedding.views import Augmented, Views, augment, untested
 from extract.settings import Decoding, Options
-from extract.sources.source import PART, _is_part, open_source, previous_manifests
+from extract.sources.source import PART, is_part, open_source, previous_manifests
 
 
 @dataclass
@@ -141,7 +141,7 @@ def _save(
     workspace.save_manifest(dataset, manifest)
     if complete:
         for name in workspace.datasets():
-            if _is_part(name, dataset):
+            if is_part(name, dataset):
                 workspace.forget_manifest(name)
 
 

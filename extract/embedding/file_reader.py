@@ -9,7 +9,7 @@ from cache.storage.rejects import Reject
 from extract.embedding.runner import Claims, Read
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import RejectedImage, render
-from extract.pictures.files import _read
+from extract.pictures.files import read_file
 from extract.settings import Decoding
 
 
@@ -61,7 +61,7 @@ class FileReader:
     def _load(self, index: int) -> tuple[Read, bytes]:
         manifest, read, data = self._manifest, Read(index), b""
         try:
-            data, found = _read(self._root / manifest.paths[index])
+            data, found = read_file(self._root / manifest.paths[index])
         except RejectedImage as error:
             manifest.key[index] = 0
             read.reject = self._reject(index, None, error.reason)

@@ -16,7 +16,7 @@ class Progress:
     note: Callable[[str], None] = lambda text: None
 
 
-def _bar() -> Progress:
+def bar() -> Progress:
     from tqdm import tqdm
 
     bar: tqdm | None = None

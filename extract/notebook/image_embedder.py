@@ -19,7 +19,7 @@ from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
 from extract.embedding.extractor import Extractor
 from extract.embedding.picture_reader import Picture
-from extract.embedding.progress import Progress, _bar
+from extract.embedding.progress import Progress, bar
 from extract.embedding.runner import Outcome
 from extract.engines import network_cache
 from extract.notebook.inputs import listed, name
@@ -186,7 +186,7 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             return ~missing
         # Workers of a grid search begin with nearly the same pictures: each waits for what another embeds.
         with locked(store.folder):
-            progress = _bar() if self.verbose else Progress()
+            progress = bar() if self.verbose else Progress()
             extractor.embed(manifest, np.flatnonzero(missing), progress, outcome, held)
         _FILES.learn(manifest, files)
         return manifest.hashed & store.contains(manifest.key)

@@ -46,7 +46,7 @@ def load(
     RejectedImage
         If the file cannot be read, holds other bytes than `key` says, or is no picture.
     """
-    data, _ = _read(root / path)
+    data, _ = read_file(root / path)
     if hashlib.sha256(data).digest() != key:
         raise RejectedImage("changed since it was extracted")
     return render(data, key, size, decoding, view)
@@ -60,7 +60,7 @@ def load_row(
     return load(Path(manifest.root), path, key, size, decoding, view)
 
 
-def _read(path: Path) -> tuple[bytes, os.stat_result]:
+def read_file(path: Path) -> tuple[bytes, os.stat_result]:
     try:
         # Never waits for a pipe that took a picture's name since the scan.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))

@@ -112,7 +112,7 @@ def _is_paper(path: str) -> bool:
     return name.endswith(_PAPERS) or name in ("license", "licence", "readme", "copying")
 
 
-def _read_folder(source: Path) -> Scan:
+def read_folder(source: Path) -> Scan:
     root = os.path.abspath(source)
     if not os.path.isdir(root):
         received = "a file" if os.path.exists(root) else "nothing"

@@ -15,10 +15,10 @@ from cache.manifest import Manifest
 from cache.storage.rejects import Reject
 from cache.workspace import Workspace
 from extract.sources import archive, tfds
-from extract.sources.folder import _read_folder
+from extract.sources.folder import read_folder
 from extract.sources.scan import Scan
 from extract.sources.table import is_table, read_table
-from extract.sources.unpacked import FOLDER, _marker, _read_marker, folder_for, from_arrays, once
+from extract.sources.unpacked import FOLDER, folder_for, from_arrays, marker_of, once, read_marker
 
 PART = "@"  # joins a data set's name and the part of it that `--shard i/n` extracted
 
@@ -88,7 +88,7 @@ def origin(path: Path) -> Path:
     if from_arrays(path.parent):
         return path.parent.parent.resolve()
     if path.parent.name == FOLDER:
-        said = _read_marker(_marker(path)) or {}
+        said = read_marker(marker_of(path)) or {}
         if "archive" in said.get("of", {}):
             return Path(said["of"]["archive"])
     return path.resolve()
@@ -162,7 +162,7 @@ def scan(source: Path, previous: Sequence[Manifest] = ()) -> Scan:
     UserError
         If `source` is no folder and no table, or holds no class folders with files.
     """
-    found = read_table(source) if is_table(source) else _read_folder(source)
+    found = read_table(source) if is_table(source) else read_folder(source)
     for old in previous:
         _carry_keys(old, found.manifest)
     return found
@@ -192,7 +192,7 @@ def _carry_keys(old: Manifest, new: Manifest) -> None:
 
 def previous_manifests(workspace: Workspace, dataset: str, source: Path) -> list[Manifest]:
     """Load what is known of the data set's files; refuse a name that belongs to another source."""
-    names = [n for n in workspace.datasets() if n == dataset or _is_part(n, dataset)]
+    names = [n for n in workspace.datasets() if n == dataset or is_part(n, dataset)]
     manifests = [workspace.manifest(n) for n in names]
     here = origin(source)
     for manifest in manifests:
@@ -206,5 +206,5 @@ def previous_manifests(workspace: Workspace, dataset: str, source: Path) -> list
     return manifests
 
 
-def _is_part(name: str, dataset: str) -> bool:
+def is_part(name: str, dataset: str) -> bool:
     return re.fullmatch(re.escape(dataset + PART) + r"\d+-of-\d+", name) is not None

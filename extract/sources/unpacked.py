@@ -26,12 +26,12 @@ ARRAYS = "arrays"  # what is said of a folder whose pictures came from `add_arra
 
 def from_arrays(folder: Path) -> bool:
     """Tell whether a folder holds pictures that came as arrays."""
-    return folder.parent.name == FOLDER and ARRAYS in (_read_marker(_marker(folder)) or {}).get("of", {})
+    return folder.parent.name == FOLDER and ARRAYS in (read_marker(marker_of(folder)) or {}).get("of", {})
 
 
 def remove(folder: Path) -> None:
     """Delete a folder in `sources/`, and what is said of it."""
-    _marker(folder).unlink(missing_ok=True)
+    marker_of(folder).unlink(missing_ok=True)
     _remove(folder)
 
 
@@ -55,10 +55,10 @@ def once(
     fill : callable
         Writes into an empty folder, and returns what is to be said of it, as JSON; "of" names where it came from.
     """
-    marker = _marker(folder)
+    marker = marker_of(folder)
     make_folder(folder.parent)
     with locked(folder.parent):
-        said = _read_marker(marker) if folder.is_dir() else None
+        said = read_marker(marker) if folder.is_dir() else None
         if said is not None and serves(said):
             return said
         for left in folder.parent.glob(f"{TEMPORARY}*"):  # nobody else unpacks while the lock is held
@@ -84,11 +84,11 @@ def once(
         return json.loads(json.dumps(said))
 
 
-def _marker(folder: Path) -> Path:
+def marker_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.json")
 
 
-def _read_marker(marker: Path) -> dict[str, Any] | None:
+def read_marker(marker: Path) -> dict[str, Any] | None:
     """Return what is said of an unpacked folder; None where nothing is, or nothing that can be read."""
     try:
         said = json.loads(marker.read_bytes())

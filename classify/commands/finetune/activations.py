@@ -193,7 +193,7 @@ class Supply:
         return there
 
 
-def _supply(
+def choose_supply(
     workspace: Workspace,
     start: Start,
     settings: Settings,

@@ -13,7 +13,7 @@ from classify.commands.finetune import resume as journal
 from classify.commands.finetune.activations import (
     Say,
     Supply,
-    _supply,
+    choose_supply,
 )
 from classify.commands.finetune.cross_validation import Fold, cross_validate
 from classify.commands.finetune.finish import finish, keep_model
@@ -87,7 +87,7 @@ def finetune(
     tuned = Tuned(backbone, decoding_of(workspace, start.data.space), network, border, model)
     say(border.describe())
     began = time.monotonic()
-    supply = _supply(workspace, start, settings, tuned, options, progress, say)
+    supply = choose_supply(workspace, start, settings, tuned, options, progress, say)
     caching = time.monotonic() - began
     live = supply.live()
     half = tuned.network.compute_dtype == "float16"

@@ -16,7 +16,7 @@ from classify.commands.fit_head.fitted_head import Trained, train
 from classify.commands.fit_head.leaderboard import HeadResult, leaderboard
 from classify.commands.fit_head.learning_curve import LearningCurve, learning_curve
 from classify.commands.fit_head.options import BUDGET, FitOptions
-from classify.commands.fit_head.record import _write_run
+from classify.commands.fit_head.record import write_record
 from classify.data.division import Division, divide
 from classify.data.splits import TEST, TRAIN
 from classify.data.views import with_views
@@ -135,7 +135,7 @@ def fit_heads(
     curve = _curve(best, division, options, say) if options.curve and not interrupted else None
 
     run = workspace.new_run("fit-head")
-    _write_run(workspace, run, division, trained, options, notes, comparisons, curve)
+    write_record(workspace, run, division, trained, options, notes, comparisons, curve)
     remember_best(workspace, run, data, division.sha256, best.result.cv_accuracy)
     return FitResult(run, best.result.name, simplest.result.name, results, notes, interrupted, options.views)
 

@@ -27,7 +27,7 @@ from extract.embedding.spaces import largest
 from extract.settings import Decoding
 
 
-def _write_run(
+def write_record(
     workspace: Workspace,
     run: Path,
     division: Division,
