@@ -2,10 +2,7 @@
 
 from dataclasses import dataclass
 
-import PIL
-
 from cache.errors import UserError
-from extract.pictures.decoding import FORMATS
 
 RESIZES = ("crop", "squash", "pad")
 
@@ -29,16 +26,6 @@ class Decoding:
     def __post_init__(self) -> None:
         if self.resize not in RESIZES:
             raise UserError(f"Expected a resize rule among {', '.join(RESIZES)}, received {self.resize!r}.")
-
-    @property
-    def name(self) -> str:
-        """What fixes the numbers, for `Space.decoder` (the resize rule is a field of its own there)."""
-        return "pillow;exif;alpha-white;cmyk-rgb;16bit-scale;first-frame;draft2x;bicubic"
-
-    @property
-    def limits(self) -> str:
-        """What decides whether a file is rejected, for `Reject.decoder`: another value, another try."""
-        return f"pillow {PIL.__version__};max_pixels {self.max_pixels};{'+'.join(FORMATS)}"
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,13 @@ from extract.backbones.backbone import Backbone
 from extract.embedding.file_reader import FileReader
 from extract.embedding.picture_reader import Picture, PictureReader
 from extract.embedding.progress import Progress
-from extract.embedding.runner import Claims, Embedder, Outcome, Reader, run
+from extract.embedding.runner import Claims, Outcome, Reader, run
 from extract.embedding.spaces import make_space
 from extract.engines.choice import choose_engine, learn_network, open_engine
+from extract.engines.engine import Engine
 from extract.machine import usable_cores
 from extract.pictures.augmentation import View
+from extract.pictures.decoding import limits
 from extract.settings import Decoding, Options
 
 
@@ -99,7 +101,7 @@ class Extractor:
 
     def refused(self) -> dict[bytes, str]:
         """Key to reason of the pictures that this decoder is known to refuse."""
-        return self.store.rejects(self.decoding.limits)
+        return self.store.rejects(limits(self.decoding))
 
     def rejects(
         self, manifest: Manifest, present: np.ndarray, outcome: Outcome, else_: str = "unknown"
@@ -110,14 +112,14 @@ class Extractor:
         else_ : the reason where there is none
         """
         fresh = {reject.path: reject for reject in outcome.rejects}
-        known, limits = self.refused(), self.decoding.limits
+        known, limit = self.refused(), limits(self.decoding)
         rejects = []
         for index in np.flatnonzero(~present):
             path, key = manifest.paths[index], manifest.key[index].tobytes()
-            rejects.append(fresh.get(path) or Reject(key, path, known.get(key, else_), limits))
+            rejects.append(fresh.get(path) or Reject(key, path, known.get(key, else_), limit))
         return rejects
 
-    def start(self) -> Embedder:
+    def start(self) -> Engine:
         """Start the engine, or return the one that runs."""
         if self._started is None:
             options = self.options

@@ -8,7 +8,7 @@ from cache.manifest import Manifest
 from cache.storage.rejects import Reject
 from extract.embedding.runner import Claims, Read
 from extract.pictures.augmentation import View
-from extract.pictures.decoding import RejectedImage, render
+from extract.pictures.decoding import RejectedImage, limits, render
 from extract.pictures.files import read_file
 from extract.settings import Decoding
 
@@ -82,4 +82,4 @@ class FileReader:
             read.reject = self._reject(read.index, read.key, error.reason)
 
     def _reject(self, index: int, key: bytes | None, reason: str) -> Reject:
-        return Reject(key, self._manifest.paths[index], reason, self._decoding.limits)
+        return Reject(key, self._manifest.paths[index], reason, limits(self._decoding))

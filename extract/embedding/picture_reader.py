@@ -10,6 +10,7 @@ from PIL import Image
 from cache.manifest import Manifest
 from cache.storage.rejects import Reject
 from extract.embedding.runner import Claims, Read, Reader
+from extract.pictures.decoding import limits
 from extract.pictures.square import RejectedImage, check_size, eight_bits, reason, square, upright
 from extract.settings import Decoding
 
@@ -60,7 +61,7 @@ class PictureReader:
                     image, turn = flat(self._pictures[index], self._decoding.max_pixels)
                 except RejectedImage as error:
                     path = self._manifest.paths[index]
-                    read.reject = Reject(None, path, error.reason, self._decoding.limits)
+                    read.reject = Reject(None, path, error.reason, limits(self._decoding))
                     continue
                 key = read.key = picture_key(image, turn)
                 self._manifest.key[index] = bytearray(key)

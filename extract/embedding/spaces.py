@@ -8,6 +8,7 @@ from extract.backbones.backbone import Backbone
 from extract.backbones.preprocessing import mode_of, text_of
 from extract.engines.network_cache import Network
 from extract.pictures.augmentation import View
+from extract.pictures.decoding import DECODER
 from extract.settings import Decoding
 
 PLAIN = "plain"  # what a space calls view 0
@@ -24,7 +25,7 @@ def make_space(
         input_size=backbone.input_size,
         resize=decoding.resize,
         preprocessing=text_of(backbone.preprocessing),
-        decoder=decoding.name,
+        decoder=DECODER,
         view=view.name if view else PLAIN,
         precision=backbone.precision,
         dtype=dtype,
@@ -59,9 +60,9 @@ def largest(workspace: Workspace, space: Space) -> int:
 def decoding_of(workspace: Workspace, space: Space) -> Decoding:
     """Name the decoding of `space`; UserError if this version decodes differently."""
     decoding = Decoding(space.resize, largest(workspace, space))
-    if decoding.name != space.decoder:
+    if DECODER != space.decoder:
         raise UserError(
-            f"Expected a space decoded by {decoding.name!r}, received {space.decoder!r}: another version of coldframe "
+            f"Expected a space decoded by {DECODER!r}, received {space.decoder!r}: another version of coldframe "
             "made it. Run extract again to embed the pictures in a space of this version."
         )
     return decoding

@@ -13,7 +13,7 @@ import numpy as np
 from cache.storage.files import write_file
 from cache.storage.store import Store
 from cache.versions import versions
-from extract.embedding.runner import Embedder
+from extract.engines.engine import Engine
 from extract.machine import usable_cores
 
 AT_LEAST = 3.0  # seconds of measuring: a shared machine's speed varies
@@ -21,12 +21,12 @@ PASSES = 3  # at least
 STEPS = 4  # batches a lane in one pass
 
 
-def milliseconds(engine: Embedder, pixels: np.ndarray) -> float:
+def milliseconds(engine: Engine, pixels: np.ndarray) -> float:
     """Time an engine on pictures that are decoded already: the median pass, after one to warm up.
 
     Parameters
     ----------
-    engine : Embedder
+    engine : Engine
         All of its lanes work at once, as in an extraction.
     pixels : ndarray of shape (n, s, s, 3), dtype uint8
         Any n above 0; they are repeated as often as a pass needs.

@@ -1,10 +1,9 @@
 """The bytes of a picture file -> square RGB pixels. The one decoder for training, prediction and serving."""
 
 import io
-import logging
-import warnings
 
 import numpy as np
+import PIL
 from PIL import (
     BmpImagePlugin,
     GifImagePlugin,
@@ -34,12 +33,13 @@ if features.check("avif"):
     _PLUGINS.append(AvifImagePlugin.AvifImageFile)
 FORMATS = tuple(str(plugin.format) for plugin in _PLUGINS)
 
-# `Decoding.max_pixels` is the one limit on size: Pillow's own would refuse what a raised limit allows.
-Image.MAX_IMAGE_PIXELS = None
-# What Pillow grumbles about is either harmless or ends as a reject with a reason; set here, once, because
-# warning filters belong to the process and must not be changed while threads decode.
-warnings.filterwarnings("ignore", module=r"PIL\.")
-logging.getLogger("PIL").addHandler(logging.NullHandler())
+# What fixes the numbers, for `Space.decoder`; the resize rule is a field of its own there.
+DECODER = "pillow;exif;alpha-white;cmyk-rgb;16bit-scale;first-frame;draft2x;bicubic"
+
+
+def limits(decoding: Decoding) -> str:
+    """What decides whether a file is rejected, for `Reject.decoder`: another value, another try."""
+    return f"pillow {PIL.__version__};max_pixels {decoding.max_pixels};{'+'.join(FORMATS)}"
 
 
 def render(data: bytes, key: bytes, size: int, decoding: Decoding, view: View | None) -> np.ndarray:

@@ -1,7 +1,17 @@
 """A picture that Pillow has opened -> square RGB pixels, whether it came from a file or was made in memory."""
 
+import logging
+import warnings
+
 import numpy as np
 from PIL import Image, TiffImagePlugin
+
+# `Decoding.max_pixels` is the one limit on size: Pillow's own would refuse what a raised limit allows.
+Image.MAX_IMAGE_PIXELS = None
+# What Pillow grumbles about is either harmless or ends as a reject with a reason; set here, once, because
+# warning filters belong to the process and must not be changed while threads decode.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {

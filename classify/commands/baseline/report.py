@@ -23,6 +23,7 @@ from classify.training.curves import curves_png
 from classify.training.history import history_csv
 from classify.training.summary import summary_text
 from extract.embedding.spaces import PLAIN
+from extract.pictures.decoding import DECODER
 from extract.settings import Decoding
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def keep(
         input_size=settings.input_size,
         resize=decoding.resize,
         preprocessing="x / 255",
-        decoder=decoding.name,
+        decoder=DECODER,
         view=PLAIN,
     )
     facts = {
