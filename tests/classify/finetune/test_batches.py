@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from classify.commands.fit_head.fitted_head import batches
+from classify.training import batches
 from classify.training.batches import Batch, Samples
 
 N, CLASSES = 23, 3

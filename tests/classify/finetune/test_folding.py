@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from classify.commands.finetune import folding
+from classify.commands.finetune.network import batch_norm_folding
 from classify.commands.finetune.network.batch_norm_folding import Folded, foldable
 
 
@@ -59,8 +59,8 @@ def test_folded_pair_equals_the_two_layers_forwards_and_backwards(name: str) -> 
 
 def test_the_fast_kernel_gradient_is_the_one_that_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    real = folding._kernel_gradient
-    monkeypatch.setattr(folding, "_kernel_gradient", lambda *a: calls.append(1) or real(*a))
+    real = batch_norm_folding._kernel_gradient
+    monkeypatch.setattr(batch_norm_folding, "_kernel_gradient", lambda *a: calls.append(1) or real(*a))
     for name, used in (("depthwise 5x5", 1), ("depthwise 3x3", 0), ("depthwise multiplied", 0)):
         calls.clear()
         _, convolution, norm = pair(CONVOLUTIONS[name]())

@@ -6,7 +6,7 @@ from math import nan
 import pytest
 
 from cache.errors import UserError
-from classify.commands.fit_head.fitted_head import settings
+from classify.training import settings
 from classify.training.settings import LEARNING_RATES, Settings
 
 
