@@ -93,6 +93,7 @@ def search(
     groups: np.ndarray | None = None,
     views: np.ndarray | None = None,
     seconds: float | None = None,
+    clock: Callable[[], float] = time.perf_counter,
     on_progress: Progress | None = None,
 ) -> SearchResult:
     """Find the setting with the highest cross-validated accuracy and refit it on all rows.
@@ -122,6 +123,8 @@ def search(
         weight; a fold holds out, and accuracy and scores are of, X alone. The folds are those without views.
     seconds : float, optional
         After that no further fit is begun; the candidates that are complete by then are compared.
+    clock : callable () -> float
+        Called from several threads.
     on_progress : callable (done, total), optional
         Called after every fit of the search, from one thread at a time.
 
@@ -139,7 +142,7 @@ def search(
         raise UserError(f"Expected --jobs of at least 1, received {n_jobs}.")
     if not 0 <= seed < 2**32:
         raise UserError(f"Expected --seed from 0 to {2**32 - 1}, received {seed}.")
-    start = time.perf_counter()
+    start = clock()
     classes, codes, folds, notes = _check(X if views is None else views, np.asarray(y), folds)
     if groups is not None and folds > (distinct := len(np.unique(groups))):
         notes.append(f"{folds} folds lowered to {distinct}: there are no more groups than that")
@@ -164,7 +167,7 @@ def search(
             for before, members in _share_preprocessing(template, candidates)
         ]
         tasks = [task for work in works for task in chosen.path(work)]
-        board = _Board(len(candidates), parts, codes, len(classes), seconds, on_progress)
+        board = _Board(len(candidates), parts, codes, len(classes), seconds, clock, on_progress)
         interrupted = _run(tasks, board, n_jobs)
         complete = np.flatnonzero(np.isfinite(board.accuracy).all(axis=1))
         if interrupted and not len(complete):
@@ -193,7 +196,7 @@ def search(
         classes=classes,
         scores=board.scores[complete[best]].copy(),
         pipeline=pipeline,
-        seconds=time.perf_counter() - start,
+        seconds=clock() - start,
         notes=notes + _as_notes(head.name, caught),
         folds=parts,
         interrupted=interrupted,
@@ -302,20 +305,21 @@ class _Board:
         codes: np.ndarray,
         classes: int,
         seconds: float | None,
+        clock: Callable[[], float],
         on_progress: Progress | None,
     ) -> None:
         self.scores = np.full((candidates, len(codes), classes), -np.inf, dtype=np.float32)
         self.accuracy = np.full((candidates, len(folds)), np.nan)
         self.stopped = False
-        self._folds, self._codes, self._on_progress = folds, codes, on_progress
-        self._end = np.inf if seconds is None else time.perf_counter() + seconds
-        self._start = time.perf_counter()
+        self._folds, self._codes, self._clock, self._on_progress = folds, codes, clock, on_progress
+        self._start = clock()
+        self._end = np.inf if seconds is None else self._start + seconds
         self._done, self._lock = 0, threading.Lock()
 
     @property
     def closed(self) -> bool:
         """Whether no task may begin any more."""
-        return self.stopped or time.perf_counter() >= self._end
+        return self.stopped or self._clock() >= self._end
 
     def enter(self, candidate: int, fold: int, columns: np.ndarray, scores: np.ndarray) -> None:
         """Keep one fit's scores of its held-out rows."""
@@ -329,7 +333,7 @@ class _Board:
 
     def in_time(self) -> bool:
         """Whether to begin another fit: there is time, and before the first setting is complete, enough for it."""
-        now = time.perf_counter()
+        now = self._clock()
         with self._lock:
             missing = np.isnan(self.accuracy).sum(axis=1).min()
         if self.stopped:
