@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from PIL import Image
 import cli
 from cache.errors import UserError
 from cache.workspace import Workspace
-from extract import ImageEmbedder, add_arrays, arrays, extraction
+from extract import ImageEmbedder, add_arrays, arrays, extraction, sources
 from extract.sources import open_source
 from extract.survey import survey
 from tests.extract.counting import CountingEngine
@@ -114,14 +115,21 @@ def test_nobody_clears_away_what_is_being_written(
     archive = Path(shutil.make_archive(str(tmp_path / "set"), "zip", tmp_path / "site"))
     workspace, save = Workspace.locate(embedder.workspace), Image.Image.save
     other = threading.Thread(target=open_source, args=(workspace, archive))
+    lock, at_the_lock = sources.locked, threading.Event()
 
     def slow(*arguments: Any, **keywords: Any) -> None:
         if other.ident is None:
             other.start()
-            other.join(0.3)  # it waits for the lock
+            assert at_the_lock.wait(60)
         save(*arguments, **keywords)
 
+    def locked(folder: Path) -> AbstractContextManager[None]:
+        if threading.current_thread() is other:
+            at_the_lock.set()
+        return lock(folder)
+
     monkeypatch.setattr(arrays, "usable_cores", lambda: 1)
+    monkeypatch.setattr(sources, "locked", locked)
     monkeypatch.setattr(Image.Image, "save", slow)
     assert add_arrays(".tmp-digits", IMAGES, LABELS, embedder=embedder).embedded == 7
     other.join()
