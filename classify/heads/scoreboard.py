@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -62,20 +61,21 @@ class Scoreboard:
         codes: np.ndarray,
         classes: int,
         seconds: float | None,
+        clock: Callable[[], float],
         on_progress: Progress | None,
     ) -> None:
         self.scores = np.full((candidates, len(codes), classes), -np.inf, dtype=np.float32)
         self.accuracy = np.full((candidates, len(folds)), np.nan)
         self.stopped = False
-        self._folds, self._codes, self._on_progress = folds, codes, on_progress
-        self._end = np.inf if seconds is None else time.perf_counter() + seconds
-        self._start = time.perf_counter()
+        self._folds, self._codes, self._clock, self._on_progress = folds, codes, clock, on_progress
+        self._start = clock()
+        self._end = np.inf if seconds is None else self._start + seconds
         self._done, self._lock = 0, threading.Lock()
 
     @property
     def closed(self) -> bool:
         """Whether no task may begin any more."""
-        return self.stopped or time.perf_counter() >= self._end
+        return self.stopped or self._clock() >= self._end
 
     def enter(self, candidate: int, fold: int, columns: np.ndarray, scores: np.ndarray) -> None:
         """Keep one fit's scores of its held-out rows."""
@@ -89,7 +89,7 @@ class Scoreboard:
 
     def in_time(self) -> bool:
         """Whether to begin another fit: there is time, and before the first setting is complete, enough for it."""
-        now = time.perf_counter()
+        now = self._clock()
         with self._lock:
             missing = np.isnan(self.accuracy).sum(axis=1).min()
         if self.stopped:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +92,7 @@ def search(
     groups: np.ndarray | None = None,
     views: np.ndarray | None = None,
     seconds: float | None = None,
+    clock: Callable[[], float] = time.perf_counter,
     on_progress: Progress | None = None,
 ) -> SearchResult:
     """Find the setting with the highest cross-validated accuracy and refit it on all rows.
@@ -121,6 +122,8 @@ def search(
         weight; a fold holds out, and accuracy and scores are of, X alone. The folds are those without views.
     seconds : float, optional
         After that no further fit is begun; the candidates that are complete by then are compared.
+    clock : callable () -> float
+        Called from several threads.
     on_progress : callable (done, total), optional
         Called after every fit of the search, from one thread at a time.
 
@@ -138,7 +141,7 @@ def search(
         raise UserError(f"Expected --jobs of at least 1, received {n_jobs}.")
     if not 0 <= seed < 2**32:
         raise UserError(f"Expected --seed from 0 to {2**32 - 1}, received {seed}.")
-    start = time.perf_counter()
+    start = clock()
     classes, codes, folds, notes = _check(X if views is None else views, np.asarray(y), folds)
     if groups is not None and folds > (distinct := len(np.unique(groups))):
         notes.append(f"{folds} folds lowered to {distinct}: there are no more groups than that")
@@ -163,7 +166,7 @@ def search(
             for before, members in _share_preprocessing(template, candidates)
         ]
         tasks = [task for work in works for task in chosen.path(work)]
-        board = Scoreboard(len(candidates), parts, codes, len(classes), seconds, on_progress)
+        board = Scoreboard(len(candidates), parts, codes, len(classes), seconds, clock, on_progress)
         interrupted = run(tasks, board, n_jobs)
         complete = np.flatnonzero(np.isfinite(board.accuracy).all(axis=1))
         if interrupted and not len(complete):
@@ -192,7 +195,7 @@ def search(
         classes=classes,
         scores=board.scores[complete[best]].copy(),
         pipeline=pipeline,
-        seconds=time.perf_counter() - start,
+        seconds=clock() - start,
         notes=notes + _as_notes(head.name, caught),
         folds=parts,
         interrupted=interrupted,

@@ -1,8 +1,8 @@
 import itertools
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -268,26 +268,20 @@ def test_an_interrupted_search_keeps_complete_candidates(digits: Data) -> None:
     assert found.pipeline.get_params()["classify__C"] == found.params["classify__C"]
 
 
-@pytest.fixture
-def slow_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every look at the clock of a search takes a second."""
-    ticks = itertools.count()
-    monkeypatch.setattr(
-        "classify.heads.search.time", SimpleNamespace(perf_counter=lambda: float(next(ticks)))
-    )
+def slow_clock() -> Callable[[], float]:
+    """Every look at the clock takes a second."""
+    return itertools.count(0.0).__next__
 
 
-@pytest.mark.usefixtures("slow_clock")
 def test_out_of_time_keeps_complete_candidates(digits: Data) -> None:
-    found = search(HEADS["svm"], *digits, folds=3, n_jobs=1, seconds=70.0)
+    found = search(HEADS["svm"], *digits, folds=3, n_jobs=1, seconds=70.0, clock=slow_clock())
     assert not found.interrupted and len(found.candidates) == 21
     assert "svm: out of time after 21 of 42 settings" in found.notes
     assert np.isfinite(found.scores).all() and found.pipeline.predict(digits[0][:1]).shape == (1,)
-    whole = search(HEADS["svm"], *digits, folds=3, n_jobs=1, seconds=1000.0)
+    whole = search(HEADS["svm"], *digits, folds=3, n_jobs=1, seconds=1000.0, clock=slow_clock())
     assert len(whole.candidates) == 42 and not whole.notes
 
 
-@pytest.mark.usefixtures("slow_clock")
 def test_what_cannot_be_done_in_time_is_not_begun(digits: Data) -> None:
     done: list[int] = []
     with pytest.raises(
@@ -298,6 +292,7 @@ def test_what_cannot_be_done_in_time_is_not_begun(digits: Data) -> None:
             *digits,
             n_jobs=1,
             seconds=3.0,
+            clock=slow_clock(),
             on_progress=lambda count, total: done.append(count),
         )
     assert done[0] == 1 and len(done) < 4 * 5

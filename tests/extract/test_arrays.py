@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from extract.commands import extract
 from extract.commands.manifest import survey
 from extract.embedding import extractor, progress
 from extract.notebook import arrays
+from extract.sources import unpacked
 from extract.sources.source import open_source
 from tests.extract.counting import CountingEngine
 
@@ -117,14 +119,21 @@ def test_nobody_clears_away_what_is_being_written(
     archive = Path(shutil.make_archive(str(tmp_path / "set"), "zip", tmp_path / "site"))
     workspace, save = Workspace.locate(embedder.workspace), Image.Image.save
     other = threading.Thread(target=open_source, args=(workspace, archive))
+    lock, at_the_lock = unpacked.locked, threading.Event()
 
     def slow(*arguments: Any, **keywords: Any) -> None:
         if other.ident is None:
             other.start()
-            other.join(0.3)  # it waits for the lock
+            assert at_the_lock.wait(60)
         save(*arguments, **keywords)
 
+    def locked(folder: Path) -> AbstractContextManager[None]:
+        if threading.current_thread() is other:
+            at_the_lock.set()
+        return lock(folder)
+
     monkeypatch.setattr(arrays, "usable_cores", lambda: 1)
+    monkeypatch.setattr(unpacked, "locked", locked)
     monkeypatch.setattr(Image.Image, "save", slow)
     assert add_arrays(".tmp-digits", IMAGES, LABELS, embedder=embedder).embedded == 7
     other.join()

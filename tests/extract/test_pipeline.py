@@ -2,8 +2,10 @@
 
 import hashlib
 import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,6 +96,7 @@ def test_no_engine_is_started_for_nothing() -> None:
 
 def test_rows_are_sealed_as_the_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "SEAL_ROWS", 10)
+    monkeypatch.setattr(runner, "SEAL_SECONDS", 1e9)
     writer = FakeWriter()
     run(range(100), FakeReader(), FakeEngine().start, writer, Outcome(), workers=2)
     assert 8 <= writer.seals <= 10
@@ -131,17 +134,31 @@ def test_a_failing_reader_seals_what_is_done() -> None:
     assert len(writer.rows) >= 60
 
 
-def test_reading_stays_a_bounded_way_ahead_of_a_slow_engine() -> None:
-    reader = FakeReader()
-    ahead = []
+class Late:
+    """Lanes as slow as can be: a batch is embedded when its rows are waited for, and not before."""
 
-    class Slow(FakeEngine):
-        def embed(self, pixels: np.ndarray) -> np.ndarray:
-            time.sleep(0.002)
-            ahead.append(len(reader.seen) - self.pictures)
-            return super().embed(pixels)
+    def submit(self, embed: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray) -> Any:
+        return SimpleNamespace(done=lambda: False, result=lambda: embed(pixels))
 
-    run(range(600), reader, Slow().start, FakeWriter(), Outcome(), workers=2)
+    def shutdown(self, cancel_futures: bool) -> None:
+        pass
+
+
+def test_reading_stays_a_bounded_way_ahead_of_a_slow_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead: list[int] = []
+    engine, writer = FakeEngine(), FakeWriter()
+
+    def indices() -> Iterator[int]:
+        for i in range(600):
+            ahead.append(i - engine.pictures)
+            yield i
+
+    def pool(threads: int, name: str) -> Any:
+        return Late() if name == "embed" else ThreadPoolExecutor(threads, name)
+
+    monkeypatch.setattr(runner, "ThreadPoolExecutor", pool)
+    run(indices(), FakeReader(), engine.start, writer, Outcome(), workers=2)
+    assert len(writer.rows) == 600
     # (2 x workers + 1) tasks of 8 in the queue, one being unpacked, and 3 batches of 3 on their way.
     assert max(ahead) <= 8 * 6 + 3 * 4
 

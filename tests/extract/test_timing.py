@@ -19,7 +19,7 @@ class Counting:
     def __init__(self) -> None:
         self.batches: list[int] = []
         self.threads: set[int] = set()
-        self._both = threading.Barrier(2, timeout=10)
+        self._both = threading.Barrier(2, timeout=120)
 
     def embed(self, pixels: np.ndarray) -> np.ndarray:
         self._both.wait()  # passes only while both lanes are in here

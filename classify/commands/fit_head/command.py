@@ -69,6 +69,7 @@ def fit_heads(
     space: str | None = None,
     on_progress: Callable[[str], None] | None = None,
     progress: Progress | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> FitResult:
     """Train heads on a data set's embeddings and write a run folder with the best.
 
@@ -85,6 +86,8 @@ def fit_heads(
     on_progress : callable (line of text), optional
     progress : Progress, optional
         Told of the embedding of views that are not in the cache yet.
+    clock : callable () -> float
+        Seconds, which the budget is measured in.
 
     Raises
     ------
@@ -109,7 +112,7 @@ def fit_heads(
         division = with_views(workspace, division, options.views, progress, say)
     notes = division.notes + sample_notes(workspace, division) + imbalance(division.y, options.folds)
     before = readings.earlier(workspace, division.test_hash)
-    trained, interrupted = _train_all(workspace, heads, division, options, notes, say)
+    trained, interrupted = _train_all(workspace, heads, division, options, notes, say, clock)
     trained.sort(key=lambda each: (-round(each.result.cv_accuracy, 9), each.rank))
     for each in trained:
         notes += [note for note in each.found.notes if note not in notes]
@@ -147,15 +150,16 @@ def _train_all(
     options: FitOptions,
     notes: list[str],
     say: Callable[[str], None],
+    clock: Callable[[], float],
 ) -> tuple[list[Trained], bool]:
     """Train head after head and log each reading of the test part; returns them and whether Ctrl-C came."""
     budget = BUDGET if options.budget is None and "all" in options.models else options.budget
-    end = None if budget is None else time.perf_counter() + budget
+    end = None if budget is None else clock() + budget
     trained: list[Trained] = []
     for number, head in enumerate(heads):
-        left = None if end is None else max(0.0, end - time.perf_counter())
+        left = None if end is None else max(0.0, end - clock())
         try:
-            trained.append(train(head, division, options, left, say))
+            trained.append(train(head, division, options, left, say, clock))
         except KeyboardInterrupt:
             if not trained:
                 raise

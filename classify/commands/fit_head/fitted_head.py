@@ -39,7 +39,12 @@ class Trained:
 
 
 def train(
-    head: Head, division: Division, options: FitOptions, seconds: float | None, say: Callable[[str], None]
+    head: Head,
+    division: Division,
+    options: FitOptions,
+    seconds: float | None,
+    say: Callable[[str], None],
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Trained:
     """Choose a head's settings on the training part, calibrate it there, then test it.
 
@@ -52,12 +57,13 @@ def train(
         After that the search begins no further fit.
     say : callable (line of text)
         Told of progress every few seconds, and of the outcome.
+    clock : callable () -> float
     """
-    start = time.perf_counter()
+    start = clock()
     sometimes = seldom(say)
 
     def progress(done: int, total: int) -> None:
-        taken = time.perf_counter() - start
+        taken = clock() - start
         left = taken / done * (total - done)
         sometimes(
             f"{head.name}: {done} of {total} fits, {done / taken:.1f} a second, about {left:.0f} s left"
@@ -75,6 +81,7 @@ def train(
             groups=division.group,
             views=division.views,
             seconds=seconds,
+            clock=clock,
             on_progress=progress,
         )
     except MemoryError as error:
@@ -87,7 +94,7 @@ def train(
         ) from error
     codes = np.searchsorted(found.classes, division.y)
     calibrated = CalibratedHead(found.pipeline, fit_temperature(found.scores, codes))
-    taken = time.perf_counter() - start
+    taken = clock() - start
     say(f"{head.name}: cross-validated accuracy {found.cv_accuracy:.1%} in {taken:.1f} s")
 
     tested = datetime.now(UTC).isoformat(timespec="seconds")

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
 from classify.commands.predict import predict
 from classify.runs.folder import best_run
+from classify.training import loop
 from extract.backbones.backbone import Backbone
 from extract.commands.extract import extract
 from extract.settings import Decoding, Options
@@ -111,16 +111,22 @@ def test_killed_in_an_epoch_it_resumes_to_the_same_weights(
     shutil.copytree(parted, tmp_path / "whole")
     uncut = finetune(Workspace.locate(tmp_path / "whole" / ".coldframe"), GIVEN | {"checkpoint_every": 4})
 
-    command = [sys.executable, str(ROOT / "cli.py"), "finetune", *WORDS, "--checkpoint-every", "4"]
-    child = subprocess.Popen(
-        [*command, "--workspace", str(workspace.root)], stderr=subprocess.PIPE, text=True, env=os.environ
-    )
-    assert child.stderr is not None
-    for line in child.stderr:
-        if "epoch 2 of 4: loss" in line:
-            break
-    child.send_signal(signal.SIGKILL)
-    child.wait()
+    words = ["finetune", *WORDS, "--checkpoint-every", "4", "--workspace", str(workspace.root)]
+    # The same command line, killed at the first step of its third epoch.
+    code = f"""
+import os, signal, sys
+import cli
+from classify.training import loop
+step = loop._Progress.step
+def mortal(self, done, loss):
+    if self._label.startswith("epoch 3"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    step(self, done, loss)
+loop._Progress.step = mortal
+sys.exit(cli.main({words!r}))
+"""
+    child = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert child.returncode == -signal.SIGKILL and "epoch 2 of 4: loss" in child.stderr, child.stderr
     (run,) = workspace.runs.glob("*-finetune")
     assert not (run / "run.json").exists() and (run / "checkpoint.h5").exists()
 
@@ -174,22 +180,26 @@ def test_what_cannot_be_done_is_refused_with_advice(
         finetune(workspace, {})
 
 
-def test_interrupt_keeps_what_is_finished(workspace: Workspace) -> None:
-    command = [sys.executable, str(ROOT / "cli.py"), "finetune", *WORDS, "--workspace", str(workspace.root)]
-    command += ["--epochs", "1000", "--patience", "1000"]  # more than fit into the time that a signal takes
-    # The background job of a shell ignores the signal, and so would its children.
-    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
-    assert child.stderr is not None
-    for line in child.stderr:
-        if "epoch 1 of 1000: loss" in line:
-            break
-    child.send_signal(signal.SIGINT)
-    rest = child.stderr.read()
-    assert child.wait() == cli.INTERRUPTED
-    assert "--resume" in rest
+def test_interrupt_keeps_what_is_finished(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = loop._Progress.step
+
+    def interrupted(progress: loop._Progress, done: int, loss: float) -> None:
+        if "epoch 2" in progress._label:
+            signal.raise_signal(signal.SIGINT)
+        step(progress, done, loss)
+
+    monkeypatch.setattr(loop._Progress, "step", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    try:
+        assert cli.main(["finetune", *WORDS, "--workspace", str(workspace.root)]) == cli.INTERRUPTED
+    finally:
+        signal.signal(signal.SIGINT, before)
+    told = capsys.readouterr().err
+    assert "epoch 1 of 4: loss" in told and "epoch 2 of 4: loss" not in told and "--resume" in told
     (run,) = workspace.runs.glob("*-finetune")
-    assert (run / "checkpoint.h5").exists()
+    assert (run / "checkpoint.h5").exists() and not (run / "run.json").exists()
 
 
 def test_another_backend_trains_too(workspace: Workspace) -> None:
