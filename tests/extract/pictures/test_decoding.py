@@ -259,7 +259,7 @@ for data in files:
         rejected += 1
 print(rejected)
 """
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert int(done.stdout) == len(BAD)
     assert done.stderr == ""

@@ -1,7 +1,7 @@
 from classify.commands.fit_head.leaderboard import HeadResult, leaderboard
 from classify.metrics.evaluation import evaluate
 from classify.report.text import align
-from tests.classify.test_evaluate import example
+from tests.classify.metrics.test_evaluation import example
 
 
 def results() -> list[HeadResult]:

@@ -21,7 +21,7 @@ from extract.engines.choice import learn_network, open_engine
 from extract.pictures.augmentation import View
 from extract.pictures.files import load
 from extract.settings import Decoding, Options
-from tests.classify.finetune.conftest import SIZE
+from tests.classify.commands.finetune.conftest import SIZE
 
 LAYER = "block9_add"  # where the default, the last 50 layers, begins
 VIEWS = (None, View("standard", 1), View("flip", 2))

@@ -24,7 +24,7 @@ from extract.settings import Decoding, Options
 from tests.extract import pictures
 from tests.extract.counting import CountingEngine, make_pictures
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def run(folder: Path, workspace: Path | None = None, **options) -> Summary:  # type: ignore[no-untyped-def]

@@ -281,7 +281,7 @@ from extract.engines.engine import KerasEngine
 pixels = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
 np.save("rows.npy", KerasEngine(Backbone.of(), 4).embed(pixels))
 """
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     monkeypatch.chdir(tmp_path)
     rows = []
     for backend in ("tensorflow", "jax"):

@@ -25,7 +25,7 @@ from extract.backbones.backbone import Backbone
 from extract.commands.extract import extract
 from extract.settings import Decoding, Options
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 PARTS = ["train"] * 10 + ["val"] * 5 + ["test"] * 5
 WORDS = ["--epochs", "4", "--views", "0", "--lr", "3e-5", "--batch-size", "8", "--patience", "9"]
 GIVEN = {"epochs": 4, "views": 0, "lr": 3e-5, "batch_size": 8, "patience": 9}

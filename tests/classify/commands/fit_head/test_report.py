@@ -12,8 +12,8 @@ from classify.metrics.comparison import compare
 from classify.metrics.evaluation import evaluate
 from classify.metrics.reliability import calibration
 from classify.report.text import escape
-from tests.classify.test_evaluate import example
-from tests.classify.test_reliability import drawn
+from tests.classify.metrics.test_evaluation import example
+from tests.classify.metrics.test_reliability import drawn
 
 HOSTILE = 'a|b\n# c <script>alert("1")</script> [x](y) `z` *w* \udcff'
 

@@ -127,7 +127,7 @@ def test_plain_keras_loads_it_where_there_is_no_coldframe(
     np.save(tmp_path / "pixels.npy", pixels)
     code = (
         "import sys\n"  # where coldframe is installed from this checkout, it is hidden first
-        f"sys.path = [path for path in sys.path if path != {str(Path(__file__).parents[2])!r}]\n"
+        f"sys.path = [path for path in sys.path if path != {str(Path(__file__).parents[3])!r}]\n"
         "sys.meta_path = [finder for finder in sys.meta_path if 'editable' not in repr(finder)]\n"
         "import importlib.util, keras, numpy as np\n"
         "assert not any(map(importlib.util.find_spec, ('cache', 'extract', 'classify')))\n"

@@ -5,7 +5,7 @@ from PIL import Image
 
 from classify.metrics.reliability import calibration
 from classify.report.reliability_diagram import reliability_png
-from tests.classify.test_reliability import drawn
+from tests.classify.metrics.test_reliability import drawn
 
 
 def pixels(data: bytes) -> np.ndarray:

@@ -235,7 +235,7 @@ def test_what_is_no_view_is_refused() -> None:
 
 
 def test_the_table_for_people_says_what_the_policies_say() -> None:
-    page = (Path(__file__).parents[2] / "docs/decisions/0010-views.md").read_text()
+    page = (Path(__file__).parents[3] / "docs/decisions/0010-views.md").read_text()
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")
     ]

@@ -25,7 +25,7 @@ from classify.runs.folder import best_run
 from classify.runs.head_file import load_head
 from classify.training.settings import Settings
 from extract.embedding.views import Augmented, Views
-from tests.classify.test_learning_curve import Listener
+from tests.classify.commands.fit_head.test_learning_curve import Listener
 
 Data = tuple[np.ndarray, np.ndarray]
 VIEWS = 3

@@ -25,8 +25,8 @@ from classify.data.split_record import Assignments
 from classify.data.splits import TEST, TRAIN, VAL, split
 from classify.heads import table
 from classify.heads.table import Head
+from tests.classify.data.test_near_duplicates import encode, look
 from tests.classify.samples import SPACE, make_manifest
-from tests.classify.test_duplicates import encode, look
 
 Data = tuple[np.ndarray, np.ndarray]
 Build = Callable[[Manifest, np.ndarray], Workspace]

@@ -14,7 +14,7 @@ import cli
 from cache.workspace import Workspace
 from classify.models.model_file import load_model
 from extract.embedding.spaces import backbone_of
-from tests.classify.finetune.conftest import write_pictures
+from tests.classify.commands.finetune.conftest import write_pictures
 
 HEAD = ["fit-head", "--no-curve", "--folds", "3"]
 TUNE = ["finetune", "--epochs", "1", "--views", "0", "--engine", "keras"]

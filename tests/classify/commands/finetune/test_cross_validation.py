@@ -19,7 +19,7 @@ from classify.training.loop import read_weights
 from classify.training.settings import Settings
 from classify.training.validation import judge
 from extract.backbones.backbone import Backbone
-from tests.classify.finetune.test_training import Fixed, samples
+from tests.classify.training.test_loop import Fixed, samples
 
 N, CLASSES, CHANNELS = 60, 3, 8
 BACKBONE = Backbone.of("efficientnet_lite0", input_size=64)

@@ -14,7 +14,7 @@ from classify.commands.finetune import resume
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import Epoch, History, Interpolation
 from classify.training.settings import Settings
-from tests.classify.finetune.test_start import begun, headed, sample
+from tests.classify.commands.finetune.test_start import begun, headed, sample
 
 Build = Callable[..., Workspace]
 EPOCH = Epoch(1, 0.5, 0.8, 0.4, 0.75, 3e-4, 2.5, 0.375)
