@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import cache
 from cache.errors import UserError
 from extract.backbones.backbone import Backbone
 from extract.engines import network_cache
@@ -37,7 +38,7 @@ def convert(backbone: Backbone) -> Network:
     UserError
         If the weights cannot be had, or TensorFlow cannot convert the network.
     """
-    source = Path(__file__).parent.parent
+    source = Path(cache.__file__).parents[1]
     environment = os.environ | {
         "KERAS_BACKEND": "tensorflow",
         "CUDA_VISIBLE_DEVICES": "-1",
