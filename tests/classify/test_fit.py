@@ -14,7 +14,7 @@ from sklearn.base import clone
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify import fit, heads, readings, training
+from classify import fit, heads, readings, report, runs, training
 from classify.fit import BUDGET, FitOptions, FitResult, fit_heads
 from classify.heads import HEADS
 from classify.predictions import check_space
@@ -28,8 +28,11 @@ Data = tuple[np.ndarray, np.ndarray]
 def run(
     workspace: Workspace, *models: str, clock: Callable[[], float] = time.perf_counter, **options: Any
 ) -> FitResult:
-    """A run without a learning curve, on one folder's data."""
-    return fit_heads(workspace, FitOptions(models=models, **{"curve": False, **options}), clock=clock)
+    """A run on one folder's data, without a learning curve and with figures that are not drawn."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, figure in ((fit, "mistakes_png"), (report, "reliability_png"), (runs, "confusion_png")):
+            patch.setattr(module, figure, lambda *_: b"")
+        return fit_heads(workspace, FitOptions(models=models, **{"curve": False, **options}), clock=clock)
 
 
 def test_a_run_holds_all_that_people_look_at(workspace: Workspace) -> None:
