@@ -6,10 +6,12 @@ for LiteRT. Delete the folder at any time; it is made again.
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cache.files import make_folder, write_file
+from cache.files import locked, make_folder, write_file
 from extract.backbones import Backbone, family
 from extract.user_folder import user_folder
 
@@ -59,6 +61,16 @@ def keep_model(data: bytes) -> str:
     make_folder(folder())
     write_file(folder() / name, data)
     return name
+
+
+@contextmanager
+def being_made(backbone: Backbone) -> Iterator[None]:
+    """Of several processes that need a network one makes it, and the others wait."""
+    make_folder(folder())
+    lock = _record(backbone).with_suffix(".lock")
+    lock.touch()
+    with locked(lock):
+        yield
 
 
 def _record(backbone: Backbone) -> Path:
