@@ -30,6 +30,18 @@ def few_flowers(flowers: Path, tmp_path: Path) -> Path:
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # workers that wait for one another's threads are slower than with one each
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        os.environ.setdefault(name, "1")
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Let what pyproject.toml says of processes pass where pytest-xdist is switched off."""
+    if not pluginmanager.hasplugin("xdist"):
+        for option in ("--numprocesses", "--dist"):
+            parser.addoption(option)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -109,7 +109,7 @@ def test_strict_finds_fault_with_rejects(session: Path) -> None:
 
 def test_heads_of_another_space_are_refused(session: Path) -> None:
     options = ("--workspace", session / "w", "--name", "small", "--backbone", "mobilenet_v2")
-    words = ("--weights", "none", "--input-size", 32, "--json")
+    words = ("--weights", "none", "--input-size", 32, "--engine", "keras", "--json")
     space = json.loads(run("extract", session / "digits", *options, *words).stdout)["space"]
     picture = session / "digits/1/0001.png"
     done = run("predict", picture, "--space", space[:8], "--workspace", session / "w", code=1)
