@@ -31,7 +31,7 @@ class Unconvertible(UserError):
 
 
 def convert(backbone: Backbone) -> Network:
-    """Build `backbone` in a child process, convert it for LiteRT and remember both.
+    """Build `backbone` in a child process, convert it for LiteRT and remember both; or wait for who does.
 
     Raises
     ------
@@ -46,7 +46,11 @@ def convert(backbone: Backbone) -> Network:
         "PYTHONPATH": os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")])),
     }
     command = [sys.executable, "-m", "extract.engines.conversion", json.dumps(asdict(backbone))]
-    child = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")
+    with network_cache.being_made(backbone):
+        known = network_cache.find(backbone)
+        if known is not None and known.model:
+            return known
+        child = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")
     answer = child.stdout.strip().splitlines()[-1:] or [""]
     if child.returncode == 0:
         return Network(**json.loads(answer[0]))
