@@ -75,7 +75,7 @@ def small_top() -> tuple[keras.Model, Samples]:
     network = small()
     border = find_border(network, from_layer="high")
     bottom = keras.Model(network.inputs, network.get_layer(border.layer).output)
-    x = bottom.predict(pictures()[:, :16, :16], verbose=0)
+    x = np.asarray(bottom(pictures()[:, :16, :16]))
     return build_top(network, border, BACKBONE, head(6)), samples(x)
 
 
@@ -86,7 +86,7 @@ def test_cached_activations_train_to_the_weights_of_the_whole_network(optimizer:
     network = build_backbone(BACKBONE)
     border = find_border(network, top=50)
     bottom = keras.Model(network.inputs, network.get_layer(border.layer).output)
-    activations = bottom.predict(pictures(), verbose=0)
+    activations = np.asarray(bottom(pictures()))
     top = build_top(network, border, BACKBONE, head(1280))
     train(top, samples(activations), None, settings)
 
