@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.errors import UserError
+from cache.frame import NUMBER, TEXT, frame
 from cache.space import Space
 from cache.storage.files import write_file
 from cache.storage.rejects import Reject
@@ -29,6 +30,8 @@ from extract.settings import Options
 from extract.sources.unlabelled import list_pictures
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from classify.heads.calibration import CalibratedHead
 
 
@@ -56,6 +59,15 @@ class Predictions:
     def records(self) -> list[dict[str, Any]]:
         """Return one dictionary a picture."""
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows()]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a DataFrame, one picture a row.
+
+        Columns: `path` (object: text), then for each of the k classes, the most probable first, `label` (object: text)
+        and `probability` (float64, 0 to 1, six digits); from the second on `label_2`, `probability_2` and so on.
+        """
+        types = {name: NUMBER if name.startswith("probability") else TEXT for name in self.columns}
+        return frame(types, self.records())
 
     def csv(self) -> str:
         """Return a CSV file's text; `csv_bytes` encodes it."""
@@ -111,6 +123,10 @@ class Answers:
     def records(self) -> list[dict[str, Any]]:
         """One dictionary a picture, as `--json` prints them."""
         return self.predictions.records()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the predictions as a DataFrame; see `Predictions.to_frame`."""
+        return self.predictions.to_frame()
 
     def csv(self) -> str:
         """The table with path, label, probability and the next best."""

@@ -6,11 +6,12 @@ import csv
 import re
 from collections.abc import Iterable, Sequence
 from io import StringIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_LONGEST = 14  # letters of a name that fit over a picture
+if TYPE_CHECKING:
+    import pandas as pd
 
-
+OVER_A_PICTURE = 14  # letters of a name that fit there
 CLASSES = 200  # rows of the class table; report.json has them all
 
 
@@ -26,19 +27,20 @@ def align(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     )
 
 
-def short(name: str) -> str:
-    """A name that fits over a picture."""
-    name = printable(name)
-    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+def printable(name: str, width: int | None = None, *, keep_end: bool = False) -> str:
+    """Replace what no terminal, font or UTF-8 file can show: control characters and undecodable bytes.
+
+    A name of more than `width` letters loses its end, or its start with `keep_end`, and is `width` long then.
+    """
+    name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
+    if width is None or len(name) <= width:
+        return name
+    return "…" + name[len(name) - width + 1 :] if keep_end else name[: width - 1] + "…"
 
 
-def printable(name: str) -> str:
-    """Replace what no terminal, font or UTF-8 file can show: control characters and undecodable bytes."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
-
-
-def shorten(name: str) -> str:
-    return name if len(name) <= 24 else name[:23] + "…"
+def setting(value: object) -> str:
+    """The value of a head's setting, a fraction to three digits."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def escape(text: str) -> str:
@@ -57,8 +59,16 @@ def span(low: float, high: float) -> str:
     return f"{low:.1%} to {high:.1%}"
 
 
+def csv_file(frame: pd.DataFrame, digits: str | None = None) -> bytes:
+    """Return a frame as a CSV file, as `csv_text` and `csv_bytes` do; missing values are empty cells.
+
+    `digits` is a format of fractions, such as "%.6g".
+    """
+    return csv_bytes(frame.to_csv(index=False, lineterminator="\n", float_format=digits))
+
+
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Format a CSV table: RFC 4180 quoting, newline endings."""
+    """Format a CSV table without pandas, whose import `predict` is too quick for: RFC 4180 quoting, newline endings."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

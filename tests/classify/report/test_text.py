@@ -1,0 +1,44 @@
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cache.frame import NUMBER, TEXT, frame
+from classify.report.text import csv_bytes, csv_file, csv_text, printable, setting
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "keep_end", "shown"),
+    [
+        ("rose", None, False, "rose"),
+        ("rose", 4, False, "rose"),
+        ("roses", 4, False, "ros…"),
+        ("roses", 4, True, "…ses"),
+        ("roses", 1, True, "…"),
+        ("a\nb\udcff", None, False, "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}"),
+    ],
+)
+def test_a_name_is_printable_and_as_long_as_asked(
+    name: str, width: int | None, keep_end: bool, shown: str
+) -> None:
+    assert printable(name, width, keep_end=keep_end) == shown
+
+
+def test_a_setting_has_three_digits() -> None:
+    assert [setting(value) for value in (0.000234375, 10.0, 5, "scale")] == ["0.000234", "10", "5", "scale"]
+
+
+def test_pandas_writes_what_the_csv_module_writes() -> None:
+    names = ["caf\udce9", 'a,"b"', "line\nbreak", "cr\rcr", "", " x ", "NA", "\u2028", "1e5", "'"]
+    share = [0.0, 1.0, 1e-7, 1 / 3, 5e-7, 0.1, 1e300, -0.0, 0.123457, 2.0]
+    rows = list(zip(names, share, strict=True))
+    columns = {"path": TEXT, "share": NUMBER}
+    assert csv_file(frame(columns, records(columns, rows))) == csv_bytes(csv_text(columns, rows))
+    assert csv_file(frame(columns, [])) == b"path,share\n"
+    assert csv_file(frame(columns, [{"path": "a", "share": np.nan}])) == b"path,share\na,\n"
+    assert csv_file(frame(columns, [{"path": "a", "share": 1 / 3}]), "%.6g") == b"path,share\na,0.333333\n"
+
+
+def records(columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(columns, row, strict=True)) for row in rows]
