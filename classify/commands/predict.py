@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,16 +50,13 @@ class Predictions:
         ranks = ["", *(f"_{rank}" for rank in range(2, self.label.shape[1] + 1))]
         return ["path", *(f"{name}{rank}" for rank in ranks for name in ("label", "probability"))]
 
-    def rows(self) -> Iterator[list[Any]]:
-        """Yield one list a picture, in the order of `columns`."""
-        for path, labels, values in zip(
-            self.paths, self.label.tolist(), self.probability.astype(float).round(6).tolist(), strict=True
-        ):
-            yield [path, *(cell for pair in zip(labels, values, strict=True) for cell in pair)]
-
     def records(self) -> list[dict[str, Any]]:
-        """Return one dictionary a picture."""
-        return [dict(zip(self.columns, row, strict=True)) for row in self.rows()]
+        """Return one dictionary a picture, its keys in the order of `columns`."""
+        names, shares = self.columns, self.probability.astype(float).round(6)
+        return [
+            dict(zip(names, (path, *chain.from_iterable(zip(*each, strict=True))), strict=True))
+            for path, *each in zip(self.paths, self.label.tolist(), shares.tolist(), strict=True)
+        ]
 
     def to_frame(self) -> pd.DataFrame:
         """Return a DataFrame, one picture a row.
@@ -71,7 +69,7 @@ class Predictions:
 
     def csv(self) -> str:
         """Return a CSV file's text; `csv_bytes` encodes it."""
-        return csv_text(self.columns, self.rows())
+        return csv_text(self.to_frame())
 
 
 def classify_rows(head: CalibratedHead, X: np.ndarray, paths: Sequence[str], top: int = 1) -> Predictions:

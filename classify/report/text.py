@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterable, Sequence
-from io import StringIO
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,21 +57,13 @@ def span(low: float, high: float) -> str:
     return f"{low:.1%} to {high:.1%}"
 
 
-def csv_file(frame: pd.DataFrame, digits: str | None = None) -> bytes:
-    """Return a frame as a CSV file, as `csv_text` and `csv_bytes` do; missing values are empty cells.
+def csv_text(frame: pd.DataFrame, digits: str | None = None) -> str:
+    """Format a frame as CSV: RFC 4180 quoting, newline endings, empty cells for what is missing.
 
-    `digits` is a format of fractions, such as "%.6g".
+    `digits` is a format of fractions, such as "%.6g"; default: as many as tell them apart.
     """
-    return csv_bytes(frame.to_csv(index=False, lineterminator="\n", float_format=digits))
-
-
-def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Format a CSV table without pandas, whose import `predict` is too quick for: RFC 4180 quoting, newline endings."""
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue()
+    text: str = frame.to_csv(index=False, lineterminator="\n", float_format=digits)
+    return text
 
 
 def csv_bytes(text: str) -> bytes:

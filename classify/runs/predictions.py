@@ -15,7 +15,7 @@ from cache.storage.files import write_file
 from cache.workspace import Workspace
 from classify.metrics.evaluation import Evaluation
 from classify.report.confusion import confusion_png, confusion_text
-from classify.report.text import csv_file
+from classify.report.text import csv_bytes, csv_text
 from extract.pictures.decoding import RejectedImage, decode
 from extract.settings import Decoding
 
@@ -127,7 +127,7 @@ def _none_left(root: Path) -> UserError:
 def save_validation(folder: Path, paths: Iterable[str], labels: Iterable[str]) -> None:
     """Write validation.csv: the pictures that chose among the weights, with their class names."""
     records = [{"path": path, "label": label} for path, label in zip(paths, labels, strict=True)]
-    write_file(folder / "validation.csv", csv_file(frame({"path": TEXT, "label": TEXT}, records)))
+    write_file(folder / "validation.csv", csv_bytes(csv_text(frame({"path": TEXT, "label": TEXT}, records))))
 
 
 def read_pictures(table: Path) -> pd.DataFrame:
@@ -171,6 +171,6 @@ def save_evaluation(
     rows = zip(paths, truth.tolist(), predicted.tolist(), probability.tolist(), strict=True)
     columns = {"path": TEXT, "label": TEXT, "predicted": TEXT, "probability": NUMBER}
     answers = frame(columns, [dict(zip(columns, row, strict=True)) for row in rows])
-    write_file(folder / "predictions.csv", csv_file(answers))
+    write_file(folder / "predictions.csv", csv_bytes(csv_text(answers)))
     write_file(folder / "confusion.txt", (confusion_text(evaluation) + "\n").encode())
     write_file(folder / "confusion.png", confusion_png(evaluation))

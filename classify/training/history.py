@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cache.errors import UserError
 from cache.frame import COUNT, NUMBER, frame
-from classify.report.text import csv_file
+from classify.report.text import csv_bytes, csv_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +83,7 @@ def history_csv(history: History) -> bytes:
 
     Figures have six significant digits; one that is not finite is an empty cell.
     """
-    return csv_file(history.to_frame().replace([math.inf, -math.inf], math.nan), "%.6g")
+    return csv_bytes(csv_text(history.to_frame().replace([math.inf, -math.inf], math.nan), "%.6g"))
 
 
 def check_installed() -> None:

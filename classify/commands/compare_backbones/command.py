@@ -23,6 +23,7 @@ from classify.data.sample import training_sample
 from classify.heads.folds import check_classes, imbalance
 from classify.heads.search import search
 from classify.heads.table import HEADS
+from classify.report.text import csv_bytes
 from classify.runs.folder import FORMAT, PACKAGES, write_json
 from classify.runs.readings import COMMAND
 from extract.backbones.backbone import Backbone
@@ -250,7 +251,7 @@ def _write(
 ) -> None:
     folder = outcome.run
     write_file(folder / "table.txt", "\n".join([outcome.page(), *outcome.notes, ""]).encode())
-    write_file(folder / "backbones.csv", outcome.csv())
+    write_file(folder / "backbones.csv", csv_bytes(outcome.csv()))
     write_file(folder / "backbones.png", tournament_png(outcome.table, outcome.winner))
     record = {
         "format": FORMAT,

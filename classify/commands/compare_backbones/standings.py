@@ -12,7 +12,7 @@ import numpy as np
 from cache.frame import COUNT, FLAG, NUMBER, TEXT, frame
 from classify.metrics.comparison import LEVEL, Comparison, compare
 from classify.metrics.intervals import wilson
-from classify.report.text import align, csv_file
+from classify.report.text import align, csv_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -226,6 +226,6 @@ class Outcome:
         columns = COLUMNS | {"p": NUMBER, "behind": NUMBER, "tie": FLAG, "space": TEXT}
         return frame(columns, [each.to_json() | vars(each) for each in self.table])
 
-    def csv(self) -> bytes:
-        """Return the table as a CSV file, figures in full."""
-        return csv_file(self.to_frame()[[*COLUMNS, "p"]])
+    def csv(self) -> str:
+        """The table as CSV, figures in full."""
+        return csv_text(self.to_frame()[[*COLUMNS, "p"]])

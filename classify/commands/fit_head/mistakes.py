@@ -14,7 +14,7 @@ from classify.commands.fit_head.fitted_head import Trained
 from classify.data.division import Division
 from classify.data.splits import TEST, TRAIN
 from classify.report.figures import Cell, picture_grid
-from classify.report.text import OVER_A_PICTURE, csv_file, printable
+from classify.report.text import OVER_A_PICTURE, csv_bytes, csv_text, printable
 from extract.pictures.decoding import RejectedImage
 from extract.pictures.files import load_row
 from extract.settings import Decoding
@@ -67,7 +67,7 @@ def to_frame(found: Sequence[Mistake]) -> pd.DataFrame:
 
 def mistakes_csv(found: Sequence[Mistake]) -> bytes:
     """Return a UTF-8 CSV file with a line for each mistake."""
-    return csv_file(to_frame(found))
+    return csv_bytes(csv_text(to_frame(found)))
 
 
 def mistakes_png(found: Sequence[Mistake], data: Embedded, decoding: Decoding) -> bytes:

@@ -1,11 +1,11 @@
-from collections.abc import Iterable, Sequence
-from typing import Any
+import csv
+from io import StringIO
 
 import numpy as np
 import pytest
 
 from cache.frame import NUMBER, TEXT, frame
-from classify.report.text import csv_bytes, csv_file, csv_text, printable, setting
+from classify.report.text import csv_bytes, csv_text, printable, setting
 
 
 @pytest.mark.parametrize(
@@ -32,13 +32,12 @@ def test_a_setting_has_three_digits() -> None:
 def test_pandas_writes_what_the_csv_module_writes() -> None:
     names = ["caf\udce9", 'a,"b"', "line\nbreak", "cr\rcr", "", " x ", "NA", "\u2028", "1e5", "'"]
     share = [0.0, 1.0, 1e-7, 1 / 3, 5e-7, 0.1, 1e300, -0.0, 0.123457, 2.0]
-    rows = list(zip(names, share, strict=True))
     columns = {"path": TEXT, "share": NUMBER}
-    assert csv_file(frame(columns, records(columns, rows))) == csv_bytes(csv_text(columns, rows))
-    assert csv_file(frame(columns, [])) == b"path,share\n"
-    assert csv_file(frame(columns, [{"path": "a", "share": np.nan}])) == b"path,share\na,\n"
-    assert csv_file(frame(columns, [{"path": "a", "share": 1 / 3}]), "%.6g") == b"path,share\na,0.333333\n"
-
-
-def records(columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
-    return [dict(zip(columns, row, strict=True)) for row in rows]
+    rows = list(zip(names, share, strict=True))
+    theirs = StringIO()
+    csv.writer(theirs, lineterminator="\n").writerows([list(columns), *rows])
+    found = frame(columns, [dict(zip(columns, row, strict=True)) for row in rows])
+    assert csv_text(found) == theirs.getvalue() and b"caf\xe9,0.0\n" in csv_bytes(csv_text(found))
+    assert csv_text(frame(columns, [])) == "path,share\n"
+    assert csv_text(frame(columns, [{"path": "a", "share": np.nan}])) == "path,share\na,\n"
+    assert csv_text(frame(columns, [{"path": "a", "share": 1 / 3}]), "%.6g") == "path,share\na,0.333333\n"

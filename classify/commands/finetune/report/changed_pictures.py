@@ -11,7 +11,7 @@ import numpy as np
 
 from cache.frame import NUMBER, TEXT, frame
 from classify.report.figures import Cell, picture_grid
-from classify.report.text import OVER_A_PICTURE, csv_file, printable
+from classify.report.text import OVER_A_PICTURE, csv_bytes, csv_text, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +88,7 @@ def to_frame(changes: Sequence[Change]) -> pd.DataFrame:
 
 def changed_csv(changes: Sequence[Change]) -> bytes:
     """Return a UTF-8 CSV file with a line a picture, and its header alone where nothing changed."""
-    return csv_file(to_frame(changes))
+    return csv_bytes(csv_text(to_frame(changes)))
 
 
 def contact_sheet(

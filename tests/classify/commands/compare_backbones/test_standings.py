@@ -70,7 +70,7 @@ def test_table_names_every_backbone_and_its_engine(tmp_path: Path) -> None:
     first, second = text.splitlines()[1:3]
     assert first.endswith("litert") and second.endswith("keras")
     assert [each["engine"] for each in outcome.to_json()["backbones"]] == ["litert", "keras"]
-    lines = outcome.csv().decode().splitlines()
+    lines = outcome.csv().splitlines()
     assert lines[0].startswith("backbone,accuracy,ci_low") and len(lines) == 3
 
 
