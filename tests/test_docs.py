@@ -304,6 +304,23 @@ def test_the_guides_notebook_runs(garden: Path, capsys: pytest.CaptureFixture[st
     assert Workspace.locate().load().name == "digits"
 
 
+def test_the_guides_tables_are_frames(garden: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = section("From Python: tables")
+    pictures, results = blocks(text, "python")
+    assert cli.main(["extract", "flowers"]) == 0
+    capsys.readouterr()
+    found: dict = {}
+    exec(pictures, found)
+    assert re.search(r"^tulip +8 ", capsys.readouterr().out, re.M)
+    assert len(found["pictures"]) == len(found["data"].embedding) == 40 and len(found["copies"]) == 0
+    assert len(found["roses"]) == 8
+    exec(results, found)
+    assert re.search(r"^\d +ridge +0\.\d+", capsys.readouterr().out, re.M)
+    assert len(found["answers"]) == found["result"].to_frame()["test_n"][0]
+    for frame in (found["pictures"], found["result"].to_frame(), found["answers"]):
+        assert all(f"`{name}`" in text for name in set(frame) - {"predicted"})
+
+
 def test_the_guides_table_round_trip_embeds_nothing(garden: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["extract", "flowers"]) == 0
     lines = [our_arguments(w) for w in command_lines(section("manifest")) if "labels.csv" in w]

@@ -1,14 +1,21 @@
 """Rejects: the record of pictures that could not be embedded."""
 
+from __future__ import annotations
+
 import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from cache.frame import TEXT, frame
 from cache.storage.files import make_folder, write_file
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -51,3 +58,13 @@ def read_rejects(folder: Path) -> Iterator[Reject]:
                 yield Reject(key, fields["path"], fields["reason"], fields["decoder"])
             except (ValueError, KeyError, TypeError) as error:
                 warnings.warn(f"Skipped line {number} of {path}, which is damaged: {error}", stacklevel=2)
+
+
+def to_frame(rejects: Sequence[Reject]) -> pd.DataFrame:
+    """Return rejects as a DataFrame, one a row.
+
+    Columns, all object: `path`, `reason`, `decoder` (texts) and `key` (64 hex digits; None where the file could not
+    even be read).
+    """
+    records = [vars(each) | {"key": each.key.hex() if each.key else None} for each in rejects]
+    return frame(dict.fromkeys(("path", "reason", "decoder", "key"), TEXT), records)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cache.errors import UserError
+from cache.frame import NUMBER, TEXT, frame
 from cache.space import Space
 from cache.storage.files import write_file
 from cache.storage.rejects import Reject
@@ -29,6 +31,8 @@ from extract.settings import Options
 from extract.sources.unlabelled import list_pictures
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from classify.heads.calibration import CalibratedHead
 
 
@@ -46,20 +50,26 @@ class Predictions:
         ranks = ["", *(f"_{rank}" for rank in range(2, self.label.shape[1] + 1))]
         return ["path", *(f"{name}{rank}" for rank in ranks for name in ("label", "probability"))]
 
-    def rows(self) -> Iterator[list[Any]]:
-        """Yield one list a picture, in the order of `columns`."""
-        for path, labels, values in zip(
-            self.paths, self.label.tolist(), self.probability.astype(float).round(6).tolist(), strict=True
-        ):
-            yield [path, *(cell for pair in zip(labels, values, strict=True) for cell in pair)]
-
     def records(self) -> list[dict[str, Any]]:
-        """Return one dictionary a picture."""
-        return [dict(zip(self.columns, row, strict=True)) for row in self.rows()]
+        """Return one dictionary a picture, its keys in the order of `columns`."""
+        names, shares = self.columns, self.probability.astype(float).round(6)
+        return [
+            dict(zip(names, (path, *chain.from_iterable(zip(*each, strict=True))), strict=True))
+            for path, *each in zip(self.paths, self.label.tolist(), shares.tolist(), strict=True)
+        ]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a DataFrame, one picture a row.
+
+        Columns: `path` (object: text), then for each of the k classes, the most probable first, `label` (object: text)
+        and `probability` (float64, 0 to 1, six digits); from the second on `label_2`, `probability_2` and so on.
+        """
+        types = {name: NUMBER if name.startswith("probability") else TEXT for name in self.columns}
+        return frame(types, self.records())
 
     def csv(self) -> str:
         """Return a CSV file's text; `csv_bytes` encodes it."""
-        return csv_text(self.columns, self.rows())
+        return csv_text(self.to_frame())
 
 
 def classify_rows(head: CalibratedHead, X: np.ndarray, paths: Sequence[str], top: int = 1) -> Predictions:
@@ -111,6 +121,10 @@ class Answers:
     def records(self) -> list[dict[str, Any]]:
         """One dictionary a picture, as `--json` prints them."""
         return self.predictions.records()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the predictions as a DataFrame; see `Predictions.to_frame`."""
+        return self.predictions.to_frame()
 
     def csv(self) -> str:
         """The table with path, label, probability and the next best."""

@@ -18,7 +18,7 @@ from cache.versions import versions
 from cache.workspace import Workspace
 from classify.commands.options import SampleOptions
 from classify.report.figures import Cell, picture_grid
-from classify.report.text import short
+from classify.report.text import OVER_A_PICTURE, printable
 from classify.runs.folder import write_json
 from extract.pictures import files
 from extract.pictures.augmentation import View
@@ -166,7 +166,7 @@ def _candidates(manifest: Manifest, part: str | None, name: str) -> np.ndarray:
 def _cells(data: bytes, label: str, views: list[View]) -> list[Cell]:
     """The plain picture, and its views."""
     decoding, key = Decoding(), hashlib.sha256(data).digest()
-    cells = [Cell(decode(data, _SIDE, decoding), short(label))]
+    cells = [Cell(decode(data, _SIDE, decoding), printable(label, OVER_A_PICTURE))]
     if views:  # of one policy, so that one larger picture serves all
         larger = decode(data, views[0].source_size(_SIDE), decoding)
         cells += [Cell(view.apply(larger, _SIDE, key), f"{view.policy} {view.number}") for view in views]

@@ -10,12 +10,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
+from cache.frame import TEXT, TIME, frame
 from cache.storage.files import make_folder, write_file
 from cache.workspace import Workspace
 from classify.data.splits import TEST
 from classify.runs.folder import record_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from classify.data.division import Division
 
 FORMAT = 1
@@ -98,6 +101,16 @@ def earlier(workspace: Workspace, test: str) -> list[Reading]:
                 f"Expected format {FORMAT} or older in {path}, received {form}. Update coldframe."
             )
     return [reading for reading in found if reading.test == test]
+
+
+def to_frame(found: Sequence[Reading]) -> pd.DataFrame:
+    """Return readings as a DataFrame, one a row, in the order given.
+
+    Columns: `time` (datetime64[ns, UTC]; NaT for none), `command`, `head`, `run` (object: texts), `params` (object:
+    dict of settings), `test`, `trained_on` (object: hashes), `space` (object: id).
+    """
+    names = ("command", "head", "run", "params", "test", "trained_on", "space")
+    return frame({"time": TIME} | dict.fromkeys(names, TEXT), list(map(vars, found)))
 
 
 def note(before: Sequence[Reading], now: Iterable[Reading]) -> str | None:

@@ -1,16 +1,18 @@
 """`manifest`: what a data set holds - files, classes, splits, duplicates, conflicts - without embedding it."""
 
-import csv
+from __future__ import annotations
+
 import hashlib
-import io
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cache.errors import UserError
+from cache.frame import TEXT
 from cache.manifest import SPLITS, Manifest
 from cache.storage.files import write_file
 from cache.storage.rejects import Reject
@@ -20,6 +22,9 @@ from extract.machine import usable_cores
 from extract.sources import parquet
 from extract.sources.source import open_source, previous_manifests
 from extract.sources.table import delimiter, is_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _ROWS_PER_TASK = 512  # enough files that handing them to a thread costs nothing beside reading them
 
@@ -59,29 +64,28 @@ class Survey:
         )
         return "\n".join(lines)
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return the samples; see `Manifest.to_frame`. For the rejects see `cache.storage.rejects.to_frame`."""
+        return self.manifest.to_frame()
+
     def write_table(self, out: Path) -> None:
         """Write a table that `extract` reads again: path, label, split, key (hex), and the manifest's columns.
 
         Paths are relative to the table's folder where they lie in it, else absolute. Text is UTF-8; bytes of a
         name that are not stay as they are. The suffix .parquet gives a Parquet file.
         """
-        manifest, text = self.manifest, io.StringIO(newline="")
+        manifest = self.manifest
         root, folder = os.path.abspath(manifest.root), os.path.abspath(out.parent)
         prefix = os.path.relpath(root, folder) if Path(root).is_relative_to(folder) else root
         prefix = "" if prefix == os.curdir else prefix
-        paths = [os.path.join(prefix, path) for path in manifest.paths]
-        labels = [manifest.classes[label] if label >= 0 else "" for label in manifest.label]
-        splits = [SPLITS[code] for code in manifest.split]
-        keys = [key.tobytes().hex() for key in manifest.key]
-        names = ["path", "label", "split", "key", *manifest.columns]
-        columns = [paths, labels, splits, keys, *manifest.columns.values()]
+        found = replace(manifest, paths=[os.path.join(prefix, path) for path in manifest.paths]).to_frame()
+        table = found.drop(columns=["size", "mtime"]).astype(TEXT).fillna("")
+        table.columns = ["path", "label", "split", "key", *manifest.columns]
         if out.suffix.lower() in parquet.SUFFIXES:
-            write_file(out, parquet.to_parquet(out, names, columns))
+            write_file(out, parquet.to_parquet(out, table))
             return
-        table = csv.writer(text, delimiter=delimiter(out))
-        table.writerow(names)
-        table.writerows(zip(*columns, strict=True))
-        write_file(out, text.getvalue().encode("utf-8", "surrogateescape"))
+        text = table.to_csv(index=False, sep=delimiter(out), lineterminator="\r\n")
+        write_file(out, text.encode("utf-8", "surrogateescape"))
 
 
 def survey(

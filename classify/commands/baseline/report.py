@@ -16,9 +16,9 @@ from classify.commands.baseline.result import NAME, Outcome
 from classify.data.division import Division
 from classify.data.splits import describe
 from classify.report.confusion import CONFUSION
-from classify.report.text import csv_bytes, csv_text, escape, span, table
+from classify.report.text import escape, span, table
 from classify.runs.folder import FORMAT, PACKAGES, write_json
-from classify.runs.predictions import save_evaluation
+from classify.runs.predictions import save_evaluation, save_validation
 from classify.training.curves import curves_png
 from classify.training.history import history_csv
 from classify.training.summary import summary_text
@@ -86,8 +86,7 @@ def keep(
     write_file(folder / "history.csv", history_csv(outcome.history))
     write_file(folder / "curves.png", curves_png(outcome.history, ""))
     write_file(folder / "summary.txt", summary_text(model.get_layer("classifier")).encode())
-    rows = [[paths[row], names[row]] for row in val.tolist()]
-    write_file(folder / "validation.csv", csv_bytes(csv_text(["path", "label"], rows)))
+    save_validation(folder, (paths[row] for row in val), names[val])
     text = _page(outcome, settings, data.name, len(fit))
     write_file(folder / "report.md", text.encode("utf-8"))
     record = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from cache.workspace import Workspace
 from classify.metrics.comparison import Comparison, compare
 from classify.metrics.evaluation import Evaluation
 from classify.runs.folder import record_of
+from classify.runs.predictions import read_pictures
 from classify.training.history import History
 
 NAME = "baseline"
@@ -122,7 +122,7 @@ def against_best_head(
 
 def _predictions(table: Path) -> dict[str, str]:
     try:
-        text = table.read_bytes().decode("utf-8", "surrogateescape")
+        answers = read_pictures(table)
     except OSError:
         return {}
-    return {row["path"]: row["predicted"] for row in csv.DictReader(text.splitlines(keepends=True))}
+    return dict(zip(answers["path"], answers["predicted"], strict=True))

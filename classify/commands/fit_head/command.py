@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.commands.fit_head.fitted_head import Trained, train
-from classify.commands.fit_head.leaderboard import HeadResult, leaderboard
+from classify.commands.fit_head.leaderboard import HeadResult, leaderboard, to_frame
 from classify.commands.fit_head.learning_curve import LearningCurve, learning_curve
 from classify.commands.fit_head.options import BUDGET, FitOptions
 from classify.commands.fit_head.record import write_record
@@ -30,6 +30,9 @@ from classify.runs.folder import remember_best
 from classify.runs.readings import sample_notes
 from extract.embedding.progress import Progress
 from extract.embedding.views import Views
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,10 @@ class FitResult:
             "augment": self.views.augment,
             "notes": self.notes,
         }
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the heads as a DataFrame; see `classify.commands.fit_head.leaderboard.to_frame`."""
+        return to_frame(self.heads)
 
     def to_text(self) -> str:
         """Return the leaderboard and where the run is."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cache.frame import COUNT, NUMBER, frame
 from classify.commands.fit_head.power_law import Forecast, forecast
 from classify.data.views import in_all_views, shared_weight
 from classify.heads.fitting.fitters import fit_kernel, fit_weighted
@@ -20,6 +21,7 @@ from classify.heads.table import EXACT_KERNEL_ROWS
 from classify.metrics.intervals import wilson_of_variance
 
 if TYPE_CHECKING:
+    import pandas as pd
     from sklearn.pipeline import Pipeline
 
 # Share of the labels, and how many draws of that many: small samples differ most, and cost least.
@@ -64,6 +66,16 @@ class LearningCurve:
             "sentence": self.sentence(),
             "notes": list(self.notes),
         }
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the points as a DataFrame, one a row, by rising size.
+
+        Columns: `share` (float64, of the labels, 0 to 1), `size` (int64, labels), `accuracy` with its 95 % interval
+        `low`, `high` (float64, 0 to 1), `draws` (int64, how many the accuracy is the mean of).
+        """
+        columns = {"share": NUMBER, "size": COUNT} | dict.fromkeys(("accuracy", "low", "high"), NUMBER)
+        records = [vars(point) | {"draws": len(point.draws)} for point in self.points]
+        return frame(columns | {"draws": COUNT}, records)
 
     def sentence(self) -> str:
         """Say what more labels would probably buy."""

@@ -16,7 +16,7 @@ from classify.metrics.evaluation import Evaluation
 from classify.metrics.reliability import Calibration
 from classify.report.confusion import CONFUSION, CURVE, DIAGRAM
 from classify.report.reliability_diagram import reliability_png
-from classify.report.text import CLASSES, escape, span, table
+from classify.report.text import CLASSES, escape, setting, span, table
 
 MISTAKES = "mistakes.png"
 
@@ -90,7 +90,7 @@ def _heads(heads: Sequence[HeadResult]) -> str:
     rows = []
     for head in heads:
         e = head.evaluation
-        settings = ", ".join(f"{name} = {_short(value)}" for name, value in head.params.items())
+        settings = ", ".join(f"{name} = {setting(value)}" for name, value in head.params.items())
         rows.append(
             (
                 escape(head.name),
@@ -179,7 +179,3 @@ def _curve(curve: LearningCurve) -> str:
     text = table(("Labels", "Share", "Draws", "Accuracy", "95 % interval"), rows, left=0)
     how = f"Each accuracy is over the {curve.n:,} training pictures, held out in turn by {curve.folds} folds."
     return f"{text}\n\n{how}"
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -15,8 +15,7 @@ from classify.commands.finetune.report.page import Story
 from classify.commands.finetune.result import Outcome, Tuned
 from classify.commands.finetune.start import Start
 from classify.report.confusion import confusion_png, confusion_text
-from classify.report.text import csv_bytes, csv_text
-from classify.runs.predictions import save_evaluation
+from classify.runs.predictions import save_evaluation, save_validation
 from classify.training.curves import curves_png, interpolation_png
 from classify.training.history import history_csv
 from classify.training.settings import Settings
@@ -50,8 +49,7 @@ def write_pages(outcome: Outcome, tested: Tested, start: Start, tuned: Tuned, se
     write_file(folder / "diagram.svg", diagram_svg(tuned.network, tuned.border, len(start.linear.classes)))
     if not history.folds:  # with folds, the final model has trained on every one
         names, known = start.division.names, data.manifest.paths
-        rows = [[known[row], names[row]] for row in start.val.tolist()]
-        write_file(folder / "validation.csv", csv_bytes(csv_text(["path", "label"], rows)))
+        save_validation(folder, (known[row] for row in start.val), names[start.val])
     changes = changed(paths, tested.truth, tested.before, tested.after, tested.p_before, tested.p_after)
     write_file(folder / "changed.csv", changed_csv(changes))
     files = {

@@ -12,7 +12,13 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from classify.commands.fit_head.learning_curve import SHARES, learning_curve, nested_order
+from classify.commands.fit_head.learning_curve import (
+    SHARES,
+    LearningCurve,
+    Point,
+    learning_curve,
+    nested_order,
+)
 from classify.commands.fit_head.learning_curve_plot import learning_curve_png
 from classify.heads.fitting.estimators import DuelSVC
 
@@ -142,3 +148,15 @@ def test_the_curve_speaks_and_can_be_drawn(digits: Data) -> None:
     none = learning_curve("few", make_pipeline(LogisticRegression()), X[:30], y[:30], parts(y[:30], 2))
     assert none.forecast is None and none.sentence().startswith("The curve does not say")
     assert learning_curve_png(none).startswith(b"\x89PNG")
+
+
+def test_a_frame_has_a_row_a_size() -> None:
+    points = (
+        Point(0.1, 40, 0.5, 0.4, 0.6, np.array([0.4, 0.6])),
+        Point(1.0, 400, 0.9, 0.8, 0.95, np.array([0.9])),
+    )
+    frame = LearningCurve("svm", 500, 5, points, None, ()).to_frame()
+    assert list(frame) == ["share", "size", "accuracy", "low", "high", "draws"]
+    assert frame.dtypes.astype(str).tolist() == ["float64", "int64", "float64", "float64", "float64", "int64"]
+    assert frame.iloc[0].tolist() == [0.1, 40, 0.5, 0.4, 0.6, 2]
+    assert (LearningCurve("svm", 9, 2, (), None, ()).to_frame().dtypes == frame.dtypes).all()

@@ -13,7 +13,7 @@ from cache.workspace import Workspace
 from classify.commands.fit_head import mistakes as module
 from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.fitted_head import train
-from classify.commands.fit_head.mistakes import Mistake, mistakes, mistakes_png
+from classify.commands.fit_head.mistakes import Mistake, mistakes, mistakes_png, to_frame
 from classify.commands.fit_head.options import FitOptions
 from classify.data.division import divide
 from classify.data.splits import TEST, TRAIN
@@ -83,3 +83,11 @@ def test_a_file_that_is_gone_leaves_its_place(workspace: Workspace, monkeypatch:
     assert (left == (200, 0, 0)).all(axis=2).mean() > 0.4 and (right == (230, 230, 230)).all(
         axis=2
     ).mean() > 0.4
+
+
+def test_a_frame_has_a_row_a_mistake() -> None:
+    frame = to_frame([Mistake("caf\udce9.png", "a", "b", 0.123456789, "test", 3)])
+    assert list(frame) == ["path", "label", "predicted", "probability", "part"]
+    assert frame.iloc[0].tolist() == ["caf\udce9.png", "a", "b", 0.123457, "test"]
+    assert frame["path"].dtype == "object" and frame["probability"].dtype == "float64"
+    assert len(to_frame([])) == 0 and (to_frame([]).dtypes == frame.dtypes).all()
