@@ -16,8 +16,9 @@ from cache.storage.rejects import Reject
 from cache.workspace import Workspace
 from classify.models.run_model import TunedRun
 from classify.report.text import csv_bytes, csv_text
-from classify.runs.folder import OWN_MODEL, find_run, record_of, write_json
+from classify.runs.folder import OWN_MODEL, find_run, write_json
 from classify.runs.head_file import check_space, load_head
+from classify.runs.record import record_of
 from extract.embedding.extractor import Extractor
 from extract.embedding.file_reader import FileReader
 from extract.embedding.progress import Progress

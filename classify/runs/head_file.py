@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 from cache.errors import UserError
 from cache.space import Space
 from cache.storage.files import write_file
-from cache.versions import versions
 from cache.workspace import Workspace
-from classify.runs.folder import FORMAT, PACKAGES, record_of, write_json
+from classify.runs.folder import write_json
+from classify.runs.record import FORMAT, record_of
 
 if TYPE_CHECKING:
-    pass
     from classify.heads.calibration import CalibratedHead
 
 
@@ -65,7 +64,7 @@ def save_head(workspace: Workspace, folder: Path, head: CalibratedHead, record: 
         From `workspace.new_run`.
     head : CalibratedHead
     record : dict
-        What the run can be repeated from; plain JSON values. "head" describes the head.
+        From `classify.runs.record.record`; "head" describes the head.
     """
     import joblib
 
@@ -83,10 +82,7 @@ def save_head(workspace: Workspace, folder: Path, head: CalibratedHead, record: 
         "classes": head.classes_.tolist(),
         "temperature": head.temperature,
     }
-    # run.json comes last: a folder with one is complete.
-    write_json(
-        folder / "run.json", {"format": FORMAT, **record, "head": described, "versions": versions(*PACKAGES)}
-    )
+    write_json(folder / "run.json", record | {"head": described})  # last: a folder with one is complete
 
 
 def load_head(workspace: Workspace, run: Path, *, trust: bool = False) -> LoadedHead:

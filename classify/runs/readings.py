@@ -13,7 +13,7 @@ from cache.errors import UserError
 from cache.storage.files import make_folder, write_file
 from cache.workspace import Workspace
 from classify.data.splits import TEST
-from classify.runs.folder import record_of
+from classify.runs.record import record_of
 
 if TYPE_CHECKING:
     from classify.data.division import Division

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cache.errors import UserError
+from cache.versions import now
 from cache.workspace import Workspace
 from classify.commands.baseline.options import Settings
 from classify.commands.baseline.pixels import GB, Pixels
@@ -92,7 +92,7 @@ def baseline(
     model = finished(network, classes, fit_temperature(logits[known], judging.codes[known]), decoding.resize)
 
     rows = np.flatnonzero(division.split.part == TEST)
-    when = datetime.now(UTC).isoformat(timespec="seconds")
+    when = now()
     manifest = division.data.manifest
     probability = answer(model, manifest, rows, settings.input_size, decoding, len(classes), say)
     there = np.isfinite(probability[:, 0])

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cache.space import Space
 from cache.storage.files import write_file
-from cache.versions import versions
+from cache.versions import now, versions
 from classify.commands.baseline.options import Settings
 from classify.commands.baseline.result import NAME, Outcome
 from classify.data.division import Division
-from classify.data.splits import describe
 from classify.report.confusion import CONFUSION
 from classify.report.text import csv_bytes, csv_text, escape, span, table
-from classify.runs.folder import FORMAT, PACKAGES, write_json
+from classify.runs.folder import write_json
 from classify.runs.predictions import save_evaluation
+from classify.runs.record import of_division, of_space, record
 from classify.training.curves import curves_png
 from classify.training.history import history_csv
 from classify.training.summary import summary_text
@@ -90,23 +89,17 @@ def keep(
     write_file(folder / "validation.csv", csv_bytes(csv_text(["path", "label"], rows)))
     text = _page(outcome, settings, data.name, len(fit))
     write_file(folder / "report.md", text.encode("utf-8"))
-    record = {
-        "format": FORMAT,
-        "command": NAME,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "parameters": asdict(settings),
-        "dataset": data.name,
-        "root": data.manifest.root,
-        "data_sha256": division.sha256,
-        "split": describe(division.split) | {"trained on": len(fit), "validated on": len(val)},
-        "divided_in": data.space.id,  # whose embeddings told the near copies
-        "space": {"id": space.id, "json": space.to_json()},
-        "model": {"file": MODEL, "sha256": sha256, "classes": list(classes)},
-        "result": outcome.to_json(),
-        "test": outcome.evaluation.to_json(),
-        "versions": versions(*PACKAGES),
-    }
-    write_json(folder / "run.json", record)
+    described = record(
+        NAME,
+        parameters=asdict(settings),
+        **of_division(division, {"trained on": len(fit), "validated on": len(val)}),
+        divided_in=data.space.id,  # whose embeddings told the near copies
+        space=of_space(space),
+        model={"file": MODEL, "sha256": sha256, "classes": list(classes)},
+        result=outcome.to_json(),
+        test=outcome.evaluation.to_json(),
+    )
+    write_json(folder / "run.json", described)
 
 
 def _page(outcome: Outcome, settings: Settings, dataset: str, fit: int) -> str:
@@ -118,7 +111,7 @@ def _page(outcome: Outcome, settings: Settings, dataset: str, fit: int) -> str:
         "Training": f"Adam, learning rate {settings.lr:g}, views of the policy {settings.augment}",
         "Epochs": f"{len(history.epochs) - 1}, {outcome.seconds_per_epoch:.1f} s each; number {history.best} is kept: "
         "it had the lowest calibrated loss on the validation part",
-        "Written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "Written": now(),
     }
     rows = [
         ("validation", f"{outcome.val_accuracy:.1%}", "", f"{history.val_n:,}"),

@@ -12,7 +12,7 @@ import numpy as np
 from cache.workspace import Workspace
 from classify.metrics.comparison import Comparison, compare
 from classify.metrics.evaluation import Evaluation
-from classify.runs.folder import record_of
+from classify.runs.record import record_of
 from classify.training.history import History
 
 NAME = "baseline"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.storage.files import write_file
 from cache.storage.store import Store
-from cache.versions import versions
 from cache.workspace import Workspace
 from classify.commands.compare_backbones.options import Contest
 from classify.commands.compare_backbones.plot import tournament_png
@@ -24,8 +22,9 @@ from classify.heads.folds import check_classes, imbalance
 from classify.heads.search import search
 from classify.heads.table import HEADS
 from classify.report.text import csv_bytes
-from classify.runs.folder import FORMAT, PACKAGES, write_json
+from classify.runs.folder import write_json
 from classify.runs.readings import COMMAND
+from classify.runs.record import record
 from extract.backbones.backbone import Backbone
 from extract.backbones.families import FAMILIES, weights_state
 from extract.commands.manifest import survey
@@ -253,15 +252,12 @@ def _write(
     write_file(folder / "table.txt", "\n".join([outcome.page(), *outcome.notes, ""]).encode())
     write_file(folder / "backbones.csv", csv_bytes(outcome.csv()))
     write_file(folder / "backbones.png", tournament_png(outcome.table, outcome.winner))
-    record = {
-        "format": FORMAT,
-        "command": COMMAND,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "parameters": asdict(contest) | asdict(decoding) | asdict(options),
-        "root": manifest.root,
-        "sample": [key.tobytes().hex() for key in sample.key],
-        "folds": FOLDS,
-        "result": outcome.to_json(),
-        "versions": versions(*PACKAGES),
-    }
-    write_json(folder / "run.json", record)
+    described = record(
+        COMMAND,
+        parameters=asdict(contest) | asdict(decoding) | asdict(options),
+        root=manifest.root,
+        sample=[key.tobytes().hex() for key in sample.key],
+        folds=FOLDS,
+        result=outcome.to_json(),
+    )
+    write_json(folder / "run.json", described)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from cache.versions import versions
+from cache.versions import now, versions
 from cache.workspace import Workspace
 from classify.commands.finetune.network.top import read_head
 from classify.commands.finetune.report.files import Tested, write_pages
 from classify.commands.finetune.result import Outcome, Result, Tuned
 from classify.commands.finetune.start import Start
 from classify.data.identity import part_hash
-from classify.data.splits import TEST, describe
+from classify.data.splits import TEST
 from classify.metrics.comparison import compare
 from classify.metrics.evaluation import evaluate
 from classify.models.dense import unroll
@@ -27,14 +26,12 @@ from classify.models.linear import LinearHead, fold
 from classify.models.model_file import save_model
 from classify.models.probabilities import answer
 from classify.runs import readings
-from classify.runs.folder import FORMAT, PACKAGES, remember_best, write_json
+from classify.runs.folder import remember_best, write_json
 from classify.runs.readings import Reading
+from classify.runs.record import of_division, of_space, record
 from classify.training.history import History
 from classify.training.loop import write_weights
 from classify.training.settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 MODEL = "model.keras"
 Say = Callable[[str], None]
@@ -65,7 +62,7 @@ def finish(
     rows = np.flatnonzero(division.split.part == TEST)
     probability = start.loaded.head.predict_proba(division.X_test)
     truth, classes = division.truth, start.loaded.head.classes_
-    when = datetime.now(UTC).isoformat(timespec="seconds")
+    when = now()
     answers = probability
     if not kept:
         size, count = tuned.backbone.input_size, len(start.linear.classes)
@@ -159,32 +156,24 @@ def _write_record(
     sha256: str | None,
     head: AnyHead | None,
 ) -> None:
-    data = start.data
     model = {"file": MODEL, "sha256": sha256, "classes": list(head.classes)} if head else None
-    record = {
-        "format": FORMAT,
-        "command": "finetune",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "parameters": asdict(settings),
-        "start": {
+    described = record(
+        "finetune",
+        parameters=asdict(settings),
+        start={
             "run": str(start.loaded.folder.resolve()),
             "head": start.loaded.record["head"]["name"],
             "head_sha256": start.loaded.record["head"]["sha256"],
         },
-        "dataset": data.name,
-        "root": data.manifest.root,
-        "data_sha256": start.division.sha256,
-        "split": describe(start.division.split)
-        | {"fine-tuned on": len(start.train), "validated on": len(start.val)},
-        "space": {"id": data.space.id, "json": data.space.to_json()},
-        "model": model,
-        "result": outcome.to_json(),
-        "test": {"head": outcome.before.to_json(), "fine_tuned": outcome.after.to_json()},
-        "interpolations": [asdict(point) for point in outcome.history.line],
-        "best_epoch": outcome.history.best,
-        "versions": versions(*PACKAGES),
-    }
-    write_json(folder / "run.json", record)
+        **of_division(start.division, {"fine-tuned on": len(start.train), "validated on": len(start.val)}),
+        space=of_space(start.data.space),
+        model=model,
+        result=outcome.to_json(),
+        test={"head": outcome.before.to_json(), "fine_tuned": outcome.after.to_json()},
+        interpolations=[asdict(point) for point in outcome.history.line],
+        best_epoch=outcome.history.best,
+    )
+    write_json(folder / "run.json", described)
 
 
 def _remember(workspace: Workspace, folder: Path, start: Start, outcome: Outcome) -> None:

@@ -24,8 +24,9 @@ from classify.data.views import shared_weight, with_views
 from classify.heads.calibration import CalibratedHead
 from classify.heads.fitting.fitters import fit_weighted
 from classify.models.linear import LinearHead, distil, fold
-from classify.runs.folder import best_run, record_of, relocated
+from classify.runs.folder import best_run, relocated
 from classify.runs.head_file import LoadedHead, load_head
+from classify.runs.record import record_of
 from classify.training.settings import Settings
 from extract.embedding.progress import Progress
 from extract.embedding.views import Views

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cache.errors import UserError
+from cache.versions import now
 from classify.commands.fit_head.leaderboard import HeadResult
 from classify.data.division import Division
 from classify.heads.calibration import CalibratedHead, fit_temperature
@@ -97,7 +97,7 @@ def train(
     taken = clock() - start
     say(f"{head.name}: cross-validated accuracy {found.cv_accuracy:.1%} in {taken:.1f} s")
 
-    tested = datetime.now(UTC).isoformat(timespec="seconds")
+    tested = now()
     scores = calibrated.scores(division.X_test)
     probability = calibrated.probabilities(scores)
     predicted = calibrated.classes_[scores.argmax(axis=1)]

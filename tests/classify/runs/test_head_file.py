@@ -14,6 +14,7 @@ from classify.metrics.evaluation import evaluate
 from classify.runs.folder import best_run, find_run
 from classify.runs.head_file import load_head, save_head
 from classify.runs.predictions import save_evaluation
+from classify.runs.record import record
 from tests.classify.samples import make_manifest
 
 Data = tuple[np.ndarray, np.ndarray]
@@ -27,7 +28,7 @@ def head(digits: Data) -> CalibratedHead:
 @pytest.fixture
 def saved(workspace: Workspace, head: CalibratedHead) -> Path:
     folder = workspace.new_run("fit-head")
-    save_head(workspace, folder, head, {"command": "fit-head", "head": {"name": "logreg"}, "odd": object()})
+    save_head(workspace, folder, head, record("fit-head", head={"name": "logreg"}, odd=object()))
     return folder
 
 

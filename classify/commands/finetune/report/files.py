@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from cache.storage.files import write_file
+from cache.versions import now
 from classify.commands.finetune.report.changed_pictures import changed, changed_csv, contact_sheet
 from classify.commands.finetune.report.diagram import diagram_svg
 from classify.commands.finetune.report.page import Story
@@ -86,7 +86,7 @@ def write_pages(outcome: Outcome, tested: Tested, start: Start, tuned: Tuned, se
         "Views": f"{settings.views} of the policy {settings.augment}, besides the plain picture",
         "Time": f"{outcome.seconds_caching:.0f} s to cache activations, "
         f"{sum(epoch.seconds for epoch in trained):.0f} s for {len(trained)} epochs",
-        "Written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "Written": now(),
     }
     files = {what: name for what, name in files.items() if (folder / name).exists()}
     story = Story(

@@ -19,7 +19,7 @@ from classify.commands.compare_backbones import command as tournament
 from classify.commands.compare_backbones.command import compare_backbones
 from classify.commands.compare_backbones.options import Contest
 from classify.data.split_record import Assignments
-from classify.runs.folder import record_of
+from classify.runs.record import record_of
 from extract.backbones.backbone import Backbone
 from extract.backbones.preprocessing import text_of
 from extract.embedding import extractor
