@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +20,7 @@ from classify.models.linear import fold
 from classify.runs.folder import OWN_MODEL
 from classify.runs.head_file import check_space, load_head
 from classify.runs.predictions import Pictures
+from classify.runs.record import read_record
 from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress
 from extract.embedding.runner import Outcome
@@ -44,8 +44,10 @@ class FittedRun:
         When the head cannot be loaded or expressed.
     """
 
-    def __init__(self, workspace: Workspace, run: Path, trust: bool, say: Say) -> None:
-        loaded = load_head(workspace, run, trust=trust)
+    def __init__(
+        self, workspace: Workspace, run: Path, record: dict[str, Any], trust: bool, say: Say
+    ) -> None:
+        loaded = load_head(workspace, run, trust=trust, record=record)
         head = fold(loaded.head) or expand(loaded.head) or unroll(loaded.head)
         if head is None:
             raise UserError(
@@ -161,14 +163,8 @@ class TunedRun:
 
 def open_run(workspace: Workspace, run: Path, trust: bool, say: Say) -> FittedRun | TunedRun:
     """Load a run for export, whichever command made it."""
-    try:
-        record = json.loads((run / "run.json").read_text("utf-8"))
-        command = record["command"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise UserError(
-            f"Expected run.json of a finished run in {run}, but: {error!r}. Name another run with --run."
-        ) from error
+    record = read_record(run)
     import_keras_quietly()
-    if command in OWN_MODEL:
+    if record.get("command") in OWN_MODEL:
         return TunedRun(run, record)
-    return FittedRun(workspace, run, trust, say)
+    return FittedRun(workspace, run, record, trust, say)

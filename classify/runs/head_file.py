@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import dataclass
@@ -85,7 +84,9 @@ def save_head(workspace: Workspace, folder: Path, head: CalibratedHead, record: 
     write_json(folder / "run.json", record | {"head": described})  # last: a folder with one is complete
 
 
-def load_head(workspace: Workspace, run: Path, *, trust: bool = False) -> LoadedHead:
+def load_head(
+    workspace: Workspace, run: Path, *, trust: bool = False, record: dict[str, Any] | None = None
+) -> LoadedHead:
     """Load the head of a run.
 
     Loading a joblib file runs whatever code is in it, so the bytes must have the SHA-256 in run.json, and
@@ -98,6 +99,8 @@ def load_head(workspace: Workspace, run: Path, *, trust: bool = False) -> Loaded
         A run folder.
     trust : bool
         Load the file wherever it comes from.
+    record : dict, optional
+        What run.json says, where it was read already.
 
     Raises
     ------
@@ -106,12 +109,12 @@ def load_head(workspace: Workspace, run: Path, *, trust: bool = False) -> Loaded
     """
     import joblib
 
+    record = record_of(run) if record is None else record
     try:
-        record = json.loads((run / "run.json").read_text("utf-8"))
         data = (run / "head.joblib").read_bytes()
         expected = record["head"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        command = record_of(run).get("command")
+    except (OSError, KeyError, TypeError) as error:
+        command = record.get("command")
         received = f"a run of {command}" if command else "a folder without them"
         raise UserError(
             f"Expected run.json and head.joblib of a finished run of fit-head in {run}, received {received}. Run "

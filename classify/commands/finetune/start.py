@@ -190,9 +190,9 @@ def _best_linear(workspace: Workspace, trust: bool) -> LoadedHead:
     for folder in workspace.runs.glob("*-fit-head"):
         record = record_of(folder)
         if all(record.get(name) == best.record[name] for name in ("data_sha256", "space")):
-            others.append((record["head"]["cv_accuracy"], folder))
-    for _, folder in sorted(others, reverse=True):
-        loaded = load_head(workspace, folder, trust=trust)
+            others.append((record["head"]["cv_accuracy"], folder, record))
+    for _, folder, record in sorted(others, key=lambda other: other[:2], reverse=True):
+        loaded = load_head(workspace, folder, trust=trust, record=record)
         if fold(loaded.head) is not None:
             return loaded
     return best

@@ -14,7 +14,7 @@ from classify.metrics.evaluation import evaluate
 from classify.runs.folder import best_run, find_run
 from classify.runs.head_file import load_head, save_head
 from classify.runs.predictions import save_evaluation
-from classify.runs.record import record
+from classify.runs.record import record, record_of
 from tests.classify.samples import make_manifest
 
 Data = tuple[np.ndarray, np.ndarray]
@@ -152,3 +152,11 @@ def test_the_data_hash_is_over_keys_labels_and_parts() -> None:
     assert data_hash(manifest, 1 - part) != plain
     manifest.key[50, 31] ^= 1
     assert data_hash(manifest, part) != plain
+
+
+def test_a_record_that_was_read_already_is_not_read_again(workspace: Workspace, saved: Path) -> None:
+    known = record_of(saved)
+    (saved / "run.json").unlink()
+    assert load_head(workspace, saved, record=known).record is known
+    with pytest.raises(UserError, match="a folder without them"):
+        load_head(workspace, saved)
