@@ -22,8 +22,7 @@ from classify.data.splits import TEST
 from classify.heads.calibration import fit_temperature
 from classify.metrics.evaluation import evaluate
 from classify.models.probabilities import answer
-from classify.runs import readings
-from classify.runs.readings import Reading
+from classify.runs.readings import Log, Reading
 from classify.training.batches import Samples
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import History
@@ -105,7 +104,9 @@ def baseline(
         )
     truth, predicted = division.names[rows], np.array(classes)[probability.argmax(axis=1)]
     paths = [manifest.paths[row] for row in rows]
-    notes += _log(workspace, division, settings, fit, when)
+    log = Log(workspace, division.test_hash)
+    log.add(_reading(division, settings, fit, when))
+    notes += log.notes
     folder = workspace.new_run(NAME)
     outcome = Outcome(
         run=folder,
@@ -187,12 +188,8 @@ def _train(
     return last[0], stopped, interrupted
 
 
-def _log(
-    workspace: Workspace, division: Division, settings: Settings, fit: np.ndarray, tested: str
-) -> list[str]:
-    """Record the reading of the test part; returns what there is to say about earlier ones."""
-    before = readings.earlier(workspace, division.test_hash)
-    reading = Reading(
+def _reading(division: Division, settings: Settings, fit: np.ndarray, tested: str) -> Reading:
+    return Reading(
         test=division.test_hash,
         command=NAME,
         head=NAME,
@@ -201,6 +198,3 @@ def _log(
         space="",  # of pixels, not of embeddings
         time=tested,
     )
-    readings.record(workspace, reading)
-    seen = readings.note(before, [reading])
-    return [seen] if seen else []

@@ -25,9 +25,8 @@ from classify.models.layers import AnyHead, build_model
 from classify.models.linear import LinearHead, fold
 from classify.models.model_file import save_model
 from classify.models.probabilities import answer
-from classify.runs import readings
 from classify.runs.folder import remember_best, write_json
-from classify.runs.readings import Reading
+from classify.runs.readings import Log, Reading
 from classify.runs.record import of_division, of_space, record
 from classify.training.history import History
 from classify.training.loop import write_weights
@@ -78,7 +77,9 @@ def finish(
     comparison = None
     if not kept:
         comparison = compare("fine-tuned", "the head", truth, names[1], names[0])
-        notes += _log(workspace, start, settings, history, when)
+        log = Log(workspace, division.test_hash)
+        log.add(_reading(start, settings, history, when))
+        notes += log.notes
     outcome = Outcome(
         run=folder,
         border=tuned.border.layer or "input",
@@ -117,12 +118,9 @@ def _head(tuned: Tuned, start: Start, temperature: float) -> LinearHead:
     return LinearHead(start.linear.scaling, kernel / temperature, bias / temperature, start.linear.classes)
 
 
-def _log(workspace: Workspace, start: Start, settings: Settings, history: History, tested: str) -> list[str]:
-    """Record the reading of the test part; returns what there is to say about earlier ones."""
-    division = start.division
-    before = readings.earlier(workspace, division.test_hash)
-    reading = Reading(
-        test=division.test_hash,
+def _reading(start: Start, settings: Settings, history: History, tested: str) -> Reading:
+    return Reading(
+        test=start.division.test_hash,
         command="finetune",
         head=start.loaded.record["head"]["name"],
         params=asdict(settings) | {"alpha": history.alpha},
@@ -130,9 +128,6 @@ def _log(workspace: Workspace, start: Start, settings: Settings, history: Histor
         space=start.data.space.id,
         time=tested,
     )
-    readings.record(workspace, reading)
-    seen = readings.note(before, [reading])
-    return [seen] if seen else []
 
 
 def _facts(tuned: Tuned, start: Start, head: AnyHead, alpha: float) -> dict[str, Any]:

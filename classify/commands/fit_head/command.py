@@ -25,9 +25,8 @@ from classify.heads.mlp import shape_mlp
 from classify.heads.table import Head, select
 from classify.metrics.comparison import compare
 from classify.metrics.evaluation import tie
-from classify.runs import readings
 from classify.runs.folder import remember_best
-from classify.runs.readings import sample_notes
+from classify.runs.readings import Log, Reading, sample_notes
 from extract.embedding.progress import Progress
 from extract.embedding.views import Views
 
@@ -111,13 +110,13 @@ def fit_heads(
     if options.views.number:
         division = with_views(workspace, division, options.views, progress, say)
     notes = division.notes + sample_notes(workspace, division) + imbalance(division.y, options.folds)
-    before = readings.earlier(workspace, division.test_hash)
-    trained, interrupted = _train_all(workspace, heads, division, options, notes, say, clock)
+    log = Log(workspace, division.test_hash)
+    trained, interrupted, said = _train_all(heads, division, options, log, say, clock)
+    notes += said
     trained.sort(key=lambda each: (-round(each.result.cv_accuracy, 9), each.rank))
     for each in trained:
         notes += [note for note in each.found.notes if note not in notes]
-    seen = readings.note(before, [_reading(division, each, options) for each in trained])
-    notes += [seen] if seen else []
+    notes += log.notes
     results, best = [each.result for each in trained], trained[0]
     simplest = _simplest(trained)
     if simplest.result.name != best.result.name:
@@ -144,18 +143,17 @@ def fit_heads(
 
 
 def _train_all(
-    workspace: Workspace,
     heads: Sequence[Head],
     division: Division,
     options: FitOptions,
-    notes: list[str],
+    log: Log,
     say: Callable[[str], None],
     clock: Callable[[], float],
-) -> tuple[list[Trained], bool]:
-    """Train head after head and log each reading of the test part; returns them and whether Ctrl-C came."""
+) -> tuple[list[Trained], bool, list[str]]:
+    """Train head after head and log each reading of the test part; returns them, whether Ctrl-C came, and notes."""
     budget = BUDGET if options.budget is None and "all" in options.models else options.budget
     end = None if budget is None else clock() + budget
-    trained: list[Trained] = []
+    trained, notes = list[Trained](), list[str]()
     for number, head in enumerate(heads):
         left = None if end is None else max(0.0, end - clock())
         try:
@@ -164,16 +162,16 @@ def _train_all(
             if not trained:
                 raise
             notes.append(f"stopped while fitting {head.name}: only the heads finished before are reported")
-            return trained, True
+            return trained, True, notes
         except UserError as error:
             if end is None or (not trained and number == len(heads) - 1):
                 raise
             notes.append(f"{head.name} left out: {error}")
             continue
-        readings.record(workspace, _reading(division, trained[-1], options))
+        log.add(_reading(division, trained[-1], options))
         if trained[-1].found.interrupted:
-            return trained, True
-    return trained, False
+            return trained, True, notes
+    return trained, False, notes
 
 
 def _simplest(trained: Sequence[Trained]) -> Trained:
@@ -225,11 +223,11 @@ def _curve(
     )
 
 
-def _reading(division: Division, trained: Trained, options: FitOptions) -> readings.Reading:
+def _reading(division: Division, trained: Trained, options: FitOptions) -> Reading:
     extra: dict[str, Any] = {} if options.class_weight == "none" else {"class_weight": options.class_weight}
     if options.views.number:
         extra["views"] = options.views.to_json()
-    return readings.Reading(
+    return Reading(
         test=division.test_hash,
         command="fit-head",
         head=trained.result.name,

@@ -7,7 +7,7 @@ import pytest
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.data.identity import part_hash
-from classify.runs.readings import Reading, earlier, note, record
+from classify.runs.readings import Log, Reading, earlier, note, record
 from tests.classify.samples import make_manifest
 
 SVM = Reading("ab" * 32, "fit-head", "svm", {"C": 1.0}, "cd" * 32, "ef" * 32, run="/runs/001-fit-head")
@@ -88,3 +88,16 @@ def test_a_newer_entry_is_refused(empty: Workspace) -> None:
     path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
     with pytest.raises(UserError, match="Update"):
         earlier(empty, SVM.test)
+
+
+def test_a_log_tells_of_what_was_there_before_it(empty: Workspace) -> None:
+    first = Log(empty, SVM.test)
+    for head in ("svm", "lda"):
+        first.add(replace(SVM, head=head))
+    assert first.notes == []  # the second head of a run is not told of the first
+    again, other = Log(empty, SVM.test), Log(empty, SVM.test)
+    again.add(SVM)
+    other.add(replace(SVM, head="knn"))
+    assert again.notes[0].startswith("a repetition")
+    assert other.notes[0].startswith("this test part was read 2 times before")
+    assert [each.head for each in earlier(empty, SVM.test)] == ["svm", "lda", "svm", "knn"]
