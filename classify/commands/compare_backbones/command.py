@@ -17,9 +17,10 @@ from classify.commands.compare_backbones.options import Contest
 from classify.commands.compare_backbones.plot import tournament_png
 from classify.commands.compare_backbones.standings import Entry, Outcome, elect, rank
 from classify.data import near_duplicates
+from classify.data.labelled import Labelled
 from classify.data.sample import training_sample
 from classify.heads.folds import check_classes, imbalance
-from classify.heads.search import search
+from classify.heads.search import SearchOptions, search
 from classify.heads.table import HEADS
 from classify.report.text import csv_bytes
 from classify.runs.folder import write_json
@@ -153,7 +154,8 @@ class _Entrant:
         """Let the heads of five folds answer, each for pictures it had not seen; one setting is chosen for all."""
         together = group if len(np.unique(group)) < len(group) else None
         rows = self.store.gather(sample.key)
-        found = search(HEADS["ridge"], rows, truth, folds=FOLDS, seed=seed, groups=together)
+        data = Labelled(rows, truth, group=together)
+        found = search(HEADS["ridge"], data, SearchOptions(folds=FOLDS, seed=seed))
         return Entry(
             backbone=self.name,
             space=self.store.space.id,

@@ -19,8 +19,9 @@ from cache.dataset import Embedded
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.data.division import Division, divide, set_aside
+from classify.data.labelled import Labelled
 from classify.data.splits import TRAIN, VAL
-from classify.data.views import shared_weight, with_views
+from classify.data.views import with_views
 from classify.heads.calibration import CalibratedHead
 from classify.heads.fitting.fitters import fit_weighted
 from classify.models.linear import LinearHead, distil, fold
@@ -249,14 +250,10 @@ def _refit(loaded: LoadedHead, division: Division, fit: np.ndarray) -> Calibrate
             f"Expected training pictures of two classes at least, received {len(fit)} of {str(names[0])!r} once some "
             "were set aside for validation. Add pictures of the other classes."
         )
-    weight = division.weight_of(fit)
-    rows = division.data.embedding[fit]
-    if division.views is not None:
-        rows = division.views[:, division.places(fit)].reshape(-1, rows.shape[1])
-        weight = shared_weight(weight, len(fit), len(division.views))
-        names = np.tile(names, len(division.views))
+    views = None if division.views is None else division.views[:, division.places(fit)]
+    data = Labelled(division.data.embedding[fit], names, division.weight_of(fit), views=views)
     pipeline = clone(loaded.head.pipeline)
-    fit_weighted(pipeline, rows, names, weight)
+    fit_weighted(pipeline, *data.in_all_views(names))
     return CalibratedHead(pipeline, loaded.head.temperature)
 
 

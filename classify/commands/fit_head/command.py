@@ -212,11 +212,8 @@ def _curve(
     return learning_curve(
         best.result.name,
         best.head.pipeline,
-        division.X,
-        division.y,
+        division,
         best.found.folds,
-        weight=division.weight,
-        views=division.views,
         whole=answers == division.y,
         seed=options.seed,
         n_jobs=options.n_jobs,

@@ -14,7 +14,7 @@ from cache.versions import now
 from classify.commands.fit_head.leaderboard import HeadResult
 from classify.data.division import Division
 from classify.heads.calibration import CalibratedHead, fit_temperature
-from classify.heads.search import SearchResult, search
+from classify.heads.search import SearchOptions, SearchResult, search
 from classify.heads.table import Head
 from classify.metrics.evaluation import evaluate
 from classify.metrics.reliability import Calibration, calibration
@@ -70,20 +70,8 @@ def train(
         )
 
     try:
-        found = search(
-            head,
-            division.X,
-            division.y,
-            folds=options.folds,
-            seed=options.seed,
-            n_jobs=options.n_jobs,
-            weight=division.weight,
-            groups=division.group,
-            views=division.views,
-            seconds=seconds,
-            clock=clock,
-            on_progress=progress,
-        )
+        how = SearchOptions(options.folds, options.seed, options.n_jobs, seconds, clock, progress)
+        found = search(head, division, how)
     except MemoryError as error:
         if options.hidden is None or not head.name.startswith("mlp"):
             raise

@@ -105,9 +105,9 @@ def test_nothing_but_the_test_part_is_kept_from_training(
     seen = []
     original = fitted_head.search
 
-    def spy(head, X, y, **options):
-        seen.append((X, y))
-        return original(head, X, y, **options)
+    def spy(head, data, how):
+        seen.append((data.X, data.y))
+        return original(head, data, how)
 
     monkeypatch.setattr(fitted_head, "search", spy)
     run(workspace, "logreg")
