@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from classify.runs.head_file import check_space, load_head
 from classify.runs.predictions import Pictures
 from classify.runs.record import read_record
 from extract.embedding.extractor import Extractor
-from extract.embedding.progress import Progress
+from extract.embedding.progress import Progress, Say
 from extract.embedding.runner import Outcome
 from extract.embedding.spaces import backbone_of, decoding_of
 from extract.machine import import_keras_quietly
@@ -31,8 +30,6 @@ from extract.sources.unlabelled import list_pictures
 
 if TYPE_CHECKING:
     import keras
-
-Say = Callable[[str], None]
 
 
 class FittedRun:

@@ -17,16 +17,18 @@ from classify.training.history import Epoch
 from classify.training.optimizers import make_optimizer
 from classify.training.settings import Settings
 from classify.training.validation import Judgement, judge
-from extract.embedding.progress import seldom
+from extract.embedding.progress import Say, seldom
 
 
 @dataclass(frozen=True)
 class Watch:
-    """Who is told of what happens while it trains."""
+    """Who is told of what happens while it trains, and in what words."""
 
-    say: Callable[[str], None] = lambda line: None
+    say: Say = lambda line: None
     keep: Callable[[Checkpoint], None] = lambda checkpoint: None  # once it returns, the epoch is safe
     epoch: Callable[[keras.Model, Epoch], None] = lambda model, epoch: None
+    label: str = ""  # begins each line
+    origin: str = "head"  # what the network is called before the first step
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,6 @@ def train(
     until: int | None = None,
     resumed: Checkpoint | None = None,
     watch: Watch | None = None,
-    label: str = "",
-    origin: str = "head",
 ) -> Trained:
     """Train the top of a network.
 
@@ -67,10 +67,6 @@ def train(
     resumed : Checkpoint, optional
         Goes on after its last epoch, to the same weights as if nothing had happened in between.
     watch : Watch, optional
-    label : str
-        Begins each line of progress.
-    origin : str
-        What the network is called before the first step.
 
     Returns
     -------
@@ -96,7 +92,7 @@ def train(
     stopped = _patience_over(now, settings)  # a run killed after its last epoch has no more to come
     while len(now.epochs) <= last and not stopped:
         number, began = len(now.epochs), time.monotonic()
-        progress = _Progress(f"{label}epoch {number} of {last}", number, last, len(fit), watch.say, origin)
+        progress = _Progress(watch, number, last, len(fit))
         loss, accuracy = _one_epoch(model, fit, settings, number, progress)
         if not math.isfinite(loss):
             stopped = f"the loss was {loss} in epoch {number}: try a lower --lr, or --optimizer sgd"
@@ -119,7 +115,7 @@ def train(
         watch.say(progress.finished(epoch, now.epochs[0], val))
         stopped = _patience_over(now, settings)
     if stopped:
-        watch.say(f"{label}stopped: {stopped}")
+        watch.say(f"{watch.label}stopped: {stopped}")
     return Trained(now.epochs, now.best_epoch, now.head, now.best, stopped)
 
 
@@ -133,10 +129,9 @@ def _patience_over(now: Checkpoint, settings: Settings) -> str:
 class _Progress:
     """Lines about an epoch while it runs, at most one every few seconds, and one at its end."""
 
-    def __init__(
-        self, label: str, number: int, last: int, n: int, say: Callable[[str], None], origin: str
-    ) -> None:
-        self._label, self._say, self._n, self._origin = label, seldom(say), n, origin
+    def __init__(self, watch: Watch, number: int, last: int, n: int) -> None:
+        self._label = f"{watch.label}epoch {number} of {last}"
+        self._say, self._n, self._origin = seldom(watch.say), n, watch.origin
         self._after = (last - number) * n  # pictures of the epochs to come
         self._start = time.perf_counter()  # of a fine grain: the first step may take a millisecond
 

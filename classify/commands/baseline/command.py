@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -15,8 +14,8 @@ from cache.workspace import Workspace
 from classify.commands.baseline.options import Settings
 from classify.commands.baseline.pixels import GB, Pixels
 from classify.commands.baseline.report import keep
-from classify.commands.baseline.result import NAME, Outcome, against_best_head
-from classify.data.division import Division, divide, set_aside
+from classify.commands.baseline.result import NAME, Outcome, Setup, Tested, against_best_head
+from classify.data.division import divide, set_aside
 from classify.data.identity import part_hash
 from classify.data.splits import TEST
 from classify.heads.calibration import fit_temperature
@@ -26,14 +25,12 @@ from classify.runs.readings import Log, Reading
 from classify.training.batches import Samples
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import History
+from extract.embedding.progress import Say
 from extract.embedding.spaces import decoding_of
-from extract.engines.engine import import_keras_quietly
-from extract.settings import Decoding
+from extract.machine import import_keras_quietly
 
 if TYPE_CHECKING:
     import keras
-
-Say = Callable[[str], None]
 
 
 def baseline(
@@ -76,7 +73,8 @@ def baseline(
             f"Expected training pictures of two classes at least, received {len(fit)} of {len(classes)}. Add pictures."
         )
     decoding, notes = decoding_of(workspace, division.data.space), list(division.notes)
-    training, judging = _samples(division, settings, decoding, classes, fit, val, say)
+    setup = Setup(settings, division, decoding, classes, fit, val)
+    training, judging = _samples(setup, say)
     import_keras_quietly()
     from classify.commands.baseline.network import build_network, finished
     from classify.training.loop import logits_of, write_weights
@@ -105,7 +103,7 @@ def baseline(
     truth, predicted = division.names[rows], np.array(classes)[probability.argmax(axis=1)]
     paths = [manifest.paths[row] for row in rows]
     log = Log(workspace, division.test_hash)
-    log.add(_reading(division, settings, fit, when))
+    log.add(_reading(setup, when))
     notes += log.notes
     folder = workspace.new_run(NAME)
     outcome = Outcome(
@@ -118,21 +116,15 @@ def baseline(
         notes=notes,
         interrupted=interrupted,
     )
-    keep(outcome, settings, division, decoding, model, classes, (fit, val, rows), predicted, probability)
+    keep(outcome, setup, model, Tested(rows, predicted, probability))
     return outcome
 
 
-def _samples(
-    division: Division,
-    settings: Settings,
-    decoding: Decoding,
-    classes: tuple[str, ...],
-    fit: np.ndarray,
-    val: np.ndarray,
-    say: Say,
-) -> tuple[Samples, Samples]:
+def _samples(setup: Setup, say: Say) -> tuple[Samples, Samples]:
     """Training and validating pictures, in memory if both fit there."""
+    settings, division, decoding, classes = setup.settings, setup.division, setup.decoding, setup.classes
     manifest, size, seed = division.data.manifest, settings.input_size, settings.seed
+    fit, val = setup.fit, setup.val
     codes = {name: code for code, name in enumerate(classes)}
     pixels = [
         Pixels(manifest, fit, size, decoding, settings.augment, seed),
@@ -171,12 +163,10 @@ def _train(
     def keep(checkpoint: Checkpoint) -> None:
         last[:] = [checkpoint]
 
-    watch = Watch(say, keep)
+    watch = Watch(say, keep, origin="untrained")
     stopped, interrupted = "", False
     try:
-        stopped = train(
-            network, training, judging, settings.training(), watch=watch, origin="untrained"
-        ).stopped
+        stopped = train(network, training, judging, settings.training(), watch=watch).stopped
     except KeyboardInterrupt:
         if not last:
             raise
@@ -188,13 +178,13 @@ def _train(
     return last[0], stopped, interrupted
 
 
-def _reading(division: Division, settings: Settings, fit: np.ndarray, tested: str) -> Reading:
+def _reading(setup: Setup, tested: str) -> Reading:
     return Reading(
-        test=division.test_hash,
+        test=setup.division.test_hash,
         command=NAME,
         head=NAME,
-        params=asdict(settings),
-        trained_on=part_hash(division.data.manifest, fit),
+        params=asdict(setup.settings),
+        trained_on=part_hash(setup.division.data.manifest, setup.fit),
         space="",  # of pixels, not of embeddings
         time=tested,
     )

@@ -5,14 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from cache.space import Space
 from cache.storage.files import write_file
 from cache.versions import now, versions
-from classify.commands.baseline.options import Settings
-from classify.commands.baseline.result import NAME, Outcome
-from classify.data.division import Division
+from classify.commands.baseline.result import NAME, Outcome, Setup, Tested
 from classify.report.confusion import CONFUSION
 from classify.report.text import csv_bytes, csv_text, escape, span, table
 from classify.runs.folder import write_json
@@ -23,7 +19,6 @@ from classify.training.history import history_csv
 from classify.training.summary import summary_text
 from extract.embedding.spaces import PLAIN
 from extract.pictures.decoding import DECODER
-from extract.settings import Decoding
 
 if TYPE_CHECKING:
     import keras
@@ -31,34 +26,13 @@ if TYPE_CHECKING:
 MODEL = "model.keras"
 
 
-def keep(
-    outcome: Outcome,
-    settings: Settings,
-    division: Division,
-    decoding: Decoding,
-    model: keras.Model,
-    classes: tuple[str, ...],
-    parts: tuple[np.ndarray, np.ndarray, np.ndarray],
-    predicted: np.ndarray,
-    probability: np.ndarray,
-) -> None:
-    """Write the model and what people look at.
-
-    Parameters
-    ----------
-    model : keras.Model
-        From `classify.commands.baseline.network.finished`.
-    classes : tuple of str
-        Names of its C columns.
-    parts : three arrays of rows of the manifest
-        That trained, that validated, and the m that were tested.
-    predicted : (m,) class names
-    probability : (m, C)
-    """
+def keep(outcome: Outcome, setup: Setup, model: keras.Model, tested: Tested) -> None:
+    """Write the model, as `classify.commands.baseline.network.finished` gave it, and what people look at."""
     from classify.models.model_file import save_model
     from extract.backbones.network import hash_weights
 
-    folder, data, (fit, val, test) = outcome.run, division.data, parts
+    folder, settings, division, decoding = outcome.run, setup.settings, setup.division, setup.decoding
+    data, paths, names = division.data, division.data.manifest.paths, division.names
     space = Space(
         backbone=NAME,
         weights=hash_weights(model),
@@ -70,7 +44,7 @@ def keep(
         view=PLAIN,
     )
     facts = {
-        "classes": list(classes),
+        "classes": list(setup.classes),
         "input_size": settings.input_size,
         "resize": decoding.resize,
         "backbone": NAME,
@@ -79,31 +53,31 @@ def keep(
         "versions": versions("keras", "numpy"),
     }
     sha256 = save_model(model, folder / MODEL, facts)
-    paths, names = data.manifest.paths, division.names
-    tested = [paths[row] for row in test]
-    save_evaluation(folder, outcome.evaluation, tested, names[test], predicted, probability.max(axis=1))
+    rows, probability = tested.rows, tested.probability.max(axis=1)
+    where = [paths[row] for row in rows]
+    save_evaluation(folder, outcome.evaluation, where, names[rows], tested.predicted, probability)
     write_file(folder / "history.csv", history_csv(outcome.history))
     write_file(folder / "curves.png", curves_png(outcome.history, ""))
     write_file(folder / "summary.txt", summary_text(model.get_layer("classifier")).encode())
-    rows = [[paths[row], names[row]] for row in val.tolist()]
-    write_file(folder / "validation.csv", csv_bytes(csv_text(["path", "label"], rows)))
-    text = _page(outcome, settings, data.name, len(fit))
-    write_file(folder / "report.md", text.encode("utf-8"))
+    validating = [[paths[row], names[row]] for row in setup.val.tolist()]
+    write_file(folder / "validation.csv", csv_bytes(csv_text(["path", "label"], validating)))
+    write_file(folder / "report.md", _page(outcome, setup).encode("utf-8"))
     described = record(
         NAME,
         parameters=asdict(settings),
-        **of_division(division, {"trained on": len(fit), "validated on": len(val)}),
+        **of_division(division, {"trained on": len(setup.fit), "validated on": len(setup.val)}),
         divided_in=data.space.id,  # whose embeddings told the near copies
         space=of_space(space),
-        model={"file": MODEL, "sha256": sha256, "classes": list(classes)},
+        model={"file": MODEL, "sha256": sha256, "classes": list(setup.classes)},
         result=outcome.to_json(),
         test=outcome.evaluation.to_json(),
     )
     write_json(folder / "run.json", described)
 
 
-def _page(outcome: Outcome, settings: Settings, dataset: str, fit: int) -> str:
+def _page(outcome: Outcome, setup: Setup) -> str:
     e, history = outcome.evaluation, outcome.history
+    settings, dataset, fit = setup.settings, setup.division.data.name, len(setup.fit)
     facts: dict[str, Any] = {
         "Data set": f"{dataset}: {fit:,} pictures for training, {history.val_n:,} for validation, {e.n:,} for testing",
         "Network": f"three convolutions and two dense layers on {settings.input_size} pixels, "

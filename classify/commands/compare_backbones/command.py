@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from extract.backbones.backbone import Backbone
 from extract.backbones.families import FAMILIES, weights_state
 from extract.commands.manifest import survey
 from extract.embedding.extractor import Extractor
-from extract.embedding.progress import Progress
+from extract.embedding.progress import Progress, Say
 from extract.engines.network_cache import Network
 from extract.engines.timing import keep_cost, milliseconds, recall_cost
 from extract.pictures import files
@@ -40,7 +39,6 @@ from extract.settings import Decoding, Options
 
 FOLDS = 5
 SHOWN = 32  # pictures that an engine is timed on, over and over
-Say = Callable[[str], None]
 
 
 def compare_backbones(

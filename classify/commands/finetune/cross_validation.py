@@ -65,14 +65,9 @@ def cross_validate(
             lines[epoch.number] = walk(model, start, now, fold.val, settings.batch_size, ALPHAS)
             write_weights(model, now)
 
-        trained = train(
-            model,
-            fold.fit,
-            None,
-            settings,
-            watch=Watch(say=seldom(say), epoch=after),  # of five times ten epochs nobody reads each
-            label=f"fold {number} of {len(folds)}, ",
-        )
+        # Of five times ten epochs nobody reads each.
+        watch = Watch(seldom(say), epoch=after, label=f"fold {number} of {len(folds)}, ")
+        trained = train(model, fold.fit, None, settings, watch=watch)
         seconds = sum(epoch.seconds for epoch in trained.epochs)
         stopped = f"; {trained.stopped}" if trained.stopped else ""
         say(f"fold {number} of {len(folds)}: {len(trained.epochs) - 1} epochs in {seconds:.0f} s{stopped}")

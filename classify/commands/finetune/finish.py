@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from cache.workspace import Workspace
 from classify.commands.finetune.network.top import read_head
 from classify.commands.finetune.report.files import Tested, write_pages
 from classify.commands.finetune.result import Outcome, Result, Tuned
+from classify.commands.finetune.session import Session
 from classify.commands.finetune.start import Start
 from classify.data.identity import part_hash
 from classify.data.splits import TEST
@@ -30,21 +30,12 @@ from classify.runs.readings import Log, Reading
 from classify.runs.record import of_division, of_space, record
 from classify.training.history import History
 from classify.training.loop import write_weights
-from classify.training.settings import Settings
 
 MODEL = "model.keras"
-Say = Callable[[str], None]
 
 
 def finish(
-    workspace: Workspace,
-    folder: Path,
-    start: Start,
-    settings: Settings,
-    tuned: Tuned,
-    result: Result,
-    seconds_caching: float,
-    say: Say,
+    session: Session, folder: Path, start: Start, tuned: Tuned, result: Result, seconds_caching: float
 ) -> Outcome:
     """Write the model, read the test part once, and write what people look at; run.json comes last."""
     division, history = start.division, result.history
@@ -65,7 +56,7 @@ def finish(
     answers = probability
     if not kept:
         size, count = tuned.backbone.input_size, len(start.linear.classes)
-        answers = answer(model, start.data.manifest, rows, size, tuned.decoding, count, say)
+        answers = answer(model, start.data.manifest, rows, size, tuned.decoding, count, session.say)
     there = np.isfinite(answers[:, 0])
     if not there.all():
         notes.append(f"{(~there).sum():,} test pictures could not be read again and are left out")
@@ -77,8 +68,8 @@ def finish(
     comparison = None
     if not kept:
         comparison = compare("fine-tuned", "the head", truth, names[1], names[0])
-        log = Log(workspace, division.test_hash)
-        log.add(_reading(start, settings, history, when))
+        log = Log(session.workspace, division.test_hash)
+        log.add(_reading(start, history, when))
         notes += log.notes
     outcome = Outcome(
         run=folder,
@@ -92,10 +83,10 @@ def finish(
         notes=notes,
     )
     tested = Tested(rows, truth, names[0], names[1], probability.max(axis=1), answers.max(axis=1))
-    write_pages(outcome, tested, start, tuned, settings)
-    _write_record(folder, start, settings, outcome, sha256, head)
+    write_pages(outcome, tested, start, tuned)
+    _write_record(start, outcome, sha256, head)
     if sha256 and not kept:
-        _remember(workspace, folder, start, outcome)
+        _remember(session.workspace, start, outcome)
     return outcome
 
 
@@ -118,12 +109,12 @@ def _head(tuned: Tuned, start: Start, temperature: float) -> LinearHead:
     return LinearHead(start.linear.scaling, kernel / temperature, bias / temperature, start.linear.classes)
 
 
-def _reading(start: Start, settings: Settings, history: History, tested: str) -> Reading:
+def _reading(start: Start, history: History, tested: str) -> Reading:
     return Reading(
         test=start.division.test_hash,
         command="finetune",
         head=start.loaded.record["head"]["name"],
-        params=asdict(settings) | {"alpha": history.alpha},
+        params=asdict(start.settings) | {"alpha": history.alpha},
         trained_on=part_hash(start.data.manifest, start.train),
         space=start.data.space.id,
         time=tested,
@@ -143,18 +134,11 @@ def _facts(tuned: Tuned, start: Start, head: AnyHead, alpha: float) -> dict[str,
     }
 
 
-def _write_record(
-    folder: Path,
-    start: Start,
-    settings: Settings,
-    outcome: Outcome,
-    sha256: str | None,
-    head: AnyHead | None,
-) -> None:
+def _write_record(start: Start, outcome: Outcome, sha256: str | None, head: AnyHead | None) -> None:
     model = {"file": MODEL, "sha256": sha256, "classes": list(head.classes)} if head else None
     described = record(
         "finetune",
-        parameters=asdict(settings),
+        parameters=asdict(start.settings),
         start={
             "run": str(start.loaded.folder.resolve()),
             "head": start.loaded.record["head"]["name"],
@@ -168,11 +152,11 @@ def _write_record(
         interpolations=[asdict(point) for point in outcome.history.line],
         best_epoch=outcome.history.best,
     )
-    write_json(folder / "run.json", described)
+    write_json(outcome.run / "run.json", described)
 
 
-def _remember(workspace: Workspace, folder: Path, start: Start, outcome: Outcome) -> None:
+def _remember(workspace: Workspace, start: Start, outcome: Outcome) -> None:
     """Make this the workspace's best run; its CV accuracy counts as the head's plus what was gained in validation."""
     gain = outcome.chosen[1] - outcome.chosen[0]
     accuracy = start.loaded.record["head"]["cv_accuracy"] + gain
-    remember_best(workspace, folder, start.data, start.division.sha256, accuracy)
+    remember_best(workspace, outcome.run, start.data, start.division.sha256, accuracy)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,14 +49,15 @@ class Trial:
 
 @dataclass(frozen=True)
 class Start:
-    """A head, its data set, and one trial (a validation part) or several (folds)."""
+    """What to train and how: a head, its data set, and one trial (a validation part) or several (folds)."""
 
+    settings: Settings
     loaded: LoadedHead
     division: Division
     trials: Sequence[Trial]
     linear: LinearHead  # of the head itself
     distilled: bool
-    notes: list[str]
+    notes: Sequence[str]
 
     @property
     def data(self) -> Embedded:
@@ -119,7 +120,7 @@ def begin(
     workspace : Workspace
     loaded : LoadedHead
     settings : Settings
-        For the share that validates and the class weights.
+        Of them the share that validates and the class weights matter here.
     say : callable (line of text)
     progress : Progress, optional
         Told of the embedding of views that the head was trained on and that are no longer in the cache.
@@ -144,7 +145,7 @@ def begin(
     if (views := Views(**parameters.get("views", {}))).number:
         division = with_views(workspace, division, views, progress, say)
         note = f"{loaded.folder.name} trained on {views}: so does its head where it is fitted again"
-        division.notes.append(note)
+        division = replace(division, notes=[*division.notes, note])
         say(note)
     notes = list(division.notes)
     if division.sha256 != record["data_sha256"]:
@@ -174,12 +175,12 @@ def begin(
         _trial(loaded, division, fit, val, linear, reuse)
         for fit, val in _parts(division, settings.val_size, parameters["seed"])
     ]
-    start = Start(loaded, division, trials, linear, distilled, notes)
-    notes += _missing(start)
+    start = Start(settings, loaded, division, trials, linear, distilled, notes)
+    notes = notes + _missing(start)
     if distilled:
         notes.append(_cost(start))
         say(notes[-1])
-    return start
+    return replace(start, notes=notes)
 
 
 def _best_linear(workspace: Workspace, trust: bool) -> LoadedHead:

@@ -19,7 +19,6 @@ from classify.report.text import csv_bytes, csv_text
 from classify.runs.predictions import save_evaluation
 from classify.training.curves import curves_png, interpolation_png
 from classify.training.history import history_csv
-from classify.training.settings import Settings
 from classify.training.summary import summary_text
 
 
@@ -35,9 +34,9 @@ class Tested:
     p_after: np.ndarray
 
 
-def write_pages(outcome: Outcome, tested: Tested, start: Start, tuned: Tuned, settings: Settings) -> None:
+def write_pages(outcome: Outcome, tested: Tested, start: Start, tuned: Tuned) -> None:
     """Write report.md and all that it shows into the run's folder."""
-    folder, history, data = outcome.run, outcome.history, start.data
+    folder, history, data, settings = outcome.run, outcome.history, start.data, start.settings
     head = start.loaded.record["head"]["name"]
     paths = [data.manifest.paths[row] for row in tested.rows]
     save_evaluation(folder, outcome.after, paths, tested.truth, tested.after, tested.p_after)
