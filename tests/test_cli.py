@@ -209,7 +209,8 @@ def test_warm_commands_import_no_tensorflow(session: Path, words: list[str]) -> 
         "import sys, cli\n"
         f"code = cli.main({[*words, '--workspace', 'w']!r})\n"
         "heavy = {'tensorflow', 'keras', 'jax', 'torch'} & set(sys.modules)\n"
-        "if sys.argv[1] == 'extract': heavy |= {'sklearn', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules)\n"
+        "if sys.argv[1] == 'extract':\n"
+        "    heavy |= {'sklearn', 'joblib', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else code)"
     )
     done = subprocess.run(

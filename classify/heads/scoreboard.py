@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from classify.heads.fitting.tasks import Task
+from extract.machine import usable_cores
 
 Progress = Callable[[int, int], None]
 
@@ -19,7 +20,6 @@ def run(tasks: Sequence[Task], board: Scoreboard, n_jobs: int | None) -> bool:
     Threads, not processes: BLAS and libsvm release the GIL and X is shared. One BLAS thread each: on the
     skinny products of a linear model two BLAS threads were 8 times slower than one.
     """
-    from joblib import cpu_count
     from threadpoolctl import threadpool_limits
 
     def run(task: Task) -> None:
@@ -35,7 +35,7 @@ def run(tasks: Sequence[Task], board: Scoreboard, n_jobs: int | None) -> bool:
             board.stopped = True  # now, and not when the main thread comes to wait for this task
             raise
 
-    with threadpool_limits(1), ThreadPoolExecutor(min(n_jobs or cpu_count(), len(tasks))) as pool:
+    with threadpool_limits(1), ThreadPoolExecutor(min(n_jobs or usable_cores(), len(tasks))) as pool:
         futures = [pool.submit(run, task) for task in tasks]
         try:
             for future in futures:

@@ -110,7 +110,7 @@ def survey(
     found = opened.scan(previous_manifests(workspace, dataset, opened.path))
     for note in found.notes:
         progress.note(note)
-    rejects = found.rejects + hash_missing(found.manifest, usable_cores())
+    rejects = found.rejects + hash_missing(found.manifest)
     workspace.save_manifest(dataset, found.manifest)
     workspace.remember(dataset=dataset)
     surveyed = Survey(dataset, found.manifest, rejects)
@@ -129,14 +129,14 @@ def _check_table(out: Path, force: bool) -> None:
         raise UserError(f"Expected a new file, received {out}, which exists. Pass --force to replace it.")
 
 
-def hash_missing(manifest: Manifest, workers: int) -> list[Reject]:
+def hash_missing(manifest: Manifest, workers: int | None = None) -> list[Reject]:
     """Read the files that have no key yet and fill in their keys, in place.
 
     Parameters
     ----------
     manifest : Manifest
-    workers : int
-        Threads; more than cores where the disk is slow or far away.
+    workers : int, optional
+        Threads, more than cores where the disk is slow or far away; default: the cores this process may use.
 
     Returns
     -------
@@ -144,8 +144,10 @@ def hash_missing(manifest: Manifest, workers: int) -> list[Reject]:
         Files that could not be read, in manifest order; their keys stay zero.
     """
     rows = np.flatnonzero(~manifest.hashed).tolist()
+    if not rows:
+        return []
     tasks = [rows[start : start + _ROWS_PER_TASK] for start in range(0, len(rows), _ROWS_PER_TASK)]
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers or usable_cores()) as pool:
         done = pool.map(lambda task: _hash_rows(manifest, task), tasks)
         return [reject for rejects in done for reject in rejects]
 

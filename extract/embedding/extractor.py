@@ -72,6 +72,8 @@ class Extractor:
         if pictures:
             reader = PictureReader(pictures, manifest, size, decoding, claims, reader)
         progress.start(len(rows))
+        if not len(rows):
+            return
         run(
             rows.tolist(),
             reader,

@@ -19,6 +19,7 @@ from classify.heads.fitting.scores import class_scores
 from classify.heads.fitting.tasks import Fold
 from classify.heads.table import EXACT_KERNEL_ROWS
 from classify.metrics.intervals import wilson_of_variance
+from extract.machine import usable_cores
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -112,7 +113,6 @@ def learning_curve(
         Without the sizes that leave a class without a row, or that the head cannot be fitted on; `notes` say
         which.
     """
-    from joblib import cpu_count
     from threadpoolctl import threadpool_limits
 
     X, codes = data.X, np.unique(data.y, return_inverse=True)[1]
@@ -143,7 +143,7 @@ def learning_curve(
     with (
         warnings.catch_warnings(record=True) as caught,
         threadpool_limits(1),
-        ThreadPoolExecutor(n_jobs or cpu_count()) as pool,
+        ThreadPoolExecutor(n_jobs or usable_cores()) as pool,
     ):
         warnings.simplefilter("always")
         futures = [pool.submit(run, *task) for task in tasks]
