@@ -173,7 +173,7 @@ def predict(
         **source,
         "paths": [str(path) for path in paths],
         "pictures": len(predictions.paths),
-        "rejects": [{"path": reject.path, "reason": reject.reason} for reject in rejects],
+        "rejects": [reject.to_json() for reject in rejects],
     }
     write_json(folder / "run.json", record)
     return Answers(predictions, rejects, file, asked.run)

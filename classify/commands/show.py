@@ -45,7 +45,7 @@ class Samples:
             "file": str(self.file),
             "dataset": self.dataset,
             "pictures": self.pictures,
-            "rejects": [{"path": reject.path, "reason": reject.reason} for reject in self.rejects],
+            "rejects": [reject.to_json() for reject in self.rejects],
         }
 
     def to_text(self) -> str:

@@ -60,12 +60,15 @@ def load_row(
     return load(Path(manifest.root), path, key, size, decoding, view)
 
 
+def open_at_once(path: str, flags: int) -> int:
+    """Open a file, as an `opener`, that never waits for a pipe which took a picture's name since the scan."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def read_file(path: Path) -> tuple[bytes, os.stat_result]:
     try:
-        # Never waits for a pipe that took a picture's name since the scan.
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(handle, "rb", buffering=0) as file:
-            found = os.fstat(handle)
+        with open(path, "rb", buffering=0, opener=open_at_once) as file:
+            found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise RejectedImage("cannot be read: not a regular file")
             if found.st_size > MAX_BYTES:
@@ -84,9 +87,7 @@ def reader(manifest: Manifest) -> Callable[[int], bytes]:
     root = Path(manifest.root)
 
     def read(row: int) -> bytes:
-        # Never waits for a pipe that took a picture's name.
-        handle = os.open(root / manifest.paths[row], os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(handle, "rb") as file:
+        with open(root / manifest.paths[row], "rb", opener=open_at_once) as file:
             return file.read(int(manifest.size[row]) + 1)  # one more shows that it grew
 
     return read

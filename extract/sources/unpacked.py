@@ -21,6 +21,7 @@ from cache.storage.files import (
 from cache.workspace import Workspace
 
 FOLDER = "sources"  # in the workspace
+TABLE = "labels.csv"  # of the pictures in a folder that coldframe wrote
 ARRAYS = "arrays"  # what is said of a folder whose pictures came from `add_arrays`
 
 
