@@ -13,9 +13,7 @@ from cache.errors import UserError
 from cache.space import Space
 from cache.versions import versions
 from cache.workspace import Workspace
-from classify.models.dense import unroll
-from classify.models.kernel import expand
-from classify.models.linear import fold
+from classify.models.layers import build_head, build_model, closed_form
 from classify.runs.folder import OWN_MODEL
 from classify.runs.head_file import check_space, load_head
 from classify.runs.predictions import Pictures
@@ -45,7 +43,7 @@ class FittedRun:
         self, workspace: Workspace, run: Path, record: dict[str, Any], trust: bool, say: Say
     ) -> None:
         loaded = load_head(workspace, run, trust=trust, record=record)
-        head = fold(loaded.head) or expand(loaded.head) or unroll(loaded.head)
+        head = closed_form(loaded.head)
         if head is None:
             raise UserError(
                 f"Expected a head that layers of a network can express, received {loaded.record['head']['name']} in "
@@ -76,7 +74,6 @@ class FittedRun:
     @cached_property
     def model(self) -> keras.Model:
         """As `build_model` makes it; UserError if the backbone's weights are no longer those of the head."""
-        from classify.models.layers import build_model
         from extract.backbones.network import build_backbone, hash_weights
 
         network = build_backbone(self._backbone)
@@ -90,16 +87,18 @@ class FittedRun:
     @property
     def head_model(self) -> keras.Model:
         """(B, D) embeddings to (B, C) probabilities."""
-        from classify.models.layers import build_head
-
         return build_head(self._head, self._loaded.head.n_features_in_)
 
-    def answers(self, pictures: Pictures, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Embeddings (n, D), from the cache where they are there, and the head's probabilities (n, C)."""
+    @cached_property
+    def _extractor(self) -> Extractor:
         options = Options(dtype=self._space.dtype)
         extractor = Extractor(self._workspace, self._backbone, self.decoding, options, self._say)
         check_space(self._loaded, extractor.space, self._loaded.head.n_features_in_)
-        manifest = list_pictures(pictures.files)
+        return extractor
+
+    def answers(self, pictures: Pictures, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Embeddings (n, D), from the cache where they are there, and the head's probabilities (n, C)."""
+        manifest, extractor = list_pictures(pictures.files), self._extractor
         extractor.embed(manifest, np.arange(len(manifest)), Progress(note=self._say), Outcome())
         embedding = extractor.store.gather(manifest.key)
         return embedding, self._loaded.head.predict_proba(embedding)

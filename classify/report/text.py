@@ -11,9 +11,6 @@ from typing import Any
 _LONGEST = 14  # letters of a name that fit over a picture
 
 
-CLASSES = 200  # rows of the class table; report.json has them all
-
-
 def align(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Pad the cells of each column to one width, two blanks apart; the columns in `right` end together."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

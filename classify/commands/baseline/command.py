@@ -12,7 +12,7 @@ from cache.errors import UserError
 from cache.versions import now
 from cache.workspace import Workspace
 from classify.commands.baseline.options import Settings
-from classify.commands.baseline.pixels import GB, Pixels
+from classify.commands.baseline.pixels import Pixels
 from classify.commands.baseline.report import keep
 from classify.commands.baseline.result import NAME, Outcome, Setup, Tested, against_best_head
 from classify.data.division import divide, set_aside
@@ -25,6 +25,7 @@ from classify.runs.readings import Log, Reading
 from classify.training.batches import Samples
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import History
+from classify.training.settings import GB
 from extract.embedding.progress import Say
 from extract.embedding.spaces import decoding_of
 from extract.machine import import_keras_quietly

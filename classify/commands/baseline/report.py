@@ -10,6 +10,7 @@ from cache.storage.files import write_file
 from cache.versions import now, versions
 from classify.commands.baseline.result import NAME, Outcome, Setup, Tested
 from classify.report.confusion import CONFUSION
+from classify.report.tables import class_table
 from classify.report.text import csv_bytes, csv_text, escape, span, table
 from classify.runs.folder import write_json
 from classify.runs.predictions import save_evaluation
@@ -91,16 +92,6 @@ def _page(outcome: Outcome, setup: Setup) -> str:
         ("validation", f"{outcome.val_accuracy:.1%}", "", f"{history.val_n:,}"),
         ("test", f"{e.accuracy:.1%}", span(e.ci_low, e.ci_high), f"{e.n:,}"),
     ]
-    classes = [
-        (
-            escape(e.classes[i]),
-            f"{e.support[i]:,}",
-            f"{e.recall[i]:.1%}",
-            span(e.recall_low[i], e.recall_high[i]),
-            f"{e.precision[i]:.1%}",
-        )
-        for i in e.recall.argsort(kind="stable")[:200]
-    ]
     parts = [
         f"# A small network from scratch on {escape(dataset)}",
         "\n".join(f"- {name}: {escape(value)}" for name, value in facts.items()),
@@ -112,7 +103,7 @@ def _page(outcome: Outcome, setup: Setup) -> str:
         "## Epochs",
         "![Accuracy and loss over the epochs](curves.png)",
         "## Classes",
-        table(("Class", "n", "Recall", "95 % interval", "Precision"), classes),
+        class_table(e, "Precision"),
         f"![Confusion matrix]({CONFUSION})",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -16,7 +16,8 @@ from cache.workspace import Workspace
 from classify.commands.finetune.result import Tuned
 from classify.commands.finetune.session import Session
 from classify.commands.finetune.start import Start
-from classify.training.batches import Activations, Samples
+from classify.training.batches import Activations, Samples, load_for_training
+from classify.training.settings import GB
 from extract.backbones.backbone import LAYER, Backbone
 from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress, Say
@@ -24,14 +25,9 @@ from extract.embedding.runner import Embedder
 from extract.engines.choice import choose_engine, learn_network, open_engine
 from extract.machine import usable_cores
 from extract.pictures.augmentation import View
-from extract.pictures.decoding import RejectedImage
-from extract.pictures.files import load_row
 from extract.settings import Decoding, Options
 
 Views = Sequence[View | None]  # by number; 0 is the plain picture, None
-
-
-GB = 10**9
 
 
 class Cached:
@@ -82,14 +78,14 @@ class Live:
         return np.concatenate(list(self._lanes.map(self._engine.embed, parts)))
 
     def _pixels(self, row: int, view: int) -> np.ndarray:
-        try:
-            return load_row(self._manifest, row, self._size, self._decoding, self._views[view])
-        except RejectedImage as error:
-            path = self._manifest.paths[row]
-            raise UserError(
-                f"Expected to read {path} again for training, but: {error.reason}. Restore it, or run extract again "
-                "without it, then fit-head and finetune."
-            ) from error
+        return load_for_training(
+            self._manifest,
+            row,
+            self._size,
+            self._decoding,
+            self._views[view],
+            again="extract, fit-head and finetune",
+        )
 
 
 def planned_bytes(shape: tuple[int, ...], dtype: str, plain: int, viewed: int, views: int) -> int:

@@ -19,10 +19,8 @@ from classify.data.identity import part_hash
 from classify.data.splits import TEST
 from classify.metrics.comparison import compare
 from classify.metrics.evaluation import evaluate
-from classify.models.dense import unroll
-from classify.models.kernel import expand
-from classify.models.layers import AnyHead, build_model
-from classify.models.linear import LinearHead, fold
+from classify.models.layers import AnyHead, build_model, closed_form
+from classify.models.linear import LinearHead
 from classify.models.model_file import save_model
 from classify.models.probabilities import answer
 from classify.runs.folder import remember_best, write_json
@@ -42,7 +40,7 @@ def finish(
     kept = history.alpha == 0
     write_weights(tuned.model, result.weights)
     notes = [*start.notes, *([result.stopped] if result.stopped else [])]
-    head = _kept(start) if kept else _head(tuned, start, result.temperature)
+    head = closed_form(start.loaded.head) if kept else _head(tuned, start, result.temperature)
     sha256 = None
     if head is None:
         notes.append("layers of a network cannot express the head that is kept: there is no model.keras")
@@ -95,12 +93,6 @@ def keep_model(path: Path, tuned: Tuned, start: Start) -> None:
     head = _head(tuned, start, 1.0)
     model = build_model(tuned.backbone, tuned.decoding.resize, head, tuned.exact_network())
     save_model(model, path, _facts(tuned, start, head, 1.0))
-
-
-def _kept(start: Start) -> AnyHead | None:
-    """The head of the run that this one began from; None where layers of a network cannot express it."""
-    head = start.loaded.head
-    return fold(head) or expand(head) or unroll(head)
 
 
 def _head(tuned: Tuned, start: Start, temperature: float) -> LinearHead:
