@@ -18,6 +18,8 @@ from extract.pictures.decoding import RejectedImage
 from extract.pictures.files import load_row
 from extract.settings import Decoding
 
+READ_AHEAD = 1  # batches, besides the one that is trained on
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -107,9 +109,9 @@ def load_for_training(
 
 
 def _ahead(jobs: Sequence[Callable[[], Batch]]) -> Iterator[Batch]:
-    """Run jobs in a thread, one in front of who takes the results."""
+    """Run jobs in a thread, in front of who takes the results."""
     with ThreadPoolExecutor(1, "batch") as pool:
-        yield from map_ahead(pool, lambda job: job(), jobs, ahead=1)
+        yield from map_ahead(pool, lambda job: job(), jobs, READ_AHEAD)
 
 
 class Activations(Protocol):
