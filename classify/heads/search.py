@@ -160,7 +160,7 @@ def search(head: Head, data: Labelled, how: SearchOptions | None = None) -> Sear
             Work(before, members, rows, labels, len(classes), fits, weight)
             for before, members in _share_preprocessing(template, candidates)
         ]
-        tasks = [task for work in works for task in chosen.path(work)]
+        tasks = [task for work in works for task in chosen.fitter(work)]
         board = Scoreboard(
             len(candidates), parts, codes, len(classes), how.seconds, how.clock, how.on_progress
         )

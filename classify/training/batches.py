@@ -31,7 +31,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Samples:
+class TrainingRows:
     """n rows to train on or to evaluate: `rows` of the manifest, `codes` (n,) of their classes, -1 for none."""
 
     activations: Activations

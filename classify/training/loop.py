@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from classify.training.batches import Samples
+from classify.training.batches import TrainingRows
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import Epoch
 from classify.training.optimizers import make_optimizer
@@ -44,8 +44,8 @@ class Trained:
 
 def train(
     model: keras.Model,
-    fit: Samples,
-    val: Samples | None,
+    fit: TrainingRows,
+    val: TrainingRows | None,
     settings: Settings,
     *,
     until: int | None = None,
@@ -58,8 +58,8 @@ def train(
     ----------
     model : keras.Model
         Activations to (B, C) logits; left with the weights of the last epoch.
-    fit : Samples
-    val : Samples, optional
+    fit : TrainingRows
+    val : TrainingRows, optional
         Decide which epoch is best and when to stop; without them the last epoch counts as the best.
     settings : Settings
     until : int, optional
@@ -144,7 +144,7 @@ class _Progress:
             f"{left:.0f} s left"
         )
 
-    def finished(self, epoch: Epoch, start: Epoch, val: Samples | None) -> str:
+    def finished(self, epoch: Epoch, start: Epoch, val: TrainingRows | None) -> str:
         """Sum the epoch up."""
         judged = ""
         if val is not None:
@@ -162,11 +162,11 @@ def _epoch(
     return Epoch(number, loss, accuracy, *figures, rate, seconds, calibrated)
 
 
-def _judge(model: keras.Model, val: Samples | None, settings: Settings) -> Judgement | None:
+def _judge(model: keras.Model, val: TrainingRows | None, settings: Settings) -> Judgement | None:
     return None if val is None else judge(logits_of(model, val, settings.batch_size), val.codes)
 
 
-def logits_of(model: keras.Model, samples: Samples, batch_size: int) -> np.ndarray:
+def logits_of(model: keras.Model, samples: TrainingRows, batch_size: int) -> np.ndarray:
     """(n, C) float64 logits of plain pictures, in order."""
     parts = [np.asarray(model.predict_on_batch(batch.x)) for batch in samples.plain(batch_size)]
     return np.concatenate(parts).astype(np.float64)
@@ -183,7 +183,7 @@ def write_weights(model: keras.Model, weights: Sequence[np.ndarray]) -> None:
 
 
 def _one_epoch(
-    model: keras.Model, fit: Samples, settings: Settings, number: int, progress: _Progress
+    model: keras.Model, fit: TrainingRows, settings: Settings, number: int, progress: _Progress
 ) -> tuple[float, float]:
     """Mean loss and accuracy over an epoch; ends at once when the loss is not a number."""
     done, loss, accuracy = 0, 0.0, 0.0

@@ -22,7 +22,7 @@ from classify.heads.calibration import fit_temperature
 from classify.metrics.evaluation import evaluate
 from classify.models.probabilities import answer
 from classify.runs.readings import Log, Reading
-from classify.training.batches import Samples
+from classify.training.batches import TrainingRows
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import History
 from classify.training.settings import GB
@@ -121,7 +121,7 @@ def baseline(
     return outcome
 
 
-def _samples(setup: Setup, say: Say) -> tuple[Samples, Samples]:
+def _samples(setup: Setup, say: Say) -> tuple[TrainingRows, TrainingRows]:
     """Training and validating pictures, in memory if both fit there."""
     settings, division, decoding, classes = setup.settings, setup.division, setup.decoding, setup.classes
     manifest, size, seed = division.data.manifest, settings.input_size, settings.seed
@@ -148,13 +148,13 @@ def _samples(setup: Setup, say: Say) -> tuple[Samples, Samples]:
         np.array([codes.get(name, -1) for name in division.names[rows].tolist()]) for rows in (fit, val)
     )
     return (
-        Samples(pixels[0], fit, training, len(classes), weight, views),
-        Samples(pixels[1], val, judging, len(classes)),
+        TrainingRows(pixels[0], fit, training, len(classes), weight, views),
+        TrainingRows(pixels[1], val, judging, len(classes)),
     )
 
 
 def _train(
-    network: keras.Model, training: Samples, judging: Samples, settings: Settings, say: Say
+    network: keras.Model, training: TrainingRows, judging: TrainingRows, settings: Settings, say: Say
 ) -> tuple[Checkpoint, str, bool]:
     """Train; returns the last state, why it stopped early, and whether that was Ctrl-C."""
     from classify.training.loop import Watch, train

@@ -16,7 +16,7 @@ from cache.workspace import Workspace
 from classify.commands.finetune.result import Tuned
 from classify.commands.finetune.session import Session
 from classify.commands.finetune.start import Start
-from classify.training.batches import Activations, Samples, load_for_training
+from classify.training.batches import Activations, TrainingRows, load_for_training
 from classify.training.settings import GB
 from extract.backbones.backbone import LAYER, Backbone
 from extract.embedding.extractor import Extractor
@@ -166,12 +166,12 @@ class Supply:
             return []
         return [f"{len(self.lost):,} pictures could not be read again: they neither train nor validate"]
 
-    def of(self, rows: np.ndarray) -> Samples:
-        """Samples of these rows, to train on or to judge by; only training rows have views and weights."""
+    def of(self, rows: np.ndarray) -> TrainingRows:
+        """These rows, to train on or to judge by; only training rows have views and weights."""
         rows = self._there(rows)
         start = self.start
         trains = np.isin(rows, start.train).all()
-        return Samples(
+        return TrainingRows(
             self.source,
             rows,
             start.codes(rows),
@@ -180,10 +180,10 @@ class Supply:
             start.settings.views if trains else 0,
         )
 
-    def live(self) -> Samples:
+    def live(self) -> TrainingRows:
         """All validating pictures, exactly."""
         rows = self._there(self.start.val)
-        return Samples(self.exact, rows, self.start.codes(rows), len(self.start.linear.classes))
+        return TrainingRows(self.exact, rows, self.start.codes(rows), len(self.start.linear.classes))
 
     def _there(self, rows: np.ndarray) -> np.ndarray:
         there = rows[~np.isin(rows, self.lost)]

@@ -11,7 +11,7 @@ import numpy as np
 from classify.commands.finetune.interpolation import Point, choose, walk
 from classify.commands.finetune.network.top import set_head
 from classify.models.linear import LinearHead
-from classify.training.batches import Samples
+from classify.training.batches import TrainingRows
 from classify.training.history import Epoch, History
 from classify.training.loop import Watch, logits_of, read_weights, train, write_weights
 from classify.training.settings import Settings
@@ -30,8 +30,8 @@ ERRORS = (
 class Fold:
     """Training and validating pictures of a fold, and the head of the former."""
 
-    fit: Samples
-    val: Samples
+    fit: TrainingRows
+    val: TrainingRows
     head: LinearHead
 
 

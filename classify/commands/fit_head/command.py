@@ -12,7 +12,7 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.commands.fit_head.fitted_head import Trained, train
+from classify.commands.fit_head.fitted_head import FittedHead, fit_one
 from classify.commands.fit_head.leaderboard import HeadResult, leaderboard
 from classify.commands.fit_head.learning_curve import LearningCurve, learning_curve
 from classify.commands.fit_head.options import BUDGET, FitOptions
@@ -149,15 +149,15 @@ def _train_all(
     log: Log,
     say: Callable[[str], None],
     clock: Callable[[], float],
-) -> tuple[list[Trained], bool, list[str]]:
+) -> tuple[list[FittedHead], bool, list[str]]:
     """Train head after head and log each reading of the test part; returns them, whether Ctrl-C came, and notes."""
     budget = BUDGET if options.budget is None and "all" in options.models else options.budget
     end = None if budget is None else clock() + budget
-    trained, notes = list[Trained](), list[str]()
+    trained, notes = list[FittedHead](), list[str]()
     for number, head in enumerate(heads):
         left = None if end is None else max(0.0, end - clock())
         try:
-            trained.append(train(head, division, options, left, say, clock))
+            trained.append(fit_one(head, division, options, left, say, clock))
         except KeyboardInterrupt:
             if not trained:
                 raise
@@ -174,7 +174,7 @@ def _train_all(
     return trained, False, notes
 
 
-def _simplest(trained: Sequence[Trained]) -> Trained:
+def _simplest(trained: Sequence[FittedHead]) -> FittedHead:
     """The one-standard-error rule (Breiman et al. 1984, section 3.4.3) over heads; `trained` is best first."""
     best = trained[0]
     error = best.result.cv_std / np.sqrt(len(best.found.folds))
@@ -182,7 +182,7 @@ def _simplest(trained: Sequence[Trained]) -> Trained:
     return min(near, key=lambda each: each.rank)
 
 
-def _without_grouping(best: Trained, division: Division) -> list[str]:
+def _without_grouping(best: FittedHead, division: Division) -> list[str]:
     """Say what the accuracy would seem to be, had near copies fallen on both sides."""
     # Of pictures that are tested in truth, and would train there, there are no views.
     if division.ungrouped is None or division.weight is not None or division.views is not None:
@@ -205,7 +205,7 @@ def _without_grouping(best: Trained, division: Division) -> list[str]:
 
 
 def _curve(
-    best: Trained, division: Division, options: FitOptions, say: Callable[[str], None]
+    best: FittedHead, division: Division, options: FitOptions, say: Callable[[str], None]
 ) -> LearningCurve:
     say(f"learning curve of {best.result.name}")
     answers = best.found.classes[best.found.scores.argmax(axis=1)]
@@ -220,7 +220,7 @@ def _curve(
     )
 
 
-def _reading(division: Division, trained: Trained, options: FitOptions) -> Reading:
+def _reading(division: Division, trained: FittedHead, options: FitOptions) -> Reading:
     extra: dict[str, Any] = {} if options.class_weight == "none" else {"class_weight": options.class_weight}
     if options.views.number:
         extra["views"] = options.views.to_json()

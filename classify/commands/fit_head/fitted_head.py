@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Trained:
+class FittedHead:
     """A head with its line of the leaderboard and its answers on the m test rows."""
 
     head: CalibratedHead
@@ -38,14 +38,14 @@ class Trained:
     tested: str  # when the test part was read, ISO 8601
 
 
-def train(
+def fit_one(
     head: Head,
     division: Division,
     options: FitOptions,
     seconds: float | None,
     say: Callable[[str], None],
     clock: Callable[[], float] = time.perf_counter,
-) -> Trained:
+) -> FittedHead:
     """Choose a head's settings on the training part, calibrate it there, then test it.
 
     Parameters
@@ -92,7 +92,7 @@ def train(
     evaluation = evaluate(division.truth, predicted, probability, calibrated.classes_)
     places = np.minimum(np.searchsorted(found.classes, division.truth), len(found.classes) - 1)
     known = np.where(found.classes[places] == division.truth, places, -1)
-    return Trained(
+    return FittedHead(
         head=calibrated,
         rank=head.rank,
         result=HeadResult(head.name, found.settings, found.cv_accuracy, found.cv_std, evaluation, taken),

@@ -11,7 +11,7 @@ import numpy as np
 from cache.storage.files import write_file
 from cache.versions import now
 from cache.workspace import Workspace
-from classify.commands.fit_head.fitted_head import Trained
+from classify.commands.fit_head.fitted_head import FittedHead
 from classify.commands.fit_head.leaderboard import leaderboard
 from classify.commands.fit_head.learning_curve import LearningCurve
 from classify.commands.fit_head.mistakes import mistakes, mistakes_csv, mistakes_png
@@ -32,7 +32,7 @@ def write_record(
     workspace: Workspace,
     run: Path,
     division: Division,
-    trained: Sequence[Trained],
+    trained: Sequence[FittedHead],
     options: FitOptions,
     notes: list[str],
     comparisons: Sequence[Comparison],

@@ -66,10 +66,10 @@ def test_no_fold_fits_on_a_view_of_what_it_holds_out(digits: Data, rows: np.ndar
 
     def spy(work: Work) -> list[Task]:
         works.append(work)
-        return HEADS["logreg"].path(work)
+        return HEADS["logreg"].fitter(work)
 
     groups = np.arange(300) // 2 * 2  # pairs of near copies, whatever they show
-    found = search(replace(small("logreg"), path=spy), Labelled(rows[0], y, group=groups, views=rows))
+    found = search(replace(small("logreg"), fitter=spy), Labelled(rows[0], y, group=groups, views=rows))
     plain = search(small("logreg"), Labelled(rows[0], y, group=groups))
     for (fit, held), (given, judged), (before, _) in zip(
         works[0].folds, found.folds, plain.folds, strict=True

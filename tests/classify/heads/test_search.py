@@ -31,7 +31,7 @@ def small(head: Head) -> Head:
         shorter = {name: values[:2] if name == "scale" else values[::2] for name, values in full.items()}
         return shorter | ({"classify__hidden_layer_sizes": [(16,)]} if head.name == "mlp" else {})
 
-    return Head(head.name, head.make, grid, 0, head.path)
+    return Head(head.name, head.make, grid, 0, head.fitter)
 
 
 def plain(head: Head, X: np.ndarray, y: np.ndarray) -> GridSearchCV:

@@ -12,7 +12,7 @@ from PIL import Image
 from cache.workspace import Workspace
 from classify.commands.fit_head import mistakes as module
 from classify.commands.fit_head.command import fit_heads
-from classify.commands.fit_head.fitted_head import train
+from classify.commands.fit_head.fitted_head import fit_one
 from classify.commands.fit_head.mistakes import Mistake, mistakes, mistakes_png
 from classify.commands.fit_head.options import FitOptions
 from classify.data.division import divide
@@ -26,7 +26,7 @@ OPTIONS = FitOptions(folds=3, curve=False)
 
 def test_both_parts_are_listed_the_surest_first(workspace: Workspace) -> None:
     division = divide(workspace, workspace.load(), test_size=0.2, seed=0)
-    trained = train(HEADS["centroid"], division, OPTIONS, None, lambda line: None)
+    trained = fit_one(HEADS["centroid"], division, OPTIONS, None, lambda line: None)
     apart = trained.found.classes[trained.found.scores.argmax(axis=1)]
     answers = dict(zip(np.flatnonzero(division.split.part == TRAIN).tolist(), apart, strict=True))
     tested = dict(zip(np.flatnonzero(division.split.part == TEST).tolist(), trained.predicted, strict=True))
