@@ -244,6 +244,7 @@ def _trial(
 def _refit(loaded: LoadedHead, division: Division, fit: np.ndarray) -> CalibratedHead:
     """The same head, fitted on some rows with the weights there are now."""
     from sklearn.base import clone
+    from threadpoolctl import threadpool_limits
 
     names = division.names[fit]
     if len(np.unique(names)) < 2:
@@ -254,7 +255,8 @@ def _refit(loaded: LoadedHead, division: Division, fit: np.ndarray) -> Calibrate
     views = None if division.views is None else division.views[:, division.places(fit)]
     data = Labelled(division.data.embedding[fit], names, division.weight_of(fit), views=views)
     pipeline = clone(loaded.head.pipeline)
-    fit_weighted(pipeline, *data.in_all_views(names))
+    with threadpool_limits(1):  # as in the search
+        fit_weighted(pipeline, *data.in_all_views(names))
     return CalibratedHead(pipeline, loaded.head.temperature)
 
 
