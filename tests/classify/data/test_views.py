@@ -15,7 +15,6 @@ from classify.commands.finetune.start import begin
 from classify.commands.fit_head.command import FitResult, fit_heads
 from classify.commands.fit_head.learning_curve import learning_curve
 from classify.commands.fit_head.options import FitOptions
-from classify.data import views as viewed
 from classify.data.labelled import Labelled
 from classify.data.splits import TRAIN, split
 from classify.data.views import in_all_views, in_folds, shared_weight
@@ -149,7 +148,7 @@ def augmented(
         return fit_heads(workspace, FitOptions(models=models, **given))  # type: ignore[arg-type]
 
     run.asked = []  # type: ignore[attr-defined]
-    monkeypatch.setattr(viewed, "augment", augment)
+    monkeypatch.setattr("classify.data.views.augment", augment)
     return run
 
 

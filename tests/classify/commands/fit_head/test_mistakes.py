@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from cache.workspace import Workspace
-from classify.commands.fit_head import mistakes as module
 from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.fitted_head import fit_one
 from classify.commands.fit_head.mistakes import Mistake, mistakes, mistakes_png
@@ -76,7 +75,7 @@ def test_a_file_that_is_gone_leaves_its_place(workspace: Workspace, monkeypatch:
             raise RejectedImage("gone")
         return np.full((8, 8, 3), (200, 0, 0), np.uint8)
 
-    monkeypatch.setattr(module, "load_row", read)
+    monkeypatch.setattr("classify.commands.fit_head.mistakes.load_row", read)
     found = [Mistake(f"{row}.png", "$5", "b", 0.9, "test", row) for row in (0, 1)]
     pixels = np.asarray(Image.open(BytesIO(mistakes_png(found, workspace.load(), Decoding()))).convert("RGB"))
     left, right = pixels[:, : pixels.shape[1] // 6], pixels[:, pixels.shape[1] // 6 : pixels.shape[1] // 3]
