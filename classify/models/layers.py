@@ -1,4 +1,4 @@
-"""The deployable classifier: one Keras file from pictures to probabilities, which plain Keras can load."""
+"""A head as Keras layers; resizing, backbone and head as one model, which plain Keras can load."""
 
 from __future__ import annotations
 

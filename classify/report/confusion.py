@@ -11,9 +11,7 @@ from classify.report.text import align, printable, shorten
 TEXT_CLASSES = 40  # a wider table is not read in a terminal
 NUMBER_CLASSES = 25  # beyond, numbers do not fit into the cells
 NAME_CLASSES = 120  # beyond, names run into each other
-
-
-DIAGRAM, CURVE, CONFUSION = "reliability.png", "learning_curve.png", "confusion.png"
+CONFUSION = "confusion.png"
 
 
 def confusion_text(evaluation: Evaluation) -> str:

@@ -23,37 +23,6 @@ if TYPE_CHECKING:
     from classify.heads.calibration import CalibratedHead
 
 
-def check_space(loaded: LoadedHead, space: Space, width: int) -> None:
-    """Refuse embeddings of a space in which the head was not trained.
-
-    Raises
-    ------
-    UserError
-        When the width or the space differs from the one in the head's run.json.
-    """
-    trained = Space.from_json(loaded.record["space"]["json"])
-    if width != loaded.head.n_features_in_:
-        what = f"embeddings of width {loaded.head.n_features_in_}, received {width}"
-    elif space.id != trained.id:
-        what = f"embeddings of space {trained.id[:4]}, received space {space.id[:4]} ({space.backbone})"
-    else:
-        return
-    raise UserError(
-        f"Expected {what}: this head was trained in space {trained.id[:4]} ({trained.backbone}). "
-        f"Run `extract FOLDER/ --backbone {trained.backbone}`, or name a run of that space with --run."
-    )
-
-
-# A pickle names its classes by their modules. Heads fitted before these moved name the old ones.
-MOVED = {
-    "classify.batch_norm_mlp": "classify.heads.fitting.batch_norm_mlp",
-    "classify.calibration": "classify.heads.calibration",
-    "classify.duels": "classify.heads.fitting.estimators",
-    "classify.neighbours": "classify.heads.fitting.estimators",
-    "classify.scaling": "classify.heads.fitting.scaling",
-}
-
-
 @dataclass(frozen=True)
 class LoadedHead:
     """A head from a run folder, with the run.json beside it as `record`."""
@@ -154,6 +123,37 @@ def load_head(
     finally:
         sys.path.remove(os.getcwd())
     return LoadedHead(head, record, run)
+
+
+def check_space(loaded: LoadedHead, space: Space, width: int) -> None:
+    """Refuse embeddings of a space in which the head was not trained.
+
+    Raises
+    ------
+    UserError
+        When the width or the space differs from the one in the head's run.json.
+    """
+    trained = Space.from_json(loaded.record["space"]["json"])
+    if width != loaded.head.n_features_in_:
+        what = f"embeddings of width {loaded.head.n_features_in_}, received {width}"
+    elif space.id != trained.id:
+        what = f"embeddings of space {trained.id[:4]}, received space {space.id[:4]} ({space.backbone})"
+    else:
+        return
+    raise UserError(
+        f"Expected {what}: this head was trained in space {trained.id[:4]} ({trained.backbone}). "
+        f"Run `extract FOLDER/ --backbone {trained.backbone}`, or name a run of that space with --run."
+    )
+
+
+# A pickle names its classes by their modules. Heads fitted before these moved name the old ones.
+MOVED = {
+    "classify.batch_norm_mlp": "classify.heads.fitting.batch_norm_mlp",
+    "classify.calibration": "classify.heads.calibration",
+    "classify.duels": "classify.heads.fitting.estimators",
+    "classify.neighbours": "classify.heads.fitting.estimators",
+    "classify.scaling": "classify.heads.fitting.scaling",
+}
 
 
 def _unpickled(data: bytes) -> CalibratedHead:

@@ -1,4 +1,4 @@
-"""Pictures of a run's data set: those it was not trained on, and those it was."""
+"""predictions.csv and validation.csv of a run: written, and the pictures that they list or leave out."""
 
 from __future__ import annotations
 
@@ -21,6 +21,22 @@ from extract.settings import Decoding
 
 # Tables of a run that list pictures with their labels; the first that is there is taken.
 HELD_OUT = {"validation.csv": "validation", "predictions.csv": "test"}
+
+
+def save_evaluation(
+    folder: Path,
+    evaluation: Evaluation,
+    paths: Sequence[str],
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    probability: np.ndarray,
+) -> None:
+    """Write predictions.csv (n rows; `probability` (n,) of the predicted class) and the confusion matrix."""
+    rows = zip(paths, truth.tolist(), predicted.tolist(), probability.tolist(), strict=True)
+    columns = ["path", "label", "predicted", "probability"]
+    write_file(folder / "predictions.csv", csv_bytes(csv_text(columns, rows)))
+    write_file(folder / "confusion.txt", (confusion_text(evaluation) + "\n").encode())
+    write_file(folder / "confusion.png", confusion_png(evaluation))
 
 
 @dataclass(frozen=True)
@@ -119,19 +135,3 @@ def _none_left(root: Path) -> UserError:
         f"Expected pictures of the run's data set in {root}, to compare the export with the run's own answers, found "
         "none that can be read. Put them back where they were when they were extracted."
     )
-
-
-def save_evaluation(
-    folder: Path,
-    evaluation: Evaluation,
-    paths: Sequence[str],
-    truth: np.ndarray,
-    predicted: np.ndarray,
-    probability: np.ndarray,
-) -> None:
-    """Write predictions.csv (n rows; `probability` (n,) of the predicted class) and the confusion matrix."""
-    rows = zip(paths, truth.tolist(), predicted.tolist(), probability.tolist(), strict=True)
-    columns = ["path", "label", "predicted", "probability"]
-    write_file(folder / "predictions.csv", csv_bytes(csv_text(columns, rows)))
-    write_file(folder / "confusion.txt", (confusion_text(evaluation) + "\n").encode())
-    write_file(folder / "confusion.png", confusion_png(evaluation))

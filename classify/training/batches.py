@@ -21,6 +21,14 @@ from extract.settings import Decoding
 READ_AHEAD = 1  # batches, besides the one that is trained on
 
 
+class Activations(Protocol):
+    """Gives activations at the border by row of a manifest and number of a view."""
+
+    def take(self, rows: np.ndarray, views: np.ndarray) -> np.ndarray:
+        """(b,) rows and (b,) views to (b, h, w, c) float32; (b, s, s, 3) uint8 where the border is the input."""
+        ...
+
+
 @dataclass(frozen=True)
 class Batch:
     """b rows: `x` (b, h, w, c) float32 activations, `y` (b, C) float32 targets, `weight` (b,) float32."""
@@ -83,6 +91,12 @@ def _mix(batch: Batch, share: float, partner: np.ndarray) -> Batch:
     )
 
 
+def _ahead(jobs: Sequence[Callable[[], Batch]]) -> Iterator[Batch]:
+    """Run jobs in a thread, in front of who takes the results."""
+    with ThreadPoolExecutor(1, "batch") as pool:
+        yield from map_ahead(pool, lambda job: job(), jobs, READ_AHEAD)
+
+
 def load_for_training(
     manifest: Manifest,
     row: int,
@@ -106,17 +120,3 @@ def load_for_training(
             f"Expected to read {manifest.paths[row]} again for training, but: {error.reason}. Restore it, or run "
             f"{again} again without it."
         ) from error
-
-
-def _ahead(jobs: Sequence[Callable[[], Batch]]) -> Iterator[Batch]:
-    """Run jobs in a thread, in front of who takes the results."""
-    with ThreadPoolExecutor(1, "batch") as pool:
-        yield from map_ahead(pool, lambda job: job(), jobs, READ_AHEAD)
-
-
-class Activations(Protocol):
-    """Gives activations at the border by row of a manifest and number of a view."""
-
-    def take(self, rows: np.ndarray, views: np.ndarray) -> np.ndarray:
-        """(b,) rows and (b,) views to (b, h, w, c) float32; (b, s, s, 3) uint8 where the border is the input."""
-        ...

@@ -1,4 +1,4 @@
-"""`extract`: a folder of pictures becomes a manifest and sealed embeddings; what is there already is kept."""
+"""A backbone bound to its space, which embeds what has no row there yet."""
 
 from collections.abc import Callable, Mapping
 

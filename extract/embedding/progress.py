@@ -18,6 +18,7 @@ class Progress:
 
 
 def bar() -> Progress:
+    """A bar on the terminal, from the third second on."""
     from tqdm import tqdm
 
     bar: tqdm | None = None

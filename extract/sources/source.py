@@ -91,25 +91,6 @@ def open_source(
     return Source(source, default_name(source))
 
 
-def exists(source: Path) -> bool:
-    """Tell whether there is anything to open, as far as that can be seen without trying."""
-    return tfds.is_tfds(source) or source.exists()
-
-
-def origin(path: Path) -> Path:
-    """Where a scanned folder or table comes from: the archive it was unpacked from, or itself.
-
-    Of arrays it is the folder of sources: other arrays of the same name are the same data set, changed.
-    """
-    if from_arrays(path.parent):
-        return path.parent.parent.resolve()
-    if path.parent.name == FOLDER:
-        said = read_marker(marker_of(path)) or {}
-        if "archive" in said.get("of", {}):
-            return Path(said["of"]["archive"])
-    return path.resolve()
-
-
 def _open_archive(workspace: Workspace, source: Path, note: Callable[[str], None]) -> Source:
     try:
         status = source.stat()
@@ -146,6 +127,11 @@ def _open_tfds(
     # Without --data-dir what was written serves, wherever it came from.
     once(folder, lambda said: where in (None, said.get("of", {}).get("data_dir")), fill)
     return Source(folder / TABLE, name)
+
+
+def exists(source: Path) -> bool:
+    """Tell whether there is anything to open, as far as that can be seen without trying."""
+    return tfds.is_tfds(source) or source.exists()
 
 
 def scan(source: Path, previous: Sequence[Manifest] = ()) -> Scan:
@@ -223,4 +209,19 @@ def previous_manifests(workspace: Workspace, dataset: str, source: Path) -> list
 
 
 def is_part(name: str, dataset: str) -> bool:
+    """Tell whether a data set is a part of another, as `--shard i/n` names it."""
     return re.fullmatch(re.escape(dataset + PART) + r"\d+-of-\d+", name) is not None
+
+
+def origin(path: Path) -> Path:
+    """Where a scanned folder or table comes from: the archive it was unpacked from, or itself.
+
+    Of arrays it is the folder of sources: other arrays of the same name are the same data set, changed.
+    """
+    if from_arrays(path.parent):
+        return path.parent.parent.resolve()
+    if path.parent.name == FOLDER:
+        said = read_marker(marker_of(path)) or {}
+        if "archive" in said.get("of", {}):
+            return Path(said["of"]["archive"])
+    return path.resolve()

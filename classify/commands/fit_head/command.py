@@ -1,4 +1,4 @@
-"""Train heads on a cached data set: divide, search, calibrate, test once, compare, keep the best."""
+"""`fit-head`: divide, search, calibrate, test once, compare, keep the best."""
 
 from __future__ import annotations
 

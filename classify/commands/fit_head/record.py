@@ -38,6 +38,7 @@ def write_record(
     comparisons: Sequence[Comparison],
     curve: LearningCurve | None,
 ) -> None:
+    """Write the run of its heads, the best first."""
     best, data = trained[0], division.data
     manifest = data.manifest
     paths = [manifest.paths[row] for row in np.flatnonzero(division.split.part == TEST)]

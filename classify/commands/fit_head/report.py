@@ -13,12 +13,12 @@ from classify.commands.fit_head.learning_curve_plot import learning_curve_png
 from classify.commands.fit_head.mistakes import DRAWN, Mistake
 from classify.metrics.comparison import Comparison
 from classify.metrics.reliability import Calibration
-from classify.report.confusion import CONFUSION, CURVE, DIAGRAM
+from classify.report.confusion import CONFUSION
 from classify.report.reliability_diagram import reliability_png
 from classify.report.tables import CLASSES, FIGURES, class_table, figures
 from classify.report.text import escape, span, table
 
-MISTAKES = "mistakes.png"
+DIAGRAM, CURVE, MISTAKES = "reliability.png", "learning_curve.png", "mistakes.png"
 
 
 @dataclass(frozen=True)
