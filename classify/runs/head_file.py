@@ -23,6 +23,16 @@ if TYPE_CHECKING:
     from classify.heads.calibration import CalibratedHead
 
 
+# A pickle names its classes by their modules. Heads fitted before these moved name the old ones.
+MOVED = {
+    "classify.batch_norm_mlp": "classify.heads.fitting.batch_norm_mlp",
+    "classify.calibration": "classify.heads.calibration",
+    "classify.duels": "classify.heads.fitting.estimators",
+    "classify.neighbours": "classify.heads.fitting.estimators",
+    "classify.scaling": "classify.heads.fitting.scaling",
+}
+
+
 @dataclass(frozen=True)
 class LoadedHead:
     """A head from a run folder, with the run.json beside it as `record`."""
@@ -125,6 +135,18 @@ def load_head(
     return LoadedHead(head, record, run)
 
 
+def _unpickled(data: bytes) -> CalibratedHead:
+    import joblib
+
+    while True:
+        try:
+            return joblib.load(BytesIO(data))
+        except ModuleNotFoundError as error:
+            if error.name not in MOVED:
+                raise
+            sys.modules[error.name] = import_module(MOVED[error.name])
+
+
 def check_space(loaded: LoadedHead, space: Space, width: int) -> None:
     """Refuse embeddings of a space in which the head was not trained.
 
@@ -144,25 +166,3 @@ def check_space(loaded: LoadedHead, space: Space, width: int) -> None:
         f"Expected {what}: this head was trained in space {trained.id[:4]} ({trained.backbone}). "
         f"Run `extract FOLDER/ --backbone {trained.backbone}`, or name a run of that space with --run."
     )
-
-
-# A pickle names its classes by their modules. Heads fitted before these moved name the old ones.
-MOVED = {
-    "classify.batch_norm_mlp": "classify.heads.fitting.batch_norm_mlp",
-    "classify.calibration": "classify.heads.calibration",
-    "classify.duels": "classify.heads.fitting.estimators",
-    "classify.neighbours": "classify.heads.fitting.estimators",
-    "classify.scaling": "classify.heads.fitting.scaling",
-}
-
-
-def _unpickled(data: bytes) -> CalibratedHead:
-    import joblib
-
-    while True:
-        try:
-            return joblib.load(BytesIO(data))
-        except ModuleNotFoundError as error:
-            if error.name not in MOVED:
-                raise
-            sys.modules[error.name] = import_module(MOVED[error.name])
