@@ -27,8 +27,6 @@ from extract.machine import usable_cores
 from extract.pictures.augmentation import View
 from extract.settings import Decoding, Options
 
-Views = Sequence[View | None]  # by number; 0 is the plain picture, None
-
 
 class Cached:
     """Activations of a data set in the cache, one space a view."""
@@ -58,10 +56,15 @@ class Cached:
 
 
 class Live:
-    """Activations computed at each asking; `engine` None gives the decoded pictures themselves."""
+    """Activations computed at each asking, in `views` by number; without an engine the decoded pictures themselves."""
 
     def __init__(
-        self, manifest: Manifest, views: Views, size: int, decoding: Decoding, engine: Embedder | None
+        self,
+        manifest: Manifest,
+        views: Sequence[View | None],
+        size: int,
+        decoding: Decoding,
+        engine: Embedder | None,
     ) -> None:
         self._manifest, self._views, self._engine = manifest, views, engine
         self._size, self._decoding = size, decoding
@@ -198,8 +201,8 @@ def choose_supply(session: Session, start: Start, tuned: Tuned) -> Supply:
     """Cache the activations of all pictures in all views, or say why they are computed in every epoch."""
     settings, options, say = start.settings, session.options, session.say
     manifest, backbone, progress = start.data.manifest, tuned.backbone, session.progress
-    views: Views = [
-        None,
+    views: list[View | None] = [
+        None,  # the plain picture
         *(View(settings.augment, number + 1, settings.seed) for number in range(settings.views)),
     ]
     size, decoding = backbone.input_size, tuned.decoding
