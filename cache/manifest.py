@@ -27,7 +27,6 @@ SPLITS = ("", "train", "val", "test")
 _COLUMNS = {"label": "<i4", "split": "u1", "key": "u1", "size": "<i8", "mtime_ns": "<i8"}
 _TEXTS = ("root", "classes", "path")  # each stored as one blob of bytes and n + 1 offsets into it
 
-
 TRAIN, VAL, TEST = (SPLITS.index(name) for name in ("train", "val", "test"))
 
 

@@ -239,7 +239,8 @@ def test_warm_commands_import_no_tensorflow(session: Path, words: list[str]) -> 
         f"code = cli.main({[*words, '--workspace', 'w']!r})\n"
         "heavy = {'tensorflow', 'keras', 'jax', 'torch'} & set(sys.modules)\n"
         "if 'sklearn' not in sys.modules: heavy |= {'pandas'} & set(sys.modules)\n"  # which imports it itself
-        "if sys.argv[1] == 'extract': heavy |= {'sklearn', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules)\n"
+        "if sys.argv[1] == 'extract':\n"
+        "    heavy |= {'sklearn', 'joblib', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else code)"
     )
     done = subprocess.run(

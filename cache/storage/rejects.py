@@ -27,6 +27,10 @@ class Reject:
     reason: str
     decoder: str  # decoder and limits that refused it: another decoder may accept it
 
+    def to_json(self) -> dict[str, str]:
+        """What scripts are told of it."""
+        return {"path": self.path, "reason": self.reason}
+
 
 def write_rejects(folder: Path, rejects: Iterable[Reject]) -> None:
     """Write one new `.jsonl` file with these rejects into `folder`; none when there is nothing to write."""
@@ -34,8 +38,7 @@ def write_rejects(folder: Path, rejects: Iterable[Reject]) -> None:
         json.dumps(
             {
                 "key": None if reject.key is None else reject.key.hex(),
-                "path": reject.path,
-                "reason": reject.reason,
+                **reject.to_json(),
                 "decoder": reject.decoder,
             }
         )

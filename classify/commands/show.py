@@ -31,7 +31,7 @@ _SIDE = 224  # pixels, as most backbones look at a picture
 
 
 @dataclass(frozen=True)
-class Samples:
+class DrawnPictures:
     """The file, what is on it in the order of reading, and what was passed over."""
 
     file: Path
@@ -45,7 +45,7 @@ class Samples:
             "file": str(self.file),
             "dataset": self.dataset,
             "pictures": self.pictures,
-            "rejects": [{"path": reject.path, "reason": reject.reason} for reject in self.rejects],
+            "rejects": [reject.to_json() for reject in self.rejects],
         }
 
     def to_text(self) -> str:
@@ -62,7 +62,7 @@ def show_samples(
     out: Path | None = None,
     data_dir: str | None = None,
     note: Callable[[str], None] = lambda text: None,
-) -> Samples:
+) -> DrawnPictures:
     """Draw random pictures with their labels.
 
     Files that cannot become pictures are passed over and reported; others take their places.
@@ -124,7 +124,7 @@ def show_samples(
     else:
         make_folder(out.absolute().parent)
         write_file(out, picture)
-    return Samples(out, name, shown, rejects)
+    return DrawnPictures(out, name, shown, rejects)
 
 
 def _find(

@@ -12,9 +12,7 @@ TEXT_CLASSES = 40  # a wider table is not read in a terminal
 NUMBER_CLASSES = 25  # beyond, numbers do not fit into the cells
 NAME_CLASSES = 120  # beyond, names run into each other
 LETTERS = 24  # of a name, beside the picture
-
-
-DIAGRAM, CURVE, CONFUSION = "reliability.png", "learning_curve.png", "confusion.png"
+CONFUSION = "confusion.png"
 
 
 def confusion_text(evaluation: Evaluation) -> str:

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OVER_A_PICTURE = 14  # letters of a name that fit there
-CLASSES = 200  # rows of the class table; report.json has them all
 
 
 def align(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:

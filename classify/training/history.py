@@ -1,4 +1,4 @@
-"""What training did, epoch by epoch."""
+"""What training did, epoch by epoch; as CSV and for TensorBoard."""
 
 from __future__ import annotations
 

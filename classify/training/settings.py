@@ -6,6 +6,7 @@ from cache.errors import UserError
 from extract.pictures.policies import POLICIES
 
 LEARNING_RATES = {"adamw": 3e-4, "adam": 3e-4, "sgd": 1e-2, "rmsprop": 1e-4}
+GB = 10**9  # bytes, as limits are given
 
 
 @dataclass(frozen=True)

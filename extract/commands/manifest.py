@@ -19,8 +19,9 @@ from cache.storage.rejects import Reject
 from cache.workspace import Workspace
 from extract.embedding.progress import Progress
 from extract.machine import usable_cores
+from extract.pictures.files import open_at_once
 from extract.sources import parquet
-from extract.sources.source import open_source, previous_manifests
+from extract.sources.source import open_source
 from extract.sources.table import delimiter, is_table
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Survey:
             "splits": {SPLITS[code]: int((manifest.split == code).sum()) for code in (1, 2, 3)},
             "duplicates": len(keys) - len(np.unique(keys.view("V32"))),
             "conflicts": [manifest.paths[i] for i in np.flatnonzero(manifest.conflicts())],
-            "rejects": [{"path": reject.path, "reason": reject.reason} for reject in self.rejects],
+            "rejects": [reject.to_json() for reject in self.rejects],
         }
 
     def to_text(self) -> str:
@@ -111,10 +112,8 @@ def survey(
         _check_table(out, force)
     opened = open_source(workspace, source, data_dir=data_dir, note=progress.note)
     dataset = name or opened.name
-    found = opened.scan(previous_manifests(workspace, dataset, opened.path))
-    for note in found.notes:
-        progress.note(note)
-    rejects = found.rejects + hash_missing(found.manifest, usable_cores())
+    found = opened.scan_again(workspace, dataset, progress.note)
+    rejects = found.rejects + hash_missing(found.manifest)
     workspace.save_manifest(dataset, found.manifest)
     workspace.remember(dataset=dataset)
     surveyed = Survey(dataset, found.manifest, rejects)
@@ -133,14 +132,14 @@ def _check_table(out: Path, force: bool) -> None:
         raise UserError(f"Expected a new file, received {out}, which exists. Pass --force to replace it.")
 
 
-def hash_missing(manifest: Manifest, workers: int) -> list[Reject]:
+def hash_missing(manifest: Manifest, workers: int | None = None) -> list[Reject]:
     """Read the files that have no key yet and fill in their keys, in place.
 
     Parameters
     ----------
     manifest : Manifest
-    workers : int
-        Threads; more than cores where the disk is slow or far away.
+    workers : int, optional
+        Threads, more than cores where the disk is slow or far away; default: the cores this process may use.
 
     Returns
     -------
@@ -148,8 +147,10 @@ def hash_missing(manifest: Manifest, workers: int) -> list[Reject]:
         Files that could not be read, in manifest order; their keys stay zero.
     """
     rows = np.flatnonzero(~manifest.hashed).tolist()
+    if not rows:
+        return []
     tasks = [rows[start : start + _ROWS_PER_TASK] for start in range(0, len(rows), _ROWS_PER_TASK)]
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers or usable_cores()) as pool:
         done = pool.map(lambda task: _hash_rows(manifest, task), tasks)
         return [reject for rejects in done for reject in rejects]
 
@@ -162,7 +163,7 @@ def _hash_rows(manifest: Manifest, rows: list[int]) -> list[Reject]:
         # One read for a picture of the expected size, and one that finds the end; bounded for any other file.
         block = min(int(manifest.size[row]) + 1, 1 << 20)
         try:
-            with open(os.path.join(manifest.root, path), "rb", buffering=0, opener=_open_at_once) as file:
+            with open(os.path.join(manifest.root, path), "rb", buffering=0, opener=open_at_once) as file:
                 while data := file.read(block):
                     digest.update(data)
         except OSError as error:
@@ -170,9 +171,3 @@ def _hash_rows(manifest: Manifest, rows: list[int]) -> list[Reject]:
             continue
         manifest.key[row] = np.frombuffer(digest.digest(), np.uint8)
     return rejects
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    return os.open(
-        path, flags | getattr(os, "O_NONBLOCK", 0)
-    )  # never waits for a pipe that took the file's place

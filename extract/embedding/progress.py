@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+Say = Callable[[str], None]  # takes a line of text
 INTERVAL = 5.0  # seconds between two lines
 
 
@@ -17,6 +18,7 @@ class Progress:
 
 
 def bar() -> Progress:
+    """A bar on the terminal, from the third second on."""
     from tqdm import tqdm
 
     bar: tqdm | None = None

@@ -10,7 +10,7 @@ import numpy as np
 
 from cache.dataset import Embedded
 from cache.frame import NUMBER, TEXT, frame
-from classify.commands.fit_head.fitted_head import Trained
+from classify.commands.fit_head.fitted_head import FittedHead
 from classify.data.division import Division
 from classify.data.splits import TEST, TRAIN
 from classify.report.figures import Cell, picture_grid
@@ -37,7 +37,7 @@ class Mistake:
     row: int  # of the manifest
 
 
-def mistakes(trained: Trained, division: Division) -> list[Mistake]:
+def mistakes(trained: FittedHead, division: Division) -> list[Mistake]:
     """List the wrong answers on the test part, and out of fold on the training part, the surest first."""
     apart = trained.head.probabilities(trained.found.scores)
     parts = (

@@ -1,4 +1,4 @@
-"""The pictures whose answer fine-tuning changed."""
+"""The pictures whose answer fine-tuning changed: as a table and as a contact sheet."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OUTCOMES = ("mended", "broken", "still wrong")
-
-
 SHOWN, COLUMNS, LEAST = 24, 6, 4  # pictures, at most and at least side by side
 # Not by colour alone: many people do not tell this green from this red.
 MARKS = {"mended": ("✓", "#1c7c3c"), "broken": ("✗", "#b3261e"), "still wrong": ("✗", "0.4")}

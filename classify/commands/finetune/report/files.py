@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from cache.storage.files import write_file
+from cache.versions import now
 from classify.commands.finetune.report.changed_pictures import changed, changed_csv, contact_sheet
 from classify.commands.finetune.report.diagram import diagram_svg
 from classify.commands.finetune.report.page import Story
@@ -18,7 +18,6 @@ from classify.report.confusion import confusion_png, confusion_text
 from classify.runs.predictions import save_evaluation, save_validation
 from classify.training.curves import curves_png, interpolation_png
 from classify.training.history import history_csv
-from classify.training.settings import Settings
 from classify.training.summary import summary_text
 
 
@@ -34,9 +33,9 @@ class Tested:
     p_after: np.ndarray
 
 
-def write_pages(outcome: Outcome, tested: Tested, start: Start, tuned: Tuned, settings: Settings) -> None:
+def write_pages(outcome: Outcome, tested: Tested, start: Start, tuned: Tuned) -> None:
     """Write report.md and all that it shows into the run's folder."""
-    folder, history, data = outcome.run, outcome.history, start.data
+    folder, history, data, settings = outcome.run, outcome.history, start.data, start.settings
     head = start.loaded.record["head"]["name"]
     paths = [data.manifest.paths[row] for row in tested.rows]
     save_evaluation(folder, outcome.after, paths, tested.truth, tested.after, tested.p_after)
@@ -84,7 +83,7 @@ def write_pages(outcome: Outcome, tested: Tested, start: Start, tuned: Tuned, se
         "Views": f"{settings.views} of the policy {settings.augment}, besides the plain picture",
         "Time": f"{outcome.seconds_caching:.0f} s to cache activations, "
         f"{sum(epoch.seconds for epoch in trained):.0f} s for {len(trained)} epochs",
-        "Written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "Written": now(),
     }
     files = {what: name for what, name in files.items() if (folder / name).exists()}
     story = Story(
