@@ -20,6 +20,14 @@ class Reject:
     reason: str
     decoder: str  # decoder and limits that refused it: another decoder may accept it
 
+    def __str__(self) -> str:
+        return f"{on_one_line(self.path)}: {self.reason}"
+
+
+def on_one_line(path: str) -> str:
+    """A file name on one line, whatever bytes it is made of."""
+    return path if path.isprintable() else path.encode("unicode_escape", "backslashreplace").decode("ascii")
+
 
 def write_rejects(folder: Path, rejects: Iterable[Reject]) -> None:
     """Write one new `.jsonl` file with these rejects into `folder`; none when there is nothing to write."""

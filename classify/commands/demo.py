@@ -10,6 +10,7 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.workspace import Workspace
+from classify.commands.options import DemoOptions
 from classify.runs.folder import best_run
 
 QUICK = 300  # digits
@@ -105,3 +106,8 @@ def _held_out(run: Path, folder: Path) -> list[tuple[Path, str]]:
 def _read_csv(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def run(options: DemoOptions, say: Callable[[str], None], command: Callable[..., int]) -> None:
+    """Answer the command line; the commands have told all there is."""
+    run_demo(command, Path(options.out), options.data, options.quick)

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ from cache.manifest import SPLITS, Manifest
 from cache.storage.files import write_file
 from cache.storage.rejects import Reject
 from cache.workspace import Workspace
-from extract.embedding.progress import Progress
+from extract.commands.options import ManifestOptions
+from extract.embedding.progress import Progress, bar
 from extract.machine import usable_cores
 from extract.sources import parquet
 from extract.sources.source import open_source, previous_manifests
@@ -172,3 +174,16 @@ def _open_at_once(path: str, flags: int) -> int:
     return os.open(
         path, flags | getattr(os, "O_NONBLOCK", 0)
     )  # never waits for a pipe that took the file's place
+
+
+def run(options: ManifestOptions, say: Callable[[str], None]) -> Survey:
+    """Answer the command line."""
+    return survey(
+        Workspace.locate(options.workspace),
+        Path(options.source),
+        options.name,
+        bar(say),
+        options.data_dir,
+        Path(options.out) if options.out else None,
+        force=options.force,
+    )

@@ -12,7 +12,7 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.commands.baseline.options import Settings
+from classify.commands.baseline.options import BaselineOptions, Settings
 from classify.commands.baseline.pixels import GB, Pixels
 from classify.commands.baseline.report import keep
 from classify.commands.baseline.result import NAME, Outcome, against_best_head
@@ -204,3 +204,9 @@ def _log(
     readings.record(workspace, reading)
     seen = readings.note(before, [reading])
     return [seen] if seen else []
+
+
+def run(options: BaselineOptions, say: Say) -> Outcome:
+    """Answer the command line."""
+    workspace = Workspace.locate(options.workspace)
+    return baseline(workspace, options.settings, dataset=options.dataset, space=options.space, say=say)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from cache.workspace import Workspace
 from classify.commands.fit_head.fitted_head import Trained, train
 from classify.commands.fit_head.leaderboard import HeadResult, leaderboard
 from classify.commands.fit_head.learning_curve import LearningCurve, learning_curve
-from classify.commands.fit_head.options import BUDGET, FitOptions
+from classify.commands.fit_head.options import BUDGET, FitHeadOptions, FitOptions
 from classify.commands.fit_head.record import write_record
 from classify.data.division import Division, divide
 from classify.data.splits import TEST, TRAIN
@@ -28,8 +28,8 @@ from classify.metrics.evaluation import tie
 from classify.runs import readings
 from classify.runs.folder import remember_best
 from classify.runs.readings import sample_notes
-from extract.embedding.progress import Progress
-from extract.embedding.views import Views
+from extract.embedding.progress import Progress, bar
+from extract.pictures.policies import Views
 
 
 @dataclass(frozen=True)
@@ -237,4 +237,17 @@ def _reading(division: Division, trained: Trained, options: FitOptions) -> readi
         trained_on=division.train_hash,
         space=division.data.space.id,
         time=trained.tested,
+    )
+
+
+def run(options: FitHeadOptions, say: Callable[[str], None]) -> FitResult:
+    """Answer the command line."""
+    views = Views.of(options.fit.views.number, options.fit.views.augment)
+    return fit_heads(
+        Workspace.locate(options.workspace),
+        replace(options.fit, views=views, curve=not options.no_curve),
+        dataset=options.dataset,
+        space=options.space,
+        on_progress=say,
+        progress=bar(say),
     )
