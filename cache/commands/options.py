@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Argument, Group, Parameter, Token
 
@@ -65,6 +66,12 @@ Names = Annotated[Sequence[str], Parameter(converter=_names, n_tokens=1, metavar
 Widths = Annotated[tuple[int, ...], Parameter(converter=_widths, n_tokens=1, metavar="N,N")]
 Time = Annotated[float, Parameter(converter=_seconds, metavar="TIME")]
 Part = Annotated[tuple[int, int], Parameter(converter=_part, n_tokens=1, metavar="I/N")]
+if TYPE_CHECKING:
+    File = str  # as it was typed
+else:
+    File = Annotated[
+        str | Path, Parameter(metavar="PATH")
+    ]  # from the Path shells know that they may complete files
 FLAT = Parameter(name="*")  # the fields of a dataclass as options of the command
 
 
@@ -72,7 +79,7 @@ FLAT = Parameter(name="*")  # the fields of a dataclass as options of the comman
 class Common:
     """What every command may be told."""
 
-    workspace: Annotated[str | None, Parameter(group=GENERAL, metavar="FOLDER")] = None
+    workspace: Annotated[File | None, Parameter(group=GENERAL, metavar="FOLDER")] = None
     """cache and state (default: .coldframe, or COLDFRAME_WORKSPACE)"""
     json: Annotated[bool, Parameter(group=GENERAL)] = False
     """print one JSON value for scripts"""
@@ -112,7 +119,7 @@ class GcOptions(Common):
 class ExportOptions(OfDataSet):
     """What `cache export` may be told."""
 
-    out: str
+    out: File
     """file to write, as flowers.h5"""
     _: KW_ONLY
     force: bool = False

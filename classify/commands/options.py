@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from cache.commands.options import FLAT, Common, Positive, one_of
+from cache.commands.options import FLAT, Common, File, Positive, one_of
 from cache.errors import UserError
 from extract.commands.options import DataDir, Strict
 from extract.pictures.policies import NAMES
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _MOST = 400  # pictures on one sheet; a larger one takes minutes, and no screen shows it
 PARTS = Group("Parts, one of", validator=one_of, sort_key=2)
-Run = Annotated[str | None, Parameter(metavar="RUN")]
+Run = Annotated[File | None, Parameter(metavar="RUN")]
 Trust = Annotated[bool, Parameter(help="load a head that this workspace did not write: its code runs")]
 
 
@@ -69,11 +69,11 @@ class SampleOptions:
 class ShowOptions(Common):
     """What `show` may be told."""
 
-    source: str | None = None
+    source: File | None = None
     """what `extract` takes, or the name of a data set (default: the last extracted)"""
     _: KW_ONLY
     sample: Annotated[SampleOptions, FLAT] = SampleOptions()
-    out: Annotated[str | None, Parameter(metavar="FILE")] = None
+    out: Annotated[File | None, Parameter(metavar="FILE")] = None
     """PNG file to write (default: in a run folder)"""
     data_dir: DataDir = None
 
@@ -82,7 +82,7 @@ class ShowOptions(Common):
 class PredictOptions(Common):
     """What `predict` may be told."""
 
-    paths: tuple[str, ...]
+    paths: tuple[File, ...]
     """pictures, or folders of them"""
     _: KW_ONLY
     run: Run = None
@@ -102,7 +102,7 @@ class DemoOptions:
 
     quick: bool = False
     """a few hundred pictures"""
-    data: Annotated[str | None, Parameter(metavar="FOLDER")] = None
+    data: Annotated[File | None, Parameter(metavar="FOLDER")] = None
     """your own folder of class folders instead of the digits"""
-    out: Annotated[str, Parameter(metavar="FOLDER")] = "coldframe-demo"
+    out: Annotated[File, Parameter(metavar="FOLDER")] = "coldframe-demo"
     """where to put pictures, cache and runs"""

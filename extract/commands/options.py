@@ -7,13 +7,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from cache.commands.options import FLAT, GENERAL, VIEWS, Common
+from cache.commands.options import FLAT, GENERAL, VIEWS, Common, File
 from extract.pictures.policies import Views
 from extract.settings import BackboneOptions, Decoding, Options
 
 DataName = Annotated[str | None, Parameter(name="--name", metavar="NAME")]
 DataDir = Annotated[
-    str | None,
+    File | None,
     Parameter(
         name="--data-dir",
         metavar="FOLDER",
@@ -27,7 +27,7 @@ Strict = Annotated[bool, Parameter(group=GENERAL, help="exit code 3 if a picture
 class ExtractOptions(Common):
     """What `extract` may be told."""
 
-    source: str
+    source: File
     """folder with one folder per class, or with train/validation/test folders of them; or a table (.csv, .tsv,
     .parquet), an archive (.zip, .tar, .tgz, ...) or tfds:NAME"""
     _: KW_ONLY
@@ -45,13 +45,13 @@ class ExtractOptions(Common):
 class ManifestOptions(Common):
     """What `manifest` may be told."""
 
-    source: str
+    source: File
     """what `extract` takes: a folder, a table, an archive or tfds:NAME"""
     _: KW_ONLY
     name: DataName = None
     """name of the data set (default: the source's)"""
     data_dir: DataDir = None
-    out: Annotated[str | None, Parameter(metavar="FILE")] = None
+    out: Annotated[File | None, Parameter(metavar="FILE")] = None
     """write path, label, split and key as a table: .csv, .tsv or .parquet"""
     force: bool = False
     """replace an existing table"""

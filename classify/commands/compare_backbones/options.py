@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from cache.commands.options import FLAT, NETWORK, Common, Names, Positive
+from cache.commands.options import FLAT, NETWORK, Common, File, Names, Positive
 from extract.commands.options import DataDir, DataName
 from extract.settings import POOLINGS, Decoding, Engine, Preprocessing, Resize
 
@@ -40,7 +40,7 @@ class Contest:
 class CompareOptions(Common):
     """What `compare-backbones` may be told."""
 
-    source: str | None = None
+    source: File | None = None
     """folder or table of pictures (default: the current data set)"""
     _: KW_ONLY
     name: DataName = None

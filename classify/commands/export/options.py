@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from cache.commands.options import Common
+from cache.commands.options import Common, File
 from classify.commands.options import Run, Trust
 
 KINDS = ("keras", "savedmodel", "tflite", "onnx", "saved-head")
@@ -19,7 +19,7 @@ class ExportOptions(Common):
 
     to: Annotated[str, Parameter(choices=KINDS, show_choices=False)]
     """keras, savedmodel (TensorFlow), tflite (phones), onnx; saved-head: the head alone, from embeddings"""
-    out: Annotated[str | None, Parameter(metavar="PATH")] = None
+    out: Annotated[File | None, Parameter(metavar="PATH")] = None
     """file or folder to write (default: in the run's folder)"""
     run: Run = None
     """folder of the run to export (default: the best)"""

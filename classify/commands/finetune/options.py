@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter, Token
 
-from cache.commands.options import FLAT, Common
+from cache.commands.options import FLAT, Common, File
 from classify.commands.options import Trust
 from classify.training.settings import Settings
 from extract.settings import Engine, EngineName, Workers
@@ -24,7 +24,7 @@ def _run(_: Any, tokens: Sequence[Token]) -> str:
 class FinetuneOptions(Common):
     """What `finetune` may be told."""
 
-    run: Annotated[str | None, Parameter(group=START, metavar="RUN")] = None
+    run: Annotated[File | None, Parameter(group=START, metavar="RUN")] = None
     """the fit-head run to start from (default: the best linear one)"""
     resume: Annotated[bool | str, Parameter(converter=_run, group=START, metavar="[RUN]")] = False
     """go on with the last unfinished run, or with this one"""
