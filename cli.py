@@ -91,10 +91,8 @@ def application() -> App:
     )
     cache = App(name="cache", help="look after the cache", help_epilogue="", sort_key=len(COMMANDS))
     app.register_install_completion_command(help="have the shell complete commands, options and values")
-    app["--help"].help, app["--version"].help = (
-        "show this help; after a command, its options",
-        "show the version",
-    )
+    app["--help"].help = "show this help; after a command, its options"
+    app["--version"].help = "show the version"
     for number, (words, command) in enumerate(COMMANDS.items()):
         *group, name = words.split()
         (cache if group else app).command(
@@ -188,18 +186,17 @@ class Columns(DefaultFormatter):
         for entry in panel.entries:
             names = ", ".join(entry.all_options)
             name = entry.positional_label or (f"{names} {entry.metavar}" if entry.metavar else names)
-            values = [", ".join(entry.choices)] if entry.choices else []
-            values += [] if entry.default is None else [f"default: {entry.default}"]
-            about = (
-                f"{_plain(entry.description)} [{'; '.join(values)}]" if values else _plain(entry.description)
-            )
+            values = ", ".join(entry.choices or ())
+            default = "" if entry.default is None else f"default: {entry.default}"
+            brackets = "; ".join(filter(None, (values, default)))
+            about = _plain(entry.description) + (f" [{brackets}]" if brackets else "")
             first, *rest = textwrap.wrap(about, console.width - 27, break_on_hyphens=False) or [""]
             console.print(Text.assemble((f"  {name:24}", "cyan"), " ", first), soft_wrap=True)
             for line in rest:
                 console.print(" " * 27 + line, soft_wrap=True, highlight=False, markup=False)
 
     def render_description(self, console: Any, options: Any, description: Any) -> None:
-        console.print(_plain(description))
+        console.print(_plain(description), highlight=False, markup=False)
 
 
 def _plain(text: Any) -> str:
@@ -210,13 +207,9 @@ def _default(value: Any) -> str | None:
     """A default as a person would type it; of switches, nothing."""
     if value is None or isinstance(value, bool):
         return None
-    return (
-        ",".join(value)
-        if isinstance(value, tuple)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _mistake(error: CycloptsError) -> str:

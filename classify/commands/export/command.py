@@ -133,7 +133,7 @@ def export(
         part=compared.part,
         agreement=float((received.argmax(axis=1) == expected.argmax(axis=1)).mean()),
         int8=quantised,
-        notes=_notes(to, source, compared.part, quantised),
+        caveats=_notes(to, source, compared.part, quantised),
     )
 
 
