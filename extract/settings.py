@@ -1,27 +1,71 @@
-"""What every command that embeds may be told: backbone, decoding, engine, views."""
+"""What every command that embeds may be told: backbone, decoding, engine."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated, Any
 
+from cyclopts import Parameter, Token
+
+from cache.commands.options import CACHE, NETWORK, SPEED, Part, Positive
 from cache.errors import UserError
 
+
+def _pooling(_: Any, tokens: Sequence[Token]) -> str:
+    text = tokens[0].value
+    if text.startswith("layer:") and text != "layer:":
+        return f"avg@{text.removeprefix('layer:')}"
+    if text.partition("@")[0] not in POOLINGS or text.endswith("@"):
+        raise ValueError(
+            f"expected avg, max or flatten, any of them with @LAYER, or layer:LAYER; received {text}."
+        )
+    return text
+
+
 RESIZES = ("crop", "squash", "pad")
+POOLINGS = ("avg", "max", "flatten")
+Resize = Annotated[str, Parameter(choices=RESIZES, group=NETWORK, help="how pictures become square")]
+Preprocessing = Annotated[
+    str | None,
+    Parameter(
+        choices=("lite", "tf", "torch", "caffe", "unit", "none"),
+        group=NETWORK,
+        help="of pictures for the network (default: the backbone's own)",
+    ),
+]
+FLOATS = ("float32", "float16")
+Workers = Annotated[
+    Positive | None, Parameter(group=SPEED, help="reading threads (default: one per core)", metavar="N")
+]
+EngineName = Annotated[str, Parameter(choices=("auto", "litert", "keras"), group=SPEED)]
+
+
+@dataclass(frozen=True)
+class BackboneOptions:
+    """Which network, as it is asked for; `extract.backbones.backbone` checks it."""
+
+    backbone: Annotated[str, Parameter(group=NETWORK, metavar="NAME")] = "efficientnet_lite0"
+    """see the command backbones; auto: the winner of a tournament; or savedmodel:PATH, keras:FILE.keras,
+    kerashub:PRESET"""
+    weights: Annotated[str, Parameter(group=NETWORK, metavar="NAME|FILE")] = "pretrained"
+    """pretrained (or imagenet), none (random) or a file"""
+    input_size: Annotated[Positive | None, Parameter(group=NETWORK, metavar="PIXELS")] = None
+    """pixels a side (default: the backbone's own)"""
+    pooling: Annotated[str, Parameter(converter=_pooling, group=NETWORK, metavar="HOW")] = "avg"
+    """how feature maps become rows: avg, max or flatten; avg@NAME (or layer:NAME) for those of an inner layer"""
+    preprocessing: Preprocessing = None
+    precision: Annotated[str, Parameter(choices=FLOATS, group=NETWORK)] = "float32"
+    """of the computation; float16 is for a GPU"""
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How bytes become pixels.
+    """How bytes become pixels."""
 
-    Parameters
-    ----------
-    resize : {"crop", "squash", "pad"}
-        Which part fills the square: the largest centred square, the whole picture with its aspect ratio
-        changed, or the whole picture centred on black.
-    max_pixels : int
-        Pictures whose header promises more (width * height) are rejected before they are decoded.
-    """
-
-    resize: str = "crop"
-    max_pixels: int = 64_000_000  # 0.3 GB decoded; above every phone's and most cameras' single shots
+    # The largest centred square, the whole picture with its aspect ratio changed, or the whole picture on black.
+    resize: Resize = "crop"
+    max_pixels: Annotated[Positive, Parameter(group=NETWORK)] = 64_000_000
+    """reject larger pictures, by their header, before they are decoded"""
+    # 0.3 GB decoded; above every phone's and most cameras' single shots.
 
     def __post_init__(self) -> None:
         if self.resize not in RESIZES:
@@ -29,13 +73,25 @@ class Decoding:
 
 
 @dataclass(frozen=True)
-class Options:
+class Engine:
+    """What computes, and how much at a time; no number changes by more than rounding."""
+
+    engine: EngineName = "auto"
+    """what runs the backbone"""
+    batch_size: Annotated[Positive | None, Parameter(group=SPEED, metavar="N")] = None
+    """pictures per step (default: the engine's own)"""
+    workers: Workers = None
+
+
+@dataclass(frozen=True)
+class Options(Engine):
     """How to extract; nothing here changes a number by more than rounding, but for `dtype`."""
 
-    engine: str = "auto"
-    batch_size: int | None = None  # None: the engine's own
-    workers: int | None = None  # None: one reading thread a core
-    dtype: str = "float32"  # of the storage
-    shard: tuple[int, int] = (1, 1)  # part i of n, by the path's hash
-    rehash: bool = False  # read every file again, whatever its size and time say
-    force: bool = False  # embed every picture again, cached or not
+    dtype: Annotated[str, Parameter(choices=FLOATS, group=CACHE)] = "float32"
+    """of stored rows; float16 halves them"""
+    shard: Annotated[Part, Parameter(show_default=False, group=CACHE)] = (1, 1)
+    """only part I of N, by the path's hash, for N machines"""
+    rehash: Annotated[bool, Parameter(group=CACHE)] = False
+    """read all files again, whatever their size and time say"""
+    force: Annotated[bool, Parameter(group=CACHE)] = False
+    """embed all pictures again, cached or not"""

@@ -4,10 +4,12 @@ import contextlib
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import h5py
 import numpy as np
@@ -17,6 +19,8 @@ from PIL import Image
 import cli
 from classify.commands import demo
 from classify.commands.demo import write_digits
+from classify.commands.finetune import command as finetune
+from extract.commands import backbones
 
 ROOT = Path(__file__).parents[1]
 EXTRACT = {"dataset", "space", "backbone", "engine", "files", "embedded", "cached", "rejected", "seconds"}
@@ -199,10 +203,21 @@ def test_backbones_lists_what_is_here() -> None:
         (["fit-head"], 1, "extract FOLDER/"),
         (["predict", "x.jpg"], 1, "fit-head"),
         (["fit-head", "--model", "magic"], 1, "logreg"),
-        (["extract"], 2, "usage"),
+        (["extract"], 2, "Expected SOURCE, received none"),
+        (["extract", ".", "more"], 2, "received more too"),
+        (["extract", ".", "--pooling", "x"], 2, "layer:LAYER; received x."),
+        (["show", "--grid", "0x3"], 1, "received '0x3'"),
+        (["fit-head", "--budget", "0s"], 2, "such as 90s, 5m or 1h, received 0s."),
+        (["fit-head", "--hidden", "9,x"], 2, "such as 1024 or 2048,1024, received 9,x."),
+        (["fit-head", "--folds", "x"], 2, '"x" into int'),
+        (["fit-head", "--fold", "3"], 2, "Did you mean --folds? See `python cli.py fit-head --help`."),
+        (["fit-head", "--class-weight", "balance"], 2, 'Did you mean "balanced"?'),
+        (["finetune", "--top", "3", "--all"], 2, "received --top and --all."),
+        (["cach", "ls"], 2, 'Did you mean "cache"?'),
+        (["cache", "list"], 2, "See `python cli.py cache --help`."),
         (["extract", ".", "--shard", "3/2"], 2, "expected I/N"),
         (["extract", ".", "--batch-size", "0"], 2, "above 0"),
-        (["nothing"], 2, "invalid choice"),
+        (["nothing"], 2, 'Unknown command "nothing"'),
     ],
 )
 def test_mistakes_are_answered(
@@ -220,7 +235,8 @@ def test_mistakes_are_answered(
     except SystemExit as stop:
         returned = stop.code
     out, err = capsys.readouterr()
-    assert (returned, out) == (code, "") and told in err
+    assert (returned, out) == (code, "")
+    assert told in err and len(err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -269,10 +285,10 @@ def test_the_demo_takes_a_folder_of_ones_own(few_flowers: Path, tmp_path: Path) 
 
 
 def test_ctrl_c_exits_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def interrupt(options: object) -> int:
+    def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "backbones", interrupt)
+    monkeypatch.setattr(backbones, "run", interrupt)
     assert cli.main(["backbones"]) == 130
     assert "kept" in capsys.readouterr().err
 
@@ -290,6 +306,88 @@ def test_embeddings_do_not_depend_on_workers_and_batches(session: Path, tmp_path
 
 @pytest.mark.parametrize("command", ["fit-head", "baseline"])
 def test_shares_take_the_place_of_the_test_size(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        cli.main([command, "--split", "80/10/10", "--test-size", "0.3"])
-    assert stopped.value.code == 2 and "not allowed with argument --split" in capsys.readouterr().err
+    assert cli.main([command, "--split", "80/10/10", "--test-size", "0.3"]) == 2
+    assert "received --test-size and --split" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_explains_itself(
+    command: str, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert cli.main([*command.split(), "--help"]) == 0
+    told = capsys.readouterr().out
+    lines = told.splitlines()
+    assert cli.COMMANDS[command].help in told and lines[-1].endswith(cli.COMMANDS[command].example)
+    assert max(map(len, lines)) <= width and told.isascii() and "\x1b" not in told
+    assert not [line for line in lines if line != line.rstrip()]
+    for option in re.split(r"^  (?=\S)", told, flags=re.M)[1:]:
+        assert option.count("default") <= 1, option  # said once
+        assert len(option.split()) > 1, option  # each has a help
+
+
+@pytest.mark.parametrize("words", [[], ["cache"]])
+def test_without_a_command_the_help_is_shown(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words) == 2
+    assert "Commands\n" in capsys.readouterr().out
+
+
+def test_help_for_a_reader_who_has_seen_enough() -> None:
+    # The pipe's end is closed before anything is written.
+    help = subprocess.Popen(
+        [sys.executable, str(ROOT / "cli.py"), "extract", "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert help.stdout is not None and help.stderr is not None
+    help.stdout.close()
+    assert (help.wait(), help.stderr.read()) == (0, "")
+
+
+def options(*words: str) -> Any:
+    return cli.application()(words)
+
+
+def test_words_become_options() -> None:
+    first = options("predict", "a", "--top", "1", "./b/", "--top=2", "--json")
+    assert (first.paths, first.top, first.json) == (
+        ("a", "./b/"),
+        2,
+        True,
+    )  # paths as typed; the last of two counts
+    asked = options(
+        "extract", "x", "--pooling", "layer:top", "--shard", "2/3", "--views", "2", "--workers", "1"
+    )
+    assert (asked.backbone.pooling, asked.options.shard, asked.views.number) == ("avg@top", (2, 3), 2)
+    fitted = options("fit-head", "--model", "lda,svm", "--hidden", "8,4", "--budget", "5m", "--no-curve")
+    assert (fitted.fit.models, fitted.fit.hidden, fitted.fit.budget) == (("lda", "svm"), (8, 4), 300.0)
+    assert fitted.no_curve and options("fit-head", "--seed", "-1").fit.seed == -1
+
+
+@pytest.mark.parametrize(
+    ("words", "run"), [([], None), (["--resume"], ""), (["--resume", "1"], "1"), (["--resume="], "")]
+)
+def test_resume_takes_a_run_or_none(
+    words: list[str], run: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(
+        finetune, "finetune", lambda workspace, given, **others: seen.update(others, given=given)
+    )
+    finetune.run(options("finetune", *words), print)
+    assert (seen["resume"], seen["given"], seen["run"]) == (run, {}, None)
+
+
+def test_of_the_settings_those_count_that_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(finetune, "finetune", lambda workspace, given, **others: seen.update(given))
+    finetune.run(options("finetune", "--epochs", "10", "--all", "--lr", "1e-3"), print)
+    assert seen == {"everything": True, "lr": 1e-3}
+
+
+def test_shells_complete_commands_options_and_values() -> None:
+    for shell in ("bash", "zsh", "fish", "powershell"):
+        script = cli.application().generate_completion(shell=shell)  # type: ignore[arg-type]
+        assert all(word in script for word in ("fit-head", "verify", "max-pixels", "squash"))

@@ -2,7 +2,6 @@
 
 import __future__
 
-import argparse
 import importlib.util
 import json
 import re
@@ -15,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cyclopts import CycloptsError
 from scipy.special import softmax
 
 import cli
+from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.commands.export.result import Quantised
 from classify.heads import table as heads
@@ -85,27 +86,15 @@ def our_arguments(words: list[str]) -> list[str] | None:
     return next((words[len(name) :] for name in OURS if words[: len(name)] == name), None)
 
 
-def parsers(parser: argparse.ArgumentParser, path: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """All commands with their parsers: ("extract", ...), ("cache ls", ...)."""
-    groups = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
-    for name, sub in (item for group in groups for item in group.choices.items()):
-        yield from parsers(sub, f"{path}{name} ")
-    if not groups:
-        yield path.strip(), parser
-
-
-COMMANDS = dict(parsers(cli._parser()))
-
-
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_every_command_line_is_valid(page: Path) -> None:
     for words in command_lines(page.read_text("utf-8")):
         arguments = our_arguments(words)
         if arguments is not None:
             try:
-                cli._parser().parse_args(arguments)
-            except SystemExit as stop:
-                assert stop.code == 0, f"{page.name}: {shlex.join(words)}"
+                cli.application()(arguments)
+            except (CycloptsError, UserError) as error:
+                pytest.fail(f"{page.name}: {shlex.join(words)}: {error}")
         elif words[0] == "python":
             script = words[1] == "-m" or (ROOT / words[1]).is_file() or "benchmarks/" in words[1]
             assert script, f"{page.name}: {shlex.join(words)}"
@@ -135,15 +124,21 @@ def section(command: str) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", cli.COMMANDS)
 def test_every_command_and_option_is_in_the_guide(command: str) -> None:
     text = section(command)
-    for action in COMMANDS[command]._actions:
-        for option in action.option_strings:
-            if option.startswith("--") and option not in ("--help", "--workspace"):
+    app = found = cli.application()
+    for word in command.split():
+        found = found[word]
+    with app.app_stack(command.split()):
+        arguments = found.assemble_argument_collection().filter_by(parse=True)
+    assert [argument.name for argument in arguments if argument.name.startswith("--")]
+    for argument in arguments:
+        for option in argument.names:
+            if argument.index is None and option not in ("*", "--workspace"):
                 assert re.search(rf"{option}\b(?!-)", text), f"the guide's {command!r} lacks {option}"
-        for choice in action.choices or ():
-            assert str(choice) in text, f"the guide's {command!r} lacks {choice}"
+        for choice in argument.get_choices(force=True) or ():
+            assert choice in text, f"the guide's {command!r} lacks {choice}"
 
 
 def test_every_head_is_in_the_guide() -> None:

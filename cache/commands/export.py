@@ -5,16 +5,21 @@ import errno
 import math
 import os
 import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
+from cache.commands.options import ExportOptions
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from cache.storage.files import sync_folder, temporary_name, write_error
 from cache.storage.hdf5 import LIBVER
 from cache.storage.store import Store
+from cache.workspace import Workspace
 
 SUFFIXES = (".h5", ".hdf5")
 _BLOCK = 8_192  # rows in memory at a time
@@ -113,3 +118,31 @@ def _fill(file: h5py.File, manifest: Manifest, store: Store) -> None:
     file.create_dataset("classes", data=np.array(classes, object), dtype=text)
     file.attrs["root"] = manifest.root.encode("utf-8", "surrogateescape")
     file.attrs["space"] = store.space.to_json()
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and how many samples had no embedding."""
+
+    rows: int
+    missing: int
+    file: str
+    space: str
+    dataset: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The facts for scripts."""
+        return {name: value for name, value in asdict(self).items() if name != "dataset"}
+
+    def to_text(self) -> str:
+        """The same for people."""
+        return (
+            f"{self.rows:,} rows of {self.dataset} written to {self.file}, {self.missing:,} had no embedding"
+        )
+
+
+def run(options: ExportOptions, say: Callable[[str], None]) -> Exported:
+    """Answer the command line."""
+    data = Workspace.locate(options.workspace).load(options.dataset, options.space)
+    rows = export(data.manifest, data.store, Path(options.out), force=options.force)
+    return Exported(rows, data.missing, options.out, data.space.id, data.name)

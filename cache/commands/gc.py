@@ -2,16 +2,19 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from cache.commands.options import GcOptions
 from cache.storage.files import TEMPORARY
 from cache.storage.keys import KEY_BYTES, unique
 from cache.storage.shard import SHARD_ROWS, Shard, is_intact, seal
 from cache.storage.store import Store
+from cache.workspace import Workspace
 
 SHARD_BYTES = 512 * 2**20  # activations are large: a merge must fit in memory whatever a row weighs
 _STALE_SECONDS = 86_400  # no seal takes a day, so an older temporary file has no owner
@@ -25,6 +28,23 @@ class Collected:
     sealed: int  # shards that took their place
     temporary: int  # leftover temporary files removed
     damaged: tuple[Path, ...]  # shards found damaged, where they lie now
+
+    @property
+    def failure(self) -> str | None:
+        """Not None if a shard is damaged; the text has said so."""
+        return "" if self.damaged else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The counts for scripts."""
+        counts = {"merged": self.merged, "sealed": self.sealed, "temporary": self.temporary}
+        return counts | {"damaged": [str(path) for path in self.damaged]}
+
+    def to_text(self) -> str:
+        """The same for people."""
+        return (
+            f"{self.merged} shards merged into {self.sealed}, {self.temporary} leftover temporary files removed, "
+            f"{len(self.damaged)} damaged shards set aside"
+        )
 
 
 def collect(store: Store, *, max_rows: int = SHARD_ROWS) -> Collected:
@@ -110,3 +130,14 @@ def _remove_stale(folder: Path) -> int:
                 path.unlink()
                 removed += 1
     return removed
+
+
+def run(options: GcOptions, say: Callable[[str], None]) -> Collected:
+    """Answer the command line, for all stores together."""
+    done = [collect(store) for store in Workspace.locate(options.workspace).spaces()]
+    return Collected(
+        sum(each.merged for each in done),
+        sum(each.sealed for each in done),
+        sum(each.temporary for each in done),
+        tuple(path for each in done for path in each.damaged),
+    )

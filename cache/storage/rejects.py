@@ -31,6 +31,14 @@ class Reject:
         """What scripts are told of it."""
         return {"path": self.path, "reason": self.reason}
 
+    def __str__(self) -> str:
+        return f"{on_one_line(self.path)}: {self.reason}"
+
+
+def on_one_line(path: str) -> str:
+    """A file name on one line, whatever bytes it is made of."""
+    return path if path.isprintable() else path.encode("unicode_escape", "backslashreplace").decode("ascii")
+
 
 def write_rejects(folder: Path, rejects: Iterable[Reject]) -> None:
     """Write one new `.jsonl` file with these rejects into `folder`; none when there is nothing to write."""

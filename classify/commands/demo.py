@@ -9,6 +9,7 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.workspace import Workspace
+from classify.commands.options import DemoOptions
 from classify.runs.folder import best_run
 from classify.runs.predictions import read_pictures
 
@@ -100,3 +101,8 @@ def _held_out(run: Path, folder: Path) -> list[tuple[Path, str]]:
     rows = read_pictures(run / "predictions.csv").sort_values(["label", "path"])
     chosen = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, SHOWN).astype(int))]
     return [(folder / path, label) for path, label in zip(chosen["path"], chosen["label"], strict=True)]
+
+
+def run(options: DemoOptions, say: Callable[[str], None], command: Callable[..., int]) -> None:
+    """Answer the command line; the commands have told all there is."""
+    run_demo(command, Path(options.out), options.data, options.quick)

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Annotated
 
+from cyclopts import Group, Parameter
+
+from cache.commands.options import FLAT, Common, File, Positive, one_of
 from cache.errors import UserError
-from extract.pictures.augmentation import View
+from extract.commands.options import DataDir, Strict
+from extract.pictures.policies import NAMES
+from extract.settings import Engine
+
+if TYPE_CHECKING:
+    from extract.pictures.augmentation import View
 
 _MOST = 400  # pictures on one sheet; a larger one takes minutes, and no screen shows it
+PARTS = Group("Parts, one of", validator=one_of, sort_key=2)
+Run = Annotated[File | None, Parameter(metavar="RUN")]
+Trust = Annotated[bool, Parameter(help="load a head that this workspace did not write: its code runs")]
 
 
 @dataclass(frozen=True)
 class SampleOptions:
     """What to show of a data set."""
 
-    grid: str = "3x3"  # rows x columns
-    augment: str | None = None  # a policy: each row is one picture, plain in the first column
-    seed: int = 0  # of the choice and of the views
-    part: str | None = None  # train, val or test; None: whatever there is
+    grid: Annotated[str, Parameter(metavar="ROWSxCOLUMNS")] = "3x3"
+    """how many pictures"""
+    augment: Annotated[
+        str | None, Parameter(metavar="POLICY", help=f"draw augmented views beside each picture: {NAMES}")
+    ] = None  # each row is one picture, plain in the first column
+    seed: int = 0
+    """which pictures, and which views"""
+    part: Annotated[str | None, Parameter(name="--split", choices=("train", "val", "test"))] = None
+    """only this part of the data set (default: whatever there is)"""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -37,6 +54,8 @@ class SampleOptions:
         """The views of each picture; UserError for an unknown policy, or where there is no column for them."""
         if self.augment is None:
             return []
+        from extract.pictures.augmentation import View
+
         views = [View(self.augment, number, self.seed) for number in range(1, max(2, self.shape[1]))]
         if self.shape[1] < 2:
             raise UserError(
@@ -44,3 +63,46 @@ class SampleOptions:
                 f"picture; received {self.grid}. Try 4x6."
             )
         return views
+
+
+@dataclass(frozen=True)
+class ShowOptions(Common):
+    """What `show` may be told."""
+
+    source: File | None = None
+    """what `extract` takes, or the name of a data set (default: the last extracted)"""
+    _: KW_ONLY
+    sample: Annotated[SampleOptions, FLAT] = SampleOptions()
+    out: Annotated[File | None, Parameter(metavar="FILE")] = None
+    """PNG file to write (default: in a run folder)"""
+    data_dir: DataDir = None
+
+
+@dataclass(frozen=True)
+class PredictOptions(Common):
+    """What `predict` may be told."""
+
+    paths: tuple[File, ...]
+    """pictures, or folders of them"""
+    _: KW_ONLY
+    run: Run = None
+    """folder of the run to use (default: the best)"""
+    space: Annotated[str | None, Parameter(metavar="ID")] = None
+    """refuse a run of another space than this"""
+    top: Positive = 3
+    """classes to list per picture"""
+    trust: Trust = False
+    engine: Annotated[Engine, FLAT] = Engine()
+    strict: Strict = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions:
+    """What `demo` may be told."""
+
+    quick: bool = False
+    """a few hundred pictures"""
+    data: Annotated[File | None, Parameter(metavar="FOLDER")] = None
+    """your own folder of class folders instead of the digits"""
+    out: Annotated[File, Parameter(metavar="FOLDER")] = "coldframe-demo"
+    """where to put pictures, cache and runs"""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +17,16 @@ from cache.space import Space
 from cache.storage.files import write_file
 from cache.storage.rejects import Reject
 from cache.workspace import Workspace
+from classify.commands.options import PredictOptions
 from classify.models.run_model import TunedRun
 from classify.report.text import csv_bytes, csv_text
 from classify.runs.folder import OWN_MODEL, find_run, write_json
 from classify.runs.head_file import check_space, load_head
 from classify.runs.record import record_of
+from extract.commands.extract import all_rejected
 from extract.embedding.extractor import Extractor
 from extract.embedding.file_reader import FileReader
-from extract.embedding.progress import Progress
+from extract.embedding.progress import Progress, bar
 from extract.embedding.runner import Claims, Outcome
 from extract.embedding.runner import run as run_pipeline
 from extract.embedding.spaces import backbone_of, decoding_of
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from classify.heads.calibration import CalibratedHead
+
+SHOWN = 10  # predictions on a terminal; all of them are in the file
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,7 @@ class Answers:
     rejects: list[Reject]
     file: Path
     run: Path  # that answered
+    shown: int | None = None  # rows that the text has; None: all
 
     def records(self) -> list[dict[str, Any]]:
         """One dictionary a picture, as `--json` prints them."""
@@ -130,6 +136,31 @@ class Answers:
     def csv(self) -> str:
         """The table with path, label, probability and the next best."""
         return self.predictions.csv()
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """As `records`."""
+        return self.records()
+
+    def to_text(self) -> str:
+        """The first rows of the table."""
+        lines = self.csv().splitlines()
+        return "\n".join(lines if self.shown is None else lines[: self.shown + 1])
+
+    @property
+    def closing(self) -> list[str]:
+        """What is said below the table."""
+        count = len(self.predictions.paths)
+        more = 0 if self.shown is None else count - self.shown
+        told = (
+            f"{count:,} pictures classified by {self.run.name}, {len(self.rejects):,} rejected: {self.file}"
+        )
+        return [f"... and {more:,} more", told] if more > 0 else [told]
+
+    @property
+    def failure(self) -> str | None:
+        """Why there is no prediction at all."""
+        nothing = self.rejects and not self.predictions.paths
+        return all_rejected("", len(self.rejects)) if nothing else None
 
 
 def predict(
@@ -271,3 +302,18 @@ def _by_model(asked: _Asked) -> Found:
     rows = np.array([answers[key.tobytes()] for key in found.key]).reshape(len(found), len(classes))
     source = {"model": str(tuned.file), "model_sha256": tuned.record["model"]["sha256"]}
     return rank(rows, classes, found.paths, asked.top), outcome.rejects, source
+
+
+def run(options: PredictOptions, say: Callable[[str], None]) -> Answers:
+    """Answer the command line; a terminal is shown the first rows only."""
+    answers = predict(
+        Workspace.locate(options.workspace),
+        [Path(path) for path in options.paths],
+        run=options.run,
+        space=options.space,
+        top=options.top,
+        options=Options(**asdict(options.engine)),
+        trust=options.trust,
+        progress=bar(say),
+    )
+    return replace(answers, shown=SHOWN) if sys.stdout.isatty() and not options.json else answers

@@ -16,7 +16,7 @@ from cache.storage.files import make_folder, write_file
 from cache.storage.rejects import Reject
 from cache.versions import versions
 from cache.workspace import Workspace
-from classify.commands.options import SampleOptions
+from classify.commands.options import SampleOptions, ShowOptions
 from classify.report.figures import Cell, picture_grid
 from classify.report.text import OVER_A_PICTURE, printable
 from classify.runs.folder import write_json
@@ -171,3 +171,15 @@ def _cells(data: bytes, label: str, views: list[View]) -> list[Cell]:
         larger = decode(data, views[0].source_size(_SIDE), decoding)
         cells += [Cell(view.apply(larger, _SIDE, key), f"{view.policy} {view.number}") for view in views]
     return cells
+
+
+def run(options: ShowOptions, say: Callable[[str], None]) -> DrawnPictures:
+    """Answer the command line."""
+    return show_samples(
+        Workspace.locate(options.workspace),
+        options.source,
+        options.sample,
+        out=Path(options.out) if options.out else None,
+        data_dir=options.data_dir,
+        note=say,
+    )

@@ -16,7 +16,8 @@ import numpy as np
 from cache.workspace import Workspace
 from classify.data.splits import TRAIN
 from extract.embedding.progress import Progress
-from extract.embedding.views import Views, augment
+from extract.embedding.views import augment
+from extract.pictures.policies import Views
 
 if TYPE_CHECKING:
     from classify.data.division import Division

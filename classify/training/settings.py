@@ -1,42 +1,74 @@
 """What a fine-tune is asked to do, with a reason beside each default."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from cyclopts import Group, Parameter
+
+from cache.commands.options import one_of
 from cache.errors import UserError
-from extract.pictures.policies import POLICIES
+from extract.pictures.policies import NAMES, POLICIES
 
 LEARNING_RATES = {"adamw": 3e-4, "adam": 3e-4, "sgd": 1e-2, "rmsprop": 1e-4}
 GB = 10**9  # bytes, as limits are given
+
+
+WHERE = Group("What trains, one of", validator=one_of, sort_key=0)
 
 
 @dataclass(frozen=True)
 class Settings:
     """How to fine-tune; every field is in run.json, and a resumed run has the very same ones."""
 
-    top: int | None = 50  # last layers of the backbone that train, as Keras counts; the tutorials' choice
-    from_layer: str | None = None  # name or number: everything from there up
-    everything: bool = False
+    top: Annotated[int | None, Parameter(group=WHERE, metavar="N")] = 50  # the tutorials' choice
+    """the last N layers of the backbone, as Keras counts"""
+    from_layer: Annotated[str | None, Parameter(group=WHERE, metavar="N|NAME")] = None
+    """everything from a layer up, as 129 or a name"""
+    everything: Annotated[bool, Parameter(name="--all", group=WHERE)] = False
+    """the whole backbone"""
     epochs: int = 10
+    """most passes over the training pictures"""
     batch_size: int = 32
-    optimizer: str = "adamw"
-    lr: float | None = None  # None: LEARNING_RATES
-    momentum: float = 0.9  # of sgd and rmsprop
-    weight_decay: float = 0.0  # of adamw
-    layer_decay: float = 1.0  # learning rate of a layer as a share of that of the layer above
-    schedule: str = "cosine"  # up during the first epoch, then down to zero; or constant
+    """pictures per step"""
+    optimizer: Annotated[str, Parameter(metavar="NAME")] = "adamw"
+    """adamw, adam, sgd or rmsprop"""
+    lr: float | None = None  # LEARNING_RATES
+    """learning rate at its highest (default: adamw and adam 3e-4, rmsprop 1e-4, sgd 1e-2)"""
+    momentum: float = 0.9
+    """of sgd and rmsprop"""
+    weight_decay: float = 0.0
+    """of adamw"""
+    layer_decay: float = 1.0
+    """share of the learning rate that each layer has of the one above"""
+    schedule: Annotated[str, Parameter(metavar="NAME")] = "cosine"
+    """of the learning rate: cosine to zero after a rise during the first epoch, or constant"""
     label_smoothing: float = 0.0
-    mixup: float = 0.0  # of Beta(a, a), on activations; 0: none
-    class_weight: str | None = None  # None: as the head was fitted
-    patience: int = 5  # epochs without a better validation loss before training stops
-    views: int = 3  # augmented views a picture, besides the plain one
-    augment: str = "standard"
-    val_size: float = 0.15  # of the training part, where the data set has no validation part of its own
-    seed: int = 0  # of batches and views
-    dtype: str = "float16"  # of the cached activations
-    precision: str = "auto"  # float32, or on a GPU mixed_float16
-    max_cache_gb: float = 20.0  # larger: the frozen part runs live
-    checkpoint_every: int = 0  # epochs between weights that are kept for people; 0: only the best
+    """share of each target spread over all classes"""
+    mixup: float = 0.0
+    """mix pairs of pictures' activations, by Beta(a, a); 0: do not"""
+    class_weight: Annotated[str | None, Parameter(metavar="NAME")] = None
+    """none or balanced (default: as the head was fitted)"""
+    patience: int = 5
+    """stop after so many epochs without a lower validation loss"""
+    views: Annotated[int, Parameter(metavar="K")] = 3
+    """augmented views of each picture, besides the plain one"""
+    augment: Annotated[str, Parameter(metavar="POLICY", help=f"augmentation of the views: {NAMES}")] = (
+        "standard"
+    )
+    val_size: float = 0.15
+    """share of the training part that validates, if the data has no such part"""
+    seed: int = 0
+    """of batches and views"""
+    dtype: Annotated[str, Parameter(metavar="NAME")] = "float16"
+    """of the cached activations: float16 or float32"""
+    precision: Annotated[str, Parameter(metavar="NAME")] = "auto"
+    """of the training: float32, float16, or auto: float16 on a GPU"""
+    max_cache_gb: Annotated[float, Parameter(metavar="GB")] = 20.0
+    """more activations than this are computed live in each epoch"""
+    checkpoint_every: int = 0
+    """also keep a model every so many epochs; 0: only the best"""
     tensorboard: bool = False
+    """write logs for TensorBoard"""
 
     def __post_init__(self) -> None:
         for name, low, high in _RANGES:

@@ -2,19 +2,24 @@
 
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from cache.errors import UserError
 from cache.manifest import Manifest
-from cache.storage.rejects import Reject
+from cache.storage.rejects import Reject, on_one_line
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
+from extract.commands.options import ExtractOptions
 from extract.embedding.extractor import Extractor
-from extract.embedding.progress import Progress
+from extract.embedding.progress import Progress, bar
 from extract.embedding.runner import Outcome
-from extract.embedding.views import Augmented, Views, augment, untested
+from extract.embedding.views import Augmented, augment, untested
+from extract.pictures.policies import Views
 from extract.settings import Decoding, Options
 from extract.sources.source import PART, is_part, open_source
 
@@ -157,3 +162,94 @@ def extract_views(
     name = summary.dataset if n == 1 else f"{summary.dataset}{PART}{i}-of-{n}"
     data = workspace.load(name, summary.space)
     return augment(workspace, data, untested(data), views, options, progress, decoding)
+
+
+SHOWN = 10  # conflicts listed on the terminal
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What the command line tells: the summary, and the views if there are any."""
+
+    summary: Summary
+    root: Path  # of the workspace
+    views: Views
+    viewed: Augmented | None
+    failure: str | None
+
+    @property
+    def rejects(self) -> list[Reject]:
+        """Of the pictures and of their views."""
+        return self.summary.rejects + (self.viewed.rejects if self.viewed else [])
+
+    @property
+    def notes(self) -> list[str]:
+        """A warning of pictures in two classes."""
+        conflicts = self.summary.conflicts
+        listed = ", ".join(map(on_one_line, conflicts[:SHOWN]))
+        told = f"warning: {len(conflicts):,} files hold a picture that is in two classes: {listed}"
+        return [told] if conflicts else []
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary, and the views' counts."""
+        return self.summary.to_json() | ({"views": self.viewed.to_json()} if self.viewed else {})
+
+    def to_text(self) -> str:
+        """The same for people."""
+        done = self.summary
+        rate = f", {done.images_per_second:,.1f} images/s" if done.embedded else ""
+        text = (
+            f"{done.dataset}: {done.files:,} files = {done.embedded:,} embedded + {done.cached:,} cached "
+            f"+ {done.rejected:,} rejected in {done.seconds:.1f} s{rate}\n"
+            f"space {done.space[:12]} ({done.backbone} on {done.engine}) in {self.root}"
+        )
+        return f"{text}\n{self.views}: {self.viewed.to_text()}" if self.viewed else text
+
+
+def all_rejected(where: str, count: int) -> str:
+    """Say that no picture is left."""
+    files = "1 file" if count == 1 else f"{count:,} files"
+    return (
+        f"Expected at least one readable picture{where}, received {files}, all rejected (reasons above). The guide "
+        "says which formats are read, and what each reason means."
+    )
+
+
+def run(
+    options: ExtractOptions, say: Callable[[str], None], elect: Callable[..., Backbone] | None = None
+) -> Extracted:
+    """Answer the command line; `elect` finds the backbone of `--backbone auto`, of which this package knows nothing."""
+    workspace, progress = Workspace.locate(options.workspace), bar(say)
+    views, how = Views.of(options.views.number, options.views.augment), (options.decoding, options.options)
+    whole, asked = options.options.shard == (1, 1), options.backbone
+    if elect is None:
+        backbone = Backbone.of(
+            asked.backbone,
+            asked.weights,
+            asked.input_size,
+            asked.pooling,
+            asked.precision,
+            asked.preprocessing,
+        )
+    elif whole:
+        backbone = elect(workspace, options, progress, say)
+    else:
+        raise UserError(
+            "Expected a backbone's name with --shard, received auto: each machine might elect another. Run "
+            "`compare-backbones` once, and name the winner."
+        )
+    done = extract(
+        workspace,
+        Path(options.source),
+        backbone,
+        *how,
+        name=options.name,
+        progress=progress,
+        data_dir=options.data_dir,
+    )
+    nothing = 0 < done.files == done.rejected and whole
+    failure = all_rejected(f" in {done.dataset}", done.rejected) if nothing else None
+    viewed = None
+    if views.number and not nothing:
+        viewed = extract_views(workspace, done, views, *how, progress)
+    return Extracted(done, workspace.root, views, viewed, failure)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,8 @@ from cache.manifest import SPLITS, Manifest
 from cache.storage.files import write_file
 from cache.storage.rejects import Reject
 from cache.workspace import Workspace
-from extract.embedding.progress import Progress
+from extract.commands.options import ManifestOptions
+from extract.embedding.progress import Progress, bar
 from extract.machine import usable_cores
 from extract.pictures.files import open_at_once
 from extract.sources import parquet
@@ -171,3 +173,16 @@ def _hash_rows(manifest: Manifest, rows: list[int]) -> list[Reject]:
             continue
         manifest.key[row] = np.frombuffer(digest.digest(), np.uint8)
     return rejects
+
+
+def run(options: ManifestOptions, say: Callable[[str], None]) -> Survey:
+    """Answer the command line."""
+    return survey(
+        Workspace.locate(options.workspace),
+        Path(options.source),
+        options.name,
+        bar(say),
+        options.data_dir,
+        Path(options.out) if options.out else None,
+        force=options.force,
+    )

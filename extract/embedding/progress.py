@@ -1,5 +1,6 @@
 """Where a run tells how it goes: calls, a bar, a line every few seconds."""
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,23 +18,31 @@ class Progress:
     note: Callable[[str], None] = lambda text: None
 
 
-def bar() -> Progress:
-    """A bar on the terminal, from the third second on."""
+def bar(note: Callable[[str], None] = lambda text: None) -> Progress:
+    """A bar with rate, time left and rejects on standard error, for what takes more than a second."""
     from tqdm import tqdm
 
     bar: tqdm | None = None
+    rejects = 0
 
-    def start(count: int) -> None:
+    def start(files: int) -> None:
         nonlocal bar
-        bar = tqdm(total=count, unit=" images", delay=2.0, leave=False)
+        interval = 0.2 if sys.stderr.isatty() else 10.0
+        bar = tqdm(
+            total=files, unit=" images", mininterval=interval, delay=1.0, leave=False, dynamic_ncols=True
+        )
 
     def advance(done: int, rejected: int) -> None:
+        nonlocal rejects
         assert bar is not None
+        if rejected:
+            rejects += rejected
+            bar.set_postfix_str(f"{rejects} rejected", refresh=False)
         bar.update(done)
         if bar.n >= bar.total:
             bar.close()
 
-    return Progress(start, advance)
+    return Progress(start, advance, note)
 
 
 def seldom(say: Callable[[str], None]) -> Callable[[str], None]:

@@ -1,7 +1,6 @@
 """Embeddings of views: each augmentation of a data set's pictures in a space of its own, beside the plain one."""
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,45 +16,8 @@ from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress
 from extract.embedding.runner import Outcome
 from extract.embedding.spaces import PLAIN, backbone_of, decoding_of
-from extract.pictures.augmentation import View
+from extract.pictures.policies import Views
 from extract.settings import Decoding, Options
-
-AUGMENT = "standard"  # the policy where none is named
-
-
-@dataclass(frozen=True)
-class Views:
-    """How many augmented views of a picture there are besides the plain one, and which.
-
-    Their seed is not that of a split: another split asks for the same views, and computes none of them again.
-    """
-
-    number: int = 0
-    augment: str | None = None  # a key of `extract.pictures.policies.POLICIES`; None without views
-    seed: int = 0
-
-    def __iter__(self) -> Iterator[View]:
-        return (View(self.augment or AUGMENT, k + 1, self.seed) for k in range(self.number))
-
-    @classmethod
-    def of(cls, number: int, augment: str | None = None) -> "Views":
-        """Take `--views` and `--augment`, the latter None where it was not given."""
-        if number < 0:
-            raise UserError(f"Expected --views of 0 or more, received {number}.")
-        if augment is not None and not number:
-            raise UserError(
-                f"Expected --views with --augment {augment}: how many views of each picture. Received none."
-            )
-        views = cls(number, augment or (AUGMENT if number else None))
-        list(views)  # an unknown policy raises
-        return views
-
-    def to_json(self) -> dict:
-        """Number, policy and seed."""
-        return asdict(self)
-
-    def __str__(self) -> str:
-        return f"{self.number} augmented view{'s' * (self.number != 1)} ({self.augment}) of each picture"
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,21 @@
-"""The table of augmentation policies: how far the views of each may go from the plain picture."""
+"""The table of augmentation policies, how far a view may go from the plain picture; and which views to make."""
+
+from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from cache.errors import UserError
+
+if TYPE_CHECKING:
+    from extract.pictures.augmentation import View
 
 # Pictures are decoded this much larger than the view, so that zooming in stays sharp. With bilinear sampling 1.5 came
 # closer to views of the full resolution than 1, 1.25 or 2 did, and than bicubic sampling at a third of the speed.
@@ -73,3 +84,46 @@ POLICIES = {
     "tutorial-c": Policy(flip=True, brightness=0.2, contrast=0.5, saturation=0.5, hue=0.1),
     "tutorial-d": Policy(zoom=0.3, shift=0.4, rotation=40.0, shear=0.2, flip=True, fill="nearest"),
 }
+NAMES = ", ".join(POLICIES)
+AUGMENT = "standard"  # the policy where none is named
+
+
+@dataclass(frozen=True)
+class Views:
+    """How many augmented views of a picture there are besides the plain one, and which.
+
+    Their seed is not that of a split: another split asks for the same views, and computes none of them again.
+    """
+
+    number: Annotated[int, Parameter(name="--views", metavar="K")] = 0
+    """also use K augmented views of each training picture"""
+    augment: Annotated[
+        str | None,
+        Parameter(metavar="POLICY", help=f"augmentation of the views: {NAMES} (default: {AUGMENT})"),
+    ] = None
+    seed: Annotated[int, Parameter(parse=False)] = 0
+
+    def __iter__(self) -> Iterator[View]:
+        from extract.pictures.augmentation import View
+
+        return (View(self.augment or AUGMENT, k + 1, self.seed) for k in range(self.number))
+
+    @classmethod
+    def of(cls, number: int, augment: str | None = None) -> Views:
+        """Take `--views` and `--augment`, the latter None where it was not given."""
+        if number < 0:
+            raise UserError(f"Expected --views of 0 or more, received {number}.")
+        if augment is not None and not number:
+            raise UserError(
+                f"Expected --views with --augment {augment}: how many views of each picture. Received none."
+            )
+        views = cls(number, augment or (AUGMENT if number else None))
+        list(views)  # an unknown policy raises
+        return views
+
+    def to_json(self) -> dict:
+        """Number, policy and seed."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"{self.number} augmented view{'s' * (self.number != 1)} ({self.augment}) of each picture"

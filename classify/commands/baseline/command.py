@@ -11,7 +11,7 @@ import numpy as np
 from cache.errors import UserError
 from cache.versions import now
 from cache.workspace import Workspace
-from classify.commands.baseline.options import Settings
+from classify.commands.baseline.options import BaselineOptions, Settings
 from classify.commands.baseline.pixels import Pixels
 from classify.commands.baseline.report import keep
 from classify.commands.baseline.result import NAME, Outcome, Setup, Tested, against_best_head
@@ -189,3 +189,9 @@ def _reading(setup: Setup, tested: str) -> Reading:
         space="",  # of pixels, not of embeddings
         time=tested,
     )
+
+
+def run(options: BaselineOptions, say: Say) -> Outcome:
+    """Answer the command line."""
+    workspace = Workspace.locate(options.workspace)
+    return baseline(workspace, options.settings, dataset=options.dataset, space=options.space, say=say)

@@ -1,31 +1,47 @@
-"""What the baseline is asked to do, with a reason beside each default."""
+"""What `baseline` may be told: every default, type and help once."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from cyclopts import Parameter
+
+from cache.commands.options import FLAT, OfDataSet, Positive
 from cache.errors import UserError
+from classify.commands.options import PARTS
 from classify.training.settings import Settings as Training
+from extract.pictures.policies import NAMES
 
-SMALLEST, LARGEST = (
-    16,
-    1024,
-)  # pixels a side: below, three poolings leave too little; above, one Dense layer too much
+# Pixels a side: below, three poolings leave too little; above, one Dense layer too much.
+SMALLEST, LARGEST = 16, 1024
 
 
 @dataclass(frozen=True)
 class Settings:
     """How to train; every field is in run.json."""
 
-    input_size: int = 128  # pixels a side, as the tutorials have it
+    input_size: Annotated[Positive, Parameter(metavar="PIXELS")] = 128  # as the tutorials have it
+    """pixels a side"""
     epochs: int = 15
-    augment: str = "flip"  # policy of the views; every picture is changed anew in each epoch
+    """most passes over the training pictures"""
+    augment: Annotated[
+        str, Parameter(metavar="POLICY", help=f"kind of augmentation, new in each epoch: {NAMES}")
+    ] = "flip"
     batch_size: int = 32
-    lr: float = 1e-3  # of Adam, constant: Keras' own default
-    patience: int = 5  # epochs without a better validation loss before training stops
-    val_size: float = 0.15  # of the training part, where the data set has no validation part of its own
-    test_size: float = 0.2  # as for fit-head
-    split: str | None = None  # as for fit-head: shares of the parts, as 80/10/10; None: test_size
-    seed: int = 0  # of the split (as for fit-head), the first weights, batches, views and dropout
-    max_memory_gb: float = 2.0  # more decoded pictures than this are read again in each epoch
+    """pictures per step"""
+    lr: float = 1e-3  # constant: Keras' own default
+    """learning rate of Adam"""
+    patience: int = 5
+    """stop after so many epochs without a lower validation loss"""
+    val_size: float = 0.15
+    """share of the training part that validates, if the data has no such part"""
+    test_size: Annotated[float, Parameter(group=PARTS)] = 0.2
+    """held-out share where the data has none, as in fit-head"""
+    split: Annotated[str | None, Parameter(group=PARTS, metavar="TRAIN/VAL/TEST")] = None
+    """shares of the parts, as 80/10/10; as in fit-head"""
+    seed: int = 0
+    """of the split, as in fit-head, and of weights, batches, views and dropout"""
+    max_memory_gb: Annotated[float, Parameter(metavar="GB")] = 2.0
+    """more decoded pictures than this are read in each epoch"""
 
     def __post_init__(self) -> None:
         self.training()
@@ -53,3 +69,10 @@ class Settings:
             seed=self.seed,
             precision="float32",
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineOptions(OfDataSet):
+    """What `baseline` may be told."""
+
+    settings: Annotated[Settings, FLAT] = Settings()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from cache.manifest import Manifest
 from cache.storage.files import write_file
 from cache.storage.store import Store
 from cache.workspace import Workspace
-from classify.commands.compare_backbones.options import Contest
+from classify.commands.compare_backbones.options import CompareOptions, Contest
 from classify.commands.compare_backbones.plot import tournament_png
 from classify.commands.compare_backbones.standings import Entry, Outcome, elect, rank
 from classify.data import near_duplicates
@@ -28,8 +28,9 @@ from classify.runs.record import record
 from extract.backbones.backbone import Backbone
 from extract.backbones.families import FAMILIES, weights_state
 from extract.commands.manifest import survey
+from extract.commands.options import ExtractOptions
 from extract.embedding.extractor import Extractor
-from extract.embedding.progress import Progress, Say
+from extract.embedding.progress import Progress, Say, bar
 from extract.engines.network_cache import Network
 from extract.engines.timing import keep_cost, milliseconds, recall_cost
 from extract.pictures import files
@@ -261,3 +262,41 @@ def _write(
         result=outcome.to_json(),
     )
     write_json(folder / "run.json", described)
+
+
+def run(options: CompareOptions, say: Say) -> Outcome:
+    """Answer the command line; `--backbone auto` names none."""
+    contest = options.contest
+    if contest.backbones == ("auto",):
+        contest = replace(contest, backbones=())
+    outcome, _ = compare_backbones(
+        Workspace.locate(options.workspace),
+        contest,
+        source=Path(options.source) if options.source else None,
+        dataset=options.name,
+        decoding=Decoding(options.resize),
+        options=Options(**asdict(options.engine)),
+        progress=bar(say),
+        data_dir=options.data_dir,
+        say=say,
+    )
+    return outcome
+
+
+def elected(workspace: Workspace, options: ExtractOptions, progress: Progress, say: Say) -> Backbone:
+    """The winner of a tournament on the pictures to extract, for `extract --backbone auto`."""
+    asked = asdict(options.backbone)
+    del asked["backbone"]
+    outcome, winner = compare_backbones(
+        workspace,
+        Contest(**asked),
+        source=Path(options.source),
+        dataset=options.name,
+        decoding=options.decoding,
+        options=options.options,
+        progress=progress,
+        data_dir=options.data_dir,
+        say=say,
+    )
+    say(f"{outcome.to_text()}\nextracting with {outcome.winner.backbone}")
+    return winner

@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from cache.commands.options import FLAT, NETWORK, Common, File, Names, Positive
+from extract.commands.options import DataDir, DataName
+from extract.settings import POOLINGS, Decoding, Engine, Preprocessing, Resize
 
 
 @dataclass(frozen=True)
 class Contest:
     """Who takes part, on what; every field is in run.json."""
 
-    backbones: tuple[str, ...] = ()  # none named: all whose weights are on this machine
-    weights: str = "pretrained"
-    input_size: int | None = None  # None: each backbone's own
-    pooling: str = "avg"
-    precision: str = "float32"
-    sample: int = 500  # pictures: an interval of 5 points, a few seconds a backbone
+    backbones: Annotated[Names, Parameter(name="--backbone", group=NETWORK, show_default=False)] = ()
+    """who takes part (default: all whose weights are on this machine)"""
+    weights: Annotated[str, Parameter(group=NETWORK, metavar="NAME|FILE")] = "pretrained"
+    """pretrained, none (random), or a file for one backbone"""
+    input_size: Annotated[Positive | None, Parameter(group=NETWORK, metavar="PIXELS")] = None
+    """pixels a side (default: each backbone's own)"""
+    pooling: Annotated[str, Parameter(choices=POOLINGS, group=NETWORK)] = "avg"
+    """how feature maps become rows"""
+    precision: Annotated[str, Parameter(parse=False)] = "float32"
+    sample: Positive = 500  # an interval of 5 points, a few seconds a backbone
+    """training pictures, at most"""
     test_size: float = 0.2
-    seed: int = 0  # of the split (as for fit-head), the sample and the folds
-    preprocessing: str | None = None  # None: each backbone's own
-    retime: bool = False  # measure costs again
+    """held-out share, as for fit-head"""
+    seed: int = 0
+    """of split (as for fit-head), sample and folds"""
+    preprocessing: Preprocessing = None
+    retime: bool = False
+    """measure costs again"""
+
+
+@dataclass(frozen=True)
+class CompareOptions(Common):
+    """What `compare-backbones` may be told."""
+
+    source: File | None = None
+    """folder or table of pictures (default: the current data set)"""
+    _: KW_ONLY
+    name: DataName = None
+    """name of the data set (default: the folder's, or the current one)"""
+    data_dir: DataDir = None
+    contest: Annotated[Contest, FLAT] = Contest()
+    resize: Resize = Decoding.resize
+    engine: Annotated[Engine, FLAT] = Engine()

@@ -15,7 +15,9 @@ import numpy as np
 from cache.errors import UserError
 from cache.storage.files import TEMPORARY, make_folder, sync_folder, write_error, write_file
 from cache.workspace import Workspace
+from classify.commands.export.options import KINDS, ExportOptions
 from classify.commands.export.result import ExportResult, Quantised
+from classify.runs.folder import find_run
 from classify.runs.predictions import Pictures, held_out, trained_on
 from extract.machine import quiet_stderr, usable_cores
 
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from classify.commands.export.formats import Answer, Format
     from classify.models.run_model import FittedRun, TunedRun
 
-KINDS = ("keras", "savedmodel", "tflite", "onnx", "saved-head")
 COMPARED = 100  # pictures on which an export must answer as the run does
 JUDGED = 500  # pictures whose labels judge what 8-bit integers cost
 TOLERANCE = 1e-3  # of a probability, between two ways to compute the same float32 network
@@ -131,7 +132,7 @@ def export(
         part=compared.part,
         agreement=float((received.argmax(axis=1) == expected.argmax(axis=1)).mean()),
         int8=quantised,
-        notes=_notes(to, source, compared.part, quantised),
+        caveats=_notes(to, source, compared.part, quantised),
     )
 
 
@@ -218,3 +219,18 @@ def _notes(to: str, source: Any, part: str, quantised: Quantised | None) -> list
             "show more pictures"
         )
     return notes
+
+
+def run(options: ExportOptions, say: Callable[[str], None]) -> ExportResult:
+    """Answer the command line."""
+    workspace = Workspace.locate(options.workspace)
+    return export(
+        workspace,
+        find_run(workspace, options.run),
+        options.to,
+        Path(options.out) if options.out else None,
+        int8=options.int8,
+        force=options.force,
+        trust=options.trust,
+        say=say,
+    )

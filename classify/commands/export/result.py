@@ -34,11 +34,12 @@ class ExportResult:
     part: str  # what they are to the run
     agreement: float  # share of them with the same answer
     int8: Quantised | None = None
-    notes: list[str] = field(default_factory=list)
+    caveats: list[str] = field(default_factory=list)  # in the text, so that they are told with the figures
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as the command line's JSON."""
-        return asdict(self) | {"file": str(self.file)}
+        facts = asdict(self) | {"file": str(self.file)}
+        return facts | {"notes": facts.pop("caveats")}
 
     def to_text(self) -> str:
         """Return what a person wants to know."""
@@ -53,4 +54,4 @@ class ExportResult:
                 f"8-bit integers: accuracy {self.int8.before:.1%} before, {self.int8.after:.1%} after "
                 f"(n = {self.int8.n}, {self.int8.part}), calibrated on {self.int8.calibrated_on} training pictures"
             )
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+        return "\n".join([*lines, *(f"note: {note}" for note in self.caveats)])

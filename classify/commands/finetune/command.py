@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
 from cache.workspace import Workspace
+from classify.commands.finetune.options import FinetuneOptions
 from classify.commands.finetune.resume import settings_of, start_of, unfinished
 from classify.commands.finetune.session import Session
 from classify.commands.finetune.start import head_of
 from classify.runs.folder import find_run
 from classify.training.history import check_installed
 from classify.training.settings import Settings
-from extract.embedding.progress import Progress, Say
+from extract.embedding.progress import Progress, Say, bar
 from extract.machine import import_keras_quietly
 from extract.settings import Options
 
@@ -79,3 +81,20 @@ def finetune(
     except KeyboardInterrupt:
         say("Activations and finished epochs are kept: `finetune --resume` goes on after the last of them.")
         raise
+
+
+def run(options: FinetuneOptions, say: Say) -> Outcome:
+    """Answer the command line."""
+    settings = {each.name: getattr(options.settings, each.name) for each in fields(Settings)}
+    given = {name: value for name, value in settings.items() if value != getattr(Settings, name)}
+    resume = options.resume if isinstance(options.resume, str) else "" if options.resume else None
+    return finetune(
+        Workspace.locate(options.workspace),
+        given,
+        run=options.run,
+        resume=resume,
+        options=Options(engine=options.engine, workers=options.workers),
+        trust=options.trust,
+        progress=bar(say),
+        say=say,
+    )

@@ -30,7 +30,7 @@ from classify.runs.head_file import LoadedHead, load_head
 from classify.runs.record import record_of
 from classify.training.settings import Settings
 from extract.embedding.progress import Progress
-from extract.embedding.views import Views
+from extract.pictures.policies import Views
 
 FEW = 500  # training pictures: up to here five folds take a few minutes, and a sixth of them would say little
 FOLDS = 5

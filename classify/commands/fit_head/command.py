@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from cache.workspace import Workspace
 from classify.commands.fit_head.fitted_head import FittedHead, fit_one
 from classify.commands.fit_head.leaderboard import HeadResult, leaderboard, to_frame
 from classify.commands.fit_head.learning_curve import LearningCurve, learning_curve
-from classify.commands.fit_head.options import BUDGET, FitOptions
+from classify.commands.fit_head.options import BUDGET, FitHeadOptions, FitOptions
 from classify.commands.fit_head.record import write_record
 from classify.data.division import Division, divide
 from classify.data.splits import TEST, TRAIN
@@ -27,8 +27,8 @@ from classify.metrics.comparison import compare
 from classify.metrics.evaluation import tie
 from classify.runs.folder import remember_best
 from classify.runs.readings import Log, Reading, sample_notes
-from extract.embedding.progress import Progress
-from extract.embedding.views import Views
+from extract.embedding.progress import Progress, bar
+from extract.pictures.policies import Views
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -241,4 +241,17 @@ def _reading(division: Division, trained: FittedHead, options: FitOptions) -> Re
         trained_on=division.train_hash,
         space=division.data.space.id,
         time=trained.tested,
+    )
+
+
+def run(options: FitHeadOptions, say: Callable[[str], None]) -> FitResult:
+    """Answer the command line."""
+    views = Views.of(options.fit.views.number, options.fit.views.augment)
+    return fit_heads(
+        Workspace.locate(options.workspace),
+        replace(options.fit, views=views, curve=not options.no_curve),
+        dataset=options.dataset,
+        space=options.space,
+        on_progress=say,
+        progress=bar(say),
     )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Annotated
 
-from extract.embedding.views import Views
+from cyclopts import Parameter
+
+from cache.commands.options import FLAT, VIEWS, Names, OfDataSet, Positive, Time, Widths
+from classify.commands.options import PARTS
+from extract.pictures.policies import Views
 
 BUDGET = 60.0  # seconds that `all` searches unless told otherwise
 
@@ -14,16 +18,36 @@ BUDGET = 60.0  # seconds that `all` searches unless told otherwise
 class FitOptions:
     """What to fit and how; whatever of it changes a figure is in run.json."""
 
-    models: Sequence[str] = ("logreg",)
-    folds: int = 5
-    test_size: float = 0.2
-    split: str | None = None  # shares of training, validation and test part, as 80/10/10; None: test_size
-    seed: int = 0  # of split and folds
-    n_jobs: int | None = None  # None: all cores
-    budget: float | None = None  # seconds for all searches; None: as long as it takes, or BUDGET for `all`
-    class_weight: str = "none"
-    group_by: str | None = None  # column of the manifest whose groups stay together
-    curve: bool = True  # learning curve of the best head
-    views: Views = field(default_factory=Views)  # of the training pictures, to fit on besides the plain ones
-    hidden: tuple[int, ...] | None = None  # widths of the mlp's hidden layers; None: the search tries two
-    batch_norm: bool = False  # the mlp normalises batches before each layer
+    models: Annotated[Names, Parameter(name="--model")] = ("logreg",)
+    """a head, several with commas, all, or module:factory for one of your own"""
+    folds: Positive = 5
+    """of cross-validation"""
+    test_size: Annotated[float, Parameter(group=PARTS)] = 0.2
+    """held-out share where the data has none"""
+    split: Annotated[str | None, Parameter(group=PARTS, metavar="TRAIN/VAL/TEST")] = None
+    """shares of the parts, as 80/10/10 or 80/20"""
+    seed: int = 0
+    """of split and folds"""
+    n_jobs: Annotated[Positive | None, Parameter(name="--jobs", metavar="N")] = None
+    """threads (default: one per core)"""
+    budget: Time | None = None
+    """time for all searches, as 90s or 5m (default for --model all: 60s)"""
+    class_weight: Annotated[str, Parameter(choices=("none", "balanced"))] = "none"
+    """balanced: classes count alike"""
+    group_by: Annotated[str | None, Parameter(metavar="COLUMN")] = None
+    """keep rows with the same value together (tables only)"""
+    curve: Annotated[bool, Parameter(parse=False)] = True  # of the best head
+    views: Annotated[Views, FLAT, Parameter(group=VIEWS)] = Views()
+    hidden: Widths | None = None
+    """widths of the mlp's hidden layers, as 2048,1024 or 1024 (default: the search tries two)"""
+    batch_norm: bool = False
+    """normalise batches before each layer of the mlp"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitHeadOptions(OfDataSet):
+    """What `fit-head` may be told."""
+
+    fit: Annotated[FitOptions, FLAT] = FitOptions()
+    no_curve: bool = False
+    """leave out the learning curve of the best head"""

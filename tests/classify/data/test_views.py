@@ -24,7 +24,8 @@ from classify.heads.table import HEADS, Head
 from classify.runs.folder import best_run
 from classify.runs.head_file import load_head
 from classify.training.settings import Settings
-from extract.embedding.views import Augmented, Views
+from extract.embedding.views import Augmented
+from extract.pictures.policies import Views
 from tests.classify.commands.fit_head.test_learning_curve import Listener
 
 Data = tuple[np.ndarray, np.ndarray]

@@ -16,8 +16,9 @@ from extract.commands.extract import Summary, extract, extract_views
 from extract.embedding import extractor, views
 from extract.embedding.progress import Progress
 from extract.embedding.spaces import decoding_of, largest
-from extract.embedding.views import Views, augment, untested
+from extract.embedding.views import augment, untested
 from extract.pictures.augmentation import View
+from extract.pictures.policies import Views
 from extract.settings import Decoding, Options
 from tests.extract.counting import CountingEngine, make_pictures
 

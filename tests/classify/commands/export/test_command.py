@@ -136,7 +136,7 @@ def test_a_head_that_is_no_layer_is_refused(workspace: Workspace, tmp_path: Path
 
 def test_a_fine_tuned_run(workspace: Workspace, tuned: Path, tmp_path: Path) -> None:
     result = export(workspace, tuned, "saved-head", tmp_path / "head.keras")
-    assert result.max_difference < 1e-4 and any("own network" in note for note in result.notes)
+    assert result.max_difference < 1e-4 and any("own network" in note for note in result.caveats)
     with pytest.raises(UserError, match="the run's own model"):
         export(workspace, tuned, "keras", tuned / "model.keras", force=True)
     changed = tmp_path / "changed"
