@@ -41,7 +41,7 @@ JSON_COMMANDS = [
     "show flowers --out grid.png",
     "fit-head --model logreg",
     "predict new_photos",
-    "finetune --top 20 --epochs 1 --views 0",
+    "finetune --top 50 --epochs 1 --views 0",
     "export --to saved-head --out head.keras",
     "baseline --epochs 1 --input-size 16",
     "compare-backbones --backbone efficientnet_lite0 --sample 20",

@@ -98,7 +98,7 @@ def make_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock among processes; the system lets go of it when a process dies."""
+    """Hold a folder's or a file's lock among processes; the system lets go of it when a process dies."""
     if sys.platform == "win32":
         yield
         return

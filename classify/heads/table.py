@@ -43,7 +43,7 @@ class Head:
     rank : int
         Simplicity: of two heads with equal cross-validated accuracy the lower rank wins.
     path : Path
-        How all candidates are fitted; `paths.each` suits every classifier.
+        How all candidates are fitted; `fitters.each` suits every classifier.
     large : Head, optional
         What takes its place above `EXACT_KERNEL_ROWS` training rows.
     """

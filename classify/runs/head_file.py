@@ -7,6 +7,7 @@ import os
 import sys
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
@@ -43,6 +44,16 @@ def check_space(loaded: LoadedHead, space: Space, width: int) -> None:
         f"Expected {what}: this head was trained in space {trained.id[:4]} ({trained.backbone}). "
         f"Run `extract FOLDER/ --backbone {trained.backbone}`, or name a run of that space with --run."
     )
+
+
+# A pickle names its classes by their modules. Heads fitted before these moved name the old ones.
+MOVED = {
+    "classify.batch_norm_mlp": "classify.heads.fitting.batch_norm_mlp",
+    "classify.calibration": "classify.heads.calibration",
+    "classify.duels": "classify.heads.fitting.estimators",
+    "classify.neighbours": "classify.heads.fitting.estimators",
+    "classify.scaling": "classify.heads.fitting.scaling",
+}
 
 
 @dataclass(frozen=True)
@@ -108,8 +119,6 @@ def load_head(workspace: Workspace, run: Path, *, trust: bool = False) -> Loaded
     UserError
         When the run has no head, or the file is not one this workspace wrote and `trust` is False.
     """
-    import joblib
-
     try:
         record = json.loads((run / "run.json").read_text("utf-8"))
         data = (run / "head.joblib").read_bytes()
@@ -136,7 +145,7 @@ def load_head(workspace: Workspace, run: Path, *, trust: bool = False) -> Loaded
         )
     sys.path.insert(0, os.getcwd())  # where `--model module:factory` found the user's own classes
     try:
-        head = joblib.load(BytesIO(data))
+        head = _unpickled(data)
     except (ImportError, AttributeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
         raise UserError(
             f"Expected a head that this installation can load in {run / 'head.joblib'}, but: {error!r}. It "
@@ -146,3 +155,15 @@ def load_head(workspace: Workspace, run: Path, *, trust: bool = False) -> Loaded
     finally:
         sys.path.remove(os.getcwd())
     return LoadedHead(head, record, run)
+
+
+def _unpickled(data: bytes) -> CalibratedHead:
+    import joblib
+
+    while True:
+        try:
+            return joblib.load(BytesIO(data))
+        except ModuleNotFoundError as error:
+            if error.name not in MOVED:
+                raise
+            sys.modules[error.name] = import_module(MOVED[error.name])

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import cache
 from cache.errors import UserError
 from extract.backbones.backbone import Backbone
 from extract.engines import network_cache
@@ -30,14 +31,14 @@ class Unconvertible(UserError):
 
 
 def convert(backbone: Backbone) -> Network:
-    """Build `backbone` in a child process, convert it for LiteRT and remember both.
+    """Build `backbone` in a child process, convert it for LiteRT and remember both; or wait for who does.
 
     Raises
     ------
     UserError
         If the weights cannot be had, or TensorFlow cannot convert the network.
     """
-    source = Path(__file__).parent.parent
+    source = Path(cache.__file__).parents[1]
     environment = os.environ | {
         "KERAS_BACKEND": "tensorflow",
         "CUDA_VISIBLE_DEVICES": "-1",
@@ -45,7 +46,11 @@ def convert(backbone: Backbone) -> Network:
         "PYTHONPATH": os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")])),
     }
     command = [sys.executable, "-m", "extract.engines.conversion", json.dumps(asdict(backbone))]
-    child = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")
+    with network_cache.being_made(backbone):
+        known = network_cache.find(backbone)
+        if known is not None and known.model:
+            return known
+        child = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")
     answer = child.stdout.strip().splitlines()[-1:] or [""]
     if child.returncode == 0:
         return Network(**json.loads(answer[0]))

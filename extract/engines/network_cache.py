@@ -6,10 +6,12 @@ for LiteRT. Delete the folder at any time; it is made again.
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cache.storage.files import make_folder, write_file
+from cache.storage.files import locked, make_folder, write_file
 from extract.backbones.backbone import Backbone
 from extract.backbones.families import family
 from extract.machine import user_folder
@@ -60,6 +62,16 @@ def keep_model(data: bytes) -> str:
     make_folder(folder())
     write_file(folder() / name, data)
     return name
+
+
+@contextmanager
+def being_made(backbone: Backbone) -> Iterator[None]:
+    """Of several processes that need a network one makes it, and the others wait."""
+    make_folder(folder())
+    lock = _record(backbone).with_suffix(".lock")
+    lock.touch()
+    with locked(lock):
+        yield
 
 
 def _record(backbone: Backbone) -> Path:

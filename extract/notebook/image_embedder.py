@@ -82,6 +82,8 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     >>> model.fit(["a.jpg", "b.jpg"], ["rose", "tulip"])  # doctest: +SKIP
     """
 
+    __module__ = "extract"  # what pickles name: the door, not this room
+
     def __init__(
         self,
         *,

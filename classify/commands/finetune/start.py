@@ -241,6 +241,7 @@ def _trial(
 def _refit(loaded: LoadedHead, division: Division, fit: np.ndarray) -> CalibratedHead:
     """The same head, fitted on some rows with the weights there are now."""
     from sklearn.base import clone
+    from threadpoolctl import threadpool_limits
 
     names = division.names[fit]
     if len(np.unique(names)) < 2:
@@ -255,7 +256,8 @@ def _refit(loaded: LoadedHead, division: Division, fit: np.ndarray) -> Calibrate
         weight = shared_weight(weight, len(fit), len(division.views))
         names = np.tile(names, len(division.views))
     pipeline = clone(loaded.head.pipeline)
-    fit_weighted(pipeline, rows, names, weight)
+    with threadpool_limits(1):  # as in the search
+        fit_weighted(pipeline, rows, names, weight)
     return CalibratedHead(pipeline, loaded.head.temperature)
 
 

@@ -190,12 +190,14 @@ def _without_grouping(best: Trained, division: Division) -> list[str]:
     if division.ungrouped is None or division.weight is not None or division.views is not None:
         return []
     from sklearn.base import clone
+    from threadpoolctl import threadpool_limits
 
     from classify.heads.fitting.scores import class_scores
 
     rows, names = division.data.embedding, division.names
     fit, test = division.ungrouped == TRAIN, division.ungrouped == TEST
-    model = clone(best.head.pipeline).fit(rows[fit], names[fit])
+    with threadpool_limits(1):  # as in the search
+        model = clone(best.head.pipeline).fit(rows[fit], names[fit])
     predicted = model.classes_[class_scores(model, rows[test]).argmax(axis=1)]
     accuracy, honest = (predicted == names[test]).mean(), best.result.evaluation.accuracy
     if abs(accuracy - honest) < 0.0005:

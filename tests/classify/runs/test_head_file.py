@@ -1,14 +1,21 @@
 import json
+import pickle
+import re
+import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import Pipeline
 
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.data.identity import data_hash
 from classify.heads.calibration import CalibratedHead
+from classify.heads.fitting.batch_norm_mlp import BatchNormMLP
 from classify.heads.table import HEADS
 from classify.metrics.evaluation import evaluate
 from classify.runs.folder import best_run, find_run
@@ -151,3 +158,63 @@ def test_the_data_hash_is_over_keys_labels_and_parts() -> None:
     assert data_hash(manifest, 1 - part) != plain
     manifest.key[50, 31] ^= 1
     assert data_hash(manifest, part) != plain
+
+
+# Where the classes that heads are made of were: pickles written then name these modules.
+BEFORE = {
+    "BatchNormMLP": "classify.batch_norm_mlp",
+    "CalibratedHead": "classify.calibration",
+    "DuelSVC": "classify.duels",
+    "LengthScaler": "classify.scaling",
+    "Neighbours": "classify.neighbours",
+    "RootScaler": "classify.scaling",
+}
+
+
+def pipelines() -> list[Pipeline]:
+    """One of each class."""
+    scaled = HEADS["logreg"].make()
+    steps = [step for step in HEADS["logreg"].grid(64)["scale"] if isinstance(step, BaseEstimator)]
+    return [
+        *(clone(scaled).set_params(scale=step) for step in steps),
+        HEADS["svm"].make(),
+        HEADS["knn"].make(),
+        Pipeline([("classify", BatchNormMLP((8,), max_iter=2, random_state=0))]),
+    ]
+
+
+def test_heads_fitted_before_their_classes_moved_still_load(
+    workspace: Workspace, digits: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named: set[str] = set()
+    for pipeline in pipelines():
+        head = CalibratedHead(pipeline.fit(*digits), 0.7)
+        text = pickle.dumps(head, protocol=0)  # the protocol that writes names as lines
+        for name, module in BEFORE.items():
+            text, n = re.subn(
+                rb"cclassify\.[\w.]+\n%b$" % name.encode(), f"c{module}\n{name}".encode(), text, flags=re.M
+            )
+            named |= {name} if n else set()
+        assert b"cclassify.heads" not in text
+        for module in BEFORE.values():
+            monkeypatch.delitem(sys.modules, module, raising=False)
+        folder = workspace.new_run("fit-head")
+        save_head(workspace, folder, head, {"command": "fit-head", "head": {"name": "old"}})
+        record = json.loads((folder / "run.json").read_text())
+        record["head"]["sha256"] = sha256(text).hexdigest()
+        (folder / "run.json").write_text(json.dumps(record))
+        (folder / "head.joblib").write_bytes(text)
+        workspace.record_head(record["head"]["sha256"])
+        loaded = load_head(workspace, folder).head
+        np.testing.assert_array_equal(loaded.predict_proba(digits[0]), head.predict_proba(digits[0]))
+    assert named == set(BEFORE)
+
+
+def test_a_class_that_is_nowhere_is_an_error(workspace: Workspace, saved: Path) -> None:
+    text = b"cclassify.nowhere\nHead\n."
+    record = json.loads((saved / "run.json").read_text())
+    record["head"]["sha256"] = sha256(text).hexdigest()
+    (saved / "run.json").write_text(json.dumps(record))
+    (saved / "head.joblib").write_bytes(text)
+    with pytest.raises(UserError, match=r"this installation can load.*classify\.nowhere"):
+        load_head(workspace, saved, trust=True)

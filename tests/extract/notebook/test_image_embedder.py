@@ -276,6 +276,14 @@ def test_the_real_engine_in_worker_processes(folder: Path, tmp_path: Path) -> No
     assert np.ptp(rows, axis=0).max() > 1e-3  # not all alike, or nothing was shown
 
 
+def test_pickles_name_the_door_and_those_that_name_the_old_module_load(tmp_path: Path) -> None:
+    embedder = ImageEmbedder(workspace=str(tmp_path), input_size=32)
+    text = pickle.dumps(embedder, protocol=0)
+    assert text.count(b"(cextract\nImageEmbedder\n") == 1
+    old = text.replace(b"(cextract\n", b"(cextract.image_embedder\n")
+    assert pickle.loads(old).get_params() == embedder.get_params() == pickle.loads(text).get_params()
+
+
 # --- scikit-learn's own checks -------------------------------------------------------------------------------------
 
 # The checks that need no data, on the transformer itself.

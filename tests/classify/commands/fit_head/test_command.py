@@ -14,14 +14,14 @@ from sklearn.base import clone
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.commands.fit_head import command, fitted_head
+from classify.commands.fit_head import command, fitted_head, record, report
 from classify.commands.fit_head.command import FitResult, fit_heads
 from classify.commands.fit_head.options import BUDGET, FitOptions
 from classify.data import identity
 from classify.data.splits import TEST, TRAIN, split
 from classify.heads import table
 from classify.heads.table import HEADS
-from classify.runs import readings
+from classify.runs import predictions, readings
 from classify.runs.folder import best_run
 from classify.runs.head_file import check_space, load_head
 from tests.classify.samples import SPACE, make_manifest
@@ -32,8 +32,15 @@ Data = tuple[np.ndarray, np.ndarray]
 def run(
     workspace: Workspace, *models: str, clock: Callable[[], float] = time.perf_counter, **options: Any
 ) -> FitResult:
-    """A run without a learning curve, on one folder's data."""
-    return fit_heads(workspace, FitOptions(models=models, **{"curve": False, **options}), clock=clock)
+    """A run on one folder's data, without a learning curve and with figures that are not drawn."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, figure in (
+            (record, "mistakes_png"),
+            (report, "reliability_png"),
+            (predictions, "confusion_png"),
+        ):
+            patch.setattr(module, figure, lambda *_: b"")
+        return fit_heads(workspace, FitOptions(models=models, **{"curve": False, **options}), clock=clock)
 
 
 def test_a_run_holds_all_that_people_look_at(workspace: Workspace) -> None:

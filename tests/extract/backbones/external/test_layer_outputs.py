@@ -16,7 +16,7 @@ from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress
 from extract.embedding.runner import Outcome
 from extract.embedding.spaces import backbone_of
-from extract.engines import engine as engines
+from extract.engines import choice
 from extract.engines.choice import learn_network
 from extract.engines.conversion import convert
 from extract.engines.engine import KerasEngine
@@ -72,7 +72,7 @@ def test_activations_are_extracted_like_embeddings(
 def test_a_converted_bottom_is_found_again(bottom: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = learn_network(bottom, "litert")
     first = first if first.model else convert(bottom)  # the Keras engine got there before
-    monkeypatch.setattr(engines, "convert", lambda *_: pytest.fail("converted again"))
+    monkeypatch.setattr(choice, "convert", lambda *_: pytest.fail("converted again"))
     assert learn_network(bottom, "litert") == (first, None)
     pooled = KerasEngine(Backbone.of("efficientnet_lite0", "none", 64)).network
     assert first.parameters < pooled.parameters and first.weights != pooled.weights and first.dim == 24

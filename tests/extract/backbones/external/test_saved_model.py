@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
-from extract import machine
 from extract.backbones.backbone import Backbone
 from extract.backbones.external.kinds import find
 from extract.backbones.network import build_embedder
-from extract.engines import engine as engines
+from extract.engines import choice
 from extract.engines.choice import choose_engine, learn_network, open_engine
 from extract.engines.conversion import Unconvertible, _compare, convert
 
@@ -161,8 +160,8 @@ def test_what_litert_cannot_run_falls_back_with_a_note(
     network, engine = learn_network(backbone, "litert", said.append, True)
     assert engine is not None and engine.name == "keras" and network.weights == engine.network.weights
     assert "LiteRT cannot run this network (" in said[-1] and "Bessel" in said[-1]
-    monkeypatch.setattr(engines, "convert", refuse)
-    monkeypatch.setattr(machine, "gpu_seen", lambda: False)
+    monkeypatch.setattr(choice, "convert", refuse)
+    monkeypatch.setattr(choice, "gpu_seen", lambda: False)
     again: list[str] = []
     assert choose_engine("auto", backbone) == "keras"
     assert learn_network(backbone, "keras", again.append, True) == (network, None)
