@@ -69,13 +69,14 @@ def compare(name: str, grid: Callable[[int], dict], options: argparse.Namespace,
 
     from sklearn.model_selection import GridSearchCV
 
-    from classify.heads.search import search
+    from classify.data.labelled import Labelled
+    from classify.heads.search import SearchOptions, search
     from classify.heads.table import HEADS
 
     X, y = training_part(options.folder, temporary)
     head = replace(HEADS[name], grid=grid)
     began = time.perf_counter()
-    ours = search(head, X, y, seed=options.seed)
+    ours = search(head, Labelled(X, y), SearchOptions(seed=options.seed))
     seconds = time.perf_counter() - began
     began = time.perf_counter()
     with warnings.catch_warnings():
@@ -113,8 +114,9 @@ def large(options: argparse.Namespace, temporary: Path) -> None:
     """50,000 x 1280 float32 with 20 classes, made data: a path of 5 values of C with 3 folds."""
     from dataclasses import replace
 
+    from classify.data.labelled import Labelled
     from classify.heads.fitting.scaling import scalings
-    from classify.heads.search import search
+    from classify.heads.search import SearchOptions, search
     from classify.heads.table import HEADS
 
     rng = np.random.default_rng(options.seed)
@@ -125,7 +127,11 @@ def large(options: argparse.Namespace, temporary: Path) -> None:
     grid = {"scale": scalings("standard"), "classify__C": [1e-4, 1e-3, 1e-2, 1e-1, 1.0]}
     head = replace(HEADS["logreg"], grid=lambda width: grid)
     began = time.perf_counter()
-    found = search(head, X, np.array([f"class {code:02d}" for code in y]), folds=3, seed=options.seed)
+    found = search(
+        head,
+        Labelled(X, np.array([f"class {code:02d}" for code in y])),
+        SearchOptions(folds=3, seed=options.seed),
+    )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
         f"logreg, 5 values of C, 3 folds, {X.shape[0]:,} x {X.shape[1]:,}, 20 classes: "

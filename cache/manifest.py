@@ -1,26 +1,31 @@
 """A manifest: the table of a data set's samples, and a stat cache that saves reading files again."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from cache.errors import UserError
+from cache.frame import TEXT
 from cache.storage.files import write_file
 from cache.storage.hdf5 import UNREADABLE, image, open_raw
 from cache.storage.keys import KEY_BYTES, as_items, unique
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT = 1
 SPLITS = ("", "train", "val", "test")
 _COLUMNS = {"label": "<i4", "split": "u1", "key": "u1", "size": "<i8", "mtime_ns": "<i8"}
 _TEXTS = ("root", "classes", "path")  # each stored as one blob of bytes and n + 1 offsets into it
-
 
 TRAIN, VAL, TEST = (SPLITS.index(name) for name in ("train", "val", "test"))
 
@@ -48,7 +53,7 @@ class Manifest:
         """(n,) bool, True where the key is known."""
         return np.asarray(self.key.any(axis=1))
 
-    def select(self, rows: NDArray[Any]) -> "Manifest":
+    def select(self, rows: NDArray[Any]) -> Manifest:
         """Return the samples at these rows: (n,) bool mask, or indices in any order."""
         rows = np.arange(len(self))[rows]
         at = rows.tolist()
@@ -74,6 +79,33 @@ class Manifest:
         found[known] = (low < high)[inverse]
         return found
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return the n samples as a DataFrame, in their order.
+
+        Columns: `path` (object: text), `label` (category of the class names; NaN for none), `split` (category of train,
+        val and test; NaN for none), `key` (object: 64 hex digits, all zero while not hashed), `size` (int64, bytes),
+        `mtime` (datetime64[ns, UTC], last change), and the table's further ones (object: text, empty for none). One
+        that is named `size` or `mtime` itself is called `size_` or `mtime_`.
+        """
+        import pandas as pd
+
+        def categories(codes: NDArray[Any], names: Sequence[str]) -> pd.Categorical:
+            return pd.Categorical.from_codes(codes, pd.Index(list(names), dtype=TEXT))
+
+        columns: dict[str, Any] = {
+            "path": pd.Series(self.paths, dtype=TEXT),
+            "label": categories(self.label, self.classes),
+            "split": categories(self.split.astype(int) - 1, SPLITS[1:]),
+            "key": pd.Series([key.tobytes().hex() for key in self.key], dtype=TEXT),
+            "size": self.size,
+            "mtime": pd.DatetimeIndex(self.mtime_ns.view("M8[ns]"), tz="UTC"),
+        }
+        for name, texts in self.columns.items():
+            while name in columns:
+                name += "_"
+            columns[name] = pd.Series(texts, dtype=TEXT)
+        return pd.DataFrame(columns)
+
     def save(self, path: Path) -> None:
         """Write the manifest as one HDF5 file, replacing an older one in a single step."""
         arrays = {name: np.ascontiguousarray(getattr(self, name), kind) for name, kind in _COLUMNS.items()}
@@ -97,7 +129,7 @@ class Manifest:
         write_file(path, image(fill, sum(array.nbytes for array in arrays.values())))
 
     @classmethod
-    def load(cls, path: Path) -> "Manifest":
+    def load(cls, path: Path) -> Manifest:
         """Read a manifest.
 
         Raises

@@ -1,7 +1,13 @@
-"""Which software made something, recorded beside it."""
+"""When and with which software something was made, recorded beside it."""
 
 import platform
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+
+
+def now() -> str:
+    """The present time, ISO 8601 in UTC to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def versions(*distributions: str) -> dict[str, str]:

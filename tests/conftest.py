@@ -30,8 +30,7 @@ def few_flowers(flowers: Path, tmp_path: Path) -> Path:
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Workers that wait for one another's threads are slower than with one thread each.
+if "PYTEST_XDIST_WORKER" in os.environ:  # threads of several workers on the same cores wait for one another
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
         os.environ.setdefault(name, "1")
 

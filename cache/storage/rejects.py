@@ -1,14 +1,21 @@
 """Rejects: the record of pictures that could not be embedded."""
 
+from __future__ import annotations
+
 import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from cache.frame import TEXT, frame
 from cache.storage.files import make_folder, write_file
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,10 @@ class Reject:
     def __str__(self) -> str:
         return f"{on_one_line(self.path)}: {self.reason}"
 
+    def to_json(self) -> dict[str, str]:
+        """What scripts are told of it."""
+        return {"path": self.path, "reason": self.reason}
+
 
 def on_one_line(path: str) -> str:
     """A file name on one line, whatever bytes it is made of."""
@@ -35,8 +46,7 @@ def write_rejects(folder: Path, rejects: Iterable[Reject]) -> None:
         json.dumps(
             {
                 "key": None if reject.key is None else reject.key.hex(),
-                "path": reject.path,
-                "reason": reject.reason,
+                **reject.to_json(),
                 "decoder": reject.decoder,
             }
         )
@@ -59,3 +69,13 @@ def read_rejects(folder: Path) -> Iterator[Reject]:
                 yield Reject(key, fields["path"], fields["reason"], fields["decoder"])
             except (ValueError, KeyError, TypeError) as error:
                 warnings.warn(f"Skipped line {number} of {path}, which is damaged: {error}", stacklevel=2)
+
+
+def to_frame(rejects: Sequence[Reject]) -> pd.DataFrame:
+    """Return rejects as a DataFrame, one a row.
+
+    Columns, all object: `path`, `reason`, `decoder` (texts) and `key` (64 hex digits; None where the file could not
+    even be read).
+    """
+    records = [vars(each) | {"key": each.key.hex() if each.key else None} for each in rejects]
+    return frame(dict.fromkeys(("path", "reason", "decoder", "key"), TEXT), records)

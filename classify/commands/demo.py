@@ -1,6 +1,5 @@
 """The demonstration: the public commands, one after the other, on real pictures that scikit-learn ships."""
 
-import csv
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.commands.options import DemoOptions
 from classify.runs.folder import best_run
+from classify.runs.predictions import read_pictures
 
 QUICK = 300  # digits
 EPOCHS = 4
@@ -67,8 +67,8 @@ def run_demo(command: Callable[..., int], out: Path, data: str | None, quick: bo
     for path, label in held_out:
         print(f"  {label}: {path}")
     run("predict", "--top", "1", *(str(path) for path, _ in held_out))
-    answers = _read_csv(max(workspace.runs.glob("*-predict")) / "predictions.csv")
-    right = sum(answer["label"] == label for answer, (_, label) in zip(answers, held_out, strict=True))
+    answers = read_pictures(max(workspace.runs.glob("*-predict")) / "predictions.csv")
+    right = sum(answer == label for answer, (_, label) in zip(answers["label"], held_out, strict=True))
     print(
         f"\n{right} of {len(held_out)} right (ten are too few for a figure: the leaderboard above has the figures)."
     )
@@ -98,14 +98,9 @@ def write_digits(folder: Path, count: int | None = None) -> int:
 
 def _held_out(run: Path, folder: Path) -> list[tuple[Path, str]]:
     """Pick pictures of the test part, spread over the classes, from a run's predictions.csv."""
-    rows = sorted(_read_csv(run / "predictions.csv"), key=lambda row: (row["label"], row["path"]))
-    chosen = np.unique(np.linspace(0, len(rows) - 1, SHOWN).astype(int))
-    return [(folder / rows[i]["path"], rows[i]["label"]) for i in chosen]
-
-
-def _read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        return list(csv.DictReader(file))
+    rows = read_pictures(run / "predictions.csv").sort_values(["label", "path"])
+    chosen = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, SHOWN).astype(int))]
+    return [(folder / path, label) for path, label in zip(chosen["path"], chosen["label"], strict=True)]
 
 
 def run(options: DemoOptions, say: Callable[[str], None], command: Callable[..., int]) -> None:

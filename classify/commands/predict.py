@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cache.errors import UserError
+from cache.frame import NUMBER, TEXT, frame
 from cache.space import Space
 from cache.storage.files import write_file
 from cache.storage.rejects import Reject
@@ -18,8 +20,9 @@ from cache.workspace import Workspace
 from classify.commands.options import PredictOptions
 from classify.models.run_model import TunedRun
 from classify.report.text import csv_bytes, csv_text
-from classify.runs.folder import OWN_MODEL, find_run, record_of, write_json
+from classify.runs.folder import OWN_MODEL, find_run, write_json
 from classify.runs.head_file import check_space, load_head
+from classify.runs.record import record_of
 from extract.commands.extract import all_rejected
 from extract.embedding.extractor import Extractor
 from extract.embedding.file_reader import FileReader
@@ -32,6 +35,8 @@ from extract.settings import Options
 from extract.sources.unlabelled import list_pictures
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from classify.heads.calibration import CalibratedHead
 
 SHOWN = 10  # predictions on a terminal; all of them are in the file
@@ -51,20 +56,26 @@ class Predictions:
         ranks = ["", *(f"_{rank}" for rank in range(2, self.label.shape[1] + 1))]
         return ["path", *(f"{name}{rank}" for rank in ranks for name in ("label", "probability"))]
 
-    def rows(self) -> Iterator[list[Any]]:
-        """Yield one list a picture, in the order of `columns`."""
-        for path, labels, values in zip(
-            self.paths, self.label.tolist(), self.probability.astype(float).round(6).tolist(), strict=True
-        ):
-            yield [path, *(cell for pair in zip(labels, values, strict=True) for cell in pair)]
-
     def records(self) -> list[dict[str, Any]]:
-        """Return one dictionary a picture."""
-        return [dict(zip(self.columns, row, strict=True)) for row in self.rows()]
+        """Return one dictionary a picture, its keys in the order of `columns`."""
+        names, shares = self.columns, self.probability.astype(float).round(6)
+        return [
+            dict(zip(names, (path, *chain.from_iterable(zip(*each, strict=True))), strict=True))
+            for path, *each in zip(self.paths, self.label.tolist(), shares.tolist(), strict=True)
+        ]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a DataFrame, one picture a row.
+
+        Columns: `path` (object: text), then for each of the k classes, the most probable first, `label` (object: text)
+        and `probability` (float64, 0 to 1, six digits); from the second on `label_2`, `probability_2` and so on.
+        """
+        types = {name: NUMBER if name.startswith("probability") else TEXT for name in self.columns}
+        return frame(types, self.records())
 
     def csv(self) -> str:
         """Return a CSV file's text; `csv_bytes` encodes it."""
-        return csv_text(self.columns, self.rows())
+        return csv_text(self.to_frame())
 
 
 def classify_rows(head: CalibratedHead, X: np.ndarray, paths: Sequence[str], top: int = 1) -> Predictions:
@@ -117,6 +128,10 @@ class Answers:
     def records(self) -> list[dict[str, Any]]:
         """One dictionary a picture, as `--json` prints them."""
         return self.predictions.records()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the predictions as a DataFrame; see `Predictions.to_frame`."""
+        return self.predictions.to_frame()
 
     def csv(self) -> str:
         """The table with path, label, probability and the next best."""
@@ -186,15 +201,14 @@ def predict(
         For a path that is not there, a head that cannot be trusted or is of another space, or a backbone
         whose weights are no longer those of the head.
     """
-    progress, options = progress or Progress(), options or Options()
-    asked = find_run(workspace, run)
-    record = record_of(asked)
-    if record.get("command") in OWN_MODEL:
-        predictions, rejects, source = _by_model(
-            workspace, asked, record, paths, space, top, options, progress
-        )
+    folder = find_run(workspace, run)
+    asked = _Asked(
+        workspace, folder, record_of(folder), paths, space, top, options or Options(), progress or Progress()
+    )
+    if asked.record.get("command") in OWN_MODEL:
+        predictions, rejects, source = _by_model(asked)
     else:
-        predictions, rejects, source = _by_head(workspace, asked, paths, space, top, options, trust, progress)
+        predictions, rejects, source = _by_head(asked, trust)
 
     folder = workspace.new_run("predict")
     file = folder / "predictions.csv"
@@ -204,34 +218,40 @@ def predict(
         **source,
         "paths": [str(path) for path in paths],
         "pictures": len(predictions.paths),
-        "rejects": [{"path": reject.path, "reason": reject.reason} for reject in rejects],
+        "rejects": [reject.to_json() for reject in rejects],
     }
     write_json(folder / "run.json", record)
-    return Answers(predictions, rejects, file, asked)
+    return Answers(predictions, rejects, file, asked.run)
 
 
-def _by_head(
-    workspace: Workspace,
-    run: Path,
-    paths: Sequence[Path],
-    space: str | None,
-    top: int,
-    options: Options,
-    trust: bool,
-    progress: Progress,
-) -> Found:
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked, and the run that is to answer."""
+
+    workspace: Workspace
+    run: Path
+    record: dict[str, Any]  # what its run.json says
+    paths: Sequence[Path]
+    space: str | None
+    top: int
+    options: Options
+    progress: Progress
+
+
+def _by_head(asked: _Asked, trust: bool) -> Found:
     """Embed what has no embedding yet, and ask the head of a fit-head run."""
-    loaded = load_head(workspace, run, trust=trust)
+    workspace, progress = asked.workspace, asked.progress
+    loaded = load_head(workspace, asked.run, trust=trust, record=asked.record)
     trained = Space.from_json(loaded.record["space"]["json"])
     width = loaded.head.n_features_in_
-    if space is not None:
-        check_space(loaded, workspace.store_by_id(space).space, width)
+    if asked.space is not None:
+        check_space(loaded, workspace.store_by_id(asked.space).space, width)
     backbone = backbone_of(workspace.store(trained))
-    options = replace(options, dtype=trained.dtype)
+    options = replace(asked.options, dtype=trained.dtype)
     extractor = Extractor(workspace, backbone, decoding_of(workspace, trained), options, progress.note)
     check_space(loaded, extractor.space, width)
 
-    manifest, outcome = list_pictures(paths), Outcome()
+    manifest, outcome = list_pictures(asked.paths), Outcome()
     extractor.embed(manifest, np.arange(len(manifest)), progress, outcome)
     present = manifest.hashed & extractor.store.contains(manifest.key)
     rejects = extractor.rejects(manifest, present, outcome)
@@ -242,37 +262,30 @@ def _by_head(
         "head_sha256": loaded.record["head"]["sha256"],
         "space": trained.id,
     }
-    return classify_rows(loaded.head, embedding, found.paths, top), rejects, source
+    return classify_rows(loaded.head, embedding, found.paths, asked.top), rejects, source
 
 
-def _by_model(
-    workspace: Workspace,
-    run: Path,
-    made: dict[str, Any],
-    paths: Sequence[Path],
-    space: str | None,
-    top: int,
-    options: Options,
-    progress: Progress,
-) -> Found:
+def _by_model(asked: _Asked) -> Found:
     """Ask the model of a run of finetune or baseline; its answers are not kept in the cache."""
-    if options.engine == "litert":
+    workspace, progress = asked.workspace, asked.progress
+    if asked.options.engine == "litert":
         raise UserError(
-            f"Expected --engine auto or keras for {run}: such a run answers with its model.keras. "
+            f"Expected --engine auto or keras for {asked.run}: such a run answers with its model.keras. "
             "`export --to tflite` makes a LiteRT file of it."
         )
-    tuned = TunedRun(run, made)
+    tuned = TunedRun(asked.run, asked.record)
     trained, classes = Space.from_json(tuned.record["space"]["json"]), np.array(tuned.artefact.classes)
-    if space is not None and workspace.store_by_id(space).space.id != trained.id:
+    if asked.space is not None and workspace.store_by_id(asked.space).space.id != trained.id:
         raise UserError(
-            f"Expected space {trained.id[:12]}, in which {run} was trained, received {space}. Leave --space out."
+            f"Expected space {trained.id[:12]}, in which {asked.run} was trained, received {asked.space}. Leave "
+            "--space out."
         )
     answers: dict[bytes, np.ndarray] = {}
 
     def keep(keys: np.ndarray, rows: np.ndarray, rejects: list[Reject]) -> None:
         answers.update(zip((key.tobytes() for key in keys), rows, strict=True))
 
-    manifest, outcome = list_pictures(paths), Outcome()
+    manifest, outcome = list_pictures(asked.paths), Outcome()
     claims = Claims(lambda keys: np.array([key.tobytes() in answers for key in keys], bool))
     progress.start(len(manifest))
     run_pipeline(
@@ -281,14 +294,14 @@ def _by_model(
         lambda: tuned.artefact,
         keep,
         outcome,
-        workers=options.workers or usable_cores(),
+        workers=asked.options.workers or usable_cores(),
         on_progress=progress.advance,
     )
     present = np.array([manifest.key[i].tobytes() in answers for i in range(len(manifest))], bool)
     found = manifest.select(present)
     rows = np.array([answers[key.tobytes()] for key in found.key]).reshape(len(found), len(classes))
     source = {"model": str(tuned.file), "model_sha256": tuned.record["model"]["sha256"]}
-    return rank(rows, classes, found.paths, top), outcome.rejects, source
+    return rank(rows, classes, found.paths, asked.top), outcome.rejects, source
 
 
 def run(options: PredictOptions, say: Callable[[str], None]) -> Answers:

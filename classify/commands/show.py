@@ -18,7 +18,7 @@ from cache.versions import versions
 from cache.workspace import Workspace
 from classify.commands.options import SampleOptions, ShowOptions
 from classify.report.figures import Cell, picture_grid
-from classify.report.text import short
+from classify.report.text import OVER_A_PICTURE, printable
 from classify.runs.folder import write_json
 from extract.pictures import files
 from extract.pictures.augmentation import View
@@ -31,7 +31,7 @@ _SIDE = 224  # pixels, as most backbones look at a picture
 
 
 @dataclass(frozen=True)
-class Samples:
+class DrawnPictures:
     """The file, what is on it in the order of reading, and what was passed over."""
 
     file: Path
@@ -45,7 +45,7 @@ class Samples:
             "file": str(self.file),
             "dataset": self.dataset,
             "pictures": self.pictures,
-            "rejects": [{"path": reject.path, "reason": reject.reason} for reject in self.rejects],
+            "rejects": [reject.to_json() for reject in self.rejects],
         }
 
     def to_text(self) -> str:
@@ -62,7 +62,7 @@ def show_samples(
     out: Path | None = None,
     data_dir: str | None = None,
     note: Callable[[str], None] = lambda text: None,
-) -> Samples:
+) -> DrawnPictures:
     """Draw random pictures with their labels.
 
     Files that cannot become pictures are passed over and reported; others take their places.
@@ -124,7 +124,7 @@ def show_samples(
     else:
         make_folder(out.absolute().parent)
         write_file(out, picture)
-    return Samples(out, name, shown, rejects)
+    return DrawnPictures(out, name, shown, rejects)
 
 
 def _find(
@@ -166,14 +166,14 @@ def _candidates(manifest: Manifest, part: str | None, name: str) -> np.ndarray:
 def _cells(data: bytes, label: str, views: list[View]) -> list[Cell]:
     """The plain picture, and its views."""
     decoding, key = Decoding(), hashlib.sha256(data).digest()
-    cells = [Cell(decode(data, _SIDE, decoding), short(label))]
+    cells = [Cell(decode(data, _SIDE, decoding), printable(label, OVER_A_PICTURE))]
     if views:  # of one policy, so that one larger picture serves all
         larger = decode(data, views[0].source_size(_SIDE), decoding)
         cells += [Cell(view.apply(larger, _SIDE, key), f"{view.policy} {view.number}") for view in views]
     return cells
 
 
-def run(options: ShowOptions, say: Callable[[str], None]) -> Samples:
+def run(options: ShowOptions, say: Callable[[str], None]) -> DrawnPictures:
     """Answer the command line."""
     return show_samples(
         Workspace.locate(options.workspace),

@@ -15,6 +15,7 @@ from cache.workspace import Workspace
 from classify.data import near_duplicates
 from classify.data.groups import join, of_column
 from classify.data.identity import data_hash, part_hash
+from classify.data.labelled import Labelled
 from classify.data.split_record import Assignments
 from classify.data.splits import TEST, TRAIN, VAL, Split, parse_shares, refuse_own_parts, split
 from extract.embedding.spaces import largest
@@ -23,9 +24,9 @@ from extract.pictures import files
 CLASS_WEIGHTS = ("none", "balanced")
 
 
-@dataclass(frozen=True)
-class Division:
-    """The training part (n rows) and the test part (m rows) of a data set.
+@dataclass(frozen=True, kw_only=True)
+class Division(Labelled):
+    """The training part (n rows), which its own fields as `Labelled` are, and the test part (m rows) of a data set.
 
     `ungrouped` is the split that would have been, had near copies not been kept on one side; None where that
     is the same.
@@ -33,15 +34,10 @@ class Division:
 
     data: Embedded
     split: Split
-    X: np.ndarray  # (n, D) float32
-    y: np.ndarray  # (n,) class names
-    weight: np.ndarray | None  # (n,)
-    group: np.ndarray | None  # (n,); None where every row is alone
     X_test: np.ndarray  # (m, D) float32
     truth: np.ndarray  # (m,) class names
     ungrouped: np.ndarray | None  # (rows of the manifest,) part codes
     notes: list[str]
-    views: np.ndarray | None = None  # (V, n, D), X the first of them; None where there are no others
 
     @property
     def names(self) -> np.ndarray:

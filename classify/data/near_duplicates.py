@@ -25,8 +25,7 @@ BITS = 10  # of 64 in which the hashes of two copies may differ
 NEIGHBOURS = 32  # pairs looked at for one picture: where all pictures look alike there would be n * n
 _FILES_PER_TASK = 512  # so that Ctrl-C need not wait for all files
 
-
-SIDE = 32  # pixels of the square pictures it is meant for; more add detail that the hash does not look at
+SIDE = 32  # pixels of the square pictures that are hashed; more add detail that the hash does not look at
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _FREQUENCIES = 8
 

@@ -32,6 +32,10 @@ class Split:
     group: np.ndarray
     notes: list[str] = field(default_factory=list)
 
+    def counts(self) -> dict[str, int]:
+        """How many rows each part has, by its name."""
+        return dict(Counter(SPLITS[code] or "left out" for code in self.part.tolist()))
+
 
 def split(
     manifest: Manifest,
@@ -156,12 +160,6 @@ def _own(split: np.ndarray, group: np.ndarray, held: list[int], notes: list[str]
 
 def _kept(part: np.ndarray) -> str:
     return f"{(part == VAL).sum()} val rows are kept for fine-tuning and train no head"
-
-
-def describe(split: Split) -> dict[str, int]:
-    """Count the rows of each part, for run.json."""
-    counts = Counter(SPLITS[code] or "left out" for code in split.part.tolist())
-    return dict(counts)
 
 
 def parse_shares(text: str) -> tuple[float, float]:

@@ -12,6 +12,18 @@ UNEVEN = 10  # times as many rows in the largest class as in the smallest
 NAMED = 5  # classes that a note names
 
 
+def check_classes(y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the classes, each row's place among them, and their sizes; UserError where nothing can be learnt."""
+    classes, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
+    if (counts >= 2).sum() < 2:
+        received = ", ".join(f"{name} ({n})" for name, n in list(zip(classes, counts, strict=True))[:10])
+        raise UserError(
+            "Expected at least two classes with two or more training pictures each, "
+            f"received {received or 'no pictures'}. Add pictures, or check that labels are folder names."
+        )
+    return classes, codes, counts
+
+
 def imbalance(y: np.ndarray, folds: int) -> list[str]:
     """Say which classes of the training part (n,) are too small for the folds, and whether sizes differ a lot.
 
@@ -60,7 +72,7 @@ def _cut(
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class")  # evaluate.imbalance says it
+        warnings.filterwarnings("ignore", message="The least populated class")  # imbalance says it
         if groups is None:
             splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
             return list(splitter.split(np.empty((len(codes), 0)), codes))
@@ -76,15 +88,3 @@ def _cut(
             fold[held] = number
     held_in = fold[member]
     return [(np.flatnonzero(held_in != k), np.flatnonzero(held_in == k)) for k in range(folds)]
-
-
-def check_classes(y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the classes, each row's place among them, and their sizes; UserError where nothing can be learnt."""
-    classes, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
-    if (counts >= 2).sum() < 2:
-        received = ", ".join(f"{name} ({n})" for name, n in list(zip(classes, counts, strict=True))[:10])
-        raise UserError(
-            "Expected at least two classes with two or more training pictures each, "
-            f"received {received or 'no pictures'}. Add pictures, or check that labels are folder names."
-        )
-    return classes, codes, counts

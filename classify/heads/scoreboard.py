@@ -9,46 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from classify.heads.fitting.tasks import Task
+from extract.machine import usable_cores
 
 Progress = Callable[[int, int], None]
-
-
-def run(tasks: Sequence[Task], board: Scoreboard, n_jobs: int | None) -> bool:
-    """Run all tasks; returns whether Ctrl-C ended them early.
-
-    Threads, not processes: BLAS and libsvm release the GIL and X is shared. One BLAS thread each: on the
-    skinny products of a linear model two BLAS threads were 8 times slower than one.
-    """
-    from joblib import cpu_count
-    from threadpoolctl import threadpool_limits
-
-    def run(task: Task) -> None:
-        if board.closed:
-            return
-        try:
-            for results in task():
-                for result in results:
-                    board.enter(*result)
-                if not board.in_time():
-                    return
-        except BaseException:
-            board.stopped = True  # now, and not when the main thread comes to wait for this task
-            raise
-
-    with threadpool_limits(1), ThreadPoolExecutor(min(n_jobs or cpu_count(), len(tasks))) as pool:
-        futures = [pool.submit(run, task) for task in tasks]
-        try:
-            for future in futures:
-                future.result()
-        except KeyboardInterrupt:
-            board.stopped = True
-            pool.shutdown(wait=True, cancel_futures=True)
-            return True
-        except BaseException:
-            board.stopped = True
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-    return False
 
 
 class Scoreboard:
@@ -95,3 +58,40 @@ class Scoreboard:
         if self.stopped:
             return False
         return now + missing * (now - self._start) / self._done <= self._end if missing else now < self._end
+
+
+def run(tasks: Sequence[Task], board: Scoreboard, n_jobs: int | None) -> bool:
+    """Run all tasks; returns whether Ctrl-C ended them early.
+
+    Threads, not processes: BLAS and libsvm release the GIL and X is shared. One BLAS thread each: on the
+    skinny products of a linear model two BLAS threads were 8 times slower than one.
+    """
+    from threadpoolctl import threadpool_limits
+
+    def take(task: Task) -> None:
+        if board.closed:
+            return
+        try:
+            for results in task():
+                for result in results:
+                    board.enter(*result)
+                if not board.in_time():
+                    return
+        except BaseException:
+            board.stopped = True  # now, and not when the main thread comes to wait for this task
+            raise
+
+    with threadpool_limits(1), ThreadPoolExecutor(min(n_jobs or usable_cores(), len(tasks))) as pool:
+        futures = [pool.submit(take, task) for task in tasks]
+        try:
+            for future in futures:
+                future.result()
+        except KeyboardInterrupt:
+            board.stopped = True
+            pool.shutdown(wait=True, cancel_futures=True)
+            return True
+        except BaseException:
+            board.stopped = True
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    return False

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.errors import UserError
-from classify.data.views import in_folds, shared_weight
+from classify.data.labelled import Labelled
+from classify.data.views import in_folds
 from classify.heads.fitting.fitters import fit_weighted, takes_weights
 from classify.heads.fitting.tasks import Params, Work
 from classify.heads.folds import check_classes, cross_validation_folds
@@ -80,52 +81,55 @@ class SearchResult:
     interrupted: bool = False
 
 
-def search(
-    head: Head,
-    X: np.ndarray,
-    y: np.ndarray,
-    *,
-    folds: int = 5,
-    seed: int = 0,
-    n_jobs: int | None = None,
-    weight: np.ndarray | None = None,
-    groups: np.ndarray | None = None,
-    views: np.ndarray | None = None,
-    seconds: float | None = None,
-    clock: Callable[[], float] = time.perf_counter,
-    on_progress: Progress | None = None,
-) -> SearchResult:
-    """Find the setting with the highest cross-validated accuracy and refit it on all rows.
-
-    The folds (StratifiedKFold, or StratifiedGroupKFold where there are groups, shuffled) and the choice
-    (highest mean, the first of equals) are GridSearchCV's. Above `heads.EXACT_KERNEL_ROWS` rows a kernel head
-    is replaced by its approximation, with a note.
+@dataclass(frozen=True)
+class SearchOptions:
+    """How to search; only `folds`, `seed` and `seconds` change what is found.
 
     Parameters
     ----------
-    head : Head
-    X : (n, D) float32 or float64 array
-        Finite.
-    y : (n,) array of class names
     folds : int
         Lowered, with a note, when no class has that many rows, or there are fewer groups.
     seed : int
         Shuffles the folds.
     n_jobs : int, optional
-        Threads; default: the cores this process may use. The result does not depend on it.
-    weight : (n,) float, optional
-        Of each row, in fitting; accuracy is not weighted.
-    groups : (n,) int, optional
-        Rows of one group are never on both sides of a fold.
-    views : (V, n, D) float array, optional
-        Each row in several views, X the first of them. Fits are on all views of their rows, which share the row's
-        weight; a fold holds out, and accuracy and scores are of, X alone. The folds are those without views.
+        Threads; default: the cores this process may use.
     seconds : float, optional
         After that no further fit is begun; the candidates that are complete by then are compared.
     clock : callable () -> float
         Called from several threads.
     on_progress : callable (done, total), optional
         Called after every fit of the search, from one thread at a time.
+    """
+
+    folds: int = 5
+    seed: int = 0
+    n_jobs: int | None = None
+    seconds: float | None = None
+    clock: Callable[[], float] = time.perf_counter
+    on_progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        if self.folds < 2:
+            raise UserError(f"Expected --folds of at least 2, received {self.folds}.")
+        if self.n_jobs is not None and self.n_jobs < 1:
+            raise UserError(f"Expected --jobs of at least 1, received {self.n_jobs}.")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"Expected --seed from 0 to {2**32 - 1}, received {self.seed}.")
+
+
+def search(head: Head, data: Labelled, how: SearchOptions | None = None) -> SearchResult:
+    """Find the setting with the highest cross-validated accuracy and refit it on all rows.
+
+    The folds (StratifiedKFold, or StratifiedGroupKFold where there are groups, shuffled; those of X, whatever views
+    there are) and the choice (highest mean, the first of equals) are GridSearchCV's. Above `heads.EXACT_KERNEL_ROWS`
+    rows a kernel head is replaced by its approximation, with a note.
+
+    Parameters
+    ----------
+    head : Head
+    data : Labelled
+        Finite.
+    how : SearchOptions, optional
 
     Raises
     ------
@@ -137,44 +141,37 @@ def search(
     from sklearn.model_selection import ParameterGrid
     from threadpoolctl import threadpool_limits
 
-    if n_jobs is not None and n_jobs < 1:
-        raise UserError(f"Expected --jobs of at least 1, received {n_jobs}.")
-    if not 0 <= seed < 2**32:
-        raise UserError(f"Expected --seed from 0 to {2**32 - 1}, received {seed}.")
-    start = clock()
-    classes, codes, folds, notes = _check(X if views is None else views, np.asarray(y), folds)
-    if groups is not None and folds > (distinct := len(np.unique(groups))):
-        notes.append(f"{folds} folds lowered to {distinct}: there are no more groups than that")
-        folds = distinct
-    rows = X if views is None else views.reshape(-1, X.shape[1])
+    how = how or SearchOptions()
+    start = how.clock()
+    classes, codes, folds, notes = _check(data, how.folds)
+    rows, labels, weight = data.in_all_views(codes)
     chosen = head.for_rows(len(rows) * (folds - 1) // folds)
     if chosen is not head:
         notes.append(f"{head.name}: approximated, as an exact kernel on {len(rows):,} rows takes too long")
-    template, grid = chosen.make(), chosen.grid(X.shape[1])
-    if weight is not None and not takes_weights(template):
+    template, grid = chosen.make(), chosen.grid(rows.shape[1])
+    if data.weight is not None and not takes_weights(template):
         notes.append(f"{head.name} takes no weights: fitted as if all rows weighed the same")
     candidates = list(ParameterGrid(grid))
-    parts = cross_validation_folds(codes, folds, seed, groups)
-    fits, shared, labels = parts, weight, codes
-    if views is not None:
-        fits = in_folds(parts, len(X), len(views))
-        shared, labels = shared_weight(weight, len(X), len(views)), np.tile(codes, len(views))
+    parts = cross_validation_folds(codes, folds, how.seed, data.group)
+    fits = parts if data.views is None else in_folds(parts, len(codes), len(data.views))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         works = [
-            Work(before, members, rows, labels, len(classes), fits, shared)
+            Work(before, members, rows, labels, len(classes), fits, weight)
             for before, members in _share_preprocessing(template, candidates)
         ]
-        tasks = [task for work in works for task in chosen.path(work)]
-        board = Scoreboard(len(candidates), parts, codes, len(classes), seconds, clock, on_progress)
-        interrupted = run(tasks, board, n_jobs)
+        tasks = [task for work in works for task in chosen.fitter(work)]
+        board = Scoreboard(
+            len(candidates), parts, codes, len(classes), how.seconds, how.clock, how.on_progress
+        )
+        interrupted = run(tasks, board, how.n_jobs)
         complete = np.flatnonzero(np.isfinite(board.accuracy).all(axis=1))
         if interrupted and not len(complete):
             raise KeyboardInterrupt
         if not len(complete):
             raise UserError(
-                f"Expected time for at least one setting of {head.name} on {folds} folds, received {seconds:.1f} s. "
-                "Raise --budget, or choose a cheaper head with --model."
+                f"Expected time for at least one setting of {head.name} on {folds} folds, received {how.seconds:.1f} "
+                "s. Raise --budget, or choose a cheaper head with --model."
             )
         if len(complete) < len(candidates):
             why = "interrupted" if interrupted else "out of time"
@@ -184,7 +181,7 @@ def search(
         best = int(np.argmax([round(candidate.mean, 9) for candidate in table]))
         with threadpool_limits(1):
             pipeline = clone(template).set_params(**table[best].params)
-            fit_weighted(pipeline, rows, classes[labels], shared)
+            fit_weighted(pipeline, rows, classes[labels], weight)
     return SearchResult(
         head=head.name,
         params=table[best].params,
@@ -195,7 +192,7 @@ def search(
         classes=classes,
         scores=board.scores[complete[best]].copy(),
         pipeline=pipeline,
-        seconds=clock() - start,
+        seconds=how.clock() - start,
         notes=notes + _as_notes(head.name, caught),
         folds=parts,
         interrupted=interrupted,
@@ -218,23 +215,25 @@ def _share_preprocessing(
         yield clone(template).set_params(**before), members
 
 
-def _check(X: np.ndarray, y: np.ndarray, folds: int) -> tuple[np.ndarray, np.ndarray, int, list[str]]:
-    finite = np.isfinite(X).all(axis=-1)
+def _check(data: Labelled, folds: int) -> tuple[np.ndarray, np.ndarray, int, list[str]]:
+    """Classes (C,), the code of each row's among them (n,), how many folds there can be, and why fewer."""
+    finite = np.isfinite(data.X if data.views is None else data.views).all(axis=-1)
     bad = int((~finite).sum())
     if bad:
         raise UserError(
             f"Expected finite embeddings, received {bad} of {finite.size} rows with NaN or infinity. "
             "Run `cache verify`, then `extract` again, to replace them."
         )
-    classes, codes, counts = check_classes(y)
-    if folds < 2:
-        raise UserError(f"Expected --folds of at least 2, received {folds}.")
+    classes, codes, counts = check_classes(np.asarray(data.y))
     notes = []
     if folds > counts.max():
         notes.append(
             f"{folds} folds lowered to {counts.max()}: no class has more training pictures than that"
         )
         folds = int(counts.max())
+    if data.group is not None and folds > (distinct := len(np.unique(data.group))):
+        notes.append(f"{folds} folds lowered to {distinct}: there are no more groups than that")
+        folds = distinct
     return classes, codes, folds, notes
 
 

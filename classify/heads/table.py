@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cache.errors import UserError
 from classify.heads.fitting import fitters
 from classify.heads.fitting.logistic import logistic
-from classify.heads.fitting.tasks import Path
+from classify.heads.fitting.tasks import Fitter
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -42,7 +42,7 @@ class Head:
         Receives D, the embedding width, because a kernel's natural length grows with it.
     rank : int
         Simplicity: of two heads with equal cross-validated accuracy the lower rank wins.
-    path : Path
+    fitter : Fitter
         How all candidates are fitted; `fitters.each` suits every classifier.
     large : Head, optional
         What takes its place above `EXACT_KERNEL_ROWS` training rows.
@@ -52,7 +52,7 @@ class Head:
     make: Callable[[], Pipeline]
     grid: Callable[[int], Grid]
     rank: int
-    path: Path = fitters.each
+    fitter: Fitter = fitters.each
     large: Head | None = None
 
     def for_rows(self, n: int) -> Head:

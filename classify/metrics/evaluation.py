@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cache.frame import COUNT, NUMBER, TEXT, frame
 from classify.metrics.intervals import wilson, wilson_of_variance
 from classify.metrics.reliability import brier, expected_calibration_error, log_loss
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,16 @@ class Evaluation:
             "classes": per_class,
             "confusion": self.confusion.tolist(),
         }
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the classes as a DataFrame, one a row.
+
+        Columns: `class` (object: text), `precision`, `recall` with its 95 % interval `ci_low`, `ci_high`, `f1`
+        (float64, 0 to 1), `support` (int64, rows that are of the class).
+        """
+        measured = ("precision", "recall", "ci_low", "ci_high", "f1")
+        columns = {"class": TEXT} | dict.fromkeys(measured, NUMBER) | {"support": COUNT}
+        return frame(columns, [{"class": name} | each for name, each in self.to_json()["classes"].items()])
 
 
 _SINGLE = (

@@ -1,4 +1,4 @@
-"""The deployable classifier: one Keras file from pictures to probabilities, which plain Keras can load."""
+"""A head as Keras layers; resizing, backbone and head as one model, which plain Keras can load."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classify.models.dense import DenseHead
-from classify.models.kernel import KernelHead
-from classify.models.linear import LinearHead
+from classify.models.dense import DenseHead, unroll
+from classify.models.kernel import KernelHead, expand
+from classify.models.linear import LinearHead, fold
 from classify.models.resizing import resample
 
 if TYPE_CHECKING:
     import keras
 
+    from classify.heads.calibration import CalibratedHead
     from extract.backbones.backbone import Backbone
 
 CLASSIFIER, HEAD, LOGITS, PROBABILITY = "classifier", "head", "logits", "probability"
 _TINY = 1e-12
 AnyHead = LinearHead | KernelHead | DenseHead
+
+
+def closed_form(head: CalibratedHead) -> AnyHead | None:
+    """The head as layers of a network can express it; None where they cannot."""
+    return fold(head) or expand(head) or unroll(head)
 
 
 def build_model(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +13,13 @@ from cache.errors import UserError
 from cache.space import Space
 from cache.versions import versions
 from cache.workspace import Workspace
-from classify.models.dense import unroll
-from classify.models.kernel import expand
-from classify.models.linear import fold
+from classify.models.layers import build_head, build_model, closed_form
 from classify.runs.folder import OWN_MODEL
 from classify.runs.head_file import check_space, load_head
 from classify.runs.predictions import Pictures
+from classify.runs.record import read_record
 from extract.embedding.extractor import Extractor
-from extract.embedding.progress import Progress
+from extract.embedding.progress import Progress, Say
 from extract.embedding.runner import Outcome
 from extract.embedding.spaces import backbone_of, decoding_of
 from extract.machine import import_keras_quietly
@@ -31,8 +28,6 @@ from extract.sources.unlabelled import list_pictures
 
 if TYPE_CHECKING:
     import keras
-
-Say = Callable[[str], None]
 
 
 class FittedRun:
@@ -44,9 +39,11 @@ class FittedRun:
         When the head cannot be loaded or expressed.
     """
 
-    def __init__(self, workspace: Workspace, run: Path, trust: bool, say: Say) -> None:
-        loaded = load_head(workspace, run, trust=trust)
-        head = fold(loaded.head) or expand(loaded.head) or unroll(loaded.head)
+    def __init__(
+        self, workspace: Workspace, run: Path, record: dict[str, Any], trust: bool, say: Say
+    ) -> None:
+        loaded = load_head(workspace, run, trust=trust, record=record)
+        head = closed_form(loaded.head)
         if head is None:
             raise UserError(
                 f"Expected a head that layers of a network can express, received {loaded.record['head']['name']} in "
@@ -77,7 +74,6 @@ class FittedRun:
     @cached_property
     def model(self) -> keras.Model:
         """As `build_model` makes it; UserError if the backbone's weights are no longer those of the head."""
-        from classify.models.layers import build_model
         from extract.backbones.network import build_backbone, hash_weights
 
         network = build_backbone(self._backbone)
@@ -91,16 +87,18 @@ class FittedRun:
     @property
     def head_model(self) -> keras.Model:
         """(B, D) embeddings to (B, C) probabilities."""
-        from classify.models.layers import build_head
-
         return build_head(self._head, self._loaded.head.n_features_in_)
 
-    def answers(self, pictures: Pictures, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Embeddings (n, D), from the cache where they are there, and the head's probabilities (n, C)."""
+    @cached_property
+    def _extractor(self) -> Extractor:
         options = Options(dtype=self._space.dtype)
         extractor = Extractor(self._workspace, self._backbone, self.decoding, options, self._say)
         check_space(self._loaded, extractor.space, self._loaded.head.n_features_in_)
-        manifest = list_pictures(pictures.files)
+        return extractor
+
+    def answers(self, pictures: Pictures, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Embeddings (n, D), from the cache where they are there, and the head's probabilities (n, C)."""
+        manifest, extractor = list_pictures(pictures.files), self._extractor
         extractor.embed(manifest, np.arange(len(manifest)), Progress(note=self._say), Outcome())
         embedding = extractor.store.gather(manifest.key)
         return embedding, self._loaded.head.predict_proba(embedding)
@@ -161,14 +159,8 @@ class TunedRun:
 
 def open_run(workspace: Workspace, run: Path, trust: bool, say: Say) -> FittedRun | TunedRun:
     """Load a run for export, whichever command made it."""
-    try:
-        record = json.loads((run / "run.json").read_text("utf-8"))
-        command = record["command"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise UserError(
-            f"Expected run.json of a finished run in {run}, but: {error!r}. Name another run with --run."
-        ) from error
+    record = read_record(run)
     import_keras_quietly()
-    if command in OWN_MODEL:
+    if record.get("command") in OWN_MODEL:
         return TunedRun(run, record)
-    return FittedRun(workspace, run, trust, say)
+    return FittedRun(workspace, run, record, trust, say)

@@ -6,14 +6,13 @@ import numpy as np
 
 from classify.metrics.evaluation import Evaluation
 from classify.report.figures import new_figure, png
-from classify.report.text import align, printable, shorten
+from classify.report.text import align, printable
 
 TEXT_CLASSES = 40  # a wider table is not read in a terminal
 NUMBER_CLASSES = 25  # beyond, numbers do not fit into the cells
 NAME_CLASSES = 120  # beyond, names run into each other
-
-
-DIAGRAM, CURVE, CONFUSION = "reliability.png", "learning_curve.png", "confusion.png"
+LETTERS = 24  # of a name, beside the picture
+CONFUSION = "confusion.png"
 
 
 def confusion_text(evaluation: Evaluation) -> str:
@@ -47,7 +46,7 @@ def confusion_png(evaluation: Evaluation) -> bytes:
     interval = f"{evaluation.ci_low:.1%} - {evaluation.ci_high:.1%}"
     axes.set_title(f"accuracy {evaluation.accuracy:.1%} ({interval}), n = {evaluation.n}")
     if size <= NAME_CLASSES:
-        names = [shorten(printable(name)) for name in evaluation.classes]
+        names = [printable(name, LETTERS) for name in evaluation.classes]
         font = 9 if size <= NUMBER_CLASSES else 7
         # parse_math=False: a class may be called "$5"
         axes.set_xticks(range(size), names, rotation=90, fontsize=font, parse_math=False)

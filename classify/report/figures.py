@@ -1,4 +1,4 @@
-"""Matplotlib figures without a window: begun, and written down as a PNG file."""
+"""Matplotlib without a window; pictures in a grid."""
 
 from __future__ import annotations
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterable, Sequence
-from io import StringIO
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-_LONGEST = 14  # letters of a name that fit over a picture
+if TYPE_CHECKING:
+    import pandas as pd
 
-
-CLASSES = 200  # rows of the class table; report.json has them all
+OVER_A_PICTURE = 14  # letters of a name that fit there
 
 
 def align(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
@@ -26,19 +24,20 @@ def align(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     )
 
 
-def short(name: str) -> str:
-    """A name that fits over a picture."""
-    name = printable(name)
-    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+def printable(name: str, width: int | None = None, *, keep_end: bool = False) -> str:
+    """Replace what no terminal, font or UTF-8 file can show: control characters and undecodable bytes.
+
+    A name of more than `width` letters loses its end, or its start with `keep_end`, and is `width` long then.
+    """
+    name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
+    if width is None or len(name) <= width:
+        return name
+    return "…" + name[len(name) - width + 1 :] if keep_end else name[: width - 1] + "…"
 
 
-def printable(name: str) -> str:
-    """Replace what no terminal, font or UTF-8 file can show: control characters and undecodable bytes."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
-
-
-def shorten(name: str) -> str:
-    return name if len(name) <= 24 else name[:23] + "…"
+def setting(value: object) -> str:
+    """The value of a head's setting, a fraction to three digits."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def escape(text: str) -> str:
@@ -57,13 +56,13 @@ def span(low: float, high: float) -> str:
     return f"{low:.1%} to {high:.1%}"
 
 
-def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Format a CSV table: RFC 4180 quoting, newline endings."""
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue()
+def csv_text(frame: pd.DataFrame, digits: str | None = None) -> str:
+    """Format a frame as CSV: RFC 4180 quoting, newline endings, empty cells for what is missing.
+
+    `digits` is a format of fractions, such as "%.6g"; default: as many as tell them apart.
+    """
+    text: str = frame.to_csv(index=False, lineterminator="\n", float_format=digits)
+    return text
 
 
 def csv_bytes(text: str) -> bytes:

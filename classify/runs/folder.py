@@ -1,31 +1,17 @@
-"""Run folders: what people look at, and the one trained head that `predict` loads."""
+"""Run folders: named, found again, and the best one remembered."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cache.dataset import Embedded
 from cache.errors import UserError
 from cache.storage.files import write_file
 from cache.workspace import Workspace
 
-if TYPE_CHECKING:
-    pass
-
-FORMAT = 1
 OWN_MODEL = ("finetune", "baseline")  # commands whose runs answer with a model.keras of their own
-PACKAGES = ("numpy", "scipy", "scikit-learn", "joblib", "h5py", "keras")
-
-
-def record_of(run: Path) -> dict[str, Any]:
-    """Read run.json; empty where the run is not finished, or is no run."""
-    try:
-        record = json.loads((run / "run.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
 
 
 def relocated(run: str, runs: Path) -> Path:

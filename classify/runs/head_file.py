@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import dataclass
@@ -16,34 +15,12 @@ from typing import TYPE_CHECKING, Any
 from cache.errors import UserError
 from cache.space import Space
 from cache.storage.files import write_file
-from cache.versions import versions
 from cache.workspace import Workspace
-from classify.runs.folder import FORMAT, PACKAGES, record_of, write_json
+from classify.runs.folder import write_json
+from classify.runs.record import FORMAT, record_of
 
 if TYPE_CHECKING:
-    pass
     from classify.heads.calibration import CalibratedHead
-
-
-def check_space(loaded: LoadedHead, space: Space, width: int) -> None:
-    """Refuse embeddings of a space in which the head was not trained.
-
-    Raises
-    ------
-    UserError
-        When the width or the space differs from the one in the head's run.json.
-    """
-    trained = Space.from_json(loaded.record["space"]["json"])
-    if width != loaded.head.n_features_in_:
-        what = f"embeddings of width {loaded.head.n_features_in_}, received {width}"
-    elif space.id != trained.id:
-        what = f"embeddings of space {trained.id[:4]}, received space {space.id[:4]} ({space.backbone})"
-    else:
-        return
-    raise UserError(
-        f"Expected {what}: this head was trained in space {trained.id[:4]} ({trained.backbone}). "
-        f"Run `extract FOLDER/ --backbone {trained.backbone}`, or name a run of that space with --run."
-    )
 
 
 # A pickle names its classes by their modules. Heads fitted before these moved name the old ones.
@@ -76,7 +53,7 @@ def save_head(workspace: Workspace, folder: Path, head: CalibratedHead, record: 
         From `workspace.new_run`.
     head : CalibratedHead
     record : dict
-        What the run can be repeated from; plain JSON values. "head" describes the head.
+        From `classify.runs.record.record`; "head" describes the head.
     """
     import joblib
 
@@ -94,13 +71,12 @@ def save_head(workspace: Workspace, folder: Path, head: CalibratedHead, record: 
         "classes": head.classes_.tolist(),
         "temperature": head.temperature,
     }
-    # run.json comes last: a folder with one is complete.
-    write_json(
-        folder / "run.json", {"format": FORMAT, **record, "head": described, "versions": versions(*PACKAGES)}
-    )
+    write_json(folder / "run.json", record | {"head": described})  # last: a folder with one is complete
 
 
-def load_head(workspace: Workspace, run: Path, *, trust: bool = False) -> LoadedHead:
+def load_head(
+    workspace: Workspace, run: Path, *, trust: bool = False, record: dict[str, Any] | None = None
+) -> LoadedHead:
     """Load the head of a run.
 
     Loading a joblib file runs whatever code is in it, so the bytes must have the SHA-256 in run.json, and
@@ -113,18 +89,20 @@ def load_head(workspace: Workspace, run: Path, *, trust: bool = False) -> Loaded
         A run folder.
     trust : bool
         Load the file wherever it comes from.
+    record : dict, optional
+        What run.json says, where it was read already.
 
     Raises
     ------
     UserError
         When the run has no head, or the file is not one this workspace wrote and `trust` is False.
     """
+    record = record_of(run) if record is None else record
     try:
-        record = json.loads((run / "run.json").read_text("utf-8"))
         data = (run / "head.joblib").read_bytes()
         expected = record["head"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        command = record_of(run).get("command")
+    except (OSError, KeyError, TypeError) as error:
+        command = record.get("command")
         received = f"a run of {command}" if command else "a folder without them"
         raise UserError(
             f"Expected run.json and head.joblib of a finished run of fit-head in {run}, received {received}. Run "
@@ -167,3 +145,24 @@ def _unpickled(data: bytes) -> CalibratedHead:
             if error.name not in MOVED:
                 raise
             sys.modules[error.name] = import_module(MOVED[error.name])
+
+
+def check_space(loaded: LoadedHead, space: Space, width: int) -> None:
+    """Refuse embeddings of a space in which the head was not trained.
+
+    Raises
+    ------
+    UserError
+        When the width or the space differs from the one in the head's run.json.
+    """
+    trained = Space.from_json(loaded.record["space"]["json"])
+    if width != loaded.head.n_features_in_:
+        what = f"embeddings of width {loaded.head.n_features_in_}, received {width}"
+    elif space.id != trained.id:
+        what = f"embeddings of space {trained.id[:4]}, received space {space.id[:4]} ({space.backbone})"
+    else:
+        return
+    raise UserError(
+        f"Expected {what}: this head was trained in space {trained.id[:4]} ({trained.backbone}). "
+        f"Run `extract FOLDER/ --backbone {trained.backbone}`, or name a run of that space with --run."
+    )

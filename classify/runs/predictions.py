@@ -1,16 +1,16 @@
-"""Pictures of a run's data set: those it was not trained on, and those it was."""
+"""predictions.csv and validation.csv of a run: written, and the pictures that they list or leave out."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cache.errors import UserError
+from cache.frame import NUMBER, TEXT, frame
 from cache.storage.files import write_file
 from cache.workspace import Workspace
 from classify.metrics.evaluation import Evaluation
@@ -19,8 +19,63 @@ from classify.report.text import csv_bytes, csv_text
 from extract.pictures.decoding import RejectedImage, decode
 from extract.settings import Decoding
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 # Tables of a run that list pictures with their labels; the first that is there is taken.
 HELD_OUT = {"validation.csv": "validation", "predictions.csv": "test"}
+
+
+def save_evaluation(
+    folder: Path,
+    evaluation: Evaluation,
+    paths: Sequence[str],
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    probability: np.ndarray,
+) -> None:
+    """Write predictions.csv (n rows; `probability` (n,) of the predicted class) and the confusion matrix."""
+    rows = zip(paths, truth.tolist(), predicted.tolist(), probability.tolist(), strict=True)
+    columns = {"path": TEXT, "label": TEXT, "predicted": TEXT, "probability": NUMBER}
+    answers = frame(columns, [dict(zip(columns, row, strict=True)) for row in rows])
+    write_file(folder / "predictions.csv", csv_bytes(csv_text(answers)))
+    write_file(folder / "confusion.txt", (confusion_text(evaluation) + "\n").encode())
+    write_file(folder / "confusion.png", confusion_png(evaluation))
+
+
+def save_validation(folder: Path, paths: Iterable[str], labels: Iterable[str]) -> None:
+    """Write validation.csv: the pictures that chose among the weights, with their class names."""
+    records = [{"path": path, "label": label} for path, label in zip(paths, labels, strict=True)]
+    write_file(folder / "validation.csv", csv_bytes(csv_text(frame({"path": TEXT, "label": TEXT}, records))))
+
+
+def read_pictures(table: Path) -> pd.DataFrame:
+    """Read a run's predictions.csv or validation.csv, also that of `predict`.
+
+    Returns
+    -------
+    pictures : DataFrame
+        The columns of the file, one picture a row: `probability`, `probability_2` and so on float64, the others object
+        (texts, empty for none). File names are as in the manifest.
+
+    Raises
+    ------
+    OSError
+        When it is not there.
+    """
+    import pandas as pd
+
+    # A name may hold any letter but those that end a field: our lines end with a line feed alone.
+    pictures = pd.read_csv(
+        table,
+        dtype=TEXT,
+        keep_default_na=False,
+        encoding="utf-8",
+        encoding_errors="surrogateescape",
+        lineterminator="\n",
+    )
+    numbers = [name for name in pictures if name.startswith("probability")]
+    return pictures.astype(dict.fromkeys(numbers, NUMBER))
 
 
 @dataclass(frozen=True)
@@ -104,9 +159,9 @@ def _data_set(workspace: Workspace, record: dict[str, Any]) -> list[tuple[str, s
     return [(path, names[label]) for path, label in zip(manifest.paths, manifest.label.tolist(), strict=True)]
 
 
-def _rows(table: Path) -> list[tuple[str, str]]:
-    lines = table.read_bytes().decode("utf-8", "surrogateescape").splitlines(keepends=True)
-    return [(row["path"], row["label"]) for row in csv.DictReader(lines)]
+def _rows(table: Path) -> Iterable[tuple[str, str]]:
+    listed = read_pictures(table)
+    return zip(listed["path"], listed["label"], strict=True)
 
 
 def _there(root: Path, rows: Iterable[tuple[str, str]], part: str) -> Pictures:
@@ -119,19 +174,3 @@ def _none_left(root: Path) -> UserError:
         f"Expected pictures of the run's data set in {root}, to compare the export with the run's own answers, found "
         "none that can be read. Put them back where they were when they were extracted."
     )
-
-
-def save_evaluation(
-    folder: Path,
-    evaluation: Evaluation,
-    paths: Sequence[str],
-    truth: np.ndarray,
-    predicted: np.ndarray,
-    probability: np.ndarray,
-) -> None:
-    """Write predictions.csv (n rows; `probability` (n,) of the predicted class) and the confusion matrix."""
-    rows = zip(paths, truth.tolist(), predicted.tolist(), probability.tolist(), strict=True)
-    columns = ["path", "label", "predicted", "probability"]
-    write_file(folder / "predictions.csv", csv_bytes(csv_text(columns, rows)))
-    write_file(folder / "confusion.txt", (confusion_text(evaluation) + "\n").encode())
-    write_file(folder / "confusion.png", confusion_png(evaluation))

@@ -10,19 +10,21 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
+from cache.frame import TEXT, TIME, frame
 from cache.storage.files import make_folder, write_file
+from cache.versions import now
 from cache.workspace import Workspace
 from classify.data.splits import TEST
-from classify.runs.folder import record_of
+from classify.runs.record import record_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from classify.data.division import Division
 
 FORMAT = 1
 DIGITS = 16  # of the hash, in a folder's name
-
-
-COMMAND = "compare-backbones"
+COMMAND = "compare-backbones"  # whose sample may hold pictures of the test part
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,31 @@ class Reading:
         return json.dumps(parts, sort_keys=True, default=repr)
 
 
+class Log:
+    """Readings of one test part: those before this run, and those that it adds one by one.
+
+    Raises
+    ------
+    UserError
+        For an entry that cannot be read, or that a newer coldframe wrote.
+    """
+
+    def __init__(self, workspace: Workspace, test: str) -> None:
+        self._workspace = workspace
+        self._before = earlier(workspace, test)
+        self._now: list[Reading] = []
+
+    def add(self, reading: Reading) -> None:
+        """Record a reading as soon as it has happened; UserError when the workspace cannot be written."""
+        self._now.append(record(self._workspace, reading))
+
+    @property
+    def notes(self) -> list[str]:
+        """What the readings before mean for the present figures; empty when there were none."""
+        seen = note(self._before, self._now)
+        return [seen] if seen else []
+
+
 def record(workspace: Workspace, reading: Reading) -> Reading:
     """Add a reading to the log; the entry gets the present time unless it has one.
 
@@ -64,12 +91,13 @@ def record(workspace: Workspace, reading: Reading) -> Reading:
     UserError
         When the workspace cannot be written.
     """
-    now = datetime.now(UTC)
-    entry = asdict(reading) | {"time": reading.time or now.isoformat(timespec="seconds")}
+    entry = asdict(reading) | {"time": reading.time or now()}
     folder = workspace.create().root / "readings" / reading.test[:DIGITS]
     make_folder(folder)
     text = json.dumps({"format": FORMAT, **entry}, indent=1, sort_keys=True, default=repr)
-    write_file(folder / f"{now:%Y%m%dT%H%M%S%f}-{os.urandom(4).hex()}.json", text.encode("ascii"))
+    write_file(
+        folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{os.urandom(4).hex()}.json", text.encode("ascii")
+    )
     return Reading(**entry)
 
 
@@ -98,6 +126,16 @@ def earlier(workspace: Workspace, test: str) -> list[Reading]:
                 f"Expected format {FORMAT} or older in {path}, received {form}. Update coldframe."
             )
     return [reading for reading in found if reading.test == test]
+
+
+def to_frame(found: Sequence[Reading]) -> pd.DataFrame:
+    """Return readings as a DataFrame, one a row, in the order given.
+
+    Columns: `time` (datetime64[ns, UTC]; NaT for none), `command`, `head`, `run` (object: texts), `params` (object:
+    dict of settings), `test`, `trained_on` (object: hashes), `space` (object: id).
+    """
+    names = ("command", "head", "run", "params", "test", "trained_on", "space")
+    return frame({"time": TIME} | dict.fromkeys(names, TEXT), list(map(vars, found)))
 
 
 def note(before: Sequence[Reading], now: Iterable[Reading]) -> str | None:

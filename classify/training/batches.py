@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +10,23 @@ from typing import Protocol
 
 import numpy as np
 
-READ_AHEAD = 2  # batches
+from cache.errors import UserError
+from cache.manifest import Manifest
+from extract.embedding.runner import map_ahead
+from extract.pictures.augmentation import View
+from extract.pictures.decoding import RejectedImage
+from extract.pictures.files import load_row
+from extract.settings import Decoding
+
+READ_AHEAD = 1  # batches, besides the one that is trained on
+
+
+class Activations(Protocol):
+    """Gives activations at the border by row of a manifest and number of a view."""
+
+    def take(self, rows: np.ndarray, views: np.ndarray) -> np.ndarray:
+        """(b,) rows and (b,) views to (b, h, w, c) float32; (b, s, s, 3) uint8 where the border is the input."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -24,7 +39,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Samples:
+class TrainingRows:
     """n rows to train on or to evaluate: `rows` of the manifest, `codes` (n,) of their classes, -1 for none."""
 
     activations: Activations
@@ -77,23 +92,31 @@ def _mix(batch: Batch, share: float, partner: np.ndarray) -> Batch:
 
 
 def _ahead(jobs: Sequence[Callable[[], Batch]]) -> Iterator[Batch]:
-    """Run jobs in a thread, a few in front of who takes the results."""
+    """Run jobs in a thread, in front of who takes the results."""
     with ThreadPoolExecutor(1, "batch") as pool:
-        waiting = deque(pool.submit(job) for job in jobs[:READ_AHEAD])
-        try:
-            for job in jobs[READ_AHEAD:]:
-                yield waiting.popleft().result()
-                waiting.append(pool.submit(job))
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        yield from map_ahead(pool, lambda job: job(), jobs, READ_AHEAD)
 
 
-class Activations(Protocol):
-    """Gives activations at the border by row of a manifest and number of a view."""
+def load_for_training(
+    manifest: Manifest,
+    row: int,
+    size: int,
+    decoding: Decoding,
+    view: View | None = None,
+    *,
+    again: str = "extract",
+) -> np.ndarray:
+    """Decode the picture of a row again, as `load_row` does.
 
-    def take(self, rows: np.ndarray, views: np.ndarray) -> np.ndarray:
-        """(b,) rows and (b,) views to (b, h, w, c) float32; (b, s, s, 3) uint8 where the border is the input."""
-        ...
+    Raises
+    ------
+    UserError
+        Where that fails now: it was read before. `again` names the commands that would do without it.
+    """
+    try:
+        return load_row(manifest, row, size, decoding, view)
+    except RejectedImage as error:
+        raise UserError(
+            f"Expected to read {manifest.paths[row]} again for training, but: {error.reason}. Restore it, or run "
+            f"{again} again without it."
+        ) from error

@@ -85,8 +85,7 @@ def curves_png(history: History, head: str) -> bytes:
         level_of = f"{form.format(level)} {'with the head' if head else 'untrained'}"
         axes.set_title(f"{what}, validation:\n{level_of}{then}", loc="left", fontsize=12, pad=22)
     _shade(left, number, accuracy[1], history.val_n)
-    name = printable(head)
-    name = name if len(name) <= 60 else name[:59] + "…"
+    name = printable(head, 60)
     # parse_math=False: a head may be called "$5"
     figure.suptitle(
         f"Fine-tuning from the head {name}" if head else "Training from random weights",

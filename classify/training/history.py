@@ -1,4 +1,4 @@
-"""What training did, epoch by epoch."""
+"""What training did, epoch by epoch; as CSV and for TensorBoard."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import importlib.util
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cache.errors import UserError
+from cache.frame import COUNT, NUMBER, frame
 from classify.report.text import csv_bytes, csv_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = (
     "number",
@@ -63,20 +67,23 @@ class History:
     val_n: int  # pictures that validate; with folds, all training pictures, each out of its fold
     folds: int = 0  # of cross-validation; 0: a validation part
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return the epochs as a DataFrame, one a row; the first, number 0, is the state before training.
+
+        Columns: `number` (int64), and float64 `loss`, `accuracy`, `val_loss`, `val_accuracy`, `calibrated_loss`,
+        `learning_rate`, `seconds`, as in `Epoch`: losses in nats, accuracies from 0 to 1, NaN where there is none.
+        """
+        return frame(
+            {name: COUNT if name == "number" else NUMBER for name in COLUMNS}, list(map(vars, self.epochs))
+        )
+
 
 def history_csv(history: History) -> bytes:
     """Return a UTF-8 CSV file with a line an epoch; the first, number 0, is the head.
 
     Figures have six significant digits; one that is not finite is an empty cell.
     """
-    rows = [
-        [epoch.number, *(_cell(getattr(epoch, name)) for name in COLUMNS[1:])] for epoch in history.epochs
-    ]
-    return csv_bytes(csv_text(COLUMNS, rows))
-
-
-def _cell(value: float) -> str:
-    return f"{value:.6g}" if isfinite(value) else ""
+    return csv_bytes(csv_text(history.to_frame().replace([math.inf, -math.inf], math.nan), "%.6g"))
 
 
 def check_installed() -> None:

@@ -11,22 +11,24 @@ from typing import Any
 import keras
 import numpy as np
 
-from classify.training.batches import Samples
+from classify.training.batches import TrainingRows
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import Epoch
 from classify.training.optimizers import make_optimizer
 from classify.training.settings import Settings
 from classify.training.validation import Judgement, judge
-from extract.embedding.progress import seldom
+from extract.embedding.progress import Say, seldom
 
 
 @dataclass(frozen=True)
 class Watch:
-    """Who is told of what happens while it trains."""
+    """Who is told of what happens while it trains, and in what words."""
 
-    say: Callable[[str], None] = lambda line: None
+    say: Say = lambda line: None
     keep: Callable[[Checkpoint], None] = lambda checkpoint: None  # once it returns, the epoch is safe
     epoch: Callable[[keras.Model, Epoch], None] = lambda model, epoch: None
+    label: str = ""  # begins each line
+    origin: str = "head"  # what the network is called before the first step
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,13 @@ class Trained:
 
 def train(
     model: keras.Model,
-    fit: Samples,
-    val: Samples | None,
+    fit: TrainingRows,
+    val: TrainingRows | None,
     settings: Settings,
     *,
     until: int | None = None,
     resumed: Checkpoint | None = None,
     watch: Watch | None = None,
-    label: str = "",
-    origin: str = "head",
 ) -> Trained:
     """Train the top of a network.
 
@@ -58,8 +58,8 @@ def train(
     ----------
     model : keras.Model
         Activations to (B, C) logits; left with the weights of the last epoch.
-    fit : Samples
-    val : Samples, optional
+    fit : TrainingRows
+    val : TrainingRows, optional
         Decide which epoch is best and when to stop; without them the last epoch counts as the best.
     settings : Settings
     until : int, optional
@@ -67,10 +67,6 @@ def train(
     resumed : Checkpoint, optional
         Goes on after its last epoch, to the same weights as if nothing had happened in between.
     watch : Watch, optional
-    label : str
-        Begins each line of progress.
-    origin : str
-        What the network is called before the first step.
 
     Returns
     -------
@@ -96,7 +92,7 @@ def train(
     stopped = _patience_over(now, settings)  # a run killed after its last epoch has no more to come
     while len(now.epochs) <= last and not stopped:
         number, began = len(now.epochs), time.monotonic()
-        progress = _Progress(f"{label}epoch {number} of {last}", number, last, len(fit), watch.say, origin)
+        progress = _Progress(watch, number, last, len(fit))
         loss, accuracy = _one_epoch(model, fit, settings, number, progress)
         if not math.isfinite(loss):
             stopped = f"the loss was {loss} in epoch {number}: try a lower --lr, or --optimizer sgd"
@@ -119,7 +115,7 @@ def train(
         watch.say(progress.finished(epoch, now.epochs[0], val))
         stopped = _patience_over(now, settings)
     if stopped:
-        watch.say(f"{label}stopped: {stopped}")
+        watch.say(f"{watch.label}stopped: {stopped}")
     return Trained(now.epochs, now.best_epoch, now.head, now.best, stopped)
 
 
@@ -133,10 +129,9 @@ def _patience_over(now: Checkpoint, settings: Settings) -> str:
 class _Progress:
     """Lines about an epoch while it runs, at most one every few seconds, and one at its end."""
 
-    def __init__(
-        self, label: str, number: int, last: int, n: int, say: Callable[[str], None], origin: str
-    ) -> None:
-        self._label, self._say, self._n, self._origin = label, seldom(say), n, origin
+    def __init__(self, watch: Watch, number: int, last: int, n: int) -> None:
+        self._label = f"{watch.label}epoch {number} of {last}"
+        self._say, self._n, self._origin = seldom(watch.say), n, watch.origin
         self._after = (last - number) * n  # pictures of the epochs to come
         self._start = time.perf_counter()  # of a fine grain: the first step may take a millisecond
 
@@ -149,7 +144,7 @@ class _Progress:
             f"{left:.0f} s left"
         )
 
-    def finished(self, epoch: Epoch, start: Epoch, val: Samples | None) -> str:
+    def finished(self, epoch: Epoch, start: Epoch, val: TrainingRows | None) -> str:
         """Sum the epoch up."""
         judged = ""
         if val is not None:
@@ -167,11 +162,11 @@ def _epoch(
     return Epoch(number, loss, accuracy, *figures, rate, seconds, calibrated)
 
 
-def _judge(model: keras.Model, val: Samples | None, settings: Settings) -> Judgement | None:
+def _judge(model: keras.Model, val: TrainingRows | None, settings: Settings) -> Judgement | None:
     return None if val is None else judge(logits_of(model, val, settings.batch_size), val.codes)
 
 
-def logits_of(model: keras.Model, samples: Samples, batch_size: int) -> np.ndarray:
+def logits_of(model: keras.Model, samples: TrainingRows, batch_size: int) -> np.ndarray:
     """(n, C) float64 logits of plain pictures, in order."""
     parts = [np.asarray(model.predict_on_batch(batch.x)) for batch in samples.plain(batch_size)]
     return np.concatenate(parts).astype(np.float64)
@@ -188,7 +183,7 @@ def write_weights(model: keras.Model, weights: Sequence[np.ndarray]) -> None:
 
 
 def _one_epoch(
-    model: keras.Model, fit: Samples, settings: Settings, number: int, progress: _Progress
+    model: keras.Model, fit: TrainingRows, settings: Settings, number: int, progress: _Progress
 ) -> tuple[float, float]:
     """Mean loss and accuracy over an epoch; ends at once when the loss is not a number."""
     done, loss, accuracy = 0, 0.0, 0.0

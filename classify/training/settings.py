@@ -10,6 +10,7 @@ from cache.errors import UserError
 from extract.pictures.policies import NAMES, POLICIES
 
 LEARNING_RATES = {"adamw": 3e-4, "adam": 3e-4, "sgd": 1e-2, "rmsprop": 1e-4}
+GB = 10**9  # bytes, as limits are given
 
 
 WHERE = Group("What trains, one of", validator=one_of, sort_key=0)

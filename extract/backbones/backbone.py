@@ -1,4 +1,4 @@
-"""The table of backbones: what each is called, what it eats, what it gives, where its weights come from."""
+"""A backbone as asked for: network, weights, size, pooling, precision, preprocessing; checked."""
 
 import hashlib
 import importlib.metadata

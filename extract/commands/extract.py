@@ -21,7 +21,7 @@ from extract.embedding.runner import Outcome
 from extract.embedding.views import Augmented, augment, untested
 from extract.pictures.policies import Views
 from extract.settings import Decoding, Options
-from extract.sources.source import PART, is_part, open_source, previous_manifests
+from extract.sources.source import PART, is_part, open_source
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Summary:
 
     def to_json(self) -> dict:
         """The figures for scripts, rejects as path and reason."""
-        return asdict(self) | {"rejects": [{"path": r.path, "reason": r.reason} for r in self.rejects]}
+        return asdict(self) | {"rejects": [r.to_json() for r in self.rejects]}
 
 
 def extract(
@@ -75,10 +75,7 @@ def extract(
     progress, began = progress or Progress(), time.monotonic()
     opened = open_source(workspace, source, data_dir=data_dir, note=progress.note)
     dataset = name or opened.name
-    previous = previous_manifests(workspace, dataset, opened.path)
-    found = opened.scan([] if options.rehash else previous)
-    for note in found.notes:
-        progress.note(note)
+    found = opened.scan_again(workspace, dataset, progress.note, rehash=options.rehash)
     if found.ignored:
         progress.note(
             f"{found.ignored:,} hidden files and folders (their names start with a dot) were passed over"

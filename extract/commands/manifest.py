@@ -1,17 +1,19 @@
 """`manifest`: what a data set holds - files, classes, splits, duplicates, conflicts - without embedding it."""
 
-import csv
+from __future__ import annotations
+
 import hashlib
-import io
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cache.errors import UserError
+from cache.frame import TEXT
 from cache.manifest import SPLITS, Manifest
 from cache.storage.files import write_file
 from cache.storage.rejects import Reject
@@ -19,9 +21,13 @@ from cache.workspace import Workspace
 from extract.commands.options import ManifestOptions
 from extract.embedding.progress import Progress, bar
 from extract.machine import usable_cores
+from extract.pictures.files import open_at_once
 from extract.sources import parquet
-from extract.sources.source import open_source, previous_manifests
+from extract.sources.source import open_source
 from extract.sources.table import delimiter, is_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _ROWS_PER_TASK = 512  # enough files that handing them to a thread costs nothing beside reading them
 
@@ -46,7 +52,7 @@ class Survey:
             "splits": {SPLITS[code]: int((manifest.split == code).sum()) for code in (1, 2, 3)},
             "duplicates": len(keys) - len(np.unique(keys.view("V32"))),
             "conflicts": [manifest.paths[i] for i in np.flatnonzero(manifest.conflicts())],
-            "rejects": [{"path": reject.path, "reason": reject.reason} for reject in self.rejects],
+            "rejects": [reject.to_json() for reject in self.rejects],
         }
 
     def to_text(self) -> str:
@@ -61,29 +67,28 @@ class Survey:
         )
         return "\n".join(lines)
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return the samples; see `Manifest.to_frame`. For the rejects see `cache.storage.rejects.to_frame`."""
+        return self.manifest.to_frame()
+
     def write_table(self, out: Path) -> None:
         """Write a table that `extract` reads again: path, label, split, key (hex), and the manifest's columns.
 
         Paths are relative to the table's folder where they lie in it, else absolute. Text is UTF-8; bytes of a
         name that are not stay as they are. The suffix .parquet gives a Parquet file.
         """
-        manifest, text = self.manifest, io.StringIO(newline="")
+        manifest = self.manifest
         root, folder = os.path.abspath(manifest.root), os.path.abspath(out.parent)
         prefix = os.path.relpath(root, folder) if Path(root).is_relative_to(folder) else root
         prefix = "" if prefix == os.curdir else prefix
-        paths = [os.path.join(prefix, path) for path in manifest.paths]
-        labels = [manifest.classes[label] if label >= 0 else "" for label in manifest.label]
-        splits = [SPLITS[code] for code in manifest.split]
-        keys = [key.tobytes().hex() for key in manifest.key]
-        names = ["path", "label", "split", "key", *manifest.columns]
-        columns = [paths, labels, splits, keys, *manifest.columns.values()]
+        found = replace(manifest, paths=[os.path.join(prefix, path) for path in manifest.paths]).to_frame()
+        table = found.drop(columns=["size", "mtime"]).astype(TEXT).fillna("")
+        table.columns = ["path", "label", "split", "key", *manifest.columns]
         if out.suffix.lower() in parquet.SUFFIXES:
-            write_file(out, parquet.to_parquet(out, names, columns))
+            write_file(out, parquet.to_parquet(out, table))
             return
-        table = csv.writer(text, delimiter=delimiter(out))
-        table.writerow(names)
-        table.writerows(zip(*columns, strict=True))
-        write_file(out, text.getvalue().encode("utf-8", "surrogateescape"))
+        text = table.to_csv(index=False, sep=delimiter(out), lineterminator="\r\n")
+        write_file(out, text.encode("utf-8", "surrogateescape"))
 
 
 def survey(
@@ -109,10 +114,8 @@ def survey(
         _check_table(out, force)
     opened = open_source(workspace, source, data_dir=data_dir, note=progress.note)
     dataset = name or opened.name
-    found = opened.scan(previous_manifests(workspace, dataset, opened.path))
-    for note in found.notes:
-        progress.note(note)
-    rejects = found.rejects + hash_missing(found.manifest, usable_cores())
+    found = opened.scan_again(workspace, dataset, progress.note)
+    rejects = found.rejects + hash_missing(found.manifest)
     workspace.save_manifest(dataset, found.manifest)
     workspace.remember(dataset=dataset)
     surveyed = Survey(dataset, found.manifest, rejects)
@@ -131,14 +134,14 @@ def _check_table(out: Path, force: bool) -> None:
         raise UserError(f"Expected a new file, received {out}, which exists. Pass --force to replace it.")
 
 
-def hash_missing(manifest: Manifest, workers: int) -> list[Reject]:
+def hash_missing(manifest: Manifest, workers: int | None = None) -> list[Reject]:
     """Read the files that have no key yet and fill in their keys, in place.
 
     Parameters
     ----------
     manifest : Manifest
-    workers : int
-        Threads; more than cores where the disk is slow or far away.
+    workers : int, optional
+        Threads, more than cores where the disk is slow or far away; default: the cores this process may use.
 
     Returns
     -------
@@ -146,8 +149,10 @@ def hash_missing(manifest: Manifest, workers: int) -> list[Reject]:
         Files that could not be read, in manifest order; their keys stay zero.
     """
     rows = np.flatnonzero(~manifest.hashed).tolist()
+    if not rows:
+        return []
     tasks = [rows[start : start + _ROWS_PER_TASK] for start in range(0, len(rows), _ROWS_PER_TASK)]
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers or usable_cores()) as pool:
         done = pool.map(lambda task: _hash_rows(manifest, task), tasks)
         return [reject for rejects in done for reject in rejects]
 
@@ -160,7 +165,7 @@ def _hash_rows(manifest: Manifest, rows: list[int]) -> list[Reject]:
         # One read for a picture of the expected size, and one that finds the end; bounded for any other file.
         block = min(int(manifest.size[row]) + 1, 1 << 20)
         try:
-            with open(os.path.join(manifest.root, path), "rb", buffering=0, opener=_open_at_once) as file:
+            with open(os.path.join(manifest.root, path), "rb", buffering=0, opener=open_at_once) as file:
                 while data := file.read(block):
                     digest.update(data)
         except OSError as error:
@@ -168,12 +173,6 @@ def _hash_rows(manifest: Manifest, rows: list[int]) -> list[Reject]:
             continue
         manifest.key[row] = np.frombuffer(digest.digest(), np.uint8)
     return rejects
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    return os.open(
-        path, flags | getattr(os, "O_NONBLOCK", 0)
-    )  # never waits for a pipe that took the file's place
 
 
 def run(options: ManifestOptions, say: Callable[[str], None]) -> Survey:

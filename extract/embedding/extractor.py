@@ -1,4 +1,4 @@
-"""`extract`: a folder of pictures becomes a manifest and sealed embeddings; what is there already is kept."""
+"""A backbone bound to its space, which embeds what has no row there yet."""
 
 from collections.abc import Callable, Mapping
 
@@ -72,6 +72,8 @@ class Extractor:
         if pictures:
             reader = PictureReader(pictures, manifest, size, decoding, claims, reader)
         progress.start(len(rows))
+        if not len(rows):
+            return
         run(
             rows.tolist(),
             reader,

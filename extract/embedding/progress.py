@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+Say = Callable[[str], None]  # takes a line of text
 INTERVAL = 5.0  # seconds between two lines
 
 

@@ -116,7 +116,7 @@ def run(
 
     try:
         with ThreadPoolExecutor(workers, "read") as pool:
-            for reads in _map_ahead(pool, reader, _chunks(indices, CHUNK), ahead=2 * workers):
+            for reads in map_ahead(pool, reader, _chunks(indices, CHUNK), ahead=2 * workers):
                 rejected = [read.reject for read in reads if read.reject is not None]
                 sealer.reject(rejected)
                 fresh = [read for read in reads if read.pixels is not None]
@@ -221,7 +221,7 @@ def _chunks(indices: Iterable[int], size: int) -> Iterator[list[int]]:
         yield chunk
 
 
-def _map_ahead(
+def map_ahead(
     pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int
 ) -> Iterator[R]:
     """Like ``pool.map``, in order, but never more than `ahead` items in front of who takes the results."""

@@ -39,7 +39,7 @@ class Augmented:
     def to_json(self) -> dict[str, Any]:
         """The counts for scripts, and rejects as path and reason."""
         found: dict[str, Any] = {n: getattr(self, n) for n in ("rows", "embedded", "cached", "rejected")}
-        return found | {"rejects": [{"path": r.path, "reason": r.reason} for r in self.rejects]}
+        return found | {"rejects": [r.to_json() for r in self.rejects]}
 
     def to_text(self) -> str:
         """The counts on a line."""

@@ -21,9 +21,8 @@ from extract.machine import usable_cores
 from extract.notebook.image_embedder import ImageEmbedder, settings
 from extract.notebook.inputs import listed
 from extract.sources.source import previous_manifests
-from extract.sources.unpacked import ARRAYS, FOLDER, folder_for, from_arrays, once, remove
+from extract.sources.unpacked import ARRAYS, FOLDER, TABLE, folder_for, from_arrays, once, remove
 
-TABLE = "labels.csv"
 _UNFIT = re.compile("[\\x00-\\x1f\\x7f\\ud800-\\udfff]")  # for a line of text
 _A_FOLDER = 10_000  # files; more make some file systems slow
 

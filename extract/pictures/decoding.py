@@ -37,38 +37,6 @@ FORMATS = tuple(str(plugin.format) for plugin in _PLUGINS)
 DECODER = "pillow;exif;alpha-white;cmyk-rgb;16bit-scale;first-frame;draft2x;bicubic"
 
 
-def limits(decoding: Decoding) -> str:
-    """What decides whether a file is rejected, for `Reject.decoder`: another value, another try."""
-    return f"pillow {PIL.__version__};max_pixels {decoding.max_pixels};{'+'.join(FORMATS)}"
-
-
-def render(data: bytes, key: bytes, size: int, decoding: Decoding, view: View | None) -> np.ndarray:
-    """Decode one picture file as the network is to see it: plain, or as one of its views.
-
-    Parameters
-    ----------
-    data, size, decoding
-        As for `decode`.
-    key : bytes
-        The image key of `data`.
-    view : View or None
-        None: the plain picture.
-
-    Returns
-    -------
-    pixels : ndarray of shape (size, size, 3), dtype uint8
-        RGB, 0..255. Read-only.
-
-    Raises
-    ------
-    RejectedImage
-        As `decode` does.
-    """
-    if view is None:
-        return decode(data, size, decoding)
-    return view.apply(decode(data, view.source_size(size), decoding), size, key)
-
-
 def decode(data: bytes, size: int, decoding: Decoding) -> np.ndarray:
     """Decode one picture file.
 
@@ -128,3 +96,35 @@ def _reason(error: Exception, data: bytes) -> str:
         known = ", ".join(FORMATS)
         return f"no picture, or its header is damaged: starts with {data[:8]!r}, expected one of {known}"
     return reason(error)
+
+
+def render(data: bytes, key: bytes, size: int, decoding: Decoding, view: View | None) -> np.ndarray:
+    """Decode one picture file as the network is to see it: plain, or as one of its views.
+
+    Parameters
+    ----------
+    data, size, decoding
+        As for `decode`.
+    key : bytes
+        The image key of `data`.
+    view : View or None
+        None: the plain picture.
+
+    Returns
+    -------
+    pixels : ndarray of shape (size, size, 3), dtype uint8
+        RGB, 0..255. Read-only.
+
+    Raises
+    ------
+    RejectedImage
+        As `decode` does.
+    """
+    if view is None:
+        return decode(data, size, decoding)
+    return view.apply(decode(data, view.source_size(size), decoding), size, key)
+
+
+def limits(decoding: Decoding) -> str:
+    """What decides whether a file is rejected, for `Reject.decoder`: another value, another try."""
+    return f"pillow {PIL.__version__};max_pixels {decoding.max_pixels};{'+'.join(FORMATS)}"

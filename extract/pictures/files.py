@@ -18,6 +18,40 @@ from extract.settings import Decoding
 MAX_BYTES = 512 * 2**20  # a file that a picture never is; reading it would only fill the memory
 
 
+def open_at_once(path: str, flags: int) -> int:
+    """Open a file, as an `opener`, that never waits for a pipe which took a picture's name since the scan."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def read_file(path: Path) -> tuple[bytes, os.stat_result]:
+    """Read a file and say what it was when it was read; RejectedImage where it cannot be, or is no regular file."""
+    try:
+        with open(path, "rb", buffering=0, opener=open_at_once) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise RejectedImage("cannot be read: not a regular file")
+            if found.st_size > MAX_BYTES:
+                raise RejectedImage(
+                    f"cannot be read: file too large: {found.st_size:,} bytes, the limit is {MAX_BYTES:,}"
+                )
+            return file.readall(), found
+    except OSError as error:
+        raise RejectedImage(f"cannot be read: {error.strerror}") from error
+    except ValueError as error:  # no file can have such a name
+        raise RejectedImage(f"cannot be read: {error}") from error
+
+
+def reader(manifest: Manifest) -> Callable[[int], bytes]:
+    """Return what reads the file of a row of the manifest."""
+    root = Path(manifest.root)
+
+    def read(row: int) -> bytes:
+        with open(root / manifest.paths[row], "rb", opener=open_at_once) as file:
+            return file.read(int(manifest.size[row]) + 1)  # one more shows that it grew
+
+    return read
+
+
 def load(
     root: Path, path: str, key: bytes, size: int, decoding: Decoding, view: View | None = None
 ) -> np.ndarray:
@@ -58,35 +92,3 @@ def load_row(
     """Decode the picture of a row of a hashed manifest again; as `load` does."""
     path, key = manifest.paths[row], manifest.key[row].tobytes()
     return load(Path(manifest.root), path, key, size, decoding, view)
-
-
-def read_file(path: Path) -> tuple[bytes, os.stat_result]:
-    try:
-        # Never waits for a pipe that took a picture's name since the scan.
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(handle, "rb", buffering=0) as file:
-            found = os.fstat(handle)
-            if not stat.S_ISREG(found.st_mode):
-                raise RejectedImage("cannot be read: not a regular file")
-            if found.st_size > MAX_BYTES:
-                raise RejectedImage(
-                    f"cannot be read: file too large: {found.st_size:,} bytes, the limit is {MAX_BYTES:,}"
-                )
-            return file.readall(), found
-    except OSError as error:
-        raise RejectedImage(f"cannot be read: {error.strerror}") from error
-    except ValueError as error:  # no file can have such a name
-        raise RejectedImage(f"cannot be read: {error}") from error
-
-
-def reader(manifest: Manifest) -> Callable[[int], bytes]:
-    """Return what reads the file of a row of the manifest."""
-    root = Path(manifest.root)
-
-    def read(row: int) -> bytes:
-        # Never waits for a pipe that took a picture's name.
-        handle = os.open(root / manifest.paths[row], os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(handle, "rb") as file:
-            return file.read(int(manifest.size[row]) + 1)  # one more shows that it grew
-
-    return read

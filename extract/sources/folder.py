@@ -1,4 +1,4 @@
-"""Which folders are the classes: those of the root, those of its splits, or those of an unpacked archive."""
+"""A folder of class folders -> the manifest of its samples; which folders are the classes."""
 
 import os
 from collections.abc import Sequence
@@ -11,12 +11,48 @@ from cache.manifest import SPLITS, Manifest
 from extract.sources.scan import SPLIT_NAMES, Scan, class_notes, shown
 from extract.sources.walk import ClassFolder, Walk, is_ignored
 
-SPLIT_NAMES |= {"dev": "val", "test": "test", "testing": "test"}
 _PAPERS = (".txt", ".md", ".rst", ".pdf", ".html", ".json", ".csv", ".tsv", ".xml", ".yaml", ".yml")
 
 
+def read_folder(source: Path) -> Scan:
+    """List the samples in a folder of class folders, without opening any (see `extract.sources.source.scan`)."""
+    root = os.path.abspath(source)
+    if not os.path.isdir(root):
+        received = "a file" if os.path.exists(root) else "nothing"
+        raise UserError(
+            f"Expected a folder of pictures, received {received} at {root!r}. Check the path. Tables (.csv, .tsv, "
+            ".parquet), archives (.zip, .tar, .tar.gz and so on) and tfds:NAME will do as well."
+        )
+    walk = Walk(root)
+    classes, notes = find_classes(walk)
+    walk.read(classes)
+    if not walk.paths:
+        raise UserError(
+            f"Expected pictures in the class folders of {root!r}, received {len(classes)} folders without "
+            f"files ({len(walk.rejects)} unreadable or no files, {walk.ignored} ignored). Put each class's "
+            "pictures into its folder, or check the path."
+        )
+    manifest = _manifest(walk, classes)
+    notes += class_notes(manifest, {one.name for one in classes})
+    return Scan(manifest, walk.ignored, walk.rejects, notes)
+
+
+def _manifest(walk: Walk, classes: Sequence[ClassFolder]) -> Manifest:
+    numbers = np.frombuffer(walk.numbers, np.int64).reshape(-1, 3)
+    order = sorted(range(len(walk.paths)), key=walk.paths.__getitem__)
+    number, size, mtime_ns = numbers[order].T.copy()
+    used = [classes[i] for i in np.unique(number)]
+    names = tuple(sorted({one.name for one in used}))
+    # A class whose folders hold no file gets no label: nothing could be learnt for it.
+    label = np.array([names.index(one.name) if one.name in names else -1 for one in classes], np.int32)
+    split = np.array([SPLITS.index(one.split) for one in classes], np.uint8)
+    key = np.zeros((len(order), 32), np.uint8)
+    paths = [walk.paths[i] for i in order]
+    return Manifest(walk.root, names, paths, label[number], split[number], key, size, mtime_ns)
+
+
 def find_classes(walk: Walk) -> tuple[list[ClassFolder], list[str]]:
-    """Find the class folders, and say so where they are not simply the folders of the root."""
+    """Find the class folders: of the root, of its parts or, which a note says, of the only folder in it."""
     top, notes = "", []
     folders = walk.top(top)
     while (
@@ -110,39 +146,3 @@ def _holds_folders(path: str) -> bool:
 def _is_paper(path: str) -> bool:
     name = os.path.basename(path).lower()
     return name.endswith(_PAPERS) or name in ("license", "licence", "readme", "copying")
-
-
-def read_folder(source: Path) -> Scan:
-    root = os.path.abspath(source)
-    if not os.path.isdir(root):
-        received = "a file" if os.path.exists(root) else "nothing"
-        raise UserError(
-            f"Expected a folder of pictures, received {received} at {root!r}. Check the path. Tables (.csv, .tsv, "
-            ".parquet), archives (.zip, .tar, .tar.gz and so on) and tfds:NAME will do as well."
-        )
-    walk = Walk(root)
-    classes, notes = find_classes(walk)
-    walk.read(classes)
-    if not walk.paths:
-        raise UserError(
-            f"Expected pictures in the class folders of {root!r}, received {len(classes)} folders without "
-            f"files ({len(walk.rejects)} unreadable or no files, {walk.ignored} ignored). Put each class's "
-            "pictures into its folder, or check the path."
-        )
-    manifest = _manifest(walk, classes)
-    notes += class_notes(manifest, {one.name for one in classes})
-    return Scan(manifest, walk.ignored, walk.rejects, notes)
-
-
-def _manifest(walk: Walk, classes: Sequence[ClassFolder]) -> Manifest:
-    numbers = np.frombuffer(walk.numbers, np.int64).reshape(-1, 3)
-    order = sorted(range(len(walk.paths)), key=walk.paths.__getitem__)
-    number, size, mtime_ns = numbers[order].T.copy()
-    used = [classes[i] for i in np.unique(number)]
-    names = tuple(sorted({one.name for one in used}))
-    # A class whose folders hold no file gets no label: nothing could be learnt for it.
-    label = np.array([names.index(one.name) if one.name in names else -1 for one in classes], np.int32)
-    split = np.array([SPLITS.index(one.split) for one in classes], np.uint8)
-    key = np.zeros((len(order), 32), np.uint8)
-    paths = [walk.paths[i] for i in order]
-    return Manifest(walk.root, names, paths, label[number], split[number], key, size, mtime_ns)

@@ -1,12 +1,20 @@
-"""Parquet files as tables of texts; needs pyarrow, which is loaded when a file is read or written."""
+"""Parquet files as tables of texts; needs pyarrow, which is loaded when a file is read or written.
 
-import io
-from collections.abc import Iterator, Sequence
+Read by pyarrow itself: pandas would hold the whole file, and lose what the columns are (whole numbers with one missing
+become fractions, texts and lists alike objects).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SUFFIXES = (".parquet", ".pq")
 _BATCH = 65_536  # rows
@@ -42,17 +50,17 @@ def read_rows(path: Path) -> Iterator[tuple[list[str], int]]:
         raise UserError(f"Expected a Parquet file in {path}, but: {error}") from error
 
 
-def to_parquet(path: Path, names: Sequence[str], columns: Sequence[Sequence[str]]) -> bytes:
-    """Make the content of a Parquet file of text columns; `path` is for messages."""
-    pyarrow, out = _package(path), io.BytesIO()
+def to_parquet(path: Path, table: pd.DataFrame) -> bytes:
+    """Make the content of a Parquet file of a frame of texts; `path` is for messages."""
+    pyarrow = _package(path)
+    schema = pyarrow.schema([(name, pyarrow.string()) for name in table])
     try:
-        table = pyarrow.table({name: list(column) for name, column in zip(names, columns, strict=True)})
+        content: bytes = table.to_parquet(engine="pyarrow", index=False, schema=schema)
+        return content
     except UnicodeEncodeError as error:
         raise UserError(
             f"Expected names in UTF-8 for {path}, received {error.object!r}. Write a .csv file, which can hold them."
         ) from error
-    pyarrow.parquet.write_table(table, out)
-    return out.getvalue()
 
 
 def _package(path: Path) -> ModuleType:

@@ -8,7 +8,11 @@ import numpy as np
 from cache.manifest import SPLITS, Manifest
 from cache.storage.rejects import Reject
 
-SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
+SPLIT_NAMES = {  # of folders, and in the column split of a table
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from extract.sources import archive, tfds
 from extract.sources.folder import read_folder
 from extract.sources.scan import Scan
 from extract.sources.table import is_table, read_table
-from extract.sources.unpacked import FOLDER, folder_for, from_arrays, marker_of, once, read_marker
+from extract.sources.unpacked import FOLDER, TABLE, folder_for, from_arrays, marker_of, once, read_marker
 
 PART = "@"  # joins a data set's name and the part of it that `--shard i/n` extracted
 
@@ -33,9 +33,25 @@ class Source:
     rejects: list[Reject] = field(default_factory=list)
 
     def scan(self, previous: Sequence[Manifest] = ()) -> Scan:
-        """List the samples (see `extract.scan.scan`); what was left behind counts as seen."""
+        """List the samples (see the function `scan`); what was left behind counts as seen."""
         found = scan(self.path, previous)
         return replace(found, ignored=found.ignored + self.ignored, rejects=self.rejects + found.rejects)
+
+    def scan_again(
+        self, workspace: Workspace, dataset: str, note: Callable[[str], None], *, rehash: bool = False
+    ) -> Scan:
+        """List the samples of a data set and tell its notes; keys that are known already are not computed again.
+
+        Raises
+        ------
+        UserError
+            As `scan`, and for the name of a data set that is another source's.
+        """
+        previous = previous_manifests(workspace, dataset, self.path)
+        found = self.scan([] if rehash else previous)
+        for line in found.notes:
+            note(line)
+        return found
 
 
 def open_source(
@@ -75,25 +91,6 @@ def open_source(
     return Source(source, default_name(source))
 
 
-def exists(source: Path) -> bool:
-    """Tell whether there is anything to open, as far as that can be seen without trying."""
-    return tfds.is_tfds(source) or source.exists()
-
-
-def origin(path: Path) -> Path:
-    """Where a scanned folder or table comes from: the archive it was unpacked from, or itself.
-
-    Of arrays it is the folder of sources: other arrays of the same name are the same data set, changed.
-    """
-    if from_arrays(path.parent):
-        return path.parent.parent.resolve()
-    if path.parent.name == FOLDER:
-        said = read_marker(marker_of(path)) or {}
-        if "archive" in said.get("of", {}):
-            return Path(said["of"]["archive"])
-    return path.resolve()
-
-
 def _open_archive(workspace: Workspace, source: Path, note: Callable[[str], None]) -> Source:
     try:
         status = source.stat()
@@ -129,7 +126,12 @@ def _open_tfds(
     folder = folder_for(workspace, name, str(source))
     # Without --data-dir what was written serves, wherever it came from.
     once(folder, lambda said: where in (None, said.get("of", {}).get("data_dir")), fill)
-    return Source(folder / tfds.TABLE, name)
+    return Source(folder / TABLE, name)
+
+
+def exists(source: Path) -> bool:
+    """Tell whether there is anything to open, as far as that can be seen without trying."""
+    return tfds.is_tfds(source) or source.exists()
 
 
 def scan(source: Path, previous: Sequence[Manifest] = ()) -> Scan:
@@ -207,4 +209,19 @@ def previous_manifests(workspace: Workspace, dataset: str, source: Path) -> list
 
 
 def is_part(name: str, dataset: str) -> bool:
+    """Tell whether a data set is a part of another, as `--shard i/n` names it."""
     return re.fullmatch(re.escape(dataset + PART) + r"\d+-of-\d+", name) is not None
+
+
+def origin(path: Path) -> Path:
+    """Where a scanned folder or table comes from: the archive it was unpacked from, or itself.
+
+    Of arrays it is the folder of sources: other arrays of the same name are the same data set, changed.
+    """
+    if from_arrays(path.parent):
+        return path.parent.parent.resolve()
+    if path.parent.name == FOLDER:
+        said = read_marker(marker_of(path)) or {}
+        if "archive" in said.get("of", {}):
+            return Path(said["of"]["archive"])
+    return path.resolve()

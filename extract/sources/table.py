@@ -83,7 +83,8 @@ def _rows(path: Path) -> Iterator[tuple[list[str], int]]:
     if b"\0" in data:
         raise _not_utf8(path, "a zero byte, as in UTF-16 ('Unicode text')")
     text = data.decode("utf-8-sig", "surrogateescape")
-    # Strict, because a stray quote would otherwise swallow the rows up to the next one without a word.
+    # Strict, because a stray quote would otherwise swallow the rows up to the next one without a word. Not by pandas,
+    # which takes such a table, fills short rows, and cannot say which line a row began in.
     table = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter(path), strict=True)
     try:
         for values in table:

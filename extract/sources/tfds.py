@@ -13,9 +13,9 @@ from urllib.parse import quote
 from cache.errors import UserError
 from cache.storage.files import write_error, write_file
 from extract.sources.scan import SPLIT_NAMES
+from extract.sources.unpacked import TABLE
 
 PREFIX = "tfds:"
-TABLE = "labels.csv"
 _SPEC = re.compile(r"(\w+)(?:/([\w.+-]+))?(?::([\d.*]+))?")
 _SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"GIF8": ".gif", b"BM": ".bmp", b"RIFF": ".webp"}
 

@@ -21,18 +21,8 @@ from cache.storage.files import (
 from cache.workspace import Workspace
 
 FOLDER = "sources"  # in the workspace
+TABLE = "labels.csv"  # of the pictures in a folder that coldframe wrote
 ARRAYS = "arrays"  # what is said of a folder whose pictures came from `add_arrays`
-
-
-def from_arrays(folder: Path) -> bool:
-    """Tell whether a folder holds pictures that came as arrays."""
-    return folder.parent.name == FOLDER and ARRAYS in (read_marker(marker_of(folder)) or {}).get("of", {})
-
-
-def remove(folder: Path) -> None:
-    """Delete a folder in `sources/`, and what is said of it."""
-    marker_of(folder).unlink(missing_ok=True)
-    _remove(folder)
 
 
 def folder_for(workspace: Workspace, name: str, identity: str) -> Path:
@@ -84,7 +74,26 @@ def once(
         return json.loads(json.dumps(said))
 
 
+def remove(folder: Path) -> None:
+    """Delete a folder in `sources/`, and what is said of it."""
+    marker_of(folder).unlink(missing_ok=True)
+    _remove(folder)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def from_arrays(folder: Path) -> bool:
+    """Tell whether a folder holds pictures that came as arrays."""
+    return folder.parent.name == FOLDER and ARRAYS in (read_marker(marker_of(folder)) or {}).get("of", {})
+
+
 def marker_of(folder: Path) -> Path:
+    """Where it is said what a folder in `sources/` holds."""
     return folder.with_name(f"{folder.name}.json")
 
 
@@ -95,10 +104,3 @@ def read_marker(marker: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return said if isinstance(said, dict) else None
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -157,3 +159,33 @@ def test_a_column_of_another_length_is_refused(tmp_path, table):
     table.save(tmp_path / "m.h5")
     with pytest.raises(UserError, match=r"number of values in \['group'\]"):
         Manifest.load(tmp_path / "m.h5")
+
+
+def test_a_frame_has_a_row_a_sample(manifest):
+    frame = replace(
+        manifest, columns={"size": list("12345"), "size_": ["é"] * 5, "seen": [""] * 5}
+    ).to_frame()
+    assert frame.dtypes.astype(str).to_dict() == {
+        "path": "object",
+        "label": "category",
+        "split": "category",
+        "key": "object",
+        "size": "int64",
+        "mtime": "datetime64[ns, UTC]",
+        "size_": "object",
+        "size__": "object",
+        "seen": "object",
+    }
+    assert frame["path"].tolist() == manifest.paths
+    assert list(frame["label"].cat.categories) == list(manifest.classes)
+    assert frame["label"][1] == "tulipe à fleurs" and frame["label"].isna().tolist() == [0, 0, 0, 1, 0]
+    assert frame["split"].fillna("test").tolist() == ["test", "train", "val", "test", "test"]
+    assert frame["split"].isna().sum() == 2 and list(frame["split"].cat.categories) == list(SPLITS[1:])
+    assert frame["key"][0] == manifest.key[0].tobytes().hex() and set(frame["key"][3]) == {"0"}
+    assert frame["size"][1] == 2**40 and frame["mtime"][0].value == 1
+    assert frame["size_"][4] == "5" and frame["seen"].tolist() == [""] * 5
+
+
+def test_an_empty_frame_has_the_same_columns(manifest):
+    whole, empty = manifest.to_frame(), manifest.select(np.zeros(5, bool)).to_frame()
+    assert len(empty) == 0 and (empty.dtypes == whole.dtypes).all()

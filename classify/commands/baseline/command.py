@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cache.errors import UserError
+from cache.versions import now
 from cache.workspace import Workspace
 from classify.commands.baseline.options import BaselineOptions, Settings
-from classify.commands.baseline.pixels import GB, Pixels
+from classify.commands.baseline.pixels import Pixels
 from classify.commands.baseline.report import keep
-from classify.commands.baseline.result import NAME, Outcome, against_best_head
-from classify.data.division import Division, divide, set_aside
+from classify.commands.baseline.result import NAME, Outcome, Setup, Tested, against_best_head
+from classify.data.division import divide, set_aside
 from classify.data.identity import part_hash
 from classify.data.splits import TEST
 from classify.heads.calibration import fit_temperature
 from classify.metrics.evaluation import evaluate
 from classify.models.probabilities import answer
-from classify.runs import readings
-from classify.runs.readings import Reading
-from classify.training.batches import Samples
+from classify.runs.readings import Log, Reading
+from classify.training.batches import TrainingRows
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import History
+from classify.training.settings import GB
+from extract.embedding.progress import Say
 from extract.embedding.spaces import decoding_of
-from extract.engines.engine import import_keras_quietly
-from extract.settings import Decoding
+from extract.machine import import_keras_quietly
 
 if TYPE_CHECKING:
     import keras
-
-Say = Callable[[str], None]
 
 
 def baseline(
@@ -77,7 +74,8 @@ def baseline(
             f"Expected training pictures of two classes at least, received {len(fit)} of {len(classes)}. Add pictures."
         )
     decoding, notes = decoding_of(workspace, division.data.space), list(division.notes)
-    training, judging = _samples(division, settings, decoding, classes, fit, val, say)
+    setup = Setup(settings, division, decoding, classes, fit, val)
+    training, judging = _samples(setup, say)
     import_keras_quietly()
     from classify.commands.baseline.network import build_network, finished
     from classify.training.loop import logits_of, write_weights
@@ -92,7 +90,7 @@ def baseline(
     model = finished(network, classes, fit_temperature(logits[known], judging.codes[known]), decoding.resize)
 
     rows = np.flatnonzero(division.split.part == TEST)
-    when = datetime.now(UTC).isoformat(timespec="seconds")
+    when = now()
     manifest = division.data.manifest
     probability = answer(model, manifest, rows, settings.input_size, decoding, len(classes), say)
     there = np.isfinite(probability[:, 0])
@@ -105,7 +103,9 @@ def baseline(
         )
     truth, predicted = division.names[rows], np.array(classes)[probability.argmax(axis=1)]
     paths = [manifest.paths[row] for row in rows]
-    notes += _log(workspace, division, settings, fit, when)
+    log = Log(workspace, division.test_hash)
+    log.add(_reading(setup, when))
+    notes += log.notes
     folder = workspace.new_run(NAME)
     outcome = Outcome(
         run=folder,
@@ -117,21 +117,15 @@ def baseline(
         notes=notes,
         interrupted=interrupted,
     )
-    keep(outcome, settings, division, decoding, model, classes, (fit, val, rows), predicted, probability)
+    keep(outcome, setup, model, Tested(rows, predicted, probability))
     return outcome
 
 
-def _samples(
-    division: Division,
-    settings: Settings,
-    decoding: Decoding,
-    classes: tuple[str, ...],
-    fit: np.ndarray,
-    val: np.ndarray,
-    say: Say,
-) -> tuple[Samples, Samples]:
+def _samples(setup: Setup, say: Say) -> tuple[TrainingRows, TrainingRows]:
     """Training and validating pictures, in memory if both fit there."""
+    settings, division, decoding, classes = setup.settings, setup.division, setup.decoding, setup.classes
     manifest, size, seed = division.data.manifest, settings.input_size, settings.seed
+    fit, val = setup.fit, setup.val
     codes = {name: code for code, name in enumerate(classes)}
     pixels = [
         Pixels(manifest, fit, size, decoding, settings.augment, seed),
@@ -154,13 +148,13 @@ def _samples(
         np.array([codes.get(name, -1) for name in division.names[rows].tolist()]) for rows in (fit, val)
     )
     return (
-        Samples(pixels[0], fit, training, len(classes), weight, views),
-        Samples(pixels[1], val, judging, len(classes)),
+        TrainingRows(pixels[0], fit, training, len(classes), weight, views),
+        TrainingRows(pixels[1], val, judging, len(classes)),
     )
 
 
 def _train(
-    network: keras.Model, training: Samples, judging: Samples, settings: Settings, say: Say
+    network: keras.Model, training: TrainingRows, judging: TrainingRows, settings: Settings, say: Say
 ) -> tuple[Checkpoint, str, bool]:
     """Train; returns the last state, why it stopped early, and whether that was Ctrl-C."""
     from classify.training.loop import Watch, train
@@ -170,12 +164,10 @@ def _train(
     def keep(checkpoint: Checkpoint) -> None:
         last[:] = [checkpoint]
 
-    watch = Watch(say, keep)
+    watch = Watch(say, keep, origin="untrained")
     stopped, interrupted = "", False
     try:
-        stopped = train(
-            network, training, judging, settings.training(), watch=watch, origin="untrained"
-        ).stopped
+        stopped = train(network, training, judging, settings.training(), watch=watch).stopped
     except KeyboardInterrupt:
         if not last:
             raise
@@ -187,23 +179,16 @@ def _train(
     return last[0], stopped, interrupted
 
 
-def _log(
-    workspace: Workspace, division: Division, settings: Settings, fit: np.ndarray, tested: str
-) -> list[str]:
-    """Record the reading of the test part; returns what there is to say about earlier ones."""
-    before = readings.earlier(workspace, division.test_hash)
-    reading = Reading(
-        test=division.test_hash,
+def _reading(setup: Setup, tested: str) -> Reading:
+    return Reading(
+        test=setup.division.test_hash,
         command=NAME,
         head=NAME,
-        params=asdict(settings),
-        trained_on=part_hash(division.data.manifest, fit),
+        params=asdict(setup.settings),
+        trained_on=part_hash(setup.division.data.manifest, setup.fit),
         space="",  # of pixels, not of embeddings
         time=tested,
     )
-    readings.record(workspace, reading)
-    seen = readings.note(before, [reading])
-    return [seen] if seen else []
 
 
 def run(options: BaselineOptions, say: Say) -> Outcome:

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from cache.errors import UserError
 from cache.manifest import Manifest
-from extract.embedding.progress import seldom
+from classify.training.batches import load_for_training
+from extract.embedding.progress import Say, seldom
 from extract.machine import usable_cores
 from extract.pictures.augmentation import View
-from extract.pictures.decoding import RejectedImage
-from extract.pictures.files import load_row
 from extract.settings import Decoding
-
-GB = 10**9
 
 
 class Pixels:
@@ -52,7 +47,7 @@ class Pixels:
         """What `hold` takes: n * s * s * 3, of pictures a little larger where a view bends them."""
         return len(self._rows) * self._source**2 * 3
 
-    def hold(self, say: Callable[[str], None]) -> None:
+    def hold(self, say: Say) -> None:
         """Decode all pictures now, and keep them."""
         self._held = np.empty((len(self._rows), self._source, self._source, 3), np.uint8)
         began, sometimes = time.monotonic(), seldom(say)
@@ -82,11 +77,4 @@ class Pixels:
         return view.apply(source, self._size, self._manifest.key[row].tobytes())
 
     def _decoded(self, row: int) -> np.ndarray:
-        try:
-            return load_row(self._manifest, row, self._source, self._decoding)
-        except RejectedImage as error:
-            path = self._manifest.paths[row]
-            raise UserError(
-                f"Expected to read {path} again for training, but: {error.reason}. Restore it, or run extract again "
-                "without it."
-            ) from error
+        return load_for_training(self._manifest, row, self._source, self._decoding)

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from cache.space import Space
 from cache.storage.files import write_file
-from cache.versions import versions
-from classify.commands.baseline.options import Settings
-from classify.commands.baseline.result import NAME, Outcome
-from classify.data.division import Division
-from classify.data.splits import describe
+from cache.versions import now, versions
+from classify.commands.baseline.result import NAME, Outcome, Setup, Tested
 from classify.report.confusion import CONFUSION
-from classify.report.text import csv_bytes, csv_text, escape, span, table
-from classify.runs.folder import FORMAT, PACKAGES, write_json
-from classify.runs.predictions import save_evaluation
+from classify.report.tables import class_table
+from classify.report.text import escape, span, table
+from classify.runs.folder import write_json
+from classify.runs.predictions import save_evaluation, save_validation
+from classify.runs.record import of_division, of_space, record
 from classify.training.curves import curves_png
 from classify.training.history import history_csv
 from classify.training.summary import summary_text
 from extract.embedding.spaces import PLAIN
 from extract.pictures.decoding import DECODER
-from extract.settings import Decoding
 
 if TYPE_CHECKING:
     import keras
@@ -32,34 +27,13 @@ if TYPE_CHECKING:
 MODEL = "model.keras"
 
 
-def keep(
-    outcome: Outcome,
-    settings: Settings,
-    division: Division,
-    decoding: Decoding,
-    model: keras.Model,
-    classes: tuple[str, ...],
-    parts: tuple[np.ndarray, np.ndarray, np.ndarray],
-    predicted: np.ndarray,
-    probability: np.ndarray,
-) -> None:
-    """Write the model and what people look at.
-
-    Parameters
-    ----------
-    model : keras.Model
-        From `classify.commands.baseline.network.finished`.
-    classes : tuple of str
-        Names of its C columns.
-    parts : three arrays of rows of the manifest
-        That trained, that validated, and the m that were tested.
-    predicted : (m,) class names
-    probability : (m, C)
-    """
+def keep(outcome: Outcome, setup: Setup, model: keras.Model, tested: Tested) -> None:
+    """Write the model, as `classify.commands.baseline.network.finished` gave it, and what people look at."""
     from classify.models.model_file import save_model
     from extract.backbones.network import hash_weights
 
-    folder, data, (fit, val, test) = outcome.run, division.data, parts
+    folder, settings, division, decoding = outcome.run, setup.settings, setup.division, setup.decoding
+    data, paths, names = division.data, division.data.manifest.paths, division.names
     space = Space(
         backbone=NAME,
         weights=hash_weights(model),
@@ -71,7 +45,7 @@ def keep(
         view=PLAIN,
     )
     facts = {
-        "classes": list(classes),
+        "classes": list(setup.classes),
         "input_size": settings.input_size,
         "resize": decoding.resize,
         "backbone": NAME,
@@ -80,37 +54,30 @@ def keep(
         "versions": versions("keras", "numpy"),
     }
     sha256 = save_model(model, folder / MODEL, facts)
-    paths, names = data.manifest.paths, division.names
-    tested = [paths[row] for row in test]
-    save_evaluation(folder, outcome.evaluation, tested, names[test], predicted, probability.max(axis=1))
+    rows, probability = tested.rows, tested.probability.max(axis=1)
+    where = [paths[row] for row in rows]
+    save_evaluation(folder, outcome.evaluation, where, names[rows], tested.predicted, probability)
     write_file(folder / "history.csv", history_csv(outcome.history))
     write_file(folder / "curves.png", curves_png(outcome.history, ""))
     write_file(folder / "summary.txt", summary_text(model.get_layer("classifier")).encode())
-    rows = [[paths[row], names[row]] for row in val.tolist()]
-    write_file(folder / "validation.csv", csv_bytes(csv_text(["path", "label"], rows)))
-    text = _page(outcome, settings, data.name, len(fit))
-    write_file(folder / "report.md", text.encode("utf-8"))
-    record = {
-        "format": FORMAT,
-        "command": NAME,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "parameters": asdict(settings),
-        "dataset": data.name,
-        "root": data.manifest.root,
-        "data_sha256": division.sha256,
-        "split": describe(division.split) | {"trained on": len(fit), "validated on": len(val)},
-        "divided_in": data.space.id,  # whose embeddings told the near copies
-        "space": {"id": space.id, "json": space.to_json()},
-        "model": {"file": MODEL, "sha256": sha256, "classes": list(classes)},
-        "result": outcome.to_json(),
-        "test": outcome.evaluation.to_json(),
-        "versions": versions(*PACKAGES),
-    }
-    write_json(folder / "run.json", record)
+    save_validation(folder, (paths[row] for row in setup.val), names[setup.val])
+    write_file(folder / "report.md", _page(outcome, setup).encode("utf-8"))
+    described = record(
+        NAME,
+        parameters=asdict(settings),
+        **of_division(division, {"trained on": len(setup.fit), "validated on": len(setup.val)}),
+        divided_in=data.space.id,  # whose embeddings told the near copies
+        space=of_space(space),
+        model={"file": MODEL, "sha256": sha256, "classes": list(setup.classes)},
+        result=outcome.to_json(),
+        test=outcome.evaluation.to_json(),
+    )
+    write_json(folder / "run.json", described)
 
 
-def _page(outcome: Outcome, settings: Settings, dataset: str, fit: int) -> str:
+def _page(outcome: Outcome, setup: Setup) -> str:
     e, history = outcome.evaluation, outcome.history
+    settings, dataset, fit = setup.settings, setup.division.data.name, len(setup.fit)
     facts: dict[str, Any] = {
         "Data set": f"{dataset}: {fit:,} pictures for training, {history.val_n:,} for validation, {e.n:,} for testing",
         "Network": f"three convolutions and two dense layers on {settings.input_size} pixels, "
@@ -118,21 +85,11 @@ def _page(outcome: Outcome, settings: Settings, dataset: str, fit: int) -> str:
         "Training": f"Adam, learning rate {settings.lr:g}, views of the policy {settings.augment}",
         "Epochs": f"{len(history.epochs) - 1}, {outcome.seconds_per_epoch:.1f} s each; number {history.best} is kept: "
         "it had the lowest calibrated loss on the validation part",
-        "Written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "Written": now(),
     }
     rows = [
         ("validation", f"{outcome.val_accuracy:.1%}", "", f"{history.val_n:,}"),
         ("test", f"{e.accuracy:.1%}", span(e.ci_low, e.ci_high), f"{e.n:,}"),
-    ]
-    classes = [
-        (
-            escape(e.classes[i]),
-            f"{e.support[i]:,}",
-            f"{e.recall[i]:.1%}",
-            span(e.recall_low[i], e.recall_high[i]),
-            f"{e.precision[i]:.1%}",
-        )
-        for i in e.recall.argsort(kind="stable")[:200]
     ]
     parts = [
         f"# A small network from scratch on {escape(dataset)}",
@@ -145,7 +102,7 @@ def _page(outcome: Outcome, settings: Settings, dataset: str, fit: int) -> str:
         "## Epochs",
         "![Accuracy and loss over the epochs](curves.png)",
         "## Classes",
-        table(("Class", "n", "Recall", "95 % interval", "Precision"), classes),
+        class_table(e, "Precision"),
         f"![Confusion matrix]({CONFUSION})",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,37 @@ from typing import Any
 import numpy as np
 
 from cache.workspace import Workspace
+from classify.commands.baseline.options import Settings
+from classify.data.division import Division
 from classify.metrics.comparison import Comparison, compare
 from classify.metrics.evaluation import Evaluation
-from classify.runs.folder import record_of
+from classify.runs.predictions import read_pictures
+from classify.runs.record import record_of
 from classify.training.history import History
+from extract.settings import Decoding
 
 NAME = "baseline"
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """What is learnt, and from which pictures."""
+
+    settings: Settings
+    division: Division
+    decoding: Decoding
+    classes: tuple[str, ...]  # C
+    fit: np.ndarray  # (f,) rows of the manifest that train
+    val: np.ndarray  # (v,) rows of the manifest that validate
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """What the network says of the m test pictures that could be read."""
+
+    rows: np.ndarray  # (m,) of the manifest
+    predicted: np.ndarray  # (m,) class names
+    probability: np.ndarray  # (m, C)
 
 
 @dataclass(frozen=True)
@@ -122,7 +146,7 @@ def against_best_head(
 
 def _predictions(table: Path) -> dict[str, str]:
     try:
-        text = table.read_bytes().decode("utf-8", "surrogateescape")
+        answers = read_pictures(table)
     except OSError:
         return {}
-    return {row["path"]: row["predicted"] for row in csv.DictReader(text.splitlines(keepends=True))}
+    return dict(zip(answers["path"], answers["predicted"], strict=True))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,25 +11,26 @@ from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.storage.files import write_file
 from cache.storage.store import Store
-from cache.versions import versions
 from cache.workspace import Workspace
 from classify.commands.compare_backbones.options import CompareOptions, Contest
 from classify.commands.compare_backbones.plot import tournament_png
 from classify.commands.compare_backbones.standings import Entry, Outcome, elect, rank
 from classify.data import near_duplicates
+from classify.data.labelled import Labelled
 from classify.data.sample import training_sample
 from classify.heads.folds import check_classes, imbalance
-from classify.heads.search import search
+from classify.heads.search import SearchOptions, search
 from classify.heads.table import HEADS
 from classify.report.text import csv_bytes
-from classify.runs.folder import FORMAT, PACKAGES, write_json
+from classify.runs.folder import write_json
 from classify.runs.readings import COMMAND
+from classify.runs.record import record
 from extract.backbones.backbone import Backbone
 from extract.backbones.families import FAMILIES, weights_state
 from extract.commands.manifest import survey
 from extract.commands.options import ExtractOptions
 from extract.embedding.extractor import Extractor
-from extract.embedding.progress import Progress, bar
+from extract.embedding.progress import Progress, Say, bar
 from extract.engines.network_cache import Network
 from extract.engines.timing import keep_cost, milliseconds, recall_cost
 from extract.pictures import files
@@ -41,7 +40,6 @@ from extract.settings import Decoding, Options
 
 FOLDS = 5
 SHOWN = 32  # pictures that an engine is timed on, over and over
-Say = Callable[[str], None]
 
 
 def compare_backbones(
@@ -155,7 +153,8 @@ class _Entrant:
         """Let the heads of five folds answer, each for pictures it had not seen; one setting is chosen for all."""
         together = group if len(np.unique(group)) < len(group) else None
         rows = self.store.gather(sample.key)
-        found = search(HEADS["ridge"], rows, truth, folds=FOLDS, seed=seed, groups=together)
+        data = Labelled(rows, truth, group=together)
+        found = search(HEADS["ridge"], data, SearchOptions(folds=FOLDS, seed=seed))
         return Entry(
             backbone=self.name,
             space=self.store.space.id,
@@ -254,18 +253,15 @@ def _write(
     write_file(folder / "table.txt", "\n".join([outcome.page(), *outcome.notes, ""]).encode())
     write_file(folder / "backbones.csv", csv_bytes(outcome.csv()))
     write_file(folder / "backbones.png", tournament_png(outcome.table, outcome.winner))
-    record = {
-        "format": FORMAT,
-        "command": COMMAND,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "parameters": asdict(contest) | asdict(decoding) | asdict(options),
-        "root": manifest.root,
-        "sample": [key.tobytes().hex() for key in sample.key],
-        "folds": FOLDS,
-        "result": outcome.to_json(),
-        "versions": versions(*PACKAGES),
-    }
-    write_json(folder / "run.json", record)
+    described = record(
+        COMMAND,
+        parameters=asdict(contest) | asdict(decoding) | asdict(options),
+        root=manifest.root,
+        sample=[key.tobytes().hex() for key in sample.key],
+        folds=FOLDS,
+        result=outcome.to_json(),
+    )
+    write_json(folder / "run.json", described)
 
 
 def run(options: CompareOptions, say: Say) -> Outcome:

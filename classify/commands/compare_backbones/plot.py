@@ -55,7 +55,7 @@ def draw(table: Sequence[Standing], winner: Standing) -> Figure:
         seen.add(what)
         # parse_math=False: a backbone may be called "keras:$5.keras"
         axes.annotate(
-            _short(each.backbone),
+            printable(each.backbone, 30, keep_end=True),
             (each.milliseconds, each.accuracy),
             (7, 5),
             textcoords="offset points",
@@ -82,8 +82,3 @@ def draw(table: Sequence[Standing], winner: Standing) -> Figure:
     axes.set_axisbelow(True)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     return figure
-
-
-def _short(name: str) -> str:
-    name = printable(name)
-    return name if len(name) <= 30 else "…" + name[-29:]

@@ -5,26 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cache.frame import COUNT, FLAG, NUMBER, TEXT, frame
 from classify.metrics.comparison import LEVEL, Comparison, compare
 from classify.metrics.intervals import wilson
 from classify.report.text import align, csv_text
 
-COLUMNS = (
-    "backbone",
-    "accuracy",
-    "ci_low",
-    "ci_high",
-    "n",
-    "milliseconds",
-    "dim",
-    "input_size",
-    "parameters",
-    "engine",
-)
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = {
+    "backbone": TEXT,
+    "accuracy": NUMBER,
+    "ci_low": NUMBER,
+    "ci_high": NUMBER,
+    "n": COUNT,
+    "milliseconds": NUMBER,
+    "dim": COUNT,
+    "input_size": COUNT,
+    "parameters": COUNT,
+    "engine": TEXT,
+}
 MARGIN = 0.02  # of the accuracy that may be given away for a cheaper backbone
 
 
@@ -210,10 +214,18 @@ class Outcome:
             f"winner: {self.winner.backbone}, {self.reason}"
         )
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return the table as a DataFrame, one backbone a row, best first.
+
+        Columns: `backbone` (object: text), `accuracy` with its 95 % interval `ci_low`, `ci_high` (float64, 0 to 1) over
+        `n` (int64, pictures), `milliseconds` (float64, a picture), `dim` (int64, numbers of an embedding), `input_size`
+        (int64, pixels), `parameters` (int64), `engine` (object: text), `p` (float64, of the paired test with the first,
+        NaN for itself), `behind` (float64, accuracy of the first less its own), `tie` (bool, with the first), `space`
+        (object: id).
+        """
+        columns = COLUMNS | {"p": NUMBER, "behind": NUMBER, "tie": FLAG, "space": TEXT}
+        return frame(columns, [each.to_json() | vars(each) for each in self.table])
+
     def csv(self) -> str:
         """The table as CSV, figures in full."""
-        rows = [
-            [*(getattr(each, name) for name in COLUMNS), each.comparison.p if each.comparison else ""]
-            for each in self.table
-        ]
-        return csv_text([*COLUMNS, "p"], rows)
+        return csv_text(self.to_frame()[[*COLUMNS, "p"]])

@@ -18,7 +18,7 @@ from cache.workspace import Workspace
 from classify.commands.export.options import KINDS, ExportOptions
 from classify.commands.export.result import ExportResult, Quantised
 from classify.runs.folder import find_run
-from classify.runs.predictions import held_out, trained_on
+from classify.runs.predictions import Pictures, held_out, trained_on
 from extract.machine import quiet_stderr, usable_cores
 
 if TYPE_CHECKING:
@@ -89,9 +89,8 @@ def export(
         raise UserError(
             f"Expected another place than {target}: this is the run's own model, in this very format."
         )
-    compared, pixels = (
-        held_out(workspace, run, source.record).sample(COMPARED).decode(source.size, source.decoding)
-    )
+    unseen = held_out(workspace, run, source.record)
+    compared, pixels = unseen.sample(COMPARED).decode(source.size, source.decoding)
     say(f"asking the run for its answers to {len(pixels)} pictures ({compared.part})")
     embedding, expected = source.answers(compared, pixels)
     inputs = embedding if to == "saved-head" else pixels
@@ -115,7 +114,7 @@ def export(
                     f"{difference:.2g} on {len(inputs)} pictures ({compared.part}): nothing was written. Export it "
                     "as keras, and report this with the versions in run.json."
                 )
-            quantised = _judge(workspace, run, source, answer, len(shown)) if shown is not None else None
+            quantised = _judge(unseen, source, answer, len(shown)) if shown is not None else None
             milliseconds = _milliseconds(answer, inputs[0])
             size = _publish(made, target)
     except OSError as error:
@@ -171,13 +170,9 @@ def _written(form: Format, source: FittedRun | TunedRun, made: Path, shown: np.n
         ) from error
 
 
-def _judge(
-    workspace: Workspace, run: Path, source: FittedRun | TunedRun, answer: Answer, calibrated_on: int
-) -> Quantised:
+def _judge(unseen: Pictures, source: FittedRun | TunedRun, answer: Answer, calibrated_on: int) -> Quantised:
     """Count right answers of the run and of its quantised copy, on pictures it was not trained on."""
-    judged, pixels = (
-        held_out(workspace, run, source.record).sample(JUDGED).decode(source.size, source.decoding)
-    )
+    judged, pixels = unseen.sample(JUDGED).decode(source.size, source.decoding)
     _, expected = source.answers(judged, pixels)
     received = np.stack([answer(one) for one in pixels])
     classes, truth = np.array(source.facts["classes"]), np.array(judged.labels)

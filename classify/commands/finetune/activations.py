@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -14,25 +14,18 @@ from cache.manifest import Manifest
 from cache.storage.rows import Rows
 from cache.workspace import Workspace
 from classify.commands.finetune.result import Tuned
+from classify.commands.finetune.session import Session
 from classify.commands.finetune.start import Start
-from classify.training.batches import Activations, Samples
-from classify.training.settings import Settings
+from classify.training.batches import Activations, TrainingRows, load_for_training
+from classify.training.settings import GB
 from extract.backbones.backbone import LAYER, Backbone
 from extract.embedding.extractor import Extractor
-from extract.embedding.progress import Progress
+from extract.embedding.progress import Progress, Say
 from extract.embedding.runner import Embedder
 from extract.engines.choice import choose_engine, learn_network, open_engine
 from extract.machine import usable_cores
 from extract.pictures.augmentation import View
-from extract.pictures.decoding import RejectedImage
-from extract.pictures.files import load_row
 from extract.settings import Decoding, Options
-
-Views = Sequence[View | None]  # by number; 0 is the plain picture, None
-
-
-GB = 10**9
-Say = Callable[[str], None]
 
 
 class Cached:
@@ -63,10 +56,15 @@ class Cached:
 
 
 class Live:
-    """Activations computed at each asking; `engine` None gives the decoded pictures themselves."""
+    """Activations computed at each asking, in `views` by number; without an engine the decoded pictures themselves."""
 
     def __init__(
-        self, manifest: Manifest, views: Views, size: int, decoding: Decoding, engine: Embedder | None
+        self,
+        manifest: Manifest,
+        views: Sequence[View | None],
+        size: int,
+        decoding: Decoding,
+        engine: Embedder | None,
     ) -> None:
         self._manifest, self._views, self._engine = manifest, views, engine
         self._size, self._decoding = size, decoding
@@ -83,14 +81,14 @@ class Live:
         return np.concatenate(list(self._lanes.map(self._engine.embed, parts)))
 
     def _pixels(self, row: int, view: int) -> np.ndarray:
-        try:
-            return load_row(self._manifest, row, self._size, self._decoding, self._views[view])
-        except RejectedImage as error:
-            path = self._manifest.paths[row]
-            raise UserError(
-                f"Expected to read {path} again for training, but: {error.reason}. Restore it, or run extract again "
-                "without it, then fit-head and finetune."
-            ) from error
+        return load_for_training(
+            self._manifest,
+            row,
+            self._size,
+            self._decoding,
+            self._views[view],
+            again="extract, fit-head and finetune",
+        )
 
 
 def planned_bytes(shape: tuple[int, ...], dtype: str, plain: int, viewed: int, views: int) -> int:
@@ -114,7 +112,7 @@ def open_parts(
     options: Options,
     manifest: Manifest,
     wanted: Sequence[tuple[View | None, np.ndarray]],
-    note: Callable[[str], None] = lambda text: None,
+    note: Say = lambda line: None,
 ) -> list[Part]:
     """Look up which activations are in the cache.
 
@@ -162,27 +160,33 @@ class Supply:
     start: Start
     source: Activations
     exact: Activations  # computed from the files, in float32
-    lost: np.ndarray  # rows that cannot be read again
-    views: int
+    lost: Sequence[int] = ()  # rows that cannot be read again
 
-    def of(self, rows: np.ndarray) -> Samples:
-        """Samples of these rows, to train on or to judge by; only training rows have views and weights."""
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know, one line each."""
+        if not self.lost:
+            return []
+        return [f"{len(self.lost):,} pictures could not be read again: they neither train nor validate"]
+
+    def of(self, rows: np.ndarray) -> TrainingRows:
+        """These rows, to train on or to judge by; only training rows have views and weights."""
         rows = self._there(rows)
         start = self.start
         trains = np.isin(rows, start.train).all()
-        return Samples(
+        return TrainingRows(
             self.source,
             rows,
             start.codes(rows),
             len(start.linear.classes),
             start.weight(rows) if trains else None,
-            self.views if trains else 0,
+            start.settings.views if trains else 0,
         )
 
-    def live(self) -> Samples:
+    def live(self) -> TrainingRows:
         """All validating pictures, exactly."""
         rows = self._there(self.start.val)
-        return Samples(self.exact, rows, self.start.codes(rows), len(self.start.linear.classes))
+        return TrainingRows(self.exact, rows, self.start.codes(rows), len(self.start.linear.classes))
 
     def _there(self, rows: np.ndarray) -> np.ndarray:
         there = rows[~np.isin(rows, self.lost)]
@@ -193,28 +197,21 @@ class Supply:
         return there
 
 
-def choose_supply(
-    workspace: Workspace,
-    start: Start,
-    settings: Settings,
-    tuned: Tuned,
-    options: Options,
-    progress: Progress,
-    say: Say,
-) -> Supply:
+def choose_supply(session: Session, start: Start, tuned: Tuned) -> Supply:
     """Cache the activations of all pictures in all views, or say why they are computed in every epoch."""
-    manifest, backbone = start.data.manifest, tuned.backbone
-    views: Views = [
-        None,
+    settings, options, say = start.settings, session.options, session.say
+    manifest, backbone, progress = start.data.manifest, tuned.backbone, session.progress
+    views: list[View | None] = [
+        None,  # the plain picture
         *(View(settings.augment, number + 1, settings.seed) for number in range(settings.views)),
     ]
-    size, decoding, none = backbone.input_size, tuned.decoding, np.empty(0, int)
+    size, decoding = backbone.input_size, tuned.decoding
     if not tuned.border.layer:
         say(
             "nothing below what trains can be cached: each epoch decodes the pictures and runs the whole network"
         )
         pixels = Live(manifest, views, size, decoding, None)
-        return Supply(start, pixels, pixels, none, settings.views)
+        return Supply(start, pixels, pixels)
     bottom = at_layer(backbone, tuned.border.layer)
     engine = choose_engine(options.engine, bottom)
     network, running = learn_network(bottom, engine, progress.note, options.engine == "auto")
@@ -224,21 +221,21 @@ def choose_supply(
     train, everything = start.train, np.union1d(start.train, start.val)
     shape = tuple(map(int, tuned.network.get_layer(tuned.border.layer).output.shape[1:]))
     planned = planned_bytes(shape, settings.dtype, len(everything), len(train), settings.views)
-    free = shutil.disk_usage(workspace.root).free
+    free = shutil.disk_usage(session.workspace.root).free
     size_of = f"{' x '.join(map(str, shape))}, {len(views)} views"
     text = f"activations {size_of}: {planned / GB:.2f} GB as {settings.dtype}"
     wanted = [(view, train if number else everything) for number, view in enumerate(views)]
     options = replace(options, engine=engine, dtype=settings.dtype)
-    parts = open_parts(workspace, bottom, decoding, options, manifest, wanted, progress.note)
+    parts = open_parts(session.workspace, bottom, decoding, options, manifest, wanted, progress.note)
     missing = sum(len(part.todo) for part in parts)
     too_large = planned > settings.max_cache_gb * GB
     if too_large or missing * planned_bytes(shape, settings.dtype, 1, 0, 0) > free:
         limit = f"--max-cache-gb {settings.max_cache_gb:g}" if too_large else "the disk has free"
         say(f"{text}, more than {limit}: the frozen part runs live in every epoch, which is slower")
-        return Supply(start, live, live, none, settings.views)
+        return Supply(start, live, live)
     say(f"{text}, kept in the cache")
     cached, lost = fill(manifest, parts, progress)
-    if len(lost):
-        start.notes.append(f"{len(lost):,} pictures could not be read again: they neither train nor validate")
-        say(start.notes[-1])
-    return Supply(start, cached, live, lost, settings.views)
+    supply = Supply(start, cached, live, lost.tolist())
+    for note in supply.notes:
+        say(note)
+    return supply

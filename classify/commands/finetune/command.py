@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.commands.finetune import resume as journal
 from classify.commands.finetune.options import FinetuneOptions
+from classify.commands.finetune.resume import settings_of, start_of, unfinished
+from classify.commands.finetune.session import Session
+from classify.commands.finetune.start import head_of
 from classify.runs.folder import find_run
 from classify.training.history import check_installed
 from classify.training.settings import Settings
-from extract.embedding.progress import Progress, bar
+from extract.embedding.progress import Progress, Say, bar
 from extract.machine import import_keras_quietly
 from extract.settings import Options
 
@@ -30,7 +31,7 @@ def finetune(
     options: Options | None = None,
     trust: bool = False,
     progress: Progress | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Say = lambda line: None,
 ) -> Outcome:
     """Fine-tune, or go on with a fine-tune.
 
@@ -40,21 +41,26 @@ def finetune(
     given : dict
         Fields of `Settings` that differ from its defaults.
     run : str, optional
-        Folder of the fit-head run to start from.
+        Folder of the fit-head run to start from; default: the best with a linear head, else the best.
     resume : str, optional
         Folder of the run to go on with; "" for the newest unfinished one.
-    options, trust, progress, say
-        As in `classify.commands.finetune.tuning.finetune`.
+    options : Options, optional
+        Engine, batch size and reading threads of the frozen part.
+    trust : bool
+        Load a head that this workspace did not write.
+    progress : Progress, optional
+        Told of the caching of activations.
+    say : callable (line of text), optional
 
     Raises
     ------
     UserError
-        As there, and for settings or a run given to a run that has its own.
+        As `tuning.tune`, for a missing head, and for settings or a run given to a run that has its own.
     """
     settings = Settings(**given)
     if settings.tensorboard:
         check_installed()
-    unfinished = None
+    begun = None
     named = find_run(workspace, run) if resume is None else None  # refuses a workspace without one
     if resume is not None:
         if given or run:
@@ -62,27 +68,22 @@ def finetune(
             raise UserError(
                 f"Expected --resume alone, received {others} too: a run goes on with the settings it began with."
             )
-        unfinished = journal.unfinished(workspace, resume or None)
+        begun = unfinished(workspace, resume or None)
+        settings, named = settings_of(begun), start_of(begun)
+    loaded = head_of(workspace, named if run or begun else None, trust=trust)
     import_keras_quietly()
-    from classify.commands.finetune import tuning as heavy
+    from classify.commands.finetune.tuning import tune
 
     try:
-        return heavy.finetune(
-            workspace,
-            settings,
-            run=named if run else None,
-            resume=unfinished,
-            options=options,
-            trust=trust,
-            progress=progress,
-            say=say,
+        return tune(
+            Session(workspace, options or Options(), progress or Progress(), say), settings, loaded, begun
         )
     except KeyboardInterrupt:
         say("Activations and finished epochs are kept: `finetune --resume` goes on after the last of them.")
         raise
 
 
-def run(options: FinetuneOptions, say: Callable[[str], None]) -> Outcome:
+def run(options: FinetuneOptions, say: Say) -> Outcome:
     """Answer the command line."""
     settings = {each.name: getattr(options.settings, each.name) for each in fields(Settings)}
     given = {name: value for name, value in settings.items() if value != getattr(Settings, name)}

@@ -11,7 +11,7 @@ import numpy as np
 from classify.commands.finetune.interpolation import Point, choose, walk
 from classify.commands.finetune.network.top import set_head
 from classify.models.linear import LinearHead
-from classify.training.batches import Samples
+from classify.training.batches import TrainingRows
 from classify.training.history import Epoch, History
 from classify.training.loop import Watch, logits_of, read_weights, train, write_weights
 from classify.training.settings import Settings
@@ -30,8 +30,8 @@ ERRORS = (
 class Fold:
     """Training and validating pictures of a fold, and the head of the former."""
 
-    fit: Samples
-    val: Samples
+    fit: TrainingRows
+    val: TrainingRows
     head: LinearHead
 
 
@@ -65,14 +65,9 @@ def cross_validate(
             lines[epoch.number] = walk(model, start, now, fold.val, settings.batch_size, ALPHAS)
             write_weights(model, now)
 
-        trained = train(
-            model,
-            fold.fit,
-            None,
-            settings,
-            watch=Watch(say=seldom(say), epoch=after),  # of five times ten epochs nobody reads each
-            label=f"fold {number} of {len(folds)}, ",
-        )
+        # Of five times ten epochs nobody reads each.
+        watch = Watch(seldom(say), epoch=after, label=f"fold {number} of {len(folds)}, ")
+        trained = train(model, fold.fit, None, settings, watch=watch)
         seconds = sum(epoch.seconds for epoch in trained.epochs)
         stopped = f"; {trained.stopped}" if trained.stopped else ""
         say(f"fold {number} of {len(folds)}: {len(trained.epochs) - 1} epochs in {seconds:.0f} s{stopped}")

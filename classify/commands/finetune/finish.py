@@ -2,60 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from cache.versions import versions
+from cache.versions import now, versions
 from cache.workspace import Workspace
 from classify.commands.finetune.network.top import read_head
 from classify.commands.finetune.report.files import Tested, write_pages
 from classify.commands.finetune.result import Outcome, Result, Tuned
+from classify.commands.finetune.session import Session
 from classify.commands.finetune.start import Start
 from classify.data.identity import part_hash
-from classify.data.splits import TEST, describe
+from classify.data.splits import TEST
 from classify.metrics.comparison import compare
 from classify.metrics.evaluation import evaluate
-from classify.models.dense import unroll
-from classify.models.kernel import expand
-from classify.models.layers import AnyHead, build_model
-from classify.models.linear import LinearHead, fold
+from classify.models.layers import AnyHead, build_model, closed_form
+from classify.models.linear import LinearHead
 from classify.models.model_file import save_model
 from classify.models.probabilities import answer
-from classify.runs import readings
-from classify.runs.folder import FORMAT, PACKAGES, remember_best, write_json
-from classify.runs.readings import Reading
+from classify.runs.folder import remember_best, write_json
+from classify.runs.readings import Log, Reading
+from classify.runs.record import of_division, of_space, record
 from classify.training.history import History
 from classify.training.loop import write_weights
-from classify.training.settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 MODEL = "model.keras"
-Say = Callable[[str], None]
 
 
 def finish(
-    workspace: Workspace,
-    folder: Path,
-    start: Start,
-    settings: Settings,
-    tuned: Tuned,
-    result: Result,
-    seconds_caching: float,
-    say: Say,
+    session: Session, folder: Path, start: Start, tuned: Tuned, result: Result, seconds_caching: float
 ) -> Outcome:
     """Write the model, read the test part once, and write what people look at; run.json comes last."""
     division, history = start.division, result.history
     kept = history.alpha == 0
     write_weights(tuned.model, result.weights)
     notes = [*start.notes, *([result.stopped] if result.stopped else [])]
-    head = _kept(start) if kept else _head(tuned, start, result.temperature)
+    head = closed_form(start.loaded.head) if kept else _head(tuned, start, result.temperature)
     sha256 = None
     if head is None:
         notes.append("layers of a network cannot express the head that is kept: there is no model.keras")
@@ -65,11 +50,11 @@ def finish(
     rows = np.flatnonzero(division.split.part == TEST)
     probability = start.loaded.head.predict_proba(division.X_test)
     truth, classes = division.truth, start.loaded.head.classes_
-    when = datetime.now(UTC).isoformat(timespec="seconds")
+    when = now()
     answers = probability
     if not kept:
         size, count = tuned.backbone.input_size, len(start.linear.classes)
-        answers = answer(model, start.data.manifest, rows, size, tuned.decoding, count, say)
+        answers = answer(model, start.data.manifest, rows, size, tuned.decoding, count, session.say)
     there = np.isfinite(answers[:, 0])
     if not there.all():
         notes.append(f"{(~there).sum():,} test pictures could not be read again and are left out")
@@ -81,7 +66,9 @@ def finish(
     comparison = None
     if not kept:
         comparison = compare("fine-tuned", "the head", truth, names[1], names[0])
-        notes += _log(workspace, start, settings, history, when)
+        log = Log(session.workspace, division.test_hash)
+        log.add(_reading(start, history, when))
+        notes += log.notes
     outcome = Outcome(
         run=folder,
         border=tuned.border.layer or "input",
@@ -94,10 +81,10 @@ def finish(
         notes=notes,
     )
     tested = Tested(rows, truth, names[0], names[1], probability.max(axis=1), answers.max(axis=1))
-    write_pages(outcome, tested, start, tuned, settings)
-    _write_record(folder, start, settings, outcome, sha256, head)
+    write_pages(outcome, tested, start, tuned)
+    _write_record(start, outcome, sha256, head)
     if sha256 and not kept:
-        _remember(workspace, folder, start, outcome)
+        _remember(session.workspace, start, outcome)
     return outcome
 
 
@@ -108,34 +95,22 @@ def keep_model(path: Path, tuned: Tuned, start: Start) -> None:
     save_model(model, path, _facts(tuned, start, head, 1.0))
 
 
-def _kept(start: Start) -> AnyHead | None:
-    """The head of the run that this one began from; None where layers of a network cannot express it."""
-    head = start.loaded.head
-    return fold(head) or expand(head) or unroll(head)
-
-
 def _head(tuned: Tuned, start: Start, temperature: float) -> LinearHead:
     """The head that is on the network now, its temperature folded in."""
     kernel, bias = read_head(tuned.model)
     return LinearHead(start.linear.scaling, kernel / temperature, bias / temperature, start.linear.classes)
 
 
-def _log(workspace: Workspace, start: Start, settings: Settings, history: History, tested: str) -> list[str]:
-    """Record the reading of the test part; returns what there is to say about earlier ones."""
-    division = start.division
-    before = readings.earlier(workspace, division.test_hash)
-    reading = Reading(
-        test=division.test_hash,
+def _reading(start: Start, history: History, tested: str) -> Reading:
+    return Reading(
+        test=start.division.test_hash,
         command="finetune",
         head=start.loaded.record["head"]["name"],
-        params=asdict(settings) | {"alpha": history.alpha},
+        params=asdict(start.settings) | {"alpha": history.alpha},
         trained_on=part_hash(start.data.manifest, start.train),
         space=start.data.space.id,
         time=tested,
     )
-    readings.record(workspace, reading)
-    seen = readings.note(before, [reading])
-    return [seen] if seen else []
 
 
 def _facts(tuned: Tuned, start: Start, head: AnyHead, alpha: float) -> dict[str, Any]:
@@ -151,44 +126,29 @@ def _facts(tuned: Tuned, start: Start, head: AnyHead, alpha: float) -> dict[str,
     }
 
 
-def _write_record(
-    folder: Path,
-    start: Start,
-    settings: Settings,
-    outcome: Outcome,
-    sha256: str | None,
-    head: AnyHead | None,
-) -> None:
-    data = start.data
+def _write_record(start: Start, outcome: Outcome, sha256: str | None, head: AnyHead | None) -> None:
     model = {"file": MODEL, "sha256": sha256, "classes": list(head.classes)} if head else None
-    record = {
-        "format": FORMAT,
-        "command": "finetune",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "parameters": asdict(settings),
-        "start": {
+    described = record(
+        "finetune",
+        parameters=asdict(start.settings),
+        start={
             "run": str(start.loaded.folder.resolve()),
             "head": start.loaded.record["head"]["name"],
             "head_sha256": start.loaded.record["head"]["sha256"],
         },
-        "dataset": data.name,
-        "root": data.manifest.root,
-        "data_sha256": start.division.sha256,
-        "split": describe(start.division.split)
-        | {"fine-tuned on": len(start.train), "validated on": len(start.val)},
-        "space": {"id": data.space.id, "json": data.space.to_json()},
-        "model": model,
-        "result": outcome.to_json(),
-        "test": {"head": outcome.before.to_json(), "fine_tuned": outcome.after.to_json()},
-        "interpolations": [asdict(point) for point in outcome.history.line],
-        "best_epoch": outcome.history.best,
-        "versions": versions(*PACKAGES),
-    }
-    write_json(folder / "run.json", record)
+        **of_division(start.division, {"fine-tuned on": len(start.train), "validated on": len(start.val)}),
+        space=of_space(start.data.space),
+        model=model,
+        result=outcome.to_json(),
+        test={"head": outcome.before.to_json(), "fine_tuned": outcome.after.to_json()},
+        interpolations=[asdict(point) for point in outcome.history.line],
+        best_epoch=outcome.history.best,
+    )
+    write_json(outcome.run / "run.json", described)
 
 
-def _remember(workspace: Workspace, folder: Path, start: Start, outcome: Outcome) -> None:
+def _remember(workspace: Workspace, start: Start, outcome: Outcome) -> None:
     """Make this the workspace's best run; its CV accuracy counts as the head's plus what was gained in validation."""
     gain = outcome.chosen[1] - outcome.chosen[0]
     accuracy = start.loaded.record["head"]["cv_accuracy"] + gain
-    remember_best(workspace, folder, start.data, start.division.sha256, accuracy)
+    remember_best(workspace, outcome.run, start.data, start.division.sha256, accuracy)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from classify.heads.calibration import fit_temperature
-from classify.training.batches import Samples
+from classify.training.batches import TrainingRows
 from classify.training.history import Interpolation
 from classify.training.loop import logits_of, write_weights
 from classify.training.validation import Judgement, better, judge
@@ -48,7 +48,7 @@ def walk(
     model: keras.Model,
     head: Arrays,
     trained: Arrays,
-    val: Samples,
+    val: TrainingRows,
     batch_size: int,
     alphas: Sequence[float] = ALPHAS,
 ) -> list[Point]:

@@ -53,7 +53,7 @@ def start_of(folder: Path) -> Path:
     return relocated(_plan(folder)["start"], folder.parent)
 
 
-def open_run(folder: Path, start: Start, settings: Settings, border: str) -> Checkpoint | None:
+def open_run(folder: Path, start: Start, border: str) -> Checkpoint | None:
     """Write the plan of a new run; of a run to go on with, check it and load its last epoch.
 
     Returns
@@ -68,7 +68,7 @@ def open_run(folder: Path, start: Start, settings: Settings, border: str) -> Che
     """
     manifest = start.data.manifest
     plan: dict[str, Any] = {
-        "settings": asdict(settings),
+        "settings": asdict(start.settings),
         "start": str(start.loaded.folder.resolve()),
         "head_sha256": start.loaded.record["head"]["sha256"],
         "fit": part_hash(manifest, start.train),

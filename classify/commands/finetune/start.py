@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +19,15 @@ from cache.dataset import Embedded
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.data.division import Division, divide, set_aside
+from classify.data.labelled import Labelled
 from classify.data.splits import TRAIN, VAL
-from classify.data.views import shared_weight, with_views
+from classify.data.views import with_views
 from classify.heads.calibration import CalibratedHead
 from classify.heads.fitting.fitters import fit_weighted
 from classify.models.linear import LinearHead, distil, fold
-from classify.runs.folder import best_run, record_of, relocated
+from classify.runs.folder import best_run, relocated
 from classify.runs.head_file import LoadedHead, load_head
+from classify.runs.record import record_of
 from classify.training.settings import Settings
 from extract.embedding.progress import Progress
 from extract.pictures.policies import Views
@@ -47,14 +49,15 @@ class Trial:
 
 @dataclass(frozen=True)
 class Start:
-    """A head, its data set, and one trial (a validation part) or several (folds)."""
+    """What to train and how: a head, its data set, and one trial (a validation part) or several (folds)."""
 
+    settings: Settings
     loaded: LoadedHead
     division: Division
     trials: Sequence[Trial]
     linear: LinearHead  # of the head itself
     distilled: bool
-    notes: list[str]
+    notes: Sequence[str]
 
     @property
     def data(self) -> Embedded:
@@ -117,7 +120,7 @@ def begin(
     workspace : Workspace
     loaded : LoadedHead
     settings : Settings
-        For the share that validates and the class weights.
+        Of them the share that validates and the class weights matter here.
     say : callable (line of text)
     progress : Progress, optional
         Told of the embedding of views that the head was trained on and that are no longer in the cache.
@@ -142,7 +145,7 @@ def begin(
     if (views := Views(**parameters.get("views", {}))).number:
         division = with_views(workspace, division, views, progress, say)
         note = f"{loaded.folder.name} trained on {views}: so does its head where it is fitted again"
-        division.notes.append(note)
+        division = replace(division, notes=[*division.notes, note])
         say(note)
     notes = list(division.notes)
     if division.sha256 != record["data_sha256"]:
@@ -172,12 +175,12 @@ def begin(
         _trial(loaded, division, fit, val, linear, reuse)
         for fit, val in _parts(division, settings.val_size, parameters["seed"])
     ]
-    start = Start(loaded, division, trials, linear, distilled, notes)
-    notes += _missing(start)
+    start = Start(settings, loaded, division, trials, linear, distilled, notes)
+    notes = notes + _missing(start)
     if distilled:
         notes.append(_cost(start))
         say(notes[-1])
-    return start
+    return replace(start, notes=notes)
 
 
 def _best_linear(workspace: Workspace, trust: bool) -> LoadedHead:
@@ -189,9 +192,9 @@ def _best_linear(workspace: Workspace, trust: bool) -> LoadedHead:
     for folder in workspace.runs.glob("*-fit-head"):
         record = record_of(folder)
         if all(record.get(name) == best.record[name] for name in ("data_sha256", "space")):
-            others.append((record["head"]["cv_accuracy"], folder))
-    for _, folder in sorted(others, reverse=True):
-        loaded = load_head(workspace, folder, trust=trust)
+            others.append((record["head"]["cv_accuracy"], folder, record))
+    for _, folder, record in sorted(others, key=lambda other: other[:2], reverse=True):
+        loaded = load_head(workspace, folder, trust=trust, record=record)
         if fold(loaded.head) is not None:
             return loaded
     return best
@@ -249,15 +252,11 @@ def _refit(loaded: LoadedHead, division: Division, fit: np.ndarray) -> Calibrate
             f"Expected training pictures of two classes at least, received {len(fit)} of {str(names[0])!r} once some "
             "were set aside for validation. Add pictures of the other classes."
         )
-    weight = division.weight_of(fit)
-    rows = division.data.embedding[fit]
-    if division.views is not None:
-        rows = division.views[:, division.places(fit)].reshape(-1, rows.shape[1])
-        weight = shared_weight(weight, len(fit), len(division.views))
-        names = np.tile(names, len(division.views))
+    views = None if division.views is None else division.views[:, division.places(fit)]
+    data = Labelled(division.data.embedding[fit], names, division.weight_of(fit), views=views)
     pipeline = clone(loaded.head.pipeline)
     with threadpool_limits(1):  # as in the search
-        fit_weighted(pipeline, rows, names, weight)
+        fit_weighted(pipeline, *data.in_all_views(names))
     return CalibratedHead(pipeline, loaded.head.temperature)
 
 

@@ -1,4 +1,4 @@
-"""`finetune`: from the best linear head to one model that is never worse than it on the validation part."""
+"""From the best linear head to one model that is never worse than it on the validation part."""
 
 from __future__ import annotations
 
@@ -9,12 +9,8 @@ from typing import TYPE_CHECKING
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.commands.finetune import resume as journal
-from classify.commands.finetune.activations import (
-    Say,
-    Supply,
-    choose_supply,
-)
+from classify.commands.finetune import resume
+from classify.commands.finetune.activations import Supply, choose_supply
 from classify.commands.finetune.cross_validation import Fold, cross_validate
 from classify.commands.finetune.finish import finish, keep_model
 from classify.commands.finetune.interpolation import between, choose, walk
@@ -22,7 +18,8 @@ from classify.commands.finetune.network.border import Border, find_border
 from classify.commands.finetune.network.handoff_check import check
 from classify.commands.finetune.network.top import build_top
 from classify.commands.finetune.result import Outcome, Result, Tuned
-from classify.commands.finetune.start import Start, begin, head_of
+from classify.commands.finetune.session import Session
+from classify.commands.finetune.start import Start, begin
 from classify.models.linear import LinearHead
 from classify.runs.head_file import LoadedHead
 from classify.training.checkpoint import Checkpoint
@@ -31,64 +28,42 @@ from classify.training.loop import Watch, read_weights, train
 from classify.training.settings import Settings
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_embedder, hash_weights, network_of
-from extract.embedding.progress import Progress
 from extract.embedding.spaces import backbone_of, decoding_of
 from extract.machine import gpu_seen
-from extract.settings import Options
 
 if TYPE_CHECKING:
     import keras
 
 
-def finetune(
-    workspace: Workspace,
-    settings: Settings,
-    *,
-    run: Path | None = None,
-    resume: Path | None = None,
-    options: Options | None = None,
-    trust: bool = False,
-    progress: Progress | None = None,
-    say: Say = lambda line: None,
-) -> Outcome:
-    """Fine-tune the upper layers of a backbone from its best head, and keep what validates best.
+def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: Path | None = None) -> Outcome:
+    """Fine-tune the upper layers of a backbone from a head, and keep what validates best.
 
     Parameters
     ----------
-    workspace : Workspace
+    session : Session
     settings : Settings
-        Not used when resuming: the run's own count.
-    run : Path, optional
-        The fit-head run to start from; default: the best with a linear head, else the best.
-    resume : Path, optional
-        An unfinished run of finetune to go on with.
-    options : Options, optional
-        Engine, batch size and reading threads of the frozen part.
-    trust : bool
-        Load a head that this workspace did not write.
-    progress : Progress, optional
-        Told of the caching of activations.
-    say : callable (line of text), optional
+    loaded : LoadedHead
+        From a run of fit-head.
+    unfinished : Path, optional
+        A run of finetune to go on with, which has these settings and began with this head.
 
     Raises
     ------
     UserError
-        For a missing head, cache or weights, a border that cannot be found, a network that does not say what the head
-        says, a full disk. What was finished before stays: `resume` goes on with it.
+        For a missing cache or weights, a border that cannot be found, a network that does not say what the head says,
+        a full disk. What was finished before stays: `unfinished` goes on with it.
     """
-    progress, options = progress or Progress(), options or Options()
-    if resume:
-        settings, run = journal.settings_of(resume), journal.start_of(resume)
-    loaded = head_of(workspace, run, trust=trust)
+    workspace, say = session.workspace, session.say
     backbone, network, border = _network(workspace, loaded, settings)
-    start = begin(workspace, loaded, settings, say=say, progress=progress)
+    start = begin(workspace, loaded, settings, say=say, progress=session.progress)
     say(_introduction(start))
     model = build_top(network, border, backbone, _handed(start))
     tuned = Tuned(backbone, decoding_of(workspace, start.data.space), network, border, model)
     say(border.describe())
     began = time.monotonic()
-    supply = choose_supply(workspace, start, settings, tuned, options, progress, say)
+    supply = choose_supply(session, start, tuned)
     caching = time.monotonic() - began
+    start = replace(start, notes=[*start.notes, *supply.notes])
     live = supply.live()
     half = tuned.network.compute_dtype == "float16"
     worst = check(
@@ -98,9 +73,9 @@ def finetune(
         f"hand-off: the network's logits equal the head's to {worst:.0e} on all {len(live):,} validating pictures"
     )
 
-    folder = resume or workspace.new_run("finetune")
-    resumed = journal.open_run(folder, start, settings, tuned.border.layer)
-    say(f"{'going on with' if resume else 'training in'} {folder}")
+    folder = unfinished or workspace.new_run("finetune")
+    resumed = resume.open_run(folder, start, tuned.border.layer)
+    say(f"{'going on with' if unfinished else 'training in'} {folder}")
     board = Board(folder / "tensorboard") if settings.tensorboard else None
 
     def after(model: keras.Model, epoch: Epoch) -> None:
@@ -109,14 +84,14 @@ def finetune(
         if settings.checkpoint_every and epoch.number % settings.checkpoint_every == 0:
             keep_model(folder / f"epoch-{epoch.number:03d}.keras", tuned, start)
 
-    watch = Watch(say, lambda checkpoint: checkpoint.save(folder / journal.CHECKPOINT), after)
+    watch = Watch(say, lambda checkpoint: checkpoint.save(folder / resume.CHECKPOINT), after)
     if len(start.trials) > 1:
-        result = _with_folds(folder, tuned, supply, start, settings, resumed, watch)
+        result = _with_folds(folder, tuned, supply, resumed, watch)
     else:
-        result = _with_part(tuned, supply, start, settings, resumed, watch)
+        result = _with_part(tuned, supply, resumed, watch)
     say(_verdict(result.history))
-    outcome = finish(workspace, folder, start, settings, tuned, result, caching, say)
-    journal.close_run(folder)
+    outcome = finish(session, folder, start, tuned, result, caching)
+    resume.close_run(folder)
     return outcome
 
 
@@ -129,15 +104,9 @@ def _introduction(start: Start) -> str:
     return f"starting from {record['name']} of {start.loaded.folder.name} on {start.data.name}: {how}, {tested:,} test"
 
 
-def _with_part(
-    tuned: Tuned,
-    supply: Supply,
-    start: Start,
-    settings: Settings,
-    resumed: Checkpoint | None,
-    watch: Watch,
-) -> Result:
+def _with_part(tuned: Tuned, supply: Supply, resumed: Checkpoint | None, watch: Watch) -> Result:
     """Train once, and let a validation part choose the epoch and the point on the way to it."""
+    start, settings = supply.start, supply.start.settings
     val = supply.of(start.val)
     trained = train(tuned.model, supply.of(start.train), val, settings, resumed=resumed, watch=watch)
     line = walk(tuned.model, trained.head, trained.best, val, settings.batch_size)
@@ -148,20 +117,15 @@ def _with_part(
 
 
 def _with_folds(
-    folder: Path,
-    tuned: Tuned,
-    supply: Supply,
-    start: Start,
-    settings: Settings,
-    resumed: Checkpoint | None,
-    watch: Watch,
+    folder: Path, tuned: Tuned, supply: Supply, resumed: Checkpoint | None, watch: Watch
 ) -> Result:
     """Let the folds choose the epoch and the point, then train on all of the pictures."""
-    decided = journal.decision(folder)
+    start, settings = supply.start, supply.start.settings
+    decided = resume.decision(folder)
     if decided is None:
         folds = [Fold(supply.of(trial.fit), supply.of(trial.val), trial.linear) for trial in start.trials]
         decided = cross_validate(tuned.model, folds, settings, start.floor, watch.say)
-        journal.decide(folder, *decided)
+        resume.decide(folder, *decided)
     history, temperature = decided
     if not history.alpha:
         return Result(history, read_weights(tuned.model), temperature, "")

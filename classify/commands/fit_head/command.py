@@ -1,4 +1,4 @@
-"""Train heads on a cached data set: divide, search, calibrate, test once, compare, keep the best."""
+"""`fit-head`: divide, search, calibrate, test once, compare, keep the best."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.commands.fit_head.fitted_head import Trained, train
-from classify.commands.fit_head.leaderboard import HeadResult, leaderboard
+from classify.commands.fit_head.fitted_head import FittedHead, fit_one
+from classify.commands.fit_head.leaderboard import HeadResult, leaderboard, to_frame
 from classify.commands.fit_head.learning_curve import LearningCurve, learning_curve
 from classify.commands.fit_head.options import BUDGET, FitHeadOptions, FitOptions
 from classify.commands.fit_head.record import write_record
@@ -25,11 +25,13 @@ from classify.heads.mlp import shape_mlp
 from classify.heads.table import Head, select
 from classify.metrics.comparison import compare
 from classify.metrics.evaluation import tie
-from classify.runs import readings
 from classify.runs.folder import remember_best
-from classify.runs.readings import sample_notes
+from classify.runs.readings import Log, Reading, sample_notes
 from extract.embedding.progress import Progress, bar
 from extract.pictures.policies import Views
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,10 @@ class FitResult:
             "augment": self.views.augment,
             "notes": self.notes,
         }
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the heads as a DataFrame; see `classify.commands.fit_head.leaderboard.to_frame`."""
+        return to_frame(self.heads)
 
     def to_text(self) -> str:
         """Return the leaderboard and where the run is."""
@@ -111,13 +117,13 @@ def fit_heads(
     if options.views.number:
         division = with_views(workspace, division, options.views, progress, say)
     notes = division.notes + sample_notes(workspace, division) + imbalance(division.y, options.folds)
-    before = readings.earlier(workspace, division.test_hash)
-    trained, interrupted = _train_all(workspace, heads, division, options, notes, say, clock)
+    log = Log(workspace, division.test_hash)
+    trained, interrupted, said = _train_all(heads, division, options, log, say, clock)
+    notes += said
     trained.sort(key=lambda each: (-round(each.result.cv_accuracy, 9), each.rank))
     for each in trained:
         notes += [note for note in each.found.notes if note not in notes]
-    seen = readings.note(before, [_reading(division, each, options) for each in trained])
-    notes += [seen] if seen else []
+    notes += log.notes
     results, best = [each.result for each in trained], trained[0]
     simplest = _simplest(trained)
     if simplest.result.name != best.result.name:
@@ -144,39 +150,38 @@ def fit_heads(
 
 
 def _train_all(
-    workspace: Workspace,
     heads: Sequence[Head],
     division: Division,
     options: FitOptions,
-    notes: list[str],
+    log: Log,
     say: Callable[[str], None],
     clock: Callable[[], float],
-) -> tuple[list[Trained], bool]:
-    """Train head after head and log each reading of the test part; returns them and whether Ctrl-C came."""
+) -> tuple[list[FittedHead], bool, list[str]]:
+    """Train head after head and log each reading of the test part; returns them, whether Ctrl-C came, and notes."""
     budget = BUDGET if options.budget is None and "all" in options.models else options.budget
     end = None if budget is None else clock() + budget
-    trained: list[Trained] = []
+    trained, notes = list[FittedHead](), list[str]()
     for number, head in enumerate(heads):
         left = None if end is None else max(0.0, end - clock())
         try:
-            trained.append(train(head, division, options, left, say, clock))
+            trained.append(fit_one(head, division, options, left, say, clock))
         except KeyboardInterrupt:
             if not trained:
                 raise
             notes.append(f"stopped while fitting {head.name}: only the heads finished before are reported")
-            return trained, True
+            return trained, True, notes
         except UserError as error:
             if end is None or (not trained and number == len(heads) - 1):
                 raise
             notes.append(f"{head.name} left out: {error}")
             continue
-        readings.record(workspace, _reading(division, trained[-1], options))
+        log.add(_reading(division, trained[-1], options))
         if trained[-1].found.interrupted:
-            return trained, True
-    return trained, False
+            return trained, True, notes
+    return trained, False, notes
 
 
-def _simplest(trained: Sequence[Trained]) -> Trained:
+def _simplest(trained: Sequence[FittedHead]) -> FittedHead:
     """The one-standard-error rule (Breiman et al. 1984, section 3.4.3) over heads; `trained` is best first."""
     best = trained[0]
     error = best.result.cv_std / np.sqrt(len(best.found.folds))
@@ -184,7 +189,7 @@ def _simplest(trained: Sequence[Trained]) -> Trained:
     return min(near, key=lambda each: each.rank)
 
 
-def _without_grouping(best: Trained, division: Division) -> list[str]:
+def _without_grouping(best: FittedHead, division: Division) -> list[str]:
     """Say what the accuracy would seem to be, had near copies fallen on both sides."""
     # Of pictures that are tested in truth, and would train there, there are no views.
     if division.ungrouped is None or division.weight is not None or division.views is not None:
@@ -209,29 +214,26 @@ def _without_grouping(best: Trained, division: Division) -> list[str]:
 
 
 def _curve(
-    best: Trained, division: Division, options: FitOptions, say: Callable[[str], None]
+    best: FittedHead, division: Division, options: FitOptions, say: Callable[[str], None]
 ) -> LearningCurve:
     say(f"learning curve of {best.result.name}")
     answers = best.found.classes[best.found.scores.argmax(axis=1)]
     return learning_curve(
         best.result.name,
         best.head.pipeline,
-        division.X,
-        division.y,
+        division,
         best.found.folds,
-        weight=division.weight,
-        views=division.views,
         whole=answers == division.y,
         seed=options.seed,
         n_jobs=options.n_jobs,
     )
 
 
-def _reading(division: Division, trained: Trained, options: FitOptions) -> readings.Reading:
+def _reading(division: Division, trained: FittedHead, options: FitOptions) -> Reading:
     extra: dict[str, Any] = {} if options.class_weight == "none" else {"class_weight": options.class_weight}
     if options.views.number:
         extra["views"] = options.views.to_json()
-    return readings.Reading(
+    return Reading(
         test=division.test_hash,
         command="fit-head",
         head=trained.result.name,

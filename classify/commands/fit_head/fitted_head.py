@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cache.errors import UserError
+from cache.versions import now
 from classify.commands.fit_head.leaderboard import HeadResult
 from classify.data.division import Division
 from classify.heads.calibration import CalibratedHead, fit_temperature
-from classify.heads.search import SearchResult, search
+from classify.heads.search import SearchOptions, SearchResult, search
 from classify.heads.table import Head
 from classify.metrics.evaluation import evaluate
 from classify.metrics.reliability import Calibration, calibration
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Trained:
+class FittedHead:
     """A head with its line of the leaderboard and its answers on the m test rows."""
 
     head: CalibratedHead
@@ -38,14 +38,14 @@ class Trained:
     tested: str  # when the test part was read, ISO 8601
 
 
-def train(
+def fit_one(
     head: Head,
     division: Division,
     options: FitOptions,
     seconds: float | None,
     say: Callable[[str], None],
     clock: Callable[[], float] = time.perf_counter,
-) -> Trained:
+) -> FittedHead:
     """Choose a head's settings on the training part, calibrate it there, then test it.
 
     Parameters
@@ -70,20 +70,8 @@ def train(
         )
 
     try:
-        found = search(
-            head,
-            division.X,
-            division.y,
-            folds=options.folds,
-            seed=options.seed,
-            n_jobs=options.n_jobs,
-            weight=division.weight,
-            groups=division.group,
-            views=division.views,
-            seconds=seconds,
-            clock=clock,
-            on_progress=progress,
-        )
+        how = SearchOptions(options.folds, options.seed, options.n_jobs, seconds, clock, progress)
+        found = search(head, division, how)
     except MemoryError as error:
         if options.hidden is None or not head.name.startswith("mlp"):
             raise
@@ -97,14 +85,14 @@ def train(
     taken = clock() - start
     say(f"{head.name}: cross-validated accuracy {found.cv_accuracy:.1%} in {taken:.1f} s")
 
-    tested = datetime.now(UTC).isoformat(timespec="seconds")
+    tested = now()
     scores = calibrated.scores(division.X_test)
     probability = calibrated.probabilities(scores)
     predicted = calibrated.classes_[scores.argmax(axis=1)]
     evaluation = evaluate(division.truth, predicted, probability, calibrated.classes_)
     places = np.minimum(np.searchsorted(found.classes, division.truth), len(found.classes) - 1)
     known = np.where(found.classes[places] == division.truth, places, -1)
-    return Trained(
+    return FittedHead(
         head=calibrated,
         rank=head.rank,
         result=HeadResult(head.name, found.settings, found.cv_accuracy, found.cv_std, evaluation, taken),

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from cache.frame import COUNT, NUMBER, TEXT, frame
 from classify.metrics.evaluation import Evaluation
-from classify.report.text import align
+from classify.report.text import align, setting
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,20 @@ class HeadResult:
         }
 
 
+def to_frame(results: Sequence[HeadResult]) -> pd.DataFrame:
+    """Return heads as a DataFrame, one a row, in the order given.
+
+    Columns: `name` (object: text); `cv_accuracy`, `cv_std` (float64, mean and standard deviation over the folds, 0 to
+    1); `test_accuracy` with its 95 % interval `ci_low`, `ci_high` (float64, 0 to 1) and `test_n` (int64, pictures);
+    `macro_f1` (float64, 0 to 1); `log_loss` (float64, nats); `seconds` (float64); `params` (object: dict of the chosen
+    settings).
+    """
+    measured = ("cv_accuracy", "cv_std", "test_accuracy", "ci_low", "ci_high")
+    columns = {"name": TEXT} | dict.fromkeys(measured, NUMBER) | {"test_n": COUNT}
+    columns |= dict.fromkeys(("macro_f1", "log_loss", "seconds"), NUMBER) | {"params": "object"}
+    return frame(columns, [each.to_json() | {"cv_std": each.cv_std} for each in results])
+
+
 def leaderboard(results: Sequence[HeadResult]) -> str:
     """Format heads, in the order given, as aligned columns.
 
@@ -48,7 +66,7 @@ def leaderboard(results: Sequence[HeadResult]) -> str:
     ]
     for result in results:
         e = result.evaluation
-        settings = " ".join(f"{name}={_short(v)}" for name, v in result.params.items())
+        settings = " ".join(f"{name}={setting(v)}" for name, v in result.params.items())
         rows.append(
             (
                 result.name,
@@ -63,7 +81,3 @@ def leaderboard(results: Sequence[HeadResult]) -> str:
             )
         )
     return align(rows, right=range(1, 8))
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

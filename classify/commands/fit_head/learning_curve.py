@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cache.frame import COUNT, NUMBER, frame
 from classify.commands.fit_head.power_law import Forecast, forecast
-from classify.data.views import in_all_views, shared_weight
+from classify.data.labelled import Labelled
+from classify.data.views import in_all_views
 from classify.heads.fitting.fitters import fit_kernel, fit_weighted
 from classify.heads.fitting.scores import class_scores
 from classify.heads.fitting.tasks import Fold
 from classify.heads.table import EXACT_KERNEL_ROWS
 from classify.metrics.intervals import wilson_of_variance
+from extract.machine import usable_cores
 
 if TYPE_CHECKING:
+    import pandas as pd
     from sklearn.pipeline import Pipeline
 
 # Share of the labels, and how many draws of that many: small samples differ most, and cost least.
@@ -65,6 +69,16 @@ class LearningCurve:
             "notes": list(self.notes),
         }
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return the points as a DataFrame, one a row, by rising size.
+
+        Columns: `share` (float64, of the labels, 0 to 1), `size` (int64, labels), `accuracy` with its 95 % interval
+        `low`, `high` (float64, 0 to 1), `draws` (int64, how many the accuracy is the mean of).
+        """
+        columns = {"share": NUMBER, "size": COUNT} | dict.fromkeys(("accuracy", "low", "high"), NUMBER)
+        records = [vars(point) | {"draws": len(point.draws)} for point in self.points]
+        return frame(columns | {"draws": COUNT}, records)
+
     def sentence(self) -> str:
         """Say what more labels would probably buy."""
         if self.forecast is None:
@@ -75,16 +89,12 @@ class LearningCurve:
 def learning_curve(
     name: str,
     pipeline: Pipeline,
-    X: np.ndarray,
-    y: np.ndarray,
+    data: Labelled,
     parts: Sequence[tuple[np.ndarray, np.ndarray]],
     *,
-    weight: np.ndarray | None = None,
-    views: np.ndarray | None = None,
     whole: np.ndarray | None = None,
     seed: int = 0,
     n_jobs: int | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
 ) -> LearningCurve:
     """Fit a head with fixed settings on growing parts of each fold and score it on the rows held out.
 
@@ -98,23 +108,16 @@ def learning_curve(
         Of the head, to be reported.
     pipeline : Pipeline
         With its settings; it is cloned, fitted or not.
-    X : (n, D) float array
-    y : (n,) array of class names
-        The training part only.
+    data : Labelled
+        The training part only; its groups are in `parts`.
     parts : sequence of (rows to fit, rows held out)
         Of each fold, int arrays; `SearchResult.folds`. Every row is held out once.
-    weight : (n,) float array, optional
-        Of each row, in fitting.
-    views : (V, n, D) float array, optional
-        Each row in several views, X the first of them; fits are on all views of their rows.
     whole : (n,) bool array, optional
         Whether each row was right, held out, with all other folds' labels: known from the search already.
     seed : int
         Of the draws.
     n_jobs : int, optional
         Threads; default: the cores this process may use. The result does not depend on it.
-    on_progress : callable (done, total), optional
-        Called after each fold of each draw.
 
     Returns
     -------
@@ -122,14 +125,10 @@ def learning_curve(
         Without the sizes that leave a class without a row, or that the head cannot be fitted on; `notes` say
         which.
     """
-    from joblib import cpu_count
     from threadpoolctl import threadpool_limits
 
-    codes = np.unique(y, return_inverse=True)[1]
-    all_rows, all_codes, all_weight = X, codes, weight
-    if views is not None:
-        all_rows, all_codes = views.reshape(-1, X.shape[1]), np.tile(codes, len(views))
-        all_weight = shared_weight(weight, len(X), len(views))
+    X, codes = data.X, np.unique(data.y, return_inverse=True)[1]
+    all_rows, all_codes, all_weight = data.in_all_views(codes)
     shares, notes = _possible(codes, parts)
     draws = max((k for _, k in shares), default=0)
     hits = np.zeros((len(shares), draws, len(codes)), bool)
@@ -145,7 +144,7 @@ def learning_curve(
             if draw < times and number not in failed and not known:
                 rows = order[: _size(share, len(fit))]
                 try:
-                    fitted = rows if views is None else in_all_views(rows, len(X), len(views))
+                    fitted = rows if data.views is None else in_all_views(rows, len(X), len(data.views))
                     weights = None if all_weight is None else all_weight[fitted]
                     found = _predict(pipeline, all_rows[fitted], all_codes[fitted], X[held], weights)
                     hits[number, draw, held] = found == codes[held]
@@ -156,15 +155,13 @@ def learning_curve(
     with (
         warnings.catch_warnings(record=True) as caught,
         threadpool_limits(1),
-        ThreadPoolExecutor(n_jobs or cpu_count()) as pool,
+        ThreadPoolExecutor(n_jobs or usable_cores()) as pool,
     ):
         warnings.simplefilter("always")
         futures = [pool.submit(run, *task) for task in tasks]
         try:
-            for done, future in enumerate(futures, 1):
+            for future in futures:
                 future.result()
-                if on_progress:
-                    on_progress(done, len(tasks))
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cache.dataset import Embedded
-from classify.commands.fit_head.fitted_head import Trained
+from cache.frame import NUMBER, TEXT, frame
+from classify.commands.fit_head.fitted_head import FittedHead
 from classify.data.division import Division
 from classify.data.splits import TEST, TRAIN
 from classify.report.figures import Cell, picture_grid
-from classify.report.text import csv_bytes, csv_text, short
+from classify.report.text import OVER_A_PICTURE, csv_bytes, csv_text, printable
 from extract.pictures.decoding import RejectedImage
 from extract.pictures.files import load_row
 from extract.settings import Decoding
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DRAWN, COLUMNS = 12, 6
 
@@ -32,7 +37,7 @@ class Mistake:
     row: int  # of the manifest
 
 
-def mistakes(trained: Trained, division: Division) -> list[Mistake]:
+def mistakes(trained: FittedHead, division: Division) -> list[Mistake]:
     """List the wrong answers on the test part, and out of fold on the training part, the surest first."""
     apart = trained.head.probabilities(trained.found.scores)
     parts = (
@@ -50,18 +55,28 @@ def mistakes(trained: Trained, division: Division) -> list[Mistake]:
     return sorted(found, key=lambda each: -each.probability)
 
 
+def to_frame(found: Sequence[Mistake]) -> pd.DataFrame:
+    """Return mistakes as a DataFrame, one a row, in their order.
+
+    Columns: `path`, `label`, `predicted` (object: texts), `probability` (float64, 0 to 1, six digits), `part` (object:
+    test or train).
+    """
+    columns = {"path": TEXT, "label": TEXT, "predicted": TEXT, "probability": NUMBER, "part": TEXT}
+    return frame(columns, [vars(each) | {"probability": round(each.probability, 6)} for each in found])
+
+
 def mistakes_csv(found: Sequence[Mistake]) -> bytes:
     """Return a UTF-8 CSV file with a line for each mistake."""
-    rows = ((m.path, m.label, m.predicted, round(m.probability, 6), m.part) for m in found)
-    return csv_bytes(csv_text(["path", "label", "predicted", "probability", "part"], rows))
+    return csv_bytes(csv_text(to_frame(found)))
 
 
 def mistakes_png(found: Sequence[Mistake], data: Embedded, decoding: Decoding) -> bytes:
     """Draw the first twelve of at least one mistake; return the PNG file's bytes."""
-    cells = [
-        Cell(_picture(data, m.row, decoding), f"{short(m.label)}?\n{short(m.predicted)} {m.probability:.0%}")
-        for m in found[:DRAWN]
-    ]
+    cells = []
+    for each in found[:DRAWN]:
+        label, predicted = (printable(name, OVER_A_PICTURE) for name in (each.label, each.predicted))
+        caption = f"{label}?\n{predicted} {each.probability:.0%}"
+        cells.append(Cell(_picture(data, each.row, decoding), caption))
     return picture_grid(cells, COLUMNS, "Labelled so? The head is sure of something else", lines=2)
 
 

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from cache.storage.files import write_file
+from cache.versions import now
 from cache.workspace import Workspace
-from classify.commands.fit_head.fitted_head import Trained
+from classify.commands.fit_head.fitted_head import FittedHead
 from classify.commands.fit_head.leaderboard import leaderboard
 from classify.commands.fit_head.learning_curve import LearningCurve
 from classify.commands.fit_head.mistakes import mistakes, mistakes_csv, mistakes_png
 from classify.commands.fit_head.options import FitOptions
 from classify.commands.fit_head.report import MISTAKES, Report, write_report
 from classify.data.division import Division
-from classify.data.splits import TEST, describe
+from classify.data.splits import TEST
 from classify.metrics.comparison import Comparison
 from classify.runs.folder import write_json
 from classify.runs.head_file import save_head
 from classify.runs.predictions import save_evaluation
+from classify.runs.record import of_division, of_space, record
 from extract.embedding.spaces import largest
 from extract.settings import Decoding
 
@@ -31,12 +32,13 @@ def write_record(
     workspace: Workspace,
     run: Path,
     division: Division,
-    trained: Sequence[Trained],
+    trained: Sequence[FittedHead],
     options: FitOptions,
     notes: list[str],
     comparisons: Sequence[Comparison],
     curve: LearningCurve | None,
 ) -> None:
+    """Write the run of its heads, the best first."""
     best, data = trained[0], division.data
     manifest = data.manifest
     paths = [manifest.paths[row] for row in np.flatnonzero(division.split.part == TEST)]
@@ -47,7 +49,7 @@ def write_record(
     facts = {
         "Data set": f"{data.name}, {len(division.y):,} pictures for training and {len(division.truth):,} for testing",
         "Space": f"{data.space.id[:12]} ({data.space.backbone}, {data.space.input_size} pixels)",
-        "Written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "Written": now(),
     }
     if options.views.number:
         facts["Views"] = (
@@ -83,21 +85,18 @@ def write_record(
         "notes": notes,
     }
     write_json(run / "report.json", report)
-    record = {
-        "command": "fit-head",
-        "created": facts["Written"],
-        "parameters": asdict(replace(options, models=list(options.models))),
-        "dataset": data.name,
-        "root": manifest.root,
-        "data_sha256": division.sha256,
-        "split": describe(division.split),
-        "space": {"id": data.space.id, "json": data.space.to_json()},
-        "head": {
+    described = record(
+        "fit-head",
+        created=facts["Written"],
+        parameters=asdict(replace(options, models=list(options.models))),
+        **of_division(division),
+        space=of_space(data.space),
+        head={
             "name": best.result.name,
             "params": best.result.params,
             "cv_accuracy": best.result.cv_accuracy,
             "test_accuracy": best.result.evaluation.accuracy,
         },
-        "notes": notes,
-    }
-    save_head(workspace, run, best.head, record)
+        notes=notes,
+    )
+    save_head(workspace, run, best.head, described)

@@ -12,13 +12,13 @@ from classify.commands.fit_head.learning_curve import LearningCurve
 from classify.commands.fit_head.learning_curve_plot import learning_curve_png
 from classify.commands.fit_head.mistakes import DRAWN, Mistake
 from classify.metrics.comparison import Comparison
-from classify.metrics.evaluation import Evaluation
 from classify.metrics.reliability import Calibration
-from classify.report.confusion import CONFUSION, CURVE, DIAGRAM
+from classify.report.confusion import CONFUSION
 from classify.report.reliability_diagram import reliability_png
-from classify.report.text import CLASSES, escape, span, table
+from classify.report.tables import CLASSES, FIGURES, class_table, figures
+from classify.report.text import escape, setting, span, table
 
-MISTAKES = "mistakes.png"
+DIAGRAM, CURVE, MISTAKES = "reliability.png", "learning_curve.png", "mistakes.png"
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def markdown(report: Report) -> str:
             "if the probabilities were right."
         )
         parts.append(f"![Reliability diagram: confidence against accuracy]({DIAGRAM})")
-    parts += ["## Classes", _classes(best.evaluation)]
+    parts += ["## Classes", class_table(best.evaluation, "Precision", "F1")]
     if len(best.evaluation.classes) > CLASSES:
         parts.append(f"The {CLASSES} classes with the lowest recall; report.json has all.")
     parts.append(f"![Confusion matrix]({CONFUSION})")
@@ -89,39 +89,12 @@ def markdown(report: Report) -> str:
 def _heads(heads: Sequence[HeadResult]) -> str:
     rows = []
     for head in heads:
-        e = head.evaluation
-        settings = ", ".join(f"{name} = {_short(value)}" for name, value in head.params.items())
+        settings = ", ".join(f"{name} = {setting(value)}" for name, value in head.params.items())
+        cv = f"{head.cv_accuracy:.1%} ± {head.cv_std:.1%}"
         rows.append(
-            (
-                escape(head.name),
-                escape(settings),
-                f"{e.accuracy:.1%}",
-                span(e.ci_low, e.ci_high),
-                f"{e.n:,}",
-                f"{e.balanced_accuracy:.1%} ({span(e.balanced_low, e.balanced_high)})",
-                f"{e.macro_f1:.3f}",
-                f"{e.log_loss:.3f}",
-                f"{e.brier:.3f}",
-                f"{e.ece:.3f}",
-                f"{head.cv_accuracy:.1%} ± {head.cv_std:.1%}",
-                f"{head.seconds:.1f}",
-            )
+            [escape(head.name), escape(settings), *figures(head.evaluation), cv, f"{head.seconds:.1f}"]
         )
-    columns = (
-        "Head",
-        "Settings",
-        "Accuracy",
-        "95 % interval",
-        "n",
-        "Balanced accuracy",
-        "Macro-F1",
-        "Log-loss",
-        "Brier",
-        "Calibration error",
-        "CV accuracy",
-        "Seconds",
-    )
-    return table(columns, rows, left=2)
+    return table(("Head", "Settings", *FIGURES, "CV accuracy", "Seconds"), rows, left=2)
 
 
 def _calibration(sets: Mapping[str, Calibration]) -> str:
@@ -141,21 +114,6 @@ def _calibration(sets: Mapping[str, Calibration]) -> str:
         )
     ]
     return table(("Rows", "Calibration", "n", "Log-loss", "Brier", "Calibration error"), rows, left=2)
-
-
-def _classes(e: Evaluation) -> str:
-    rows = [
-        (
-            escape(e.classes[i]),
-            f"{e.support[i]:,}",
-            f"{e.recall[i]:.1%}",
-            span(e.recall_low[i], e.recall_high[i]),
-            f"{e.precision[i]:.1%}",
-            f"{e.f1[i]:.3f}",
-        )
-        for i in e.recall.argsort(kind="stable")[:CLASSES]
-    ]
-    return table(("Class", "n", "Recall", "95 % interval", "Precision", "F1"), rows)
 
 
 def _mistakes(found: Sequence[Mistake]) -> str:
@@ -179,7 +137,3 @@ def _curve(curve: LearningCurve) -> str:
     text = table(("Labels", "Share", "Draws", "Accuracy", "95 % interval"), rows, left=0)
     how = f"Each accuracy is over the {curve.n:,} training pictures, held out in turn by {curve.folds} folds."
     return f"{text}\n\n{how}"
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""A support vector classifier with one comparable score a class."""
+"""scikit-learn's SVC and nearest neighbours, changed where embeddings need it."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ STEPS = 25  # halvings of a step before a problem counts as solved to machine pr
 
 
 def logistic(work: Work) -> list[Task]:
-    """Path of LogisticRegression: problems share their products within a task; two tasks at least, one a core.
+    """Fitter of LogisticRegression: problems share their products within a task; two tasks at least, one a core.
 
     Where a fold lacks a class, or the preprocessing is not one that folds can share, each is fitted alone.
     """

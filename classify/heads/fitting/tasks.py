@@ -61,12 +61,12 @@ class Work:
         return Fold(Z, self.codes[fit], V, None if self.weight is None else self.weight[fit])
 
 
-Path = Callable[[Work], list[Task]]
-FoldPath = Callable[[Any, Sequence[tuple[int, Params]], Fold], Iterator[tuple[int, np.ndarray]]]
+Fitter = Callable[[Work], list[Task]]
+FoldFitter = Callable[[Any, Sequence[tuple[int, Params]], Fold], Iterator[tuple[int, np.ndarray]]]
 
 
-def by_fold(fit: FoldPath) -> Path:
-    """Make a path of a function that fits all candidates on one fold; each fold is a task."""
+def by_fold(fit: FoldFitter) -> Fitter:
+    """Make a fitter of a function that fits all candidates on one fold; each fold is a task."""
 
     def run(work: Work, number: int) -> Iterator[list[Result]]:
         fold = work.fold(number)

@@ -1,6 +1,6 @@
 import pytest
 
-from cache.storage.rejects import Reject, read_rejects
+from cache.storage.rejects import Reject, read_rejects, to_frame
 from cache.storage.store import Reject as StoreReject
 
 
@@ -29,3 +29,12 @@ def test_a_damaged_line_is_skipped_with_a_warning(store):
     path.write_bytes(b"\xff{" + path.read_bytes()[5:])
     with pytest.warns(UserWarning, match="line 1"):
         assert store.rejects("d") == {b"\x02" * 32: "r"}
+
+
+def test_a_frame_of_rejects():
+    found = [Reject(b"\x01" * 32, "caf\udce9.jpg", "cut short", "d"), Reject(None, "b", "no permission", "d")]
+    frame = to_frame(found)
+    assert list(frame) == ["path", "reason", "decoder", "key"] and (frame.dtypes == "object").all()
+    assert frame["path"][0] == "caf\udce9.jpg" and frame["reason"][1] == "no permission"
+    assert frame["key"][0] == "01" * 32 and frame["key"].isna().tolist() == [False, True]
+    assert list(to_frame([])) == list(frame) and (to_frame([]).dtypes == "object").all()

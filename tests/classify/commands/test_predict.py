@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
-from classify.commands.predict import classify_rows
+from classify.commands.predict import Answers, classify_rows
 from classify.heads.calibration import CalibratedHead
 from classify.heads.table import HEADS
 from classify.report.text import csv_bytes
@@ -68,3 +68,15 @@ def test_another_space_is_refused(head: CalibratedHead) -> None:
     other = replace(SPACE, backbone="other")
     with pytest.raises(UserError, match=f"received space {other.id[:4]} \\(other\\): {trained}"):
         check_space(loaded, other, 64)
+
+
+def test_a_frame_has_a_row_a_picture(head: CalibratedHead, digits: Data) -> None:
+    names = ["caf\udce9.png", "b.png", "c.png"]
+    found = classify_rows(head, digits[0][:3], names, top=2)
+    frame = Answers(found, [], Path("f"), Path("r")).to_frame()
+    assert list(frame) == found.columns == ["path", "label", "probability", "label_2", "probability_2"]
+    assert frame.dtypes.astype(str).tolist() == ["object", "object", "float64", "object", "float64"]
+    assert frame["path"].tolist() == names and frame["label_2"][1] == found.label[1, 1]
+    assert frame["probability"][2] == pytest.approx(found.probability[2, 0], abs=1e-6)
+    none = classify_rows(head, np.empty((0, 64), np.float32), [], top=2).to_frame()
+    assert len(none) == 0 and (none.dtypes == frame.dtypes).all()

@@ -12,7 +12,7 @@ from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.commands import show
 from classify.commands.options import SampleOptions
-from classify.commands.show import Samples, show_samples
+from classify.commands.show import DrawnPictures, show_samples
 from classify.report.figures import Cell
 from extract.commands.manifest import survey
 from extract.embedding.progress import Progress
@@ -48,7 +48,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[Cell], int]]:
     return found
 
 
-def shown(workspace: Workspace, source: object, out: Path | None = None, **options: object) -> Samples:
+def shown(workspace: Workspace, source: object, out: Path | None = None, **options: object) -> DrawnPictures:
     source = None if source is None else str(source)
     return show_samples(workspace, source, SampleOptions(**options), out=out)  # type: ignore[arg-type]
 

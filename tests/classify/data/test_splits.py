@@ -7,7 +7,7 @@ import pytest
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from classify.data.split_record import Assignments
-from classify.data.splits import TEST, TRAIN, VAL, describe, split
+from classify.data.splits import TEST, TRAIN, VAL, split
 from tests.classify.samples import make_manifest
 
 
@@ -88,7 +88,7 @@ def test_conflicting_and_unlabelled_rows_are_left_out_and_counted(manifest: Mani
         "2 rows left out: the same picture carries two labels",
         "3 rows left out: no label",
     ]
-    assert describe(found) == {
+    assert found.counts() == {
         "left out": 5,
         "train": int((found.part == TRAIN).sum()),
         "test": int((found.part == TEST).sum()),

@@ -15,7 +15,7 @@ from classify.commands.finetune.start import begin
 from classify.commands.fit_head.command import FitResult, fit_heads
 from classify.commands.fit_head.learning_curve import learning_curve
 from classify.commands.fit_head.options import FitOptions
-from classify.data import views as viewed
+from classify.data.labelled import Labelled
 from classify.data.splits import TRAIN, split
 from classify.data.views import in_all_views, in_folds, shared_weight
 from classify.heads.fitting.tasks import Task, Work
@@ -66,11 +66,11 @@ def test_no_fold_fits_on_a_view_of_what_it_holds_out(digits: Data, rows: np.ndar
 
     def spy(work: Work) -> list[Task]:
         works.append(work)
-        return HEADS["logreg"].path(work)
+        return HEADS["logreg"].fitter(work)
 
     groups = np.arange(300) // 2 * 2  # pairs of near copies, whatever they show
-    found = search(replace(small("logreg"), path=spy), rows[0], y, groups=groups, views=rows)
-    plain = search(small("logreg"), rows[0], y, groups=groups)
+    found = search(replace(small("logreg"), fitter=spy), Labelled(rows[0], y, group=groups, views=rows))
+    plain = search(small("logreg"), Labelled(rows[0], y, group=groups))
     for (fit, held), (given, judged), (before, _) in zip(
         works[0].folds, found.folds, plain.folds, strict=True
     ):
@@ -82,7 +82,7 @@ def test_no_fold_fits_on_a_view_of_what_it_holds_out(digits: Data, rows: np.ndar
 
 def test_figures_are_those_of_plain_rows_never_seen(digits: Data, rows: np.ndarray) -> None:
     y = digits[1][:300]
-    found = search(small("lda"), rows[0], y, views=rows)
+    found = search(small("lda"), Labelled(rows[0], y, views=rows))
     assert found.scores.shape == (300, 10)
     for fit, held in found.folds:
         fitted = rows[:, fit].reshape(-1, 64)
@@ -99,7 +99,9 @@ def test_views_that_show_nothing_new_change_nothing(digits: Data, name: str) -> 
     X, y = digits[0][:300], digits[1][:300]
     weight = np.random.default_rng(0).uniform(0.5, 2, 300)
     one, same = (
-        search(small(name), X, y, views=views, weight=weight if HEADS[name].rank in (1, 3, 4) else None)
+        search(
+            small(name), Labelled(X, y, views=views, weight=weight if HEADS[name].rank in (1, 3, 4) else None)
+        )
         for views in (None, np.stack([X, X, X]))
     )
     assert one.settings == same.settings and one.cv_accuracy == pytest.approx(same.cv_accuracy, abs=0.004)
@@ -110,7 +112,7 @@ def test_views_that_show_nothing_new_change_nothing(digits: Data, name: str) -> 
 def test_damage_in_a_view_is_noticed(digits: Data, rows: np.ndarray) -> None:
     rows[2, 7, 3] = np.nan
     with pytest.raises(UserError, match="received 1 of 900 rows"):
-        search(small("ridge"), rows[0], digits[1][:300], views=rows)
+        search(small("ridge"), Labelled(rows[0], digits[1][:300], views=rows))
 
 
 def test_the_learning_curve_counts_pictures_and_fits_on_their_views() -> None:
@@ -120,7 +122,7 @@ def test_the_learning_curve_counts_pictures_and_fits_on_their_views() -> None:
     fold = np.arange(120) % 3
     parts = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(3)]
     Listener.fits, Listener.asked = [], []
-    curve = learning_curve("spy", make_pipeline(Listener()), X, y, parts, views=views, n_jobs=1)
+    curve = learning_curve("spy", make_pipeline(Listener()), Labelled(X, y, views=views), parts, n_jobs=1)
     assert [point.size for point in curve.points] == [2, 4, 8, 16, 40, 80]
     assert {len(fit) for fit in Listener.fits} == {6, 12, 24, 48, 120, 240}
     for fit, asked in zip(Listener.fits, Listener.asked, strict=True):
@@ -147,7 +149,7 @@ def augmented(
         return fit_heads(workspace, FitOptions(models=models, **given))  # type: ignore[arg-type]
 
     run.asked = []  # type: ignore[attr-defined]
-    monkeypatch.setattr(viewed, "augment", augment)
+    monkeypatch.setattr("classify.data.views.augment", augment)
     return run
 
 

@@ -15,8 +15,9 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from cache.errors import UserError
+from classify.data.labelled import Labelled
 from classify.heads.folds import imbalance
-from classify.heads.search import SearchResult, search
+from classify.heads.search import SearchOptions, SearchResult, search
 from classify.heads.table import HEADS, Head
 
 Data = tuple[np.ndarray, np.ndarray]
@@ -30,7 +31,7 @@ def small(head: Head) -> Head:
         shorter = {name: values[:2] if name == "scale" else values[::2] for name, values in full.items()}
         return shorter | ({"classify__hidden_layer_sizes": [(16,)]} if head.name == "mlp" else {})
 
-    return Head(head.name, head.make, grid, 0, head.path)
+    return Head(head.name, head.make, grid, 0, head.fitter)
 
 
 def plain(head: Head, X: np.ndarray, y: np.ndarray) -> GridSearchCV:
@@ -59,7 +60,7 @@ def assert_equal_to_grid_search(ours: SearchResult, grid: GridSearchCV, n: int) 
 def test_equal_to_plain_grid_search(digits: Data, name: str, which: str) -> None:
     X, y = (part[:300] for part in digits) if which == "digits" else load_wine(return_X_y=True)
     X, y, head = X.astype(np.float32), y.astype(str), small(HEADS[name])
-    ours, grid = search(head, X, y), plain(head, X, y)
+    ours, grid = search(head, Labelled(X, y)), plain(head, X, y)
     assert_equal_to_grid_search(ours, grid, len(X))
     if repr(ours.params) == repr(grid.best_params_):
         assert (ours.pipeline.predict(X) == grid.predict(X)).mean() > 0.99
@@ -67,7 +68,7 @@ def test_equal_to_plain_grid_search(digits: Data, name: str, which: str) -> None
 
 def test_the_out_of_fold_scores_are_those_of_the_reported_accuracy(digits: Data) -> None:
     X, y = digits
-    found = search(small(HEADS["logreg"]), X, y, folds=4)
+    found = search(small(HEADS["logreg"]), Labelled(X, y), SearchOptions(folds=4))
     assert found.scores.shape == (600, 10) and found.scores.dtype == np.float32
     hits = found.classes[found.scores.argmax(axis=1)] == y
     assert hits.mean() == pytest.approx(found.cv_accuracy, abs=1e-6)  # 600 / 4: folds of equal size
@@ -77,7 +78,7 @@ def test_the_out_of_fold_scores_are_those_of_the_reported_accuracy(digits: Data)
 
 def test_the_result_does_not_depend_on_the_number_of_threads(digits: Data) -> None:
     X, y = digits
-    one, two = (search(small(HEADS["svm"]), X, y, n_jobs=n, folds=3) for n in (1, 2))
+    one, two = (search(small(HEADS["svm"]), Labelled(X, y), SearchOptions(n_jobs=n, folds=3)) for n in (1, 2))
     assert repr(one.params) == repr(two.params) and (one.scores == two.scores).all()
 
 
@@ -90,9 +91,9 @@ def test_any_pipeline_can_be_searched(digits: Data) -> None:
     outer = Head("outer", make, lambda d: {"standardscaler__with_mean": [True, False]}, 0)
     inner = Head("inner", make, lambda d: {"logisticregression__C": [0.01, 1.0]}, 0)
     for head in (outer, inner):
-        assert_equal_to_grid_search(search(head, X, y), plain(head, X, y), len(X))
+        assert_equal_to_grid_search(search(head, Labelled(X, y)), plain(head, X, y), len(X))
     bare = Head("bare", lambda: make_pipeline(LogisticRegression()), lambda d: {}, 0)
-    assert len(search(bare, X, y, folds=2).candidates) == 1
+    assert len(search(bare, Labelled(X, y), SearchOptions(folds=2)).candidates) == 1
 
 
 def test_rare_classes_take_part(digits: Data) -> None:
@@ -106,7 +107,7 @@ def test_rare_classes_take_part(digits: Data) -> None:
         ]
     )
     for head in map(small, HEADS.values()):
-        found = search(head, X[keep], y[keep], folds=5)
+        found = search(head, Labelled(X[keep], y[keep]), SearchOptions(folds=5))
         assert list(found.pipeline.classes_) == ["0", "1", "2", "3"]
         assert found.scores[-1, 3] == -np.inf  # no fold model knew the only picture of its class
         assert not any("least populated" in note for note in found.notes)
@@ -116,7 +117,7 @@ def test_rare_classes_take_part(digits: Data) -> None:
 def test_folds_are_lowered_when_no_class_fills_them(digits: Data) -> None:
     X, y = digits
     keep = np.concatenate([np.flatnonzero(y == c)[:3] for c in "012"])
-    found = search(HEADS["logreg"], X[keep], y[keep], folds=5)
+    found = search(HEADS["logreg"], Labelled(X[keep], y[keep]), SearchOptions(folds=5))
     assert len(found.candidates[0].accuracy) == 3
     assert "5 folds lowered to 3" in found.notes[0]
 
@@ -125,7 +126,7 @@ def test_constant_features_do_no_harm(digits: Data) -> None:
     X, y = digits
     wide = np.hstack([X, np.full((len(X), 3), 7, np.float32)])
     for head in (small(head) for head in HEADS.values() if head.name != "mlp"):
-        found = search(head, wide, y, folds=3)
+        found = search(head, Labelled(wide, y), SearchOptions(folds=3))
         assert found.cv_accuracy > 0.88 and np.isfinite(found.scores).all()
 
 
@@ -133,24 +134,28 @@ def test_rows_that_are_not_finite_are_counted(digits: Data) -> None:
     X, y = digits[0].copy(), digits[1]
     X[3, 5], X[7, 1], X[7, 2] = np.nan, np.inf, np.nan
     with pytest.raises(UserError, match="received 2 of 600 rows with NaN"):
-        search(HEADS["logreg"], X, y)
+        search(HEADS["logreg"], Labelled(X, y))
 
 
 @pytest.mark.parametrize("labels", [["a"] * 20, ["a"] * 19 + ["b"], list("abcdefghijklmnopqrst")])
 def test_too_few_classes_or_pictures_are_refused(labels: list[str]) -> None:
     with pytest.raises(UserError, match="at least two classes"):
-        search(HEADS["logreg"], np.ones((20, 4), np.float32), np.array(labels))
+        search(HEADS["logreg"], Labelled(np.ones((20, 4), np.float32), np.array(labels)))
 
 
 @pytest.mark.parametrize("options", [{"folds": 1}, {"n_jobs": 0}, {"seed": -1}])
 def test_options_out_of_range_are_refused(digits: Data, options: dict[str, int]) -> None:
     with pytest.raises(UserError, match=r"Expected --(folds|jobs|seed)"):
-        search(HEADS["logreg"], *digits, **options)
+        search(HEADS["logreg"], Labelled(*digits), SearchOptions(**options))
 
 
 def test_progress_counts_every_fit(digits: Data) -> None:
     seen: list[tuple[int, int]] = []
-    search(HEADS["logreg"], *digits, folds=3, on_progress=lambda *counts: seen.append(counts))
+    search(
+        HEADS["logreg"],
+        Labelled(*digits),
+        SearchOptions(folds=3, on_progress=lambda *counts: seen.append(counts)),
+    )
     assert seen == [(i, 84) for i in range(1, 85)]
 
 
@@ -163,7 +168,7 @@ def test_an_interrupt_stops_after_the_running_fits(digits: Data) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        search(HEADS["svm"], *digits, n_jobs=2, on_progress=interrupt)
+        search(HEADS["svm"], Labelled(*digits), SearchOptions(n_jobs=2, on_progress=interrupt))
     assert len(done) < 10
 
 
@@ -171,7 +176,7 @@ def test_what_scikit_learn_warns_of_becomes_a_note(digits: Data) -> None:
     def make():
         return make_pipeline(LogisticRegression(max_iter=2))
 
-    found = search(Head("short", make, lambda d: {}, 0), *digits, folds=2)
+    found = search(Head("short", make, lambda d: {}, 0), Labelled(*digits), SearchOptions(folds=2))
     assert any(note.startswith("short: lbfgs failed to converge") for note in found.notes)
 
 
@@ -188,7 +193,7 @@ def test_equal_to_plain_grid_search_on_picture_embeddings(flowers: Path) -> None
             y.append(folder.name)
     data, names = np.stack(X), np.array(y)
     for head in map(small, HEADS.values()):
-        assert_equal_to_grid_search(search(head, data, names), plain(head, data, names), len(data))
+        assert_equal_to_grid_search(search(head, Labelled(data, names)), plain(head, data, names), len(data))
 
 
 def groups_of(y: np.ndarray, size: int, mixed: bool) -> np.ndarray:
@@ -204,7 +209,7 @@ def groups_of(y: np.ndarray, size: int, mixed: bool) -> np.ndarray:
 def test_no_group_is_on_both_sides_of_a_fold(digits: Data, mixed: bool, size: int) -> None:
     X, y = digits
     group = groups_of(y, size, mixed)
-    found = search(HEADS["ridge"], X, y, groups=group, folds=4)
+    found = search(HEADS["ridge"], Labelled(X, y, group=group), SearchOptions(folds=4))
     assert sorted(np.concatenate([held for _, held in found.folds]).tolist()) == list(range(600))
     counts = []
     for fit, held in found.folds:
@@ -213,7 +218,7 @@ def test_no_group_is_on_both_sides_of_a_fold(digits: Data, mixed: bool, size: in
         counts.append(np.unique(y[held][first], return_counts=True)[1])
     # Stratified: of each class the same number of groups, to within one; mixed ones as nearly as they allow.
     assert np.ptp(np.stack(counts), axis=0).max() <= (7 if mixed else 1)
-    other = search(HEADS["ridge"], X, y, groups=group, folds=4, seed=1).folds
+    other = search(HEADS["ridge"], Labelled(X, y, group=group), SearchOptions(folds=4, seed=1)).folds
     assert any(len(a) != len(b) or (a != b).any() for (_, a), (_, b) in zip(found.folds, other, strict=True))
 
 
@@ -221,13 +226,13 @@ def test_groups_make_copies_count_once(digits: Data) -> None:
     rng = np.random.default_rng(0)
     X, y = np.repeat(digits[0][:150], 2, axis=0), np.repeat(rng.permutation(digits[1][:150]), 2)
     nearest = Head("nearest", lambda: make_pipeline(KNeighborsClassifier(1)), lambda d: {}, 0)
-    torn, whole = (search(nearest, X, y, groups=g).cv_accuracy for g in (None, np.arange(300) // 2))
+    torn, whole = (search(nearest, Labelled(X, y, group=g)).cv_accuracy for g in (None, np.arange(300) // 2))
     assert torn > 0.7 and whole < 0.3  # the labels mean nothing: only a copy tells them
 
 
 def test_fewer_groups_than_folds_lower_them(digits: Data) -> None:
     group = np.arange(600) // 200
-    found = search(HEADS["ridge"], *digits, groups=group)
+    found = search(HEADS["ridge"], Labelled(*digits, group=group))
     assert len(found.folds) == 3 and found.notes == [
         "5 folds lowered to 3: there are no more groups than that"
     ]
@@ -240,9 +245,9 @@ def test_groups_that_leave_one_class_to_fit_on_are_refused(digits: Data, name: s
     X, y = digits[0][keep], digits[1][keep]
     group = np.where(y == "0", 0, np.arange(1, len(y) + 1))
     with pytest.raises(UserError, match=r"leave two classes to fit on.*--group-by"):
-        search(HEADS[name], X, y, groups=group, folds=3)
+        search(HEADS[name], Labelled(X, y, group=group), SearchOptions(folds=3))
     with pytest.raises(UserError, match="leave two classes"):
-        search(HEADS[name], X, y, groups=np.zeros(len(y), int))
+        search(HEADS[name], Labelled(X, y, group=np.zeros(len(y), int)))
 
 
 def interrupted_after(digits: Data, count: int) -> SearchResult:
@@ -250,11 +255,11 @@ def interrupted_after(digits: Data, count: int) -> SearchResult:
         if done == count:
             raise KeyboardInterrupt
 
-    return search(HEADS["svm"], *digits, folds=3, n_jobs=1, on_progress=interrupt)
+    return search(HEADS["svm"], Labelled(*digits), SearchOptions(folds=3, n_jobs=1, on_progress=interrupt))
 
 
 def test_an_interrupted_search_keeps_complete_candidates(digits: Data) -> None:
-    whole = search(HEADS["svm"], *digits, folds=3)
+    whole = search(HEADS["svm"], Labelled(*digits), SearchOptions(folds=3))
     found = interrupted_after(digits, 70)  # two scalings of 21 settings on 3 folds: the first is complete
     assert found.interrupted and not whole.interrupted
     assert "svm: interrupted after 21 of 42 settings" in found.notes
@@ -274,11 +279,15 @@ def slow_clock() -> Callable[[], float]:
 
 
 def test_out_of_time_keeps_complete_candidates(digits: Data) -> None:
-    found = search(HEADS["svm"], *digits, folds=3, n_jobs=1, seconds=70.0, clock=slow_clock())
+    found = search(
+        HEADS["svm"], Labelled(*digits), SearchOptions(folds=3, n_jobs=1, seconds=70.0, clock=slow_clock())
+    )
     assert not found.interrupted and len(found.candidates) == 21
     assert "svm: out of time after 21 of 42 settings" in found.notes
     assert np.isfinite(found.scores).all() and found.pipeline.predict(digits[0][:1]).shape == (1,)
-    whole = search(HEADS["svm"], *digits, folds=3, n_jobs=1, seconds=1000.0, clock=slow_clock())
+    whole = search(
+        HEADS["svm"], Labelled(*digits), SearchOptions(folds=3, n_jobs=1, seconds=1000.0, clock=slow_clock())
+    )
     assert len(whole.candidates) == 42 and not whole.notes
 
 
@@ -289,11 +298,10 @@ def test_what_cannot_be_done_in_time_is_not_begun(digits: Data) -> None:
     ):
         search(
             HEADS["centroid"],
-            *digits,
-            n_jobs=1,
-            seconds=3.0,
-            clock=slow_clock(),
-            on_progress=lambda count, total: done.append(count),
+            Labelled(*digits),
+            SearchOptions(
+                n_jobs=1, seconds=3.0, clock=slow_clock(), on_progress=lambda count, total: done.append(count)
+            ),
         )
     assert done[0] == 1 and len(done) < 4 * 5
 
@@ -301,9 +309,11 @@ def test_what_cannot_be_done_in_time_is_not_begun(digits: Data) -> None:
 def test_large_kernels_are_approximated_with_a_note(digits: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("classify.heads.table.EXACT_KERNEL_ROWS", 400)
     monkeypatch.setattr("classify.heads.table.NYSTROEM", 100)
-    assert search(small(HEADS["svm"]), digits[0][:500], digits[1][:500]).notes == []  # 400 of 500 rows a fold
+    assert (
+        search(small(HEADS["svm"]), Labelled(digits[0][:500], digits[1][:500])).notes == []
+    )  # 400 of 500 rows a fold
     for name, steps in (("svm", ["scale", "kernel", "classify"]), ("svm-linear", ["scale", "classify"])):
-        found = search(HEADS[name], *digits, folds=5)
+        found = search(HEADS[name], Labelled(*digits), SearchOptions(folds=5))
         assert f"{name}: approximated, as an exact kernel on 600 rows takes too long" in found.notes
         assert [step for step, _ in found.pipeline.steps] == steps
         assert type(found.pipeline[-1]).__name__ == "LinearSVC" and found.head == name
@@ -314,18 +324,20 @@ def test_large_kernels_are_approximated_with_a_note(digits: Data, monkeypatch: p
 def test_weights_reach_the_fits_and_heads_without_say_so(digits: Data) -> None:
     X, y = digits
     heavy = np.where(y == "1", 1e3, 1.0)
-    plain, weighted = (search(small(HEADS["ridge"]), X, y, folds=2, weight=w) for w in (None, heavy))
+    plain, weighted = (
+        search(small(HEADS["ridge"]), Labelled(X, y, weight=w), SearchOptions(folds=2)) for w in (None, heavy)
+    )
     ones = [(found.classes[found.scores.argmax(axis=1)] == "1").mean() for found in (plain, weighted)]
     assert ones[1] > ones[0]
     refit = [(found.pipeline.predict(X) == "1").mean() for found in (plain, weighted)]
     assert refit[1] > refit[0] and not weighted.notes
-    ignored = search(small(HEADS["lda"]), X, y, folds=2, weight=heavy)
+    ignored = search(small(HEADS["lda"]), Labelled(X, y, weight=heavy), SearchOptions(folds=2))
     assert "lda takes no weights: fitted as if all rows weighed the same" in ignored.notes
 
 
 def test_neighbours_among_few_rows(digits: Data) -> None:
     keep = np.concatenate([np.flatnonzero(digits[1] == c)[:9] for c in "01"])
     X, y = digits[0][keep], digits[1][keep]
-    found = search(HEADS["knn"], X, y)
+    found = search(HEADS["knn"], Labelled(X, y))
     assert found.params["classify__n_neighbors"] == 20 > len(X)
     assert (found.pipeline.predict(X) == y).all()

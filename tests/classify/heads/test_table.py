@@ -11,8 +11,9 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 
 from cache.errors import UserError
+from classify.data.labelled import Labelled
 from classify.heads.calibration import CalibratedHead
-from classify.heads.search import Candidate, search
+from classify.heads.search import Candidate, SearchOptions, search
 from classify.heads.table import HEADS, Head, own_head, select
 
 Data = tuple[np.ndarray, np.ndarray]
@@ -95,7 +96,9 @@ FOREST = "from sklearn.ensemble import RandomForestClassifier as Forest\n"
 
 def test_a_head_of_ones_own_is_searched_over_its_grid(own: Callable[[str], str], digits: Data) -> None:
     module = own(FOREST + "def make():\n return Forest(10, random_state=0), {'max_depth': [1, None]}\n")
-    found = search(own_head(f"{module}:make"), digits[0][:200], digits[1][:200], folds=2)
+    found = search(
+        own_head(f"{module}:make"), Labelled(digits[0][:200], digits[1][:200]), SearchOptions(folds=2)
+    )
     assert found.head == f"{module}:make" and len(found.candidates) == 2
     assert found.params == {"classify__max_depth": None} and found.settings == {"max_depth": None}
     assert found.pipeline[-1].max_depth is None and found.cv_accuracy > found.candidates[0].mean
@@ -108,7 +111,7 @@ def test_a_pipeline_of_ones_own_is_taken_as_it_is(own: Callable[[str], str], dig
         "from sklearn.linear_model import RidgeClassifier\n"
         "def make():\n return make_pipeline(PCA(5), RidgeClassifier()), {'pca__n_components': [2, 20]}\n"
     )
-    found = search(select([f"{module}:make"])[0], *digits, folds=2)
+    found = search(select([f"{module}:make"])[0], Labelled(*digits), SearchOptions(folds=2))
     assert [name for name, _ in found.pipeline.steps] == ["pca", "ridgeclassifier"]
     assert found.settings == {"n_components": 20} and found.pipeline[0].n_components_ == 20
 
@@ -136,7 +139,7 @@ def test_a_pipeline_of_ones_own_is_taken_as_it_is(own: Callable[[str], str], dig
 )
 def test_any_classifier_of_ones_own_has_scores(own: Callable[[str], str], digits: Data, code: str) -> None:
     X, y = digits[0][:200], digits[1][:200]
-    found = search(own_head(f"{own(code)}:make"), X, y, folds=2)
+    found = search(own_head(f"{own(code)}:make"), Labelled(X, y), SearchOptions(folds=2))
     head = CalibratedHead(found.pipeline, 0.5)
     assert found.cv_accuracy > 0.7
     assert (head.classes_[head.predict_proba(X).argmax(axis=1)] == found.pipeline.predict(X)).all()

@@ -133,3 +133,13 @@ def test_json_has_plain_values() -> None:
     found = json.loads(json.dumps(evaluate(*example()).to_json()))
     assert found["n"] == 200 and found["brier"] > 0 and found["balanced_low"] < found["balanced_high"]
     assert found["classes"]["a"]["support"] == sum(found["confusion"][0])
+
+
+def test_a_frame_has_a_row_a_class() -> None:
+    truth, predicted, probability, names = example()
+    found = evaluate(truth, predicted, probability, names)
+    frame = found.to_frame()
+    assert list(frame) == ["class", "precision", "recall", "ci_low", "ci_high", "f1", "support"]
+    assert frame["class"].tolist() == list("abcd") and frame["class"].dtype == "object"
+    assert frame["support"].dtype == "int64" and frame["support"].sum() == 200
+    assert frame["recall"].tolist() == found.recall.tolist() and (frame.dtypes[1:6] == "float64").all()

@@ -21,6 +21,7 @@ from classify.metrics.evaluation import evaluate
 from classify.runs.folder import best_run, find_run
 from classify.runs.head_file import load_head, save_head
 from classify.runs.predictions import save_evaluation
+from classify.runs.record import record, record_of
 from tests.classify.samples import make_manifest
 
 Data = tuple[np.ndarray, np.ndarray]
@@ -34,7 +35,7 @@ def head(digits: Data) -> CalibratedHead:
 @pytest.fixture
 def saved(workspace: Workspace, head: CalibratedHead) -> Path:
     folder = workspace.new_run("fit-head")
-    save_head(workspace, folder, head, {"command": "fit-head", "head": {"name": "logreg"}, "odd": object()})
+    save_head(workspace, folder, head, record("fit-head", head={"name": "logreg"}, odd=object()))
     return folder
 
 
@@ -158,6 +159,14 @@ def test_the_data_hash_is_over_keys_labels_and_parts() -> None:
     assert data_hash(manifest, 1 - part) != plain
     manifest.key[50, 31] ^= 1
     assert data_hash(manifest, part) != plain
+
+
+def test_a_record_that_was_read_already_is_not_read_again(workspace: Workspace, saved: Path) -> None:
+    known = record_of(saved)
+    (saved / "run.json").unlink()
+    assert load_head(workspace, saved, record=known).record is known
+    with pytest.raises(UserError, match="a folder without them"):
+        load_head(workspace, saved)
 
 
 # Where the classes that heads are made of were: pickles written then name these modules.

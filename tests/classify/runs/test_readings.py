@@ -7,7 +7,7 @@ import pytest
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.data.identity import part_hash
-from classify.runs.readings import Reading, earlier, note, record
+from classify.runs.readings import Log, Reading, earlier, note, record, to_frame
 from tests.classify.samples import make_manifest
 
 SVM = Reading("ab" * 32, "fit-head", "svm", {"C": 1.0}, "cd" * 32, "ef" * 32, run="/runs/001-fit-head")
@@ -88,3 +88,25 @@ def test_a_newer_entry_is_refused(empty: Workspace) -> None:
     path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
     with pytest.raises(UserError, match="Update"):
         earlier(empty, SVM.test)
+
+
+def test_a_frame_has_a_row_a_reading() -> None:
+    frame = to_frame([replace(SVM, time="2026-01-02T03:04:05+00:00", run="/runs/caf\udce9"), SVM])
+    assert list(frame) == ["time", "command", "head", "run", "params", "test", "trained_on", "space"]
+    assert str(frame["time"].dtype) == "datetime64[ns, UTC]" and (frame.dtypes[1:] == "object").all()
+    assert frame["time"].isna().tolist() == [False, True] and frame["time"][0].hour == 3
+    assert frame["run"][0] == "/runs/caf\udce9" and frame["params"][1] == {"C": 1.0}
+    assert len(to_frame([])) == 0 and (to_frame([]).dtypes == frame.dtypes).all()
+
+
+def test_a_log_tells_of_what_was_there_before_it(empty: Workspace) -> None:
+    first = Log(empty, SVM.test)
+    for head in ("svm", "lda"):
+        first.add(replace(SVM, head=head))
+    assert first.notes == []  # the second head of a run is not told of the first
+    again, other = Log(empty, SVM.test), Log(empty, SVM.test)
+    again.add(SVM)
+    other.add(replace(SVM, head="knn"))
+    assert again.notes[0].startswith("a repetition")
+    assert other.notes[0].startswith("this test part was read 2 times before")
+    assert [each.head for each in earlier(empty, SVM.test)] == ["svm", "lda", "svm", "knn"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from classify.training import batches
-from classify.training.batches import Batch, Samples
+from classify.training.batches import Batch, TrainingRows
 
 N, CLASSES = 23, 3
 ROWS = np.random.default_rng(0).permutation(100)[:N]
@@ -27,8 +27,8 @@ class Numbered:
         return np.stack([rows, views], axis=1)[:, None, None].astype(np.float32)
 
 
-def samples(**options: object) -> Samples:
-    return Samples(Numbered(), ROWS, CODES, CLASSES, **options)  # type: ignore[arg-type]
+def samples(**options: object) -> TrainingRows:
+    return TrainingRows(Numbered(), ROWS, CODES, CLASSES, **options)  # type: ignore[arg-type]
 
 
 def seen(epoch: Iterator[Batch]) -> np.ndarray:
@@ -76,7 +76,7 @@ def test_plain_is_all_rows_in_order_without_views() -> None:
 
 
 def test_an_unknown_class_has_no_target() -> None:
-    data = Samples(Numbered(), ROWS[:3], np.array([2, -1, 0]), CLASSES)
+    data = TrainingRows(Numbered(), ROWS[:3], np.array([2, -1, 0]), CLASSES)
     (batch,) = data.plain(8)
     assert batch.y.tolist() == [[0, 0, 1], [0, 0, 0], [1, 0, 0]]
 
@@ -108,14 +108,14 @@ def test_mixup_of_pixels_does_not_wrap_around() -> None:
         def take(self, rows: np.ndarray, views: np.ndarray) -> np.ndarray:
             return np.where(rows % 2, 250, 10)[:, None, None, None].astype(np.uint8)
 
-    data = Samples(Pixels(), ROWS, CODES, CLASSES)
+    data = TrainingRows(Pixels(), ROWS, CODES, CLASSES)
     values = np.concatenate([batch.x.ravel() for batch in data.epoch(0, 23, 0, mixup=5.0)])
     assert ((values >= 9.99) & (values <= 250.01)).all() and len(np.unique(values)) > 2
 
 
 @pytest.mark.parametrize("at", [0, 2])
 def test_errors_of_the_reading_thread_come_out(at: int) -> None:
-    data = Samples(Numbered(fails_at=at), ROWS, CODES, CLASSES)
+    data = TrainingRows(Numbered(fails_at=at), ROWS, CODES, CLASSES)
     got = []
     with pytest.raises(OSError, match="the disk is gone"):
         for batch in data.epoch(0, 4, 0):

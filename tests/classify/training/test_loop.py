@@ -12,7 +12,7 @@ from keras import layers
 from classify.commands.finetune.network.border import find_border
 from classify.commands.finetune.network.top import build_top, read_head
 from classify.models.linear import LinearHead
-from classify.training.batches import Samples
+from classify.training.batches import TrainingRows
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import Epoch
 from classify.training.loop import Watch, read_weights, train, write_weights
@@ -37,8 +37,8 @@ class Fixed:
         return self._x[rows]
 
 
-def samples(x: np.ndarray, codes: np.ndarray = CODES) -> Samples:
-    return Samples(Fixed(x), np.arange(len(x)), codes, CLASSES)
+def samples(x: np.ndarray, codes: np.ndarray = CODES) -> TrainingRows:
+    return TrainingRows(Fixed(x), np.arange(len(x)), codes, CLASSES)
 
 
 @cache
@@ -71,11 +71,11 @@ def small() -> keras.Model:
     return model
 
 
-def small_top() -> tuple[keras.Model, Samples]:
+def small_top() -> tuple[keras.Model, TrainingRows]:
     network = small()
     border = find_border(network, from_layer="high")
     bottom = keras.Model(network.inputs, network.get_layer(border.layer).output)
-    x = bottom.predict(pictures()[:, :16, :16], verbose=0)
+    x = np.asarray(bottom(pictures()[:, :16, :16]))
     return build_top(network, border, BACKBONE, head(6)), samples(x)
 
 
@@ -86,7 +86,7 @@ def test_cached_activations_train_to_the_weights_of_the_whole_network(optimizer:
     network = build_backbone(BACKBONE)
     border = find_border(network, top=50)
     bottom = keras.Model(network.inputs, network.get_layer(border.layer).output)
-    activations = bottom.predict(pictures(), verbose=0)
+    activations = np.asarray(bottom(pictures()))
     top = build_top(network, border, BACKBONE, head(1280))
     train(top, samples(activations), None, settings)
 

@@ -1,6 +1,6 @@
 """Every family of keras.applications, with random weights: what is extracted is what the family itself predicts.
 
-The default run has a small one. `pytest -m families` runs the others: an hour or more.
+The default run has a small one. `pytest -n 0 -m families` runs the others: an hour or more.
 """
 
 import gc

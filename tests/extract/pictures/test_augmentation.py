@@ -14,7 +14,7 @@ from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
-from extract.embedding import extractor as extraction
+from extract.embedding import extractor
 from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress
 from extract.embedding.runner import Outcome
@@ -269,8 +269,8 @@ class Corners:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Corners:
     corners = Corners()
-    monkeypatch.setattr(extraction, "learn_network", lambda *_: (corners.network, None))
-    monkeypatch.setattr(extraction, "open_engine", lambda *_: corners)
+    monkeypatch.setattr(extractor, "learn_network", lambda *_: (corners.network, None))
+    monkeypatch.setattr(extractor, "open_engine", lambda *_: corners)
     return corners
 
 

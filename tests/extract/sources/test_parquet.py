@@ -143,8 +143,9 @@ def test_without_pyarrow_the_extra_is_named(folder: Path, monkeypatch: pytest.Mo
 
 
 def test_names_that_are_not_utf8_are_refused_in_writing() -> None:
+    pd = pytest.importorskip("pandas")
     with pytest.raises(UserError, match="csv"):
-        to_parquet(Path("x.parquet"), ["path"], [["\udcff"]])
+        to_parquet(Path("x.parquet"), pd.DataFrame({"path": pd.Series(["\udcff"], dtype=object)}))
 
 
 def test_many_rows(folder: Path) -> None:

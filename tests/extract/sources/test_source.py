@@ -188,6 +188,25 @@ def test_the_table_of_an_archive_is_the_same_data_set(
             assert next(csv.reader(file)) == ["path", "label", "split", "key"]
 
 
+def test_a_table_keeps_odd_names_and_columns_that_a_frame_calls_otherwise(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    names = ["caf\udce9.jpg", 'a,"b".jpg']
+    for name in names:
+        (tmp_path / name).write_bytes(b"a picture")
+    lines = ["path,label,size", f"{names[0]},x,small", '"a,""b"".jpg",,large', ""]
+    (tmp_path / "given.csv").write_bytes("\n".join(lines).encode("utf-8", "surrogateescape"))
+    found = survey(workspace, tmp_path / "given.csv", None, Progress(), out=tmp_path / "out.csv")
+    keys = [key.tobytes().hex() for key in found.manifest.key]
+    assert (tmp_path / "out.csv").read_bytes() == (
+        "path,label,split,key,size\r\n"
+        f"caf\udce9.jpg,x,,{keys[0]},small\r\n"
+        f'"a,""b"".jpg",,,{keys[1]},large\r\n'
+    ).encode("utf-8", "surrogateescape")
+    frame = found.to_frame()
+    assert frame["path"].tolist() == names and frame["size_"].tolist() == ["small", "large"]
+
+
 def test_a_missing_archive_and_other_files_say_so(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"archive in .*none\.zip, but: No such file"):
         open_source(workspace, tmp_path / "none.zip")

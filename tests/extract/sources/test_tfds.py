@@ -14,8 +14,8 @@ from cache.manifest import SPLITS
 from cache.workspace import Workspace
 from extract.commands.manifest import survey
 from extract.embedding.progress import Progress
-from extract.sources import tfds as ours
 from extract.sources.source import open_source
+from extract.sources.tfds import default_name
 
 pytest.importorskip("tensorflow_datasets")
 NAMES = ["rose", "a/b", ".dot, and comma", "_empty"]
@@ -172,5 +172,5 @@ def test_a_set_without_labelled_pictures_is_refused(workspace: Workspace, tmp_pa
 
 
 def test_names_of_data_sets() -> None:
-    assert ours.default_name(Path("tfds:imagenette/160px:1.0.0")) == "imagenette-160px"
-    assert ours.default_name(Path("tfds:mnist:3.*.*")) == "mnist"
+    assert default_name(Path("tfds:imagenette/160px:1.0.0")) == "imagenette-160px"
+    assert default_name(Path("tfds:mnist:3.*.*")) == "mnist"

@@ -8,7 +8,7 @@ import numpy as np
 
 from cache.errors import UserError
 from classify.models.linear import LinearHead
-from classify.training.batches import Samples
+from classify.training.batches import TrainingRows
 from classify.training.loop import logits_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def check(
     model: keras.Model,
     head: LinearHead,
     embedding: np.ndarray,
-    live: Samples,
+    live: TrainingRows,
     batch_size: int,
     *,
     half: bool = False,
@@ -37,7 +37,7 @@ def check(
     head : LinearHead
     embedding : (v, D) float32
         Of the pictures in `live`, from the cache.
-    live : Samples
+    live : TrainingRows
         v pictures whose activations are computed now, in float32.
 
     Returns

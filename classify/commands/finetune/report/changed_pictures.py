@@ -1,19 +1,22 @@
-"""The pictures whose answer fine-tuning changed."""
+"""The pictures whose answer fine-tuning changed: as a table and as a contact sheet."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cache.frame import NUMBER, TEXT, frame
 from classify.report.figures import Cell, picture_grid
-from classify.report.text import csv_bytes, csv_text, short
+from classify.report.text import OVER_A_PICTURE, csv_bytes, csv_text, printable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OUTCOMES = ("mended", "broken", "still wrong")
-
-
 SHOWN, COLUMNS, LEAST = 24, 6, 4  # pictures, at most and at least side by side
 # Not by colour alone: many people do not tell this green from this red.
 MARKS = {"mended": ("✓", "#1c7c3c"), "broken": ("✗", "#b3261e"), "still wrong": ("✗", "0.4")}
@@ -66,18 +69,24 @@ def changed(
     return [Change(*row) for row in zip((paths[i] for i in order), *columns, strict=True)]
 
 
+def to_frame(changes: Sequence[Change]) -> pd.DataFrame:
+    """Return changes as a DataFrame, one a row, in their order.
+
+    Columns: `path`, `label`, `before`, `after` (object: texts), `probability_before`, `probability_after` (float64,
+    0 to 1, six digits), `outcome` (object: one of `OUTCOMES`).
+    """
+    likely = ("probability_before", "probability_after")
+    columns = dict.fromkeys(("path", "label", "before", "after"), TEXT) | dict.fromkeys(likely, NUMBER)
+    records = [
+        vars(each) | {name: round(getattr(each, name), 6) for name in likely} | {"outcome": each.outcome}
+        for each in changes
+    ]
+    return frame(columns | {"outcome": TEXT}, records)
+
+
 def changed_csv(changes: Sequence[Change]) -> bytes:
     """Return a UTF-8 CSV file with a line a picture, and its header alone where nothing changed."""
-    columns = ["path", "label", "before", "after", "probability_before", "probability_after", "outcome"]
-    rows = (
-        (c.path, c.label, c.before, c.after, *_rounded(c.probability_before, c.probability_after), c.outcome)
-        for c in changes
-    )
-    return csv_bytes(csv_text(columns, rows))
-
-
-def _rounded(*probabilities: float) -> list[float]:
-    return [round(p, 6) for p in probabilities]
+    return csv_bytes(csv_text(to_frame(changes)))
 
 
 def contact_sheet(
@@ -108,8 +117,11 @@ def contact_sheet(
 
 def _cell(change: Change, picture: np.ndarray | None) -> Cell:
     mark, colour = MARKS[change.outcome]
+    label, before, after = (
+        printable(name, OVER_A_PICTURE) for name in (change.label, change.before, change.after)
+    )
     caption = (
-        f"{short(change.label)}:\n{short(change.before)} -> {short(change.after)}\n"
+        f"{label}:\n{before} -> {after}\n"
         f"{mark} {change.probability_before:.0%} -> {change.probability_after:.0%}"
     )
     return Cell(picture, caption, colour, frame=2)

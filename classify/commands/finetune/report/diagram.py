@@ -134,8 +134,8 @@ def _box(top: int, state: str, name: str, what: str, shape: str, count: str) -> 
     return [
         stem if top > 84 else "",
         f'<rect x="{LEFT}" y="{top}" {size} fill="{fill}" stroke="{edge}"/>',
-        _text(LEFT + 12, middle, _short(name, 28), 'font-weight="bold"'),
-        _text(LEFT + 220, middle, _short(what, 50)),
+        _text(LEFT + 12, middle, printable(name, 28), 'font-weight="bold"'),
+        _text(LEFT + 220, middle, printable(what, 50)),
         _text(LEFT + 570, middle, shape),
         _text(WIDTH - LEFT - 12, middle, count, 'text-anchor="end"'),
     ]
@@ -153,7 +153,3 @@ def _line(top: int, text: str) -> list[str]:
 
 def _text(x: float, y: float, text: str, style: str = "") -> str:
     return f'<text x="{x}" y="{y}" {style}>{escape(printable(text))}</text>'
-
-
-def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"

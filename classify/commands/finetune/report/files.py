@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from cache.storage.files import write_file
+from cache.versions import now
 from classify.commands.finetune.report.changed_pictures import changed, changed_csv, contact_sheet
 from classify.commands.finetune.report.diagram import diagram_svg
 from classify.commands.finetune.report.page import Story
 from classify.commands.finetune.result import Outcome, Tuned
 from classify.commands.finetune.start import Start
 from classify.report.confusion import confusion_png, confusion_text
-from classify.report.text import csv_bytes, csv_text
-from classify.runs.predictions import save_evaluation
+from classify.runs.predictions import save_evaluation, save_validation
 from classify.training.curves import curves_png, interpolation_png
 from classify.training.history import history_csv
-from classify.training.settings import Settings
 from classify.training.summary import summary_text
 
 
@@ -35,9 +33,9 @@ class Tested:
     p_after: np.ndarray
 
 
-def write_pages(outcome: Outcome, tested: Tested, start: Start, tuned: Tuned, settings: Settings) -> None:
+def write_pages(outcome: Outcome, tested: Tested, start: Start, tuned: Tuned) -> None:
     """Write report.md and all that it shows into the run's folder."""
-    folder, history, data = outcome.run, outcome.history, start.data
+    folder, history, data, settings = outcome.run, outcome.history, start.data, start.settings
     head = start.loaded.record["head"]["name"]
     paths = [data.manifest.paths[row] for row in tested.rows]
     save_evaluation(folder, outcome.after, paths, tested.truth, tested.after, tested.p_after)
@@ -50,8 +48,7 @@ def write_pages(outcome: Outcome, tested: Tested, start: Start, tuned: Tuned, se
     write_file(folder / "diagram.svg", diagram_svg(tuned.network, tuned.border, len(start.linear.classes)))
     if not history.folds:  # with folds, the final model has trained on every one
         names, known = start.division.names, data.manifest.paths
-        rows = [[known[row], names[row]] for row in start.val.tolist()]
-        write_file(folder / "validation.csv", csv_bytes(csv_text(["path", "label"], rows)))
+        save_validation(folder, (known[row] for row in start.val), names[start.val])
     changes = changed(paths, tested.truth, tested.before, tested.after, tested.p_before, tested.p_after)
     write_file(folder / "changed.csv", changed_csv(changes))
     files = {
@@ -86,7 +83,7 @@ def write_pages(outcome: Outcome, tested: Tested, start: Start, tuned: Tuned, se
         "Views": f"{settings.views} of the policy {settings.augment}, besides the plain picture",
         "Time": f"{outcome.seconds_caching:.0f} s to cache activations, "
         f"{sum(epoch.seconds for epoch in trained):.0f} s for {len(trained)} epochs",
-        "Written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "Written": now(),
     }
     files = {what: name for what, name in files.items() if (folder / name).exists()}
     story = Story(

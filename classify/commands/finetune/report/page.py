@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from math import isfinite
 from urllib.parse import quote
 
-import numpy as np
-
 from classify.commands.finetune.report.advice import advice, chosen
 from classify.metrics.comparison import Comparison
 from classify.metrics.evaluation import Evaluation, tie
 from classify.metrics.intervals import wilson
-from classify.report.text import CLASSES, escape, span, table
+from classify.report.tables import CLASSES, FIGURES, class_table, figures
+from classify.report.text import escape, span, table
 from classify.training.history import History
 
 PICTURES = (".png", ".svg")
+_COLUMNS = ("Model", *FIGURES)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Story:
             "head; the head, where the gain is not above one standard error (with folds: two)."
         )
         parts += ["## What to try next", "\n".join(f"- {each}" for each in advice(self.history))]
-        parts += ["## Classes", _classes(self.before, self.after, same=not self.history.alpha)]
+        parts += ["## Classes", class_table(self.after, before=self.before if self.history.alpha else None)]
         if len(self.after.classes) > CLASSES:
             parts.append(f"The {CLASSES} classes with the lowest recall.")
         if self.files:
@@ -69,9 +69,9 @@ class Story:
 
     def _test(self) -> list[str]:
         if not self.history.alpha:
-            one = table(_FIGURES, [_figures("head, kept unchanged", self.after)])
+            one = table(_COLUMNS, [["head, kept unchanged", *figures(self.after)]])
             return [one, "Before and after are the same model, so there is nothing to compare."]
-        text = table(_FIGURES, [_figures("head", self.before), _figures("fine-tuned", self.after)])
+        text = table(_COLUMNS, [["head", *figures(self.before)], ["fine-tuned", *figures(self.after)]])
         if self.comparison:
             said = escape(self.comparison.sentence())
         elif tie(self.before, self.after):
@@ -117,25 +117,6 @@ def verdict(history: History) -> str:
     )
 
 
-_FIGURES = (
-    "Model",
-    "Accuracy",
-    "95 % interval",
-    "n",
-    "Balanced accuracy",
-    "Macro-F1",
-    "Log-loss",
-    "Brier",
-    "Calibration error",
-)
-
-
-def _figures(name: str, e: Evaluation) -> list[str]:
-    balanced = f"{e.balanced_accuracy:.1%} ({span(e.balanced_low, e.balanced_high)})"
-    rest = [f"{value:.3f}" for value in (e.macro_f1, e.log_loss, e.brier, e.ece)]
-    return [name, f"{e.accuracy:.1%}", span(e.ci_low, e.ci_high), f"{e.n:,}", balanced, *rest]
-
-
 def _line(history: History) -> str:
     ends, rows = {0.0: "head", 1.0: "fine-tuned"}, []
     for point in history.line:
@@ -152,17 +133,6 @@ def _line(history: History) -> str:
             )
         )
     return table(("Alpha", "Accuracy", "95 % interval", "Loss", "Calibrated loss", ""), rows, left=0)
-
-
-def _classes(before: Evaluation, after: Evaluation, *, same: bool) -> str:
-    """Recall before and after of each class; both evaluations are of the same rows and know the same classes."""
-    rows = []
-    for i in np.argsort(after.recall, kind="stable")[:CLASSES]:
-        now = (f"{after.recall[i]:.1%}", span(after.recall_low[i], after.recall_high[i]))
-        then = () if same else (f"{before.recall[i]:.1%}",)
-        rows.append((escape(after.classes[i]), f"{after.support[i]:,}", *then, *now))
-    columns = ("Recall",) if same else ("Recall before", "Recall after")
-    return table(("Class", "n", *columns, "95 % interval"), rows)
 
 
 def _loss(value: float) -> str:

@@ -16,8 +16,9 @@ from classify.commands.baseline.pixels import Pixels
 from classify.commands.baseline.result import against_best_head
 from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
-from classify.runs.folder import best_run, record_of
+from classify.runs.folder import best_run
 from classify.runs.readings import earlier
+from classify.runs.record import record_of
 
 WORDS = ["--input-size", "16", "--epochs", "3", "--batch-size", "8", "--json"]
 QUICK = Settings(input_size=16, epochs=1, batch_size=16)

@@ -15,11 +15,11 @@ import cli
 from cache.errors import UserError
 from cache.manifest import TRAIN
 from cache.workspace import Workspace
-from classify.commands.compare_backbones import command as tournament
+from classify.commands.compare_backbones import command
 from classify.commands.compare_backbones.command import compare_backbones
 from classify.commands.compare_backbones.options import Contest
 from classify.data.split_record import Assignments
-from classify.runs.folder import record_of
+from classify.runs.record import record_of
 from extract.backbones.backbone import Backbone
 from extract.backbones.preprocessing import text_of
 from extract.embedding import extractor
@@ -59,7 +59,7 @@ def garden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(timing, "AT_LEAST", 0.0)
     monkeypatch.setattr(extractor, "learn_network", lambda backbone, *_: (Seeing(backbone).network, None))
     monkeypatch.setattr(extractor, "open_engine", lambda name, backbone, *_: Seeing(backbone))
-    monkeypatch.setattr(tournament, "weights_state", lambda name: ("", name == "mobilenet"))
+    monkeypatch.setattr(command, "weights_state", lambda name: ("", name == "mobilenet"))
     return tmp_path
 
 
@@ -141,7 +141,7 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_embedded(garden: 
 
 
 def test_of_those_not_named_one_that_fails_is_left_out(garden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tournament, "weights_state", lambda name: ("", name in ("mobilenet", "inception_v3")))
+    monkeypatch.setattr(command, "weights_state", lambda name: ("", name in ("mobilenet", "inception_v3")))
     contest = Contest(weights="none", input_size=32)
     (garden / "tones" / "dark" / "3.png").write_text("no picture")
     outcome, winner = compare_backbones(Workspace.locate(), contest, source=garden / "tones")
@@ -162,7 +162,7 @@ def test_two_models_of_one_architecture_are_two(garden: Path, monkeypatch: pytes
             "keras:own-1234", "pretrained", 32, location=name, digest=digest, preprocessing="none"
         )
 
-    monkeypatch.setattr(tournament.Backbone, "of", of)
+    monkeypatch.setattr(command.Backbone, "of", of)
     monkeypatch.setattr(extractor, "choose_engine", lambda *_: "litert")
     monkeypatch.setattr(extractor, "learn_network", lambda backbone, *_: (Own(backbone).network, None))
     monkeypatch.setattr(extractor, "open_engine", lambda name, backbone, *_: Own(backbone))
@@ -180,9 +180,9 @@ def test_options_of_extract_reach_the_tournament(garden: Path, monkeypatch: pyte
         seen.append((source, rest[-1]))
         raise UserError("that is enough")
 
-    monkeypatch.setattr(tournament, "survey", spy)
-    for command in (["extract", "--backbone", "auto"], ["compare-backbones"]):
-        assert cli.main([*command, "tfds:tf_flowers", "--data-dir", "mine"]) == 1
+    monkeypatch.setattr(command, "survey", spy)
+    for words in (["extract", "--backbone", "auto"], ["compare-backbones"]):
+        assert cli.main([*words, "tfds:tf_flowers", "--data-dir", "mine"]) == 1
     assert seen == [(Path("tfds:tf_flowers"), "mine")] * 2
 
 

@@ -93,3 +93,18 @@ def test_plot_shows_every_backbone_and_one_winner() -> None:
     assert named == ["no difference shown to the first", "winner", "behind the first"]
     assert axes.get_xscale() == "log" and "200 training pictures" in axes.get_title(loc="left")
     assert tournament_png(table[:1], table[0]).startswith(b"\x89PNG")
+
+
+def test_a_frame_has_a_row_a_backbone() -> None:
+    odd = replace(entry("large", 20, 90.12345), backbone="caf\udce9")
+    table = rank([odd, entry("tiny", 60, 1.0)], TRUTH, 0)
+    frame = Outcome(Path("r"), "letters", table[0], "why", table, []).to_frame()
+    numbers = ["accuracy", "ci_low", "ci_high", "milliseconds", "p", "behind"]
+    counts, texts = ["n", "dim", "input_size", "parameters"], ["backbone", "engine", "space"]
+    assert set(frame) == {*numbers, *counts, *texts, "tie"} and frame["tie"].dtype == bool
+    assert (frame[numbers].dtypes == "float64").all() and (frame[counts].dtypes == "int64").all()
+    assert (frame[texts].dtypes == "object").all() and frame["backbone"][0] == "caf\udce9"
+    assert frame["p"].isna().tolist() == [True, False] and frame["tie"].tolist() == [True, False]
+    assert frame["milliseconds"][0] == 90.12345 and frame["behind"].tolist() == [0.0, 0.2]
+    empty = Outcome(Path("r"), "letters", table[0], "why", [], []).to_frame()
+    assert len(empty) == 0 and (empty.dtypes == frame.dtypes).all()

@@ -15,6 +15,7 @@ import pytest
 import cli
 from cache.errors import UserError
 from cache.workspace import Workspace
+from classify.commands.finetune import activations
 from classify.commands.finetune.command import finetune
 from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
@@ -158,6 +159,16 @@ def test_live_frozen_part_trains_as_the_cached_one(workspace: Workspace) -> None
     live = finetune(workspace, GIVEN | {"epochs": 1, "max_cache_gb": 0.0}, say=said.append)
     assert any("runs live" in line for line in said)
     np.testing.assert_allclose(history(live.run), history(cached.run), atol=2e-3)
+
+
+def test_a_picture_that_is_gone_is_told_and_noted(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, said = activations.fill, list[str]()
+    monkeypatch.setattr(activations, "fill", lambda *given: (original(*given)[0], np.array([0])))
+    outcome = finetune(workspace, GIVEN | {"epochs": 1}, say=said.append)
+    note = "1 pictures could not be read again: they neither train nor validate"
+    assert said.count(note) == 1 == outcome.notes.count(note)
 
 
 def test_what_cannot_be_done_is_refused_with_advice(

@@ -9,7 +9,7 @@ from keras import layers
 
 from classify.commands.finetune.interpolation import ALPHAS, Point, between, choose, walk
 from classify.heads.calibration import fit_temperature
-from classify.training.batches import Samples
+from classify.training.batches import TrainingRows
 from classify.training.loop import read_weights
 from classify.training.validation import Judgement
 
@@ -107,7 +107,7 @@ def test_walk_evaluates_the_weights_between() -> None:
     x, codes = random.normal(size=(20, 1, 1, 4)).astype(np.float32), np.arange(20) % 3
     codes[4] = -1
     rows = random.permutation(20)[:13]
-    val = Samples(Fixed(x), rows, codes[rows], 3)
+    val = TrainingRows(Fixed(x), rows, codes[rows], 3)
     head, trained = ([random.normal(size=shape).astype(np.float32) for shape in ((4, 3), (3,))] for _ in "ab")
     line = walk(model(), head, trained, val, batch_size=5, alphas=(0.0, 0.25, 1.0))
     assert [one.alpha for one in line] == [0.0, 0.25, 1.0]

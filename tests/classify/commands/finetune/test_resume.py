@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ def workspace(build: Build) -> Workspace:
 
 
 def opened(workspace: Workspace, folder: Path, border: str = "block9_add") -> Checkpoint | None:
-    return resume.open_run(folder, begun(workspace), SETTINGS, border)
+    return resume.open_run(folder, replace(begun(workspace), settings=SETTINGS), border)
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_another_head_is_refused(workspace: Workspace, cut_short: Path) -> None:
 def test_settings_that_changed_are_no_matter_of_the_plan(workspace: Workspace, cut_short: Path) -> None:
     """They come from the plan itself, which is written once."""
     before = (cut_short / resume.PLAN).read_bytes()
-    resume.open_run(cut_short, begun(workspace), Settings(), "block9_add")
+    resume.open_run(cut_short, begun(workspace), "block9_add")
     assert (cut_short / resume.PLAN).read_bytes() == before
 
 

@@ -112,9 +112,9 @@ def test_nothing_but_the_test_part_is_kept_from_training(
     seen = []
     original = fitted_head.search
 
-    def spy(head, X, y, **options):
-        seen.append((X, y))
-        return original(head, X, y, **options)
+    def spy(head, data, how):
+        seen.append((data.X, data.y))
+        return original(head, data, how)
 
     monkeypatch.setattr(fitted_head, "search", spy)
     run(workspace, "logreg")
@@ -221,14 +221,14 @@ def test_pictures_without_an_embedding_and_classes_without_training_are_noted(
 
 
 def test_ctrl_c_keeps_finished_heads(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = command.train
+    original = command.fit_one
 
-    def train(head, *rest):
+    def fit_one(head, *rest):
         if head.name == "svm":
             raise KeyboardInterrupt
         return original(head, *rest)
 
-    monkeypatch.setattr(command, "train", train)
+    monkeypatch.setattr(command, "fit_one", fit_one)
     result = run(workspace, "logreg", "svm")
     assert result.interrupted and [head.name for head in result.heads] == ["logreg"]
     assert best_run(workspace) == result.run
@@ -255,14 +255,14 @@ def logged(workspace: Workspace) -> list[str]:
 
 
 def test_readings_are_logged_head_by_head(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = command.train
+    original = command.fit_one
 
-    def train(head, *rest):
+    def fit_one(head, *rest):
         if head.name == "lda":
             raise RuntimeError("out of memory")
         return original(head, *rest)
 
-    monkeypatch.setattr(command, "train", train)
+    monkeypatch.setattr(command, "fit_one", fit_one)
     with pytest.raises(RuntimeError, match="out of memory"):
         run(workspace, "ridge", "lda")
     assert logged(workspace) == ["ridge"]
@@ -299,12 +299,12 @@ def test_a_budget_too_small_for_one_head_is_an_error(workspace: Workspace) -> No
 def test_a_budget_too_small_for_one_of_several_heads_is_a_note(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = command.train
+    original = command.fit_one
 
-    def train(head, division, options, seconds, *rest):
+    def fit_one(head, division, options, seconds, *rest):
         return original(head, division, options, None if head.name == "centroid" else 0.0, *rest)
 
-    monkeypatch.setattr(command, "train", train)
+    monkeypatch.setattr(command, "fit_one", fit_one)
     for order in (["centroid", "ridge"], ["ridge", "centroid"]):
         result = run(workspace, *order, budget=60.0)
         assert [head.name for head in result.heads] == ["centroid"] and not result.interrupted
@@ -315,11 +315,11 @@ def test_a_budget_too_small_for_one_of_several_heads_is_a_note(
 def test_only_all_has_a_budget_of_its_own(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[float | None] = []
 
-    def train(head, division, options, seconds, *rest):
+    def fit_one(head, division, options, seconds, *rest):
         given.append(seconds)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "train", train)
+    monkeypatch.setattr(command, "fit_one", fit_one)
     for models, options in ((["all"], {}), (["all"], {"budget": 8.0}), (["svm", "knn"], {})):
         with pytest.raises(KeyboardInterrupt):
             run(workspace, *models, clock=clock(0.0), **options)

@@ -1,4 +1,7 @@
-from classify.commands.fit_head.leaderboard import HeadResult, leaderboard
+from pathlib import Path
+
+from classify.commands.fit_head.command import FitResult
+from classify.commands.fit_head.leaderboard import HeadResult, leaderboard, to_frame
 from classify.metrics.evaluation import evaluate
 from classify.report.text import align
 from tests.classify.metrics.test_evaluation import example
@@ -42,3 +45,25 @@ def test_the_json_has_the_agreed_keys() -> None:
 
 def test_align_pads_and_trims() -> None:
     assert align([("a", "1"), ("bbb", "22")], right=[1]) == "a     1\nbbb  22"
+
+
+def test_a_frame_has_a_row_a_head() -> None:
+    frame = FitResult(Path("r"), "svm", "svm", results()).to_frame()
+    numbers = [
+        "cv_accuracy",
+        "cv_std",
+        "test_accuracy",
+        "ci_low",
+        "ci_high",
+        "macro_f1",
+        "log_loss",
+        "seconds",
+    ]
+    assert set(frame) == {"name", *numbers, "test_n", "params"}
+    assert (frame[numbers].dtypes == "float64").all() and frame["test_n"].dtype == "int64"
+    found = results()[1]
+    row = frame.set_index("name").loc["logreg"]
+    assert (row["cv_accuracy"], row["cv_std"], row["params"]) == (0.9217, 0.009, {"C": 0.01})
+    assert (row["test_n"], row["ci_high"]) == (200, found.evaluation.ci_high)
+    assert frame["seconds"].tolist() == [7.04, 123.4]
+    assert len(to_frame([])) == 0 and (to_frame([]).dtypes == frame.dtypes).all()

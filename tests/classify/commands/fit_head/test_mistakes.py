@@ -10,10 +10,9 @@ import pytest
 from PIL import Image
 
 from cache.workspace import Workspace
-from classify.commands.fit_head import mistakes as module
 from classify.commands.fit_head.command import fit_heads
-from classify.commands.fit_head.fitted_head import train
-from classify.commands.fit_head.mistakes import Mistake, mistakes, mistakes_png
+from classify.commands.fit_head.fitted_head import fit_one
+from classify.commands.fit_head.mistakes import Mistake, mistakes, mistakes_png, to_frame
 from classify.commands.fit_head.options import FitOptions
 from classify.data.division import divide
 from classify.data.splits import TEST, TRAIN
@@ -26,7 +25,7 @@ OPTIONS = FitOptions(folds=3, curve=False)
 
 def test_both_parts_are_listed_the_surest_first(workspace: Workspace) -> None:
     division = divide(workspace, workspace.load(), test_size=0.2, seed=0)
-    trained = train(HEADS["centroid"], division, OPTIONS, None, lambda line: None)
+    trained = fit_one(HEADS["centroid"], division, OPTIONS, None, lambda line: None)
     apart = trained.found.classes[trained.found.scores.argmax(axis=1)]
     answers = dict(zip(np.flatnonzero(division.split.part == TRAIN).tolist(), apart, strict=True))
     tested = dict(zip(np.flatnonzero(division.split.part == TEST).tolist(), trained.predicted, strict=True))
@@ -76,10 +75,18 @@ def test_a_file_that_is_gone_leaves_its_place(workspace: Workspace, monkeypatch:
             raise RejectedImage("gone")
         return np.full((8, 8, 3), (200, 0, 0), np.uint8)
 
-    monkeypatch.setattr(module, "load_row", read)
+    monkeypatch.setattr("classify.commands.fit_head.mistakes.load_row", read)
     found = [Mistake(f"{row}.png", "$5", "b", 0.9, "test", row) for row in (0, 1)]
     pixels = np.asarray(Image.open(BytesIO(mistakes_png(found, workspace.load(), Decoding()))).convert("RGB"))
     left, right = pixels[:, : pixels.shape[1] // 6], pixels[:, pixels.shape[1] // 6 : pixels.shape[1] // 3]
     assert (left == (200, 0, 0)).all(axis=2).mean() > 0.4 and (right == (230, 230, 230)).all(
         axis=2
     ).mean() > 0.4
+
+
+def test_a_frame_has_a_row_a_mistake() -> None:
+    frame = to_frame([Mistake("caf\udce9.png", "a", "b", 0.123456789, "test", 3)])
+    assert list(frame) == ["path", "label", "predicted", "probability", "part"]
+    assert frame.iloc[0].tolist() == ["caf\udce9.png", "a", "b", 0.123457, "test"]
+    assert frame["path"].dtype == "object" and frame["probability"].dtype == "float64"
+    assert len(to_frame([])) == 0 and (to_frame([]).dtypes == frame.dtypes).all()

@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from classify.heads.fitting import fitters
-from classify.heads.fitting.tasks import Fold, FoldPath
+from classify.heads.fitting.tasks import Fold, FoldFitter
 
 Data = tuple[np.ndarray, np.ndarray]
 
@@ -21,9 +21,9 @@ def fold(digits: Data) -> Fold:
     return Fold(Z[:400], np.unique(y, return_inverse=True)[1][:400], Z[400:], None)
 
 
-def both(path: FoldPath, classifier: object, settings: list[dict], fold: Fold) -> tuple[dict, dict]:
+def both(fitter: FoldFitter, classifier: object, settings: list[dict], fold: Fold) -> tuple[dict, dict]:
     candidates = list(enumerate(settings))
-    return dict(path(classifier, candidates, fold)), dict(fitters.fit_each(classifier, candidates, fold))
+    return dict(fitter(classifier, candidates, fold)), dict(fitters.fit_each(classifier, candidates, fold))
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "linear"])

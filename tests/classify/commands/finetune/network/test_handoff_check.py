@@ -7,7 +7,7 @@ import pytest
 from cache.errors import UserError
 from classify.commands.finetune.network.handoff_check import check
 from classify.models.linear import LinearHead
-from classify.training.batches import Samples
+from classify.training.batches import TrainingRows
 
 EMBEDDING = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float32)
 KERNEL = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
@@ -27,7 +27,7 @@ class Said:
 def checked(logits: np.ndarray, head: LinearHead = HEAD, half: bool = False) -> float:
     entry = keras.Input((3,))
     model = keras.Model(entry, keras.layers.Activation("linear")(entry))
-    live = Samples(Said(logits), np.arange(10), np.zeros(10, int), 3)
+    live = TrainingRows(Said(logits), np.arange(10), np.zeros(10, int), 3)
     return check(model, head, EMBEDDING, live, 4, half=half)
 
 

@@ -32,10 +32,10 @@ def pictures() -> np.ndarray:
 def test_top_on_the_bottom_equals_network_and_head(scaling: str) -> None:
     network = build_backbone(BACKBONE)
     border, head = find_border(network, top=50), some_head(scaling=scaling)
-    expected = head.logits(network.predict(pictures(), verbose=0).mean(axis=(1, 2)))
+    expected = head.logits(np.mean(network(pictures()), axis=(1, 2)))
     bottom = keras.Model(network.inputs, network.get_layer(border.layer).output)
     top = build_top(network, border, BACKBONE, head)
-    found = top.predict(bottom.predict(pictures(), verbose=0), verbose=0)
+    found = top(bottom(pictures()))
     np.testing.assert_allclose(found, expected, atol=1e-4)
     kernel, bias = read_head(top)
     assert np.array_equal(kernel, head.kernel) and np.array_equal(bias, head.bias)
@@ -84,10 +84,10 @@ def test_shared_and_branching_layers_are_not_folded() -> None:
     head = some_head(4)
     bottom = keras.Model(network.inputs, network.get_layer(border.layer).output)
     x = random.normal(size=(2, 8, 8, 3)).astype(np.float32)
-    expected = head.logits(network.predict(x, verbose=0).mean(axis=(1, 2)))
+    expected = head.logits(np.mean(network(x), axis=(1, 2)))
     top = build_top(network, border, BACKBONE, head)
     assert not any(isinstance(layer, Folded) for layer in top.layers)
-    np.testing.assert_allclose(top.predict(bottom.predict(x, verbose=0), verbose=0), expected, atol=1e-5)
+    np.testing.assert_allclose(top(bottom(x)), expected, atol=1e-5)
 
 
 def test_normalisation_in_a_nested_model_is_frozen_too() -> None:

@@ -3,7 +3,7 @@ from io import StringIO
 
 import numpy as np
 
-from classify.commands.finetune.report.changed_pictures import changed, changed_csv
+from classify.commands.finetune.report.changed_pictures import changed, changed_csv, to_frame
 
 PATHS = ["same", "mended", "broken", "still", "sure", "un\udcffknown"]
 TRUTH = np.array(["rose", "rose", "rose", "rose", "tulip", "lily"])
@@ -40,3 +40,13 @@ def test_the_table() -> None:
 def test_nothing_changed_is_a_header_alone() -> None:
     found = changed(PATHS, TRUTH, AFTER, AFTER, P_AFTER, P_AFTER)
     assert found == [] and changed_csv(found).count(b"\n") == 1
+
+
+def test_a_frame_has_a_row_a_picture() -> None:
+    frame = to_frame(changed(PATHS, TRUTH, BEFORE, AFTER, P_BEFORE, P_AFTER))
+    texts, numbers = ["path", "label", "before", "after"], ["probability_before", "probability_after"]
+    assert list(frame) == [*texts, *numbers, "outcome"]
+    assert (frame[texts].dtypes == "object").all() and (frame[numbers].dtypes == "float64").all()
+    assert frame["path"][4] == "un\udcffknown" and frame["probability_after"][4] == 0.123457
+    assert frame["outcome"].value_counts().to_dict() == {"mended": 2, "still wrong": 2, "broken": 1}
+    assert (to_frame([]).dtypes == frame.dtypes).all()

@@ -1,0 +1,21 @@
+"""Where a fine-tune works, how its frozen part is run, and who is told of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cache.workspace import Workspace
+from extract.embedding.progress import Progress, Say
+from extract.settings import Options
+
+
+@dataclass(frozen=True)
+class Session:
+    """What all steps of a fine-tune share, whatever it starts from."""
+
+    workspace: Workspace
+    options: Options = field(
+        default_factory=Options
+    )  # engine, batch size and reading threads of the frozen part
+    progress: Progress = field(default_factory=Progress)  # of the caching of activations
+    say: Say = lambda line: None

@@ -1,0 +1,58 @@
+"""What a run lists of its pictures is read by one function, whatever the pictures are called."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cache.storage.files import write_file
+from classify.commands.predict import Predictions
+from classify.metrics.evaluation import evaluate
+from classify.report.text import csv_bytes
+from classify.runs.predictions import read_pictures, save_evaluation, save_validation
+from tests.classify.metrics.test_evaluation import example
+
+# Python ends a line at more letters than a line feed, and pandas takes some words for missing.
+ODD = [
+    "caf\udce9.png",
+    "a\u2028b\x85c\x0c.png",
+    'a,"b".png',
+    "line\nbreak.png",
+    "cr\rcr.png",
+    "NA",
+    "",
+    "7",
+    " x ",
+]
+
+
+def test_predictions_come_back_as_they_were(tmp_path: Path) -> None:
+    truth, predicted, probability, names = example(len(ODD))
+    evaluation = evaluate(truth, predicted, probability, names)
+    save_evaluation(tmp_path, evaluation, ODD, truth, predicted, probability.max(axis=1))
+    found = read_pictures(tmp_path / "predictions.csv")
+    assert list(found) == ["path", "label", "predicted", "probability"]
+    assert found["path"].tolist() == ODD and found["predicted"].tolist() == predicted.tolist()
+    assert found["probability"].tolist() == probability.max(axis=1).tolist()
+    assert found.dtypes.astype(str).tolist() == ["object", "object", "object", "float64"]
+
+
+def test_validating_pictures_come_back_as_they_were(tmp_path: Path) -> None:
+    save_validation(tmp_path, ODD, np.array(["NA", "1", "", *"abcdef"]))
+    found = read_pictures(tmp_path / "validation.csv")
+    assert found["path"].tolist() == ODD and found["label"].tolist() == ["NA", "1", "", *"abcdef"]
+    save_validation(tmp_path, [], [])
+    assert list(read_pictures(tmp_path / "validation.csv")) == ["path", "label"]
+
+
+def test_what_predict_writes_is_its_frame(tmp_path: Path) -> None:
+    share = np.random.default_rng(0).dirichlet([1, 1], len(ODD))
+    given = Predictions(ODD, np.array([["5", "a,b"]] * len(ODD)), share)
+    write_file(tmp_path / "predictions.csv", csv_bytes(given.csv()))
+    found = read_pictures(tmp_path / "predictions.csv")
+    assert found.equals(given.to_frame()) and found["probability_2"].dtype == "float64"
+
+
+def test_a_list_that_is_gone_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError):
+        read_pictures(tmp_path / "predictions.csv")
