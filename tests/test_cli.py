@@ -230,13 +230,9 @@ def test_mistakes_are_answered(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COLDFRAME_WORKSPACE", raising=False)
-    try:
-        returned = cli.main(words)
-    except SystemExit as stop:
-        returned = stop.code
+    returned = cli.main(words)
     out, err = capsys.readouterr()
-    assert (returned, out) == (code, "")
-    assert told in err and len(err.splitlines()) == 1
+    assert (returned, out) == (code, "") and told in err and len(err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

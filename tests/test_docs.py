@@ -92,7 +92,7 @@ def test_every_command_line_is_valid(page: Path) -> None:
         arguments = our_arguments(words)
         if arguments is not None:
             try:
-                cli.application()(arguments)
+                cli.application().parse_args(arguments)  # runs nothing
             except (CycloptsError, UserError) as error:
                 pytest.fail(f"{page.name}: {shlex.join(words)}: {error}")
         elif words[0] == "python":

@@ -27,12 +27,12 @@ class Reject:
     reason: str
     decoder: str  # decoder and limits that refused it: another decoder may accept it
 
+    def __str__(self) -> str:
+        return f"{on_one_line(self.path)}: {self.reason}"
+
     def to_json(self) -> dict[str, str]:
         """What scripts are told of it."""
         return {"path": self.path, "reason": self.reason}
-
-    def __str__(self) -> str:
-        return f"{on_one_line(self.path)}: {self.reason}"
 
 
 def on_one_line(path: str) -> str:
