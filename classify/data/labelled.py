@@ -1,4 +1,9 @@
-"""Rows with their classes: what a head is fitted on."""
+"""Rows with their classes: what a head is fitted on, each picture in one view or in several.
+
+Axes: V views, the plain picture first; n pictures; D features. The views (V, n, D) of all pictures are V * n rows,
+view by view: row v * n + i is view v of picture i. So the plain pictures keep their numbers, and whoever judges by
+them need not know of the others.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from classify.data.views import shared_weight
+Folds = list[tuple[np.ndarray, np.ndarray]]  # rows to fit, rows held out
 
 
 @dataclass(frozen=True)
@@ -20,9 +25,7 @@ class Labelled:
     X: np.ndarray  # (n, D) float32 or float64
     y: np.ndarray  # (n,) class names
     weight: np.ndarray | None = None  # (n,), in fitting; accuracy is not weighted
-    group: np.ndarray | None = (
-        None  # (n,) int; those of one are on one side of a fold; None: every row is alone
-    )
+    group: np.ndarray | None = None  # (n,) int; one side of a fold has all of one; None: every row is alone
     views: np.ndarray | None = None  # (V, n, D), X the first of them; None where there are no others
 
     def in_all_views(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -31,3 +34,21 @@ class Labelled:
             return self.X, y, self.weight
         views, n, width = self.views.shape
         return self.views.reshape(-1, width), np.tile(y, views), shared_weight(self.weight, n, views)
+
+
+def in_all_views(pictures: np.ndarray, n: int, views: int) -> np.ndarray:
+    """Name the rows of (k,) pictures out of n in each of their views: (views * k,) int."""
+    return (pictures + n * np.arange(views)[:, None]).ravel()
+
+
+def in_folds(parts: Folds, n: int, views: int) -> Folds:
+    """Let folds of n pictures fit on all views of theirs, and hold out plain pictures alone."""
+    return [(in_all_views(fit, n, views), held) for fit, held in parts]
+
+
+def shared_weight(weight: np.ndarray | None, n: int, views: int) -> np.ndarray:
+    """Divide each picture's weight among its views, (views * n,).
+
+    The sum stays that of the pictures, and with it what a strength of regularisation means.
+    """
+    return np.tile(np.ones(n) if weight is None else weight, views) / views

@@ -1,28 +1,18 @@
-"""Rows that a head is fitted on where each picture comes in several views.
-
-Axes: V views, the plain picture first; n pictures; D features. The views (V, n, D) of all pictures are V * n rows,
-view by view: row v * n + i is view v of picture i. So the plain pictures keep their numbers, and whoever judges by
-them need not know of the others.
-"""
+"""Views of the training pictures, to train on beside the plain ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cache.workspace import Workspace
+from classify.data.division import Division
 from classify.data.splits import TRAIN
 from extract.embedding.progress import Progress
 from extract.embedding.views import augment
 from extract.pictures.policies import Views
-
-if TYPE_CHECKING:
-    from classify.data.division import Division
-
-Folds = list[tuple[np.ndarray, np.ndarray]]  # rows to fit, rows held out
 
 
 def with_views(
@@ -45,21 +35,3 @@ def with_views(
         ]
     rows = found.gather(division.X, data.manifest.key[train])
     return replace(division, X=rows[0], views=rows, notes=notes)
-
-
-def in_all_views(pictures: np.ndarray, n: int, views: int) -> np.ndarray:
-    """Name the rows of (k,) pictures out of n in each of their views: (views * k,) int."""
-    return (pictures + n * np.arange(views)[:, None]).ravel()
-
-
-def in_folds(parts: Folds, n: int, views: int) -> Folds:
-    """Let folds of n pictures fit on all views of theirs, and hold out plain pictures alone."""
-    return [(in_all_views(fit, n, views), held) for fit, held in parts]
-
-
-def shared_weight(weight: np.ndarray | None, n: int, views: int) -> np.ndarray:
-    """Divide each picture's weight among its views, (views * n,).
-
-    The sum stays that of the pictures, and with it what a strength of regularisation means.
-    """
-    return np.tile(np.ones(n) if weight is None else weight, views) / views

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.errors import UserError
-from classify.data.labelled import Labelled
-from classify.data.views import in_folds
+from classify.data.labelled import Labelled, in_folds
 from classify.heads.fitting.fitters import fit_weighted, takes_weights
 from classify.heads.fitting.tasks import Params, Work
 from classify.heads.folds import check_classes, cross_validation_folds

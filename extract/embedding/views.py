@@ -16,6 +16,7 @@ from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress
 from extract.embedding.runner import Outcome
 from extract.embedding.spaces import PLAIN, backbone_of, decoding_of
+from extract.pictures.augmentation import each_view
 from extract.pictures.policies import Views
 from extract.settings import Decoding, Options
 
@@ -96,7 +97,7 @@ def augment(
     options, progress = options or Options(), progress or Progress()
     options = replace(options, dtype=data.space.dtype)
     stores, missing, due, rejects = [], 0, 0, dict[str, Reject]()
-    for view in views:
+    for view in each_view(views):
         store = workspace.store(replace(data.space, view=view.name))
         stores.append(store)
         todo = rows if options.force else rows[~store.contains(data.manifest.key[rows])]

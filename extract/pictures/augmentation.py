@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from cache.errors import UserError
-from extract.pictures.policies import MARGIN, POLICIES, Policy
+from extract.pictures.policies import AUGMENT, MARGIN, POLICIES, Policy, Views, check_policy
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _YIQ = np.array([_LUMA, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])  # NTSC 1953
@@ -47,10 +47,7 @@ class View:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.policy not in POLICIES:
-            raise UserError(
-                f"Expected an augmentation out of {', '.join(POLICIES)}; received {self.policy!r}."
-            )
+        check_policy(self.policy)
         if self.number < 1:
             raise UserError(
                 f"Expected a view's number to be 1 or more, received {self.number}: 0 is the plain picture."
@@ -106,6 +103,11 @@ class View:
                 hue=policy.hue * drawn["hue"],
             )
         return np.asarray(image)
+
+
+def each_view(views: Views) -> list[View]:
+    """The augmented views that are asked for, by number."""
+    return [View(views.augment or AUGMENT, k + 1, views.seed) for k in range(views.number)]
 
 
 def affine(

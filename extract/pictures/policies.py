@@ -5,17 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from cache.errors import UserError
-
-if TYPE_CHECKING:
-    from extract.pictures.augmentation import View
 
 # Pictures are decoded this much larger than the view, so that zooming in stays sharp. With bilinear sampling 1.5 came
 # closer to views of the full resolution than 1, 1.25 or 2 did, and than bicubic sampling at a third of the speed.
@@ -88,6 +84,12 @@ NAMES = ", ".join(POLICIES)
 AUGMENT = "standard"  # the policy where none is named
 
 
+def check_policy(name: str) -> None:
+    """Refuse a name that is not in the table."""
+    if name not in POLICIES:
+        raise UserError(f"Expected an augmentation out of {NAMES}; received {name!r}.")
+
+
 @dataclass(frozen=True)
 class Views:
     """How many augmented views of a picture there are besides the plain one, and which.
@@ -103,11 +105,6 @@ class Views:
     ] = None
     seed: Annotated[int, Parameter(parse=False)] = 0
 
-    def __iter__(self) -> Iterator[View]:
-        from extract.pictures.augmentation import View
-
-        return (View(self.augment or AUGMENT, k + 1, self.seed) for k in range(self.number))
-
     @classmethod
     def of(cls, number: int, augment: str | None = None) -> Views:
         """Take `--views` and `--augment`, the latter None where it was not given."""
@@ -117,9 +114,9 @@ class Views:
             raise UserError(
                 f"Expected --views with --augment {augment}: how many views of each picture. Received none."
             )
-        views = cls(number, augment or (AUGMENT if number else None))
-        list(views)  # an unknown policy raises
-        return views
+        if augment is not None:
+            check_policy(augment)
+        return cls(number, augment or (AUGMENT if number else None))
 
     def to_json(self) -> dict:
         """Number, policy and seed."""

@@ -13,8 +13,7 @@ import numpy as np
 
 from cache.frame import COUNT, NUMBER, frame
 from classify.commands.fit_head.power_law import Forecast, forecast
-from classify.data.labelled import Labelled
-from classify.data.views import in_all_views
+from classify.data.labelled import Labelled, in_all_views
 from classify.heads.fitting.fitters import fit_kernel, fit_weighted
 from classify.heads.fitting.scores import class_scores
 from classify.heads.fitting.tasks import Fold

@@ -15,9 +15,8 @@ from classify.commands.finetune.start import begin
 from classify.commands.fit_head.command import FitResult, fit_heads
 from classify.commands.fit_head.learning_curve import learning_curve
 from classify.commands.fit_head.options import FitOptions
-from classify.data.labelled import Labelled
+from classify.data.labelled import Labelled, in_all_views, in_folds, shared_weight
 from classify.data.splits import TRAIN, split
-from classify.data.views import in_all_views, in_folds, shared_weight
 from classify.heads.fitting.tasks import Task, Work
 from classify.heads.search import search
 from classify.heads.table import HEADS, Head
