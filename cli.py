@@ -190,7 +190,7 @@ class Columns(DefaultFormatter):
             default = "" if entry.default is None else f"default: {entry.default}"
             brackets = "; ".join(filter(None, (values, default)))
             about = _plain(entry.description) + (f" [{brackets}]" if brackets else "")
-            first, *rest = textwrap.wrap(about, console.width - 27, break_on_hyphens=False) or [""]
+            first, *rest = textwrap.wrap(about, max(20, console.width - 27), break_on_hyphens=False) or [""]
             console.print(Text.assemble((f"  {name:24}", "cyan"), " ", first), soft_wrap=True)
             for line in rest:
                 console.print(" " * 27 + line, soft_wrap=True, highlight=False, markup=False)

@@ -17,6 +17,8 @@ import pytest
 from PIL import Image
 
 import cli
+from cache.errors import UserError
+from cache.storage.rejects import Reject
 from classify.commands import demo
 from classify.commands.demo import write_digits
 from classify.commands.finetune import command as finetune
@@ -387,3 +389,27 @@ def test_shells_complete_commands_options_and_values() -> None:
     for shell in ("bash", "zsh", "fish", "powershell"):
         script = cli.application().generate_completion(shell=shell)  # type: ignore[arg-type]
         assert all(word in script for word in ("fit-head", "verify", "max-pixels", "squash"))
+
+
+def test_a_result_is_told_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+    rejects = [Reject(None, f"{n}\n.png", "no picture", "scan") for n in range(cli.SHOWN + 2)]
+    told = {"to_json": lambda: [1], "to_text": lambda: "text", "rejects": rejects, "notes": ["note"]}
+    result = SimpleNamespace(**told, closing=["closing"])
+    assert cli.tell(SimpleNamespace(json=False, strict=False), result) == 0
+    out, err = capsys.readouterr()
+    assert out == "text\n"
+    assert err.splitlines() == [
+        *(rf"rejected {n}\n.png: no picture" for n in range(cli.SHOWN)),
+        "... and 2 more rejects: --json lists them all",
+        "note",
+        "closing",
+    ]
+    assert cli.tell(SimpleNamespace(json=True, strict=True), result) == 3
+    assert capsys.readouterr().out == "[1]\n"
+    without_strict = SimpleNamespace(json=False)
+    assert cli.tell(without_strict, SimpleNamespace(**told, failure=None)) == 0
+    assert "rejected" not in capsys.readouterr().err
+    assert cli.tell(without_strict, SimpleNamespace(**told, failure="")) == 1
+    assert cli.tell(without_strict, SimpleNamespace(**told, interrupted=True)) == 130
+    with pytest.raises(UserError, match="nothing left"):
+        cli.tell(without_strict, SimpleNamespace(**told, failure="nothing left"))

@@ -9,14 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Argument, Group, Parameter, Token
 
-# Headings of `--help`, in this order; what has none of them stands above, under "Options".
-NETWORK = Group("Network", sort_key=3)
-VIEWS = Group("Augmented views", sort_key=4)
-CACHE = Group("Cache", sort_key=5)
-SPEED = Group("Speed", sort_key=6)
-DATA = Group("Data", sort_key=7)
-GENERAL = Group("General", sort_key=8)
-
 
 def one_of(arguments: Iterable[Argument]) -> None:
     """Refuse two options of a group at once."""
@@ -24,6 +16,16 @@ def one_of(arguments: Iterable[Argument]) -> None:
     given = [argument.name for argument in arguments if argument.tokens]
     if len(given) > 1:
         raise ValueError(f"Expected one of {', '.join(names)}; received {' and '.join(given)}.")
+
+
+# Headings of `--help`, in this order; what has none of them stands above, under "Options".
+PARTS = Group("Parts, one of", validator=one_of, sort_key=2)
+NETWORK = Group("Network", sort_key=3)
+VIEWS = Group("Augmented views", sort_key=4)
+CACHE = Group("Cache", sort_key=5)
+SPEED = Group("Speed", sort_key=6)
+DATA = Group("Data", sort_key=7)
+GENERAL = Group("General", sort_key=8)
 
 
 def _above_zero(_: Any, value: int | None) -> None:

@@ -6,9 +6,9 @@ import re
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
-from cache.commands.options import FLAT, Common, File, Positive, one_of
+from cache.commands.options import FLAT, Common, File, Positive
 from cache.errors import UserError
 from extract.commands.options import DataDir, Strict
 from extract.pictures.policies import NAMES
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from extract.pictures.augmentation import View
 
 _MOST = 400  # pictures on one sheet; a larger one takes minutes, and no screen shows it
-PARTS = Group("Parts, one of", validator=one_of, sort_key=2)
 Run = Annotated[File | None, Parameter(metavar="RUN")]
 Trust = Annotated[bool, Parameter(help="load a head that this workspace did not write: its code runs")]
 

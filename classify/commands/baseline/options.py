@@ -5,9 +5,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from cache.commands.options import FLAT, OfDataSet, Positive
+from cache.commands.options import FLAT, PARTS, OfDataSet, Positive
 from cache.errors import UserError
-from classify.commands.options import PARTS
 from classify.training.settings import Settings as Training
 from extract.pictures.policies import NAMES
 

@@ -7,8 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from cache.commands.options import FLAT, VIEWS, Names, OfDataSet, Positive, Time, Widths
-from classify.commands.options import PARTS
+from cache.commands.options import FLAT, PARTS, VIEWS, Names, OfDataSet, Positive, Time, Widths
 from extract.pictures.policies import Views
 
 BUDGET = 60.0  # seconds that `all` searches unless told otherwise
