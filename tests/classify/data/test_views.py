@@ -24,6 +24,7 @@ from classify.runs.folder import best_run
 from classify.runs.head_file import load_head
 from classify.training.settings import Settings
 from extract.embedding.views import Augmented
+from extract.pictures.augmentation import each_view
 from extract.pictures.policies import Views
 from tests.classify.commands.fit_head.test_learning_curve import Listener
 
@@ -138,7 +139,7 @@ def augmented(
     def augment(workspace, data, asked, views, **rest):  # type: ignore[no-untyped-def]
         run.asked.append(asked)
         stores = []
-        for view, values in zip(views, rows[1:], strict=True):
+        for view, values in zip(each_view(views), rows[1:], strict=True):
             stores.append(workspace.store(replace(data.space, view=view.name)))
             stores[-1].add(data.manifest.key[asked], values[asked])
         return Augmented(stores, len(asked) * views.number, 0, len(asked) * views.number, 0)
@@ -202,4 +203,4 @@ def test_options_that_contradict_each_other() -> None:
     with pytest.raises(UserError, match=r"augmentation out of none, flip"):
         Views.of(2, "nonsense")
     assert Views.of(2).augment == "standard" and Views.of(0) == Views()
-    assert [view.number for view in Views.of(2, "flip")] == [1, 2]
+    assert [view.number for view in each_view(Views.of(2, "flip"))] == [1, 2]

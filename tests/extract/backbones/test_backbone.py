@@ -273,7 +273,6 @@ def test_keras_engine_runs_on_jax(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     pytest.importorskip("jax")
     code = """
 import numpy as np
-from extract import engines, networks
 from extract.backbones.backbone import Backbone
 from extract.engines.engine import KerasEngine
 pixels = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)

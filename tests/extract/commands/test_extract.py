@@ -21,7 +21,7 @@ from extract.commands.manifest import survey
 from extract.embedding import runner
 from extract.embedding.progress import Progress
 from extract.settings import Decoding, Options
-from tests.extract import pictures
+from tests.extract import sample_pictures
 from tests.extract.counting import CountingEngine, make_pictures
 
 ROOT = Path(__file__).parents[3]
@@ -100,8 +100,8 @@ def test_the_same_picture_twice_is_embedded_once(folder: Path, engine: CountingE
 
 
 def test_every_hostile_file_is_a_row_or_a_counted_reject(folder: Path, engine: CountingEngine) -> None:
-    expected = pictures.write_all(folder / "cat/all")
-    special = pictures.write_special(folder / "dog/special")
+    expected = sample_pictures.write_all(folder / "cat/all")
+    special = sample_pictures.write_special(folder / "dog/special")
     bad = [name for name, reason in expected.items() if reason is not None]
     good = len(expected) - len(bad)
     summary = run(folder)

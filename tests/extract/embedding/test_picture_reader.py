@@ -14,7 +14,7 @@ from extract.notebook.inputs import listed
 from extract.pictures.decoding import decode
 from extract.pictures.square import RejectedImage, square
 from extract.settings import RESIZES, Decoding
-from tests.extract.pictures import encode, scene, with_orientation
+from tests.extract.sample_pictures import encode, scene, with_orientation
 
 SCENE = scene(61, 40)
 WITH_HOLES = SCENE.copy()

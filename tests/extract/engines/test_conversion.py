@@ -11,7 +11,7 @@ from extract.backbones.backbone import Backbone
 from extract.engines import conversion
 
 
-def test_the_child_runs_the_code_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_child_runs_the_code_of_its_parent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # An editable install and the repository's own folder would both hide a wrong path.
     asked: dict[str, Any] = {}
 
@@ -19,6 +19,7 @@ def test_the_child_runs_the_code_of_its_parent(monkeypatch: pytest.MonkeyPatch) 
         asked.update(command=command, path=env["PYTHONPATH"].split(os.pathsep)[0])
         return subprocess.CompletedProcess(command, 2, "", "not today")
 
+    monkeypatch.setenv("COLDFRAME_CACHE", str(tmp_path))
     monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(conversion.Unconvertible, match="not today"):
         conversion.convert(Backbone.of("efficientnet_lite0"))

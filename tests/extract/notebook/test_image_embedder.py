@@ -25,7 +25,7 @@ from extract.backbones.backbone import Backbone
 from extract.commands import extract
 from extract.settings import Decoding, Options
 from tests.extract.counting import CountingEngine, make_pictures
-from tests.extract.pictures import encode, scene
+from tests.extract.sample_pictures import encode, scene
 
 SMALL = {"backbone": "mobilenet_v2", "weights": "none", "input_size": 32}
 

@@ -13,14 +13,14 @@ from PIL import Image, ImageOps
 from cache.errors import UserError
 from extract.pictures.decoding import RejectedImage, decode, limits
 from extract.settings import RESIZES, Decoding
-from tests.extract import pictures
+from tests.extract import sample_pictures
 
 # pytest puts its own warning filters over the one that the module sets for the process.
 pytestmark = pytest.mark.filterwarnings(r"ignore:::PIL\.")
 
 PLAIN = Decoding()
-GOOD = pictures.formats() | pictures.modes()
-BAD = pictures.bad()
+GOOD = sample_pictures.formats() | sample_pictures.modes()
+BAD = sample_pictures.bad()
 
 
 def reference(
@@ -29,15 +29,15 @@ def reference(
     return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC, box)).astype(int)
 
 
-@pytest.mark.parametrize("name", pictures.formats())
+@pytest.mark.parametrize("name", sample_pictures.formats())
 def test_every_format_shows_the_same_scene(name: str) -> None:
-    expected = reference(pictures.scene(), 32, (10, 0, 50, 40))
+    expected = reference(sample_pictures.scene(), 32, (10, 0, 50, 40))
     got = decode(GOOD[name], 32, PLAIN)
     assert got.dtype == np.uint8 and got.shape == (32, 32, 3)
     assert np.abs(got - expected).mean() < 3
 
 
-@pytest.mark.parametrize("name", pictures.modes())
+@pytest.mark.parametrize("name", sample_pictures.modes())
 def test_every_mode_decodes(name: str) -> None:
     for resize in RESIZES:
         got = decode(GOOD[name], 24, Decoding(resize))
@@ -60,21 +60,21 @@ def test_bad_files_are_rejected_with_a_reason(name: str) -> None:
 @pytest.mark.parametrize("resize", RESIZES)
 def test_turning_after_resizing_equals_turning_first(orientation: int, resize: str) -> None:
     for width, height in ((61, 40), (40, 61), (60, 41), (32, 32)):
-        data = pictures.with_orientation(pictures.scene(width, height), orientation, "PNG")
+        data = sample_pictures.with_orientation(sample_pictures.scene(width, height), orientation, "PNG")
         turned = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
-        first = decode(pictures.encode(turned, "PNG", exif=b""), 32, Decoding(resize))
+        first = decode(sample_pictures.encode(turned, "PNG", exif=b""), 32, Decoding(resize))
         after = decode(data, 32, Decoding(resize))
         assert np.abs(after.astype(int) - first).max() <= 1
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_camera_jpeg_is_turned(orientation: int) -> None:
-    big = pictures.scene(801, 603)
-    data = pictures.with_orientation(big, orientation, quality=95)
+    big = sample_pictures.scene(801, 603)
+    data = sample_pictures.with_orientation(big, orientation, quality=95)
     exif = Image.Exif()
     exif[0x0112] = orientation
     big.info["exif"] = exif.tobytes()
-    expected = decode(pictures.encode(ImageOps.exif_transpose(big), "PNG"), 64, PLAIN)
+    expected = decode(sample_pictures.encode(ImageOps.exif_transpose(big), "PNG"), 64, PLAIN)
     assert np.abs(decode(data, 64, PLAIN).astype(int) - expected).mean() < 1.5
 
 
@@ -83,11 +83,11 @@ def test_camera_jpeg_is_turned(orientation: int) -> None:
 def test_reduced_decoding_stays_in_register_with_the_full_picture(
     shape: tuple[int, int], resize: str
 ) -> None:
-    image = pictures.scene(*shape)
-    full = decode(pictures.encode(image, "PNG"), 32, Decoding(resize)).astype(int)
-    reduced = decode(pictures.encode(image, "JPEG", quality=98, subsampling=0), 32, Decoding(resize)).astype(
-        int
-    )
+    image = sample_pictures.scene(*shape)
+    full = decode(sample_pictures.encode(image, "PNG"), 32, Decoding(resize)).astype(int)
+    reduced = decode(
+        sample_pictures.encode(image, "JPEG", quality=98, subsampling=0), 32, Decoding(resize)
+    ).astype(int)
     assert np.abs(full - reduced).mean() < 0.6
     assert np.abs(full - reduced).max() <= 4
 
@@ -101,7 +101,7 @@ def test_large_jpeg_is_decoded_at_reduced_size(monkeypatch: pytest.MonkeyPatch) 
         return resize(self, *args, **kwargs)
 
     monkeypatch.setattr(Image.Image, "resize", watched)
-    data = pictures.encode(pictures.scene(1600, 1200), "JPEG")
+    data = sample_pictures.encode(sample_pictures.scene(1600, 1200), "JPEG")
     decode(data, 64, Decoding("crop"))
     decode(data, 64, Decoding("pad"))
     decode(data, 300, Decoding("crop"))
@@ -111,18 +111,18 @@ def test_large_jpeg_is_decoded_at_reduced_size(monkeypatch: pytest.MonkeyPatch) 
 def test_crop_is_the_centred_square() -> None:
     pixels = np.zeros((8, 20, 3), np.uint8)
     pixels[:, 6:14] = np.random.default_rng(0).integers(0, 256, (8, 8, 3))
-    data = pictures.encode(Image.fromarray(pixels), "PNG")
+    data = sample_pictures.encode(Image.fromarray(pixels), "PNG")
     assert np.array_equal(decode(data, 8, PLAIN), pixels[:, 6:14])
 
 
 def test_squash_takes_the_whole_picture() -> None:
-    image = pictures.scene(90, 30)
-    got = decode(pictures.encode(image, "PNG"), 30, Decoding("squash"))
+    image = sample_pictures.scene(90, 30)
+    got = decode(sample_pictures.encode(image, "PNG"), 30, Decoding("squash"))
     assert np.array_equal(got, reference(image, 30))
 
 
 def test_pad_centres_the_whole_picture_on_black() -> None:
-    got = decode(pictures.encode(Image.new("RGB", (90, 30), "white"), "PNG"), 30, Decoding("pad"))
+    got = decode(sample_pictures.encode(Image.new("RGB", (90, 30), "white"), "PNG"), 30, Decoding("pad"))
     assert (got[10:20] == 255).all() and (got[:10] == 0).all() and (got[20:] == 0).all()
 
 
@@ -130,14 +130,14 @@ def test_picture_of_the_right_size_is_untouched() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (17, 17, 3), dtype=np.uint8)
     for resize in RESIZES:
         assert np.array_equal(
-            decode(pictures.encode(Image.fromarray(pixels), "PNG"), 17, Decoding(resize)), pixels
+            decode(sample_pictures.encode(Image.fromarray(pixels), "PNG"), 17, Decoding(resize)), pixels
         )
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 10_000), (10_000, 1), (3, 2)])
 @pytest.mark.parametrize("resize", RESIZES)
 def test_extreme_shapes(shape: tuple[int, int], resize: str) -> None:
-    got = decode(pictures.encode(Image.new("RGB", shape, (10, 200, 30)), "PNG"), 16, Decoding(resize))
+    got = decode(sample_pictures.encode(Image.new("RGB", shape, (10, 200, 30)), "PNG"), 16, Decoding(resize))
     colours = {tuple(colour) for colour in got.reshape(-1, 3).tolist()}
     assert (10, 200, 30) in colours and colours <= {(10, 200, 30), (0, 0, 0)}
 
@@ -146,12 +146,12 @@ def test_transparency_is_matted_on_white_before_resizing() -> None:
     pixels = np.zeros((40, 40, 4), np.uint8)
     pixels[:, :20] = (255, 0, 0, 0)  # red that nobody is meant to see
     pixels[:, 20:] = (0, 0, 0, 255)
-    data = pictures.encode(Image.fromarray(pixels), "PNG")
+    data = sample_pictures.encode(Image.fromarray(pixels), "PNG")
     got = decode(data, 10, PLAIN).astype(int)
     assert (got[..., 0] == got[..., 1]).all() and (got[..., 0] == got[..., 2]).all()
     assert (got[:, 0] == 255).all() and (got[:, -1] == 0).all()
     pixels[:, :, 3] = 51
-    faint = decode(pictures.encode(Image.fromarray(pixels), "PNG"), 40, PLAIN)
+    faint = decode(sample_pictures.encode(Image.fromarray(pixels), "PNG"), 40, PLAIN)
     assert faint[0, 0].tolist() == [255, 204, 204] and faint[0, -1].tolist() == [204, 204, 204]
 
 
@@ -160,19 +160,19 @@ def test_every_way_to_be_transparent(mode: str) -> None:
     if mode in ("LA", "PA"):
         image = Image.new("LA", (2, 1), (0, 255)).convert(mode)
         image.putalpha(Image.fromarray(np.array([[0, 255]], np.uint8)))
-        data = pictures.encode(image, "TIFF" if mode == "PA" else "PNG")
+        data = sample_pictures.encode(image, "TIFF" if mode == "PA" else "PNG")
     else:
         image = Image.new(mode, (2, 1))
         image.putpixel((1, 0), 1 if mode in ("P", "L") else 257 if mode == "I;16" else (1, 1, 1))
         if mode == "P":
             image.putpalette([0, 0, 0, 1, 1, 1])
-        data = pictures.encode(image, "PNG", transparency=(0, 0, 0) if mode == "RGB" else 0)
+        data = sample_pictures.encode(image, "PNG", transparency=(0, 0, 0) if mode == "RGB" else 0)
     got = decode(data, 2, Decoding("squash"))
     assert (got[:, 0] == 255).all() and (got[:, 1] < 2).all()
 
 
 def test_cmyk_looks_like_its_rgb() -> None:
-    expected = reference(pictures.scene(), 32, (10, 0, 50, 40))
+    expected = reference(sample_pictures.scene(), 32, (10, 0, 50, 40))
     for name in ("cmyk.jpg", "cmyk.tif"):
         assert np.abs(decode(GOOD[name], 32, PLAIN) - expected).mean() < 3
 
@@ -182,14 +182,14 @@ def test_cmyk_looks_like_its_rgb() -> None:
 )
 def test_sixteen_bits_are_divided_by_257_and_rounded(kind: str, dtype: str) -> None:
     values = np.array([[0, 128, 129], [257 * 7 + 128, 257 * 7 + 129, 257 * 100], [65279, 65407, 65535]])
-    got = decode(pictures.encode(Image.fromarray(values.astype(dtype)), kind), 3, PLAIN)
+    got = decode(sample_pictures.encode(Image.fromarray(values.astype(dtype)), kind), 3, PLAIN)
     assert got[..., 0].tolist() == [[0, 0, 1], [7, 8, 100], [254, 255, 255]]
     assert (got == got[..., :1]).all()
 
 
 def test_floats_from_0_to_1_fill_the_range() -> None:
     values = np.array([[0, 0.25], [0.5, 1]], np.float32)
-    got = decode(pictures.encode(Image.fromarray(values), "TIFF"), 2, PLAIN)
+    got = decode(sample_pictures.encode(Image.fromarray(values), "TIFF"), 2, PLAIN)
     assert got[..., 1].tolist() == [[0, 64], [128, 255]]
 
 
@@ -199,7 +199,7 @@ def test_floats_from_0_to_1_fill_the_range() -> None:
 def test_first_frame_is_taken(name: str) -> None:
     if name not in GOOD:
         pytest.skip("Pillow was built without this format")
-    first, second = (reference(pictures.scene(seed=seed), 32, (10, 0, 50, 40)) for seed in (0, 1))
+    first, second = (reference(sample_pictures.scene(seed=seed), 32, (10, 0, 50, 40)) for seed in (0, 1))
     got = decode(GOOD[name], 32, PLAIN)
     assert np.abs(got - first).mean() < 4 < np.abs(got - second).mean()
 
@@ -211,7 +211,7 @@ def test_size_limit_is_ours_and_names_both_numbers() -> None:
         decode(data, 8, Decoding(max_pixels=2399))
     # Far above Pillow's own limit the header is still accepted, and the missing pixels are what is wrong.
     with pytest.raises(RejectedImage, match="cannot load"):
-        decode(pictures.png(200_000_000, 1, depth=1, colour=0), 8, Decoding(max_pixels=10**9))
+        decode(sample_pictures.png(200_000_000, 1, depth=1, colour=0), 8, Decoding(max_pixels=10**9))
 
 
 def test_names_say_what_they_depend_on() -> None:
@@ -247,10 +247,11 @@ def test_mutilated_files_are_decoded_or_rejected() -> None:
 
 def test_nothing_is_printed_behind_our_back() -> None:
     code = """
-from tests.extract import pictures
+from tests.extract import sample_pictures
 from extract.pictures.decoding import RejectedImage, decode
 from extract.settings import Decoding
-files = list((pictures.formats() | pictures.modes()).values()) + [data for data, _ in pictures.bad().values()]
+files = list((sample_pictures.formats() | sample_pictures.modes()).values())
+files += [data for data, _ in sample_pictures.bad().values()]
 rejected = 0
 for data in files:
     try:

@@ -12,7 +12,7 @@ from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from extract.commands.manifest import hash_missing
 from extract.sources.source import scan
-from tests.extract import pictures
+from tests.extract import sample_pictures
 
 
 def fill(root: Path, *paths: str) -> Path:
@@ -205,7 +205,7 @@ def test_links_never_loop_nor_take_a_class_away(tmp_path: Path) -> None:
 
 
 def test_only_regular_files_are_samples_and_nothing_else_is_opened(tmp_path: Path, monkeypatch) -> None:
-    special = pictures.write_special(tmp_path / "a")
+    special = sample_pictures.write_special(tmp_path / "a")
     fill(tmp_path, "a/1", "b/1")
 
     def refuse(*args: object, **kwargs: object) -> None:
@@ -245,13 +245,14 @@ def test_unreadable_folder_is_a_reject_and_the_scan_goes_on(tmp_path: Path, monk
 
 def test_odd_names_survive(tmp_path: Path) -> None:
     fill(
-        tmp_path, *(f"{label}/{name}" for name in pictures.names() for label in ("-rf", "new\nline \N{ROSE}"))
+        tmp_path,
+        *(f"{label}/{name}" for name in sample_pictures.names() for label in ("-rf", "new\nline \N{ROSE}")),
     )
     odd = os.fsdecode(b"caf\xe9")
     fill(tmp_path, f"{odd}/1", f"{odd}/2")
     found = scan(tmp_path)
     assert found.manifest.paths == sorted(found.manifest.paths)
-    assert len(found.manifest) == 2 * len(pictures.names()) + 2
+    assert len(found.manifest) == 2 * len(sample_pictures.names()) + 2
     assert odd in found.manifest.classes
     hash_missing(found.manifest, 2)
     for path, key in zip(found.manifest.paths, found.manifest.key, strict=True):
@@ -262,8 +263,8 @@ def test_odd_names_survive(tmp_path: Path) -> None:
 
 
 def test_everything_seen_is_accounted_for(tmp_path: Path) -> None:
-    expected = pictures.write_all(tmp_path / "a")
-    special = pictures.write_special(tmp_path / "b")
+    expected = sample_pictures.write_all(tmp_path / "a")
+    special = sample_pictures.write_special(tmp_path / "b")
     fill(tmp_path, "b/1", "b/.x", "loose")
     found = scan(tmp_path)
     seen = len(found.manifest) + len(found.rejects) + found.ignored
