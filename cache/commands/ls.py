@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cache.commands.options import ListOptions
+from cache.text import table
 from cache.workspace import Workspace
 
 
@@ -55,25 +56,6 @@ class Listing:
         """The tables that have rows, under their titles."""
         tables = [f"{title}\n{table(rows)}" for title, rows in self.tables.items() if rows]
         return "\n\n".join(tables) or "nothing here yet: run `python cli.py extract FOLDER/`"
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """Align dictionaries with the same keys as columns; numbers to the right."""
-    cells = [[key.replace("_", " ") for key in rows[0]]]
-    cells += [[_cell(value) for value in row.values()] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    right = [isinstance(value, int | float) and not isinstance(value, bool) for value in rows[0].values()]
-    lines = []
-    for line in cells:
-        parts = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True))
-        lines.append("  ".join(parts).rstrip())
-    return "\n".join(lines)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def run(options: ListOptions, say: Callable[[str], None]) -> Listing:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from cache.frame import TEXT, frame
 from cache.storage.files import make_folder, write_file
+from cache.text import on_one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,11 +34,6 @@ class Reject:
     def to_json(self) -> dict[str, str]:
         """What scripts are told of it."""
         return {"path": self.path, "reason": self.reason}
-
-
-def on_one_line(path: str) -> str:
-    """A file name on one line, whatever bytes it is made of."""
-    return path if path.isprintable() else path.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
 def write_rejects(folder: Path, rejects: Iterable[Reject]) -> None:

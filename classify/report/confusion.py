@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from cache.text import align
 from classify.metrics.evaluation import Evaluation
 from classify.report.figures import new_figure, png
-from classify.report.text import align, printable
+from classify.report.text import printable
 
 TEXT_CLASSES = 40  # a wider table is not read in a terminal
 NUMBER_CLASSES = 25  # beyond, numbers do not fit into the cells

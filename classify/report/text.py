@@ -1,4 +1,4 @@
-"""Names made printable; tables as text, Markdown and CSV."""
+"""Names made printable; tables as Markdown and CSV."""
 
 from __future__ import annotations
 
@@ -10,18 +10,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OVER_A_PICTURE = 14  # letters of a name that fit there
-
-
-def align(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """Pad the cells of each column to one width, two blanks apart; the columns in `right` end together."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if i in right else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
 
 
 def printable(name: str, width: int | None = None, *, keep_end: bool = False) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import prod
 from typing import Any
 
-from classify.report.text import align
+from cache.text import align
 
 
 def summary_text(network: Any) -> str:

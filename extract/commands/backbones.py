@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cache.commands.ls import table
+from cache.text import table
 from extract.backbones.external.kinds import KINDS
 from extract.backbones.families import FAMILIES, weights_state
 from extract.commands.options import BackbonesOptions

@@ -11,7 +11,8 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.manifest import Manifest
-from cache.storage.rejects import Reject, on_one_line
+from cache.storage.rejects import Reject
+from cache.text import on_one_line
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
 from extract.commands.options import ExtractOptions

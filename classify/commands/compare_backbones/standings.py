@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.frame import COUNT, FLAG, NUMBER, TEXT, frame
+from cache.text import align
 from classify.metrics.comparison import LEVEL, Comparison, compare
 from classify.metrics.intervals import wilson
-from classify.report.text import align, csv_text
+from classify.report.text import csv_text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cache.frame import COUNT, NUMBER, TEXT, frame
+from cache.text import align
 from classify.metrics.evaluation import Evaluation
-from classify.report.text import align, setting
+from classify.report.text import setting
 
 if TYPE_CHECKING:
     import pandas as pd

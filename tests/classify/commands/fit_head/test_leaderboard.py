@@ -3,7 +3,6 @@ from pathlib import Path
 from classify.commands.fit_head.command import FitResult
 from classify.commands.fit_head.leaderboard import HeadResult, leaderboard, to_frame
 from classify.metrics.evaluation import evaluate
-from classify.report.text import align
 from tests.classify.metrics.test_evaluation import example
 
 
@@ -41,10 +40,6 @@ def test_the_json_has_the_agreed_keys() -> None:
         "seconds",
     ]
     assert line["test_n"] == 200 and line["test_accuracy"] == results()[1].evaluation.accuracy
-
-
-def test_align_pads_and_trims() -> None:
-    assert align([("a", "1"), ("bbb", "22")], right=[1]) == "a     1\nbbb  22"
 
 
 def test_a_frame_has_a_row_a_head() -> None:

@@ -1,0 +1,37 @@
+"""Text for people: names on one line, and columns that are aligned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def on_one_line(path: str) -> str:
+    """A file name on one line, whatever bytes it is made of."""
+    return path if path.isprintable() else path.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+def align(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Pad the cells of each column to one width, two blanks apart; the columns in `right` end together."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Align dictionaries with the same keys as columns; numbers to the right."""
+    cells = [[key.replace("_", " ") for key in rows[0]]]
+    cells += [[_cell(value) for value in row.values()] for row in rows]
+    numbers = [isinstance(value, int | float) and not isinstance(value, bool) for value in rows[0].values()]
+    return align(cells, [i for i, number in enumerate(numbers) if number])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
