@@ -1,1 +1,4 @@
-"""Figures with their uncertainty."""
+"""Figures with their uncertainty.
+
+Doors: `evaluation.evaluate`, `comparison.compare`, `reliability.calibration`, `intervals.wilson`.
+"""

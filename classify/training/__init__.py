@@ -1,1 +1,4 @@
-"""Epochs over a Keras network."""
+"""Epochs over a Keras network.
+
+Doors: `loop.train`, `batches.TrainingRows`, `settings.Settings`, `history.History`.
+"""

@@ -1,1 +1,4 @@
-"""Which pretrained networks there are, and each as a Keras model."""
+"""Which pretrained networks there are, and each as a Keras model.
+
+Doors: `backbone.Backbone`, `families.FAMILIES`, `network.build_embedder`, `preprocessing.PREPROCESSING`.
+"""

@@ -1,1 +1,4 @@
-"""A manifest becomes rows: read, decode, run, seal."""
+"""A manifest becomes rows: read, decode, run, seal.
+
+Doors: `extractor.Extractor`, `runner.run`, `spaces.make_space`, `views.augment`, `progress.Progress`.
+"""

@@ -1,1 +1,4 @@
-"""The same from Python: ImageEmbedder and add_arrays."""
+"""The same from Python: ImageEmbedder and add_arrays.
+
+Doors: `image_embedder.ImageEmbedder`, `arrays.add_arrays`.
+"""
