@@ -48,7 +48,11 @@ class Scoreboard:
             self.accuracy[candidate, fold] = (columns[scores.argmax(axis=1)] == self._codes[held]).mean()
             self._done += 1
             if self._on_progress and not self.stopped:
-                self._on_progress(self._done, self.accuracy.size)
+                try:
+                    self._on_progress(self._done, self.accuracy.size)
+                except BaseException:
+                    self.stopped = True  # before the lock passes to a thread that would go on
+                    raise
 
     def in_time(self) -> bool:
         """Whether to begin another fit: there is time, and before the first setting is complete, enough for it."""
