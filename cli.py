@@ -54,7 +54,7 @@ COMMANDS = {
         "train a small network from scratch, to see what transfer gains", "baseline --epochs 15"),
     "export": Command(f"{C}.export.options:ExportOptions", f"{C}.export.command:run",
         "write a model for another program", "export --to tflite --out flowers.tflite"),
-    "predict": Command(f"{C}.options:PredictOptions", f"{C}.predict:run",
+    "predict": Command(f"{C}.predict.options:PredictOptions", f"{C}.predict.command:run",
         "classify pictures with the best run", "predict new_photos/"),
     "demo": Command(f"{C}.options:DemoOptions", f"{C}.demo:run",
         "the whole job on real pictures; needs no internet connection", "demo --quick"),

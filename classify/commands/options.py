@@ -1,4 +1,4 @@
-"""What `show`, `predict` and `demo` may be told: every default, type and help once."""
+"""What `show` and `demo` may be told: every default, type and help once."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from cache.commands.options import FLAT, Common, File, Positive
+from cache.commands.options import FLAT, Common, File
 from cache.errors import UserError
-from extract.commands.options import DataDir, Strict
+from extract.commands.options import DataDir
 from extract.pictures.policies import NAMES
-from extract.settings import Engine
 
 if TYPE_CHECKING:
     from extract.pictures.augmentation import View
@@ -75,24 +74,6 @@ class ShowOptions(Common):
     out: Annotated[File | None, Parameter(metavar="FILE")] = None
     """PNG file to write (default: in a run folder)"""
     data_dir: DataDir = None
-
-
-@dataclass(frozen=True)
-class PredictOptions(Common):
-    """What `predict` may be told."""
-
-    paths: tuple[File, ...]
-    """pictures, or folders of them"""
-    _: KW_ONLY
-    run: Run = None
-    """folder of the run to use (default: the best)"""
-    space: Annotated[str | None, Parameter(metavar="ID")] = None
-    """refuse a run of another space than this"""
-    top: Positive = 3
-    """classes to list per picture"""
-    trust: Trust = False
-    engine: Annotated[Engine, FLAT] = Engine()
-    strict: Strict = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cache.storage.files import write_file
-from classify.commands.predict import Predictions
+from classify.commands.predict.predictions import Predictions
 from classify.metrics.evaluation import evaluate
 from classify.report.text import csv_bytes
 from classify.runs.predictions import read_pictures, save_evaluation, save_validation

@@ -19,7 +19,7 @@ from classify.commands.finetune import activations
 from classify.commands.finetune.command import finetune
 from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
-from classify.commands.predict import predict
+from classify.commands.predict.command import predict
 from classify.runs.folder import best_run
 from classify.training import loop
 from extract.backbones.backbone import Backbone

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
-from classify.commands.predict import Answers, classify_rows
+from classify.commands.predict.command import Answers
+from classify.commands.predict.predictions import classify_rows
 from classify.heads.calibration import CalibratedHead
 from classify.heads.table import HEADS
 from classify.report.text import csv_bytes

@@ -5,21 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cache.errors import UserError
-from cache.frame import NUMBER, TEXT, frame
 from cache.space import Space
 from cache.storage.files import write_file
 from cache.storage.rejects import Reject
 from cache.workspace import Workspace
-from classify.commands.options import PredictOptions
+from classify.commands.predict.options import PredictOptions
+from classify.commands.predict.predictions import Predictions, classify_rows, rank
 from classify.models.run_model import TunedRun
-from classify.report.text import csv_bytes, csv_text
+from classify.report.text import csv_bytes
 from classify.runs.folder import OWN_MODEL, find_run, write_json
 from classify.runs.head_file import check_space, load_head
 from classify.runs.record import record_of
@@ -37,81 +36,7 @@ from extract.sources.unlabelled import list_pictures
 if TYPE_CHECKING:
     import pandas as pd
 
-    from classify.heads.calibration import CalibratedHead
-
 SHOWN = 10  # predictions on a terminal; all of them are in the file
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """The k most probable classes of n pictures: `label` and `probability`, both (n, k), falling."""
-
-    paths: Sequence[str]
-    label: np.ndarray
-    probability: np.ndarray
-
-    @property
-    def columns(self) -> list[str]:
-        """path, label, probability, label_2, probability_2, ..."""
-        ranks = ["", *(f"_{rank}" for rank in range(2, self.label.shape[1] + 1))]
-        return ["path", *(f"{name}{rank}" for rank in ranks for name in ("label", "probability"))]
-
-    def records(self) -> list[dict[str, Any]]:
-        """Return one dictionary a picture, its keys in the order of `columns`."""
-        names, shares = self.columns, self.probability.astype(float).round(6)
-        return [
-            dict(zip(names, (path, *chain.from_iterable(zip(*each, strict=True))), strict=True))
-            for path, *each in zip(self.paths, self.label.tolist(), shares.tolist(), strict=True)
-        ]
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a DataFrame, one picture a row.
-
-        Columns: `path` (object: text), then for each of the k classes, the most probable first, `label` (object: text)
-        and `probability` (float64, 0 to 1, six digits); from the second on `label_2`, `probability_2` and so on.
-        """
-        types = {name: NUMBER if name.startswith("probability") else TEXT for name in self.columns}
-        return frame(types, self.records())
-
-    def csv(self) -> str:
-        """Return a CSV file's text; `csv_bytes` encodes it."""
-        return csv_text(self.to_frame())
-
-
-def classify_rows(head: CalibratedHead, X: np.ndarray, paths: Sequence[str], top: int = 1) -> Predictions:
-    """Find the most probable classes of each picture.
-
-    Parameters
-    ----------
-    head : CalibratedHead
-    X : (n, D) float array
-        Embeddings of the head's space.
-    paths : sequence of n str
-    top : int
-        Classes a picture, k; at most the head's number of classes.
-
-    Raises
-    ------
-    UserError
-        When X has another width than the head, or top is below 1.
-    """
-    if top < 1:
-        raise UserError(f"Expected --top of at least 1, received {top}.")
-    if X.shape[1] != head.n_features_in_:
-        raise UserError(
-            f"Expected embeddings of width {head.n_features_in_}, received {X.shape[1]}: this head was "
-            "trained in another space. Run `extract` with the backbone of the head, or pass --space."
-        )
-    return rank(head.predict_proba(X), head.classes_, paths, top)
-
-
-def rank(probability: np.ndarray, classes: np.ndarray, paths: Sequence[str], top: int) -> Predictions:
-    """Take the k most probable of C classes for each picture; probability (n, C), classes (C,) names."""
-    # Stable on the negated values: of equal probabilities the first column leads, as in argmax.
-    order = np.argsort(-probability, axis=1, kind="stable")[:, :top]
-    return Predictions(paths, classes[order], np.take_along_axis(probability, order, axis=1))
-
-
 Found = tuple[Predictions, list[Reject], dict[str, Any]]  # the last: what answered, for run.json
 
 

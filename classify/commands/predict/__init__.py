@@ -1,0 +1,1 @@
+"""`predict`: pictures to labels with the best run."""

@@ -1,0 +1,31 @@
+"""What `predict` may be told: every default, type and help once."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from cache.commands.options import FLAT, Common, File, Positive
+from classify.commands.options import Run, Trust
+from extract.commands.options import Strict
+from extract.settings import Engine
+
+
+@dataclass(frozen=True)
+class PredictOptions(Common):
+    """What `predict` may be told."""
+
+    paths: tuple[File, ...]
+    """pictures, or folders of them"""
+    _: KW_ONLY
+    run: Run = None
+    """folder of the run to use (default: the best)"""
+    space: Annotated[str | None, Parameter(metavar="ID")] = None
+    """refuse a run of another space than this"""
+    top: Positive = 3
+    """classes to list per picture"""
+    trust: Trust = False
+    engine: Annotated[Engine, FLAT] = Engine()
+    strict: Strict = False
