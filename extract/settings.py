@@ -36,7 +36,8 @@ FLOATS = ("float32", "float16")
 Workers = Annotated[
     Positive | None, Parameter(group=SPEED, help="reading threads (default: one per core)", metavar="N")
 ]
-EngineName = Annotated[str, Parameter(choices=("auto", "litert", "keras"), group=SPEED)]
+ENGINES = ("auto", "litert", "keras")
+EngineName = Annotated[str, Parameter(choices=ENGINES, group=SPEED)]
 
 
 @dataclass(frozen=True)

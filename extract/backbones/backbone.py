@@ -11,12 +11,11 @@ from extract.backbones.efficientnet_lite import VARIANTS, packaged_weights
 from extract.backbones.external import kinds
 from extract.backbones.families import family
 from extract.backbones.preprocessing import PREPROCESSING, mode_of
+from extract.settings import FLOATS, POOLINGS
 
-POOLINGS = ("avg", "max", "flatten")
 AT = "@"  # between a pooling and the layer whose output is pooled, where that is not the last
 LARGEST = 2048  # input size; beyond it one picture may take gigabytes of memory
 LAYER = "layer:"  # before a layer's name, in place of a pooling: that layer's output as it is, (h, w, c)
-PRECISIONS = ("float32", "float16")
 
 
 @dataclass(frozen=True)
@@ -142,8 +141,8 @@ def _check(pooling: str, precision: str, preprocessing: str | None) -> None:
             f"Expected one of {', '.join(POOLINGS)}, or {LAYER}NAME, or one of the three with {AT}NAME; received "
             f"{pooling!r}."
         )
-    if precision not in PRECISIONS:
-        raise UserError(f"Expected one of {', '.join(PRECISIONS)}; received {precision!r}.")
+    if precision not in FLOATS:
+        raise UserError(f"Expected one of {', '.join(FLOATS)}; received {precision!r}.")
     if preprocessing is not None and preprocessing not in PREPROCESSING and mode_of(preprocessing) is None:
         raise UserError(
             f"Expected a preprocessing out of {', '.join(PREPROCESSING)}; received {preprocessing!r}."

@@ -10,8 +10,7 @@ from extract.engines.conversion import Unconvertible, convert
 from extract.engines.engine import Engine, KerasEngine, LiteRTEngine
 from extract.engines.network_cache import Network
 from extract.machine import gpu_seen
-
-ENGINES = ("auto", "litert", "keras")
+from extract.settings import ENGINES
 
 
 def choose_engine(asked: str, backbone: Backbone) -> str:
