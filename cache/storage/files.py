@@ -3,9 +3,11 @@
 import contextlib
 import errno
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from cache.errors import UserError
 
@@ -57,6 +59,22 @@ def write_file(path: Path, data: bytes | memoryview, *, mode: int = 0o644) -> No
     finally:
         with contextlib.suppress(OSError):  # gone already after the rename
             temporary.unlink()
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading, and nothing else: a pipe or a device in its place would block, or never end.
+
+    Raises
+    ------
+    OSError
+        When the file is not there, is not a regular one, or the system refuses.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    handle = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return os.fdopen(handle, "rb")
 
 
 def write_error(path: Path, error: OSError) -> UserError:
