@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.errors import UserError
+from cache.text import terminal_width
 from cache.workspace import Workspace
 from classify.commands.fit_head.fitted_head import FittedHead, fit_one
 from classify.commands.fit_head.leaderboard import HeadResult, leaderboard, to_frame
@@ -64,7 +65,7 @@ class FitResult:
 
     def to_text(self) -> str:
         """Return the leaderboard and where the run is."""
-        return f"{leaderboard(self.heads)}\nbest: {self.best}, in {self.run} (start with report.md)"
+        return f"{leaderboard(self.heads, terminal_width())}\nbest: {self.best}, in {self.run} (start with report.md)"
 
 
 def fit_heads(
