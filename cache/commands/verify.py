@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cache.commands.options import VerifyOptions
-from cache.storage.shard import DamagedShard, Shard, is_intact
+from cache.storage.intact import is_intact
+from cache.storage.shard import DamagedShard, Shard
 from cache.storage.store import Store
 from cache.workspace import Workspace
 

@@ -7,12 +7,21 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import platformdirs
+
 from cache.errors import UserError
 
 TEMPORARY = ".tmp-"  # a leading dot and no suffix: no listing of shards, manifests or rejects sees it
 _CHUNK = 64 * 2**20  # one write call stays short enough for Ctrl-C to be noticed between two
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def user_folder() -> Path:
+    """Where networks and models are kept, and which shards were checked (``COLDFRAME_CACHE`` moves it)."""
+    return Path(
+        os.environ.get("COLDFRAME_CACHE") or platformdirs.user_cache_dir("coldframe", appauthor=False)
+    )
 
 
 def temporary_name(path: Path) -> Path:
