@@ -11,7 +11,6 @@ import numpy as np
 
 from cache.commands.options import GcOptions
 from cache.storage.files import TEMPORARY
-from cache.storage.intact import is_intact
 from cache.storage.keys import KEY_BYTES, unique
 from cache.storage.shard import SHARD_ROWS, DamagedShard, Shard, seal
 from cache.storage.store import Store
@@ -66,17 +65,14 @@ def collect(store: Store, *, max_rows: int = SHARD_ROWS) -> Collected:
     damaged: list[Path] = []
     for group in _groups(store.shards(), max_rows):
         try:
-            intact = [shard for shard in group if is_intact(shard.path)]
+            faults = {shard: fault for shard in group if (fault := shard.fault())}
+            intact = [shard for shard in group if shard not in faults]
             if len(intact) > 1:
                 _merge(store, intact)
         except (FileNotFoundError, DamagedShard) as change:  # another process merged them, or cut one short
             store.notice(change)
             continue
-        damaged += [
-            store.set_aside(shard.path, "its bytes do not have the hash in its name")
-            for shard in group
-            if shard not in intact
-        ]
+        damaged += [store.set_aside(shard.path, fault) for shard, fault in faults.items()]
         if len(intact) > 1:
             for shard in intact:
                 store.remove(shard)

@@ -228,6 +228,22 @@ class Shard:
                 out[places] = span[mine]
         return out
 
+    def fault(self) -> str | None:
+        """Read all of the file and say what is wrong with it, None where nothing is.
+
+        Raises FileNotFoundError when it is gone.
+        """
+        if not is_intact(self.path):
+            return "its bytes do not have the hash in its name"
+        if not (self.keys[1:] > self.keys[:-1]).all():
+            return "its keys are not in ascending order, or repeat"
+        block = max(1, _SPAN // self.row_bytes)
+        for start in range(0, len(self), block):
+            rows = self.take(np.arange(start, min(start + block, len(self))))
+            if bad := int((~np.isfinite(rows).reshape(len(rows), -1).all(axis=1)).sum()):
+                return f"it has NaN or infinity in {bad} of the rows {start:,} to {start + len(rows) - 1:,}"
+        return None
+
     def _fill(self, array: NDArray[Any], file: BufferedReader, offset: int) -> None:
         """Read an array from the bytes of the file."""
         try:
