@@ -106,8 +106,11 @@ def make_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's or a file's lock among processes; the system lets go of it when a process dies."""
+def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a folder's or a file's lock among processes; the system lets go of it when a process dies.
+
+    Without `wait` BlockingIOError is raised where another process holds it.
+    """
     if sys.platform == "win32":
         yield
         return
@@ -115,7 +118,7 @@ def locked(folder: Path) -> Iterator[None]:
 
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
         os.close(handle)
