@@ -98,10 +98,13 @@ class Workspace:
         return state
 
     def remember(self, **items: Any) -> None:
-        """Merge items into the state; what other processes remember meanwhile is kept."""
+        """Merge items into the state, `runs` data set by data set; what other processes remember meanwhile is kept."""
         self.create()
         with locked(self.root):
-            merged = {**self.state(), **items}
+            state = self.state()
+            merged = {**state, **items}
+            if "runs" in items:
+                merged["runs"] = {**(state.get("runs") or {}), **items["runs"]}
             write_file(self.root / "current.json", json.dumps(merged, indent=1, sort_keys=True).encode())
 
     # ---- spaces

@@ -28,6 +28,7 @@ from classify.metrics.comparison import compare
 from classify.metrics.evaluation import tie
 from classify.runs.folder import remember_best
 from classify.runs.readings import Log, Reading, sample_notes
+from classify.runs.standing import answers_now
 from extract.embedding.progress import Progress, bar
 from extract.pictures.policies import Views
 
@@ -46,6 +47,7 @@ class FitResult:
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
     views: Views = field(default_factory=Views)
+    closing: list[str] = field(default_factory=list)  # what `predict` answers with now
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as the command line's JSON."""
@@ -147,7 +149,16 @@ def fit_heads(
     run = workspace.new_run("fit-head")
     write_record(workspace, run, division, trained, options, notes, comparisons, curve)
     remember_best(workspace, run, data, division.sha256, best.result.cv_accuracy)
-    return FitResult(run, best.result.name, simplest.result.name, results, notes, interrupted, options.views)
+    return FitResult(
+        run,
+        best.result.name,
+        simplest.result.name,
+        results,
+        notes,
+        interrupted,
+        options.views,
+        [answers_now(workspace, run)],
+    )
 
 
 def _train_all(
