@@ -11,6 +11,11 @@ def on_one_line(path: str) -> str:
     return path if path.isprintable() else path.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
+def counted(n: int, noun: str, several: str = "") -> str:
+    """A number with its noun, `several` of them (default: with an s): "1 picture", "2,000 pictures"."""
+    return f"{n:,} {noun if n == 1 else several or noun + 's'}"
+
+
 def align(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Pad the cells of each column to one width, two blanks apart; the columns in `right` end together."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
