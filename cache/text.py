@@ -13,6 +13,11 @@ def on_one_line(path: str) -> str:
     return path if path.isprintable() else path.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
+def counted(n: int, noun: str, several: str = "") -> str:
+    """A number with its noun, `several` of them (default: with an s): "1 picture", "2,000 pictures"."""
+    return f"{n:,} {noun if n == 1 else several or noun + 's'}"
+
+
 def terminal_width() -> int | None:
     """Columns of the terminal that standard output is shown on; None where it is none, as in a pipe or a file."""
     if sys.stdout is None or not sys.stdout.isatty():
