@@ -211,7 +211,7 @@ def _trial(
     room: Room, odd: Callable[[], None], source: str = "pics", rejects: int = 0, fit: bool = False
 ) -> Verdict:
     """Make the odd thing and run what reads it; it must be refused, rejected or a row, and the rest as ever."""
-    (usual, expected), (listed, _) = room.reference("bare", ("extract", "pics"), ("manifest", "pics"))
+    ((usual, expected),) = room.reference("bare", ("extract", "pics"))
     room.lay("bare")
     odd()
     outside = {path.name for path in room.here.parent.iterdir() if not path.name.startswith("said-")}

@@ -113,7 +113,7 @@ class Room:
         self, state: str, *commands: Sequence[str], result: Callable[["Room", Ended], Any] | None = None
     ) -> list[tuple[Ended, Any]]:
         """What these commands do, one after the other, from a state without a fault: each end and its result."""
-        key = (state, *map(tuple, commands))
+        key = (state, result, *map(tuple, commands))
         if key not in self._references:
             self.lay(state)
             answers = []
