@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import resource
 import signal
@@ -99,11 +100,10 @@ class Child:
         except BaseException:
             traceback.print_exc()
         finally:
-            if layer:
-                layer.root = os.devnull
-                self.said[2].write_text(
-                    "\n".join(f"{name} {os.fsencode(path)!r}" for name, path in layer.done)
-                )
+            with contextlib.suppress(OSError):
+                if layer:
+                    layer.root = os.devnull  # what is written from here on is no longer disturbed
+                    self.said[2].write_text(json.dumps(layer.done))
             os._exit(code & 255)
 
     def wait(self, limit: float = LIMIT, kill_after: float | None = None) -> Ended:
@@ -125,7 +125,7 @@ class Child:
         out, err, trace = (path.read_bytes() if path.exists() else b"" for path in self.said)
         for path in self.said:
             path.unlink(missing_ok=True)
-        operations = [tuple(line.split(" ", 1)) for line in trace.decode().splitlines()]
+        operations = [(name, path) for name, path in json.loads(trace or "[]")]
         return Ended(
             self.words,
             os.waitstatus_to_exitcode(status),

@@ -58,7 +58,7 @@ class Room:
         self.do("extract", "pics", layer=networks)
         used = self.do("extract", "pics", "--workspace", "once", "--force", layer=networks).operations
         for _, path in used:
-            source = Path(os.fsdecode(eval(path)))  # our own repr of bytes
+            source = Path(path)
             if source.is_file():
                 target = self.here / "user" / source.relative_to(kept)
                 target.parent.mkdir(parents=True, exist_ok=True)
