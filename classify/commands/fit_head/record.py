@@ -22,7 +22,8 @@ from classify.data.splits import TEST
 from classify.metrics.comparison import Comparison
 from classify.runs.folder import write_json
 from classify.runs.head_file import save_head
-from classify.runs.predictions import save_evaluation
+from classify.runs.predictions import of_tables, save_evaluation
+from classify.runs.readings import standing
 from classify.runs.record import of_division, of_space, record
 from extract.embedding.spaces import largest
 from extract.settings import Decoding
@@ -98,5 +99,7 @@ def write_record(
             "test_accuracy": best.result.evaluation.accuracy,
         },
         notes=notes,
+        **of_tables(run),
+        **standing(workspace, division.test_hash),
     )
     save_head(workspace, run, best.head, described)

@@ -270,17 +270,17 @@ def test_readings_are_logged_head_by_head(workspace: Workspace, monkeypatch: pyt
 
 def test_repeated_and_different_readings_are_said(workspace: Workspace) -> None:
     first = run(workspace, "centroid")
-    assert not any("was read" in note for note in first.notes)
+    assert not any("tested on them before" in note for note in first.notes)
     again = run(workspace, "centroid")
     assert any(note.startswith("a repetition") for note in again.notes)
     other = run(workspace, "ridge")
-    assert any(note.startswith("this test part was read 1 time before") for note in other.notes)
+    assert any("1 head was tested on them before" in note for note in other.notes)
     assert not any(note.startswith("a repetition") for note in other.notes)
     # The same head with other weights is another choice.
     balanced = run(workspace, "centroid", class_weight="balanced")
-    assert any(note.startswith("this test part was read 2 times before") for note in balanced.notes)
+    assert any("2 heads were tested on them before" in note for note in balanced.notes)
     assert logged(workspace) == ["centroid", "centroid", "ridge", "centroid"]
-    assert not any("was read" in note for note in run(workspace, "centroid", seed=1).notes)
+    assert not any("tested on them before" in note for note in run(workspace, "centroid", seed=1).notes)
 
 
 def clock(step: float) -> Callable[[], float]:
