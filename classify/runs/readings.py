@@ -83,8 +83,8 @@ class Log:
         """What the readings before mean for the present figures; empty when there were none."""
         seen = note(self._before, self._now, self._lost)
         gone = (
-            f"{self._lost} entries of the log of test readings are gone from {self._folder}: later entries or runs know "
-            "of them, and they are counted as readings by other heads"
+            f"{self._lost} entries of the log of test readings are gone from {self._folder}: later entries or runs "
+            "know of them, and they are counted as readings by other heads"
         )
         return [*([seen] if seen else []), *([gone] if self._lost else [])]
 
@@ -127,8 +127,8 @@ def earlier(workspace: Workspace, test: str) -> list[Reading]:
                 found.append(Reading(**entry))
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise UserError(
-                f"Expected an entry of the log of test readings in {path}, but: {error}. Restore it; or delete it: that "
-                "the test part was read is still counted, by which head is lost."
+                f"Expected an entry of the log of test readings in {path}, but: {error}. Restore it; or delete it: "
+                "that the test part was read is still counted, by which head is lost."
             ) from error
         if form > FORMAT:
             raise UserError(
@@ -194,16 +194,16 @@ def note(before: Sequence[Reading], now: Iterable[Reading], lost: int = 0) -> st
         return None
     if present <= known and not lost:
         return (
-            f"a repetition: the same heads, with the same settings and training pictures, were tested on these pictures "
-            f"before ({before[-1].time}); nothing new was learnt from them"
+            f"a repetition: the same heads, with the same settings and training pictures, were tested on these "
+            f"pictures before ({before[-1].time}); nothing new was learnt from them"
         )
     times = len(known) + lost
     last = f"; the last was {before[-1].head}, {before[-1].time}" if before else ""
     return (
         f"the test pictures are no longer new: {times} head{'s were' if times > 1 else ' was'} tested on them "
-        f"before{last}. That does no harm as long as you choose by cv, as fit-head does. Choose by the test figure, and "
-        "it will look too good, by up to about half its interval: then confirm it on new pictures (guide: Readings of "
-        "the test part)"
+        f"before{last}. That does no harm as long as you choose by cv, as fit-head does. Choose by the test figure, "
+        "and it will look too good, by up to about half its interval: then confirm it on new pictures (guide: Readings "
+        "of the test part)"
     )
 
 

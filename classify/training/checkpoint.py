@@ -58,5 +58,6 @@ class Checkpoint:
             return cls(epochs, best_epoch=facts["best_epoch"], **read)
         except (FileNotFoundError, *UNREADABLE) as error:
             raise UserError(
-                f"Expected a checkpoint in {path}, received a damaged file or one of an older version ({error}). {advice}"
+                f"Expected a checkpoint in {path}, received a damaged file or one of an older version ({error}). "
+                f"{advice}"
             ) from error
