@@ -79,17 +79,28 @@ def main() -> int:
 
 
 def campaign(room: Room, options: argparse.Namespace) -> list[dict]:
+    """Run the kinds side by side, those that need TensorFlow after the others: once imported, it stays."""
+    light = [kind for kind in options.only if KINDS[kind][1]]
+    heavy = [kind for kind in options.only if not KINDS[kind][1]]
+    results = []
+    for kinds in filter(None, (light, heavy)):
+        share = 60 * options.minutes * len(kinds) / len(options.only)
+        results += side_by_side(room, kinds, share, options)
+    return results
+
+
+def side_by_side(room: Room, kinds: list[str], seconds: float, options: argparse.Namespace) -> list[dict]:
     """Run cases, of the kind that had the least time so far, until time is up or each kind has had its number."""
-    cases, spent = {}, dict.fromkeys(options.only, 0.0)
-    for kind in options.only:
+    cases, spent = {}, dict.fromkeys(kinds, 0.0)
+    for kind in kinds:
         numbered = enumerate(KINDS[kind][0](room, random.Random(f"{options.seed} {kind}")))
         if options.number is not None:
             numbered = itertools.islice(numbered, options.number, options.number + 1)
         elif options.short:
             numbered = itertools.islice(numbered, KINDS[kind][1])
         cases[kind] = numbered
-    results, end = [], time.monotonic() + 60 * options.minutes
-    while cases and (options.short or time.monotonic() < end):
+    results, end = [], time.monotonic() + seconds
+    while cases and (options.short or options.number is not None or time.monotonic() < end):
         kind = min(cases, key=lambda kind: spent[kind])
         started = time.monotonic()
         number, case = next(cases[kind], (None, None))
@@ -97,16 +108,9 @@ def campaign(room: Room, options: argparse.Namespace) -> list[dict]:
             del cases[kind]
             continue
         verdict = case.trial()
-        spent[kind] += (seconds := time.monotonic() - started)
-        results.append(
-            {
-                "kind": kind,
-                "number": number,
-                "fault": case.name,
-                "seconds": round(seconds, 2),
-                **vars(verdict),
-            }
-        )
+        spent[kind] += time.monotonic() - started
+        about = {"kind": kind, "number": number, "fault": case.name}
+        results.append(about | {"seconds": round(time.monotonic() - started, 2)} | vars(verdict))
         if sys.stderr.isatty() or options.number is not None or verdict.outcome in (SILENT, TRACEBACK):
             say(f"{kind} {number}: {case.name}: {verdict.outcome} {verdict.detail}")
     return results

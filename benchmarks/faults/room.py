@@ -20,7 +20,7 @@ from faults.layer import Layer
 
 CLASSES = {"ash": 14, "birch": 13, "cedar": 13}  # 40 pictures
 FIT = ("fit-head", "--no-curve", "--folds", "2")
-TUNE = ("finetune", "--top", "1", "--epochs", "1", "--views", "0")
+TUNE = ("finetune", "--top", "3", "--epochs", "1", "--views", "0")
 SHARED = ("pics", "user/networks")  # large, and never written in place: linked, not copied
 
 
