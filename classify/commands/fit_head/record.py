@@ -99,4 +99,4 @@ def write_record(
         },
         notes=notes,
     )
-    save_head(workspace, run, best.head, described)
+    save_head(run, best.head, described)

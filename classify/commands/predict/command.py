@@ -118,7 +118,7 @@ def predict(
     options : Options, optional
         Engine, batch size and reading threads.
     trust : bool
-        Load a head that this workspace did not write.
+        Load a head or model that this user did not make.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def predict(
         workspace, folder, record_of(folder), paths, space, top, options or Options(), progress or Progress()
     )
     if asked.record.get("command") in OWN_MODEL:
-        predictions, rejects, source = _by_model(asked)
+        predictions, rejects, source = _by_model(asked, trust)
     else:
         predictions, rejects, source = _by_head(asked, trust)
 
@@ -171,7 +171,7 @@ def _by_head(asked: _Asked, trust: bool) -> Found:
     width = loaded.head.n_features_in_
     if asked.space is not None:
         check_space(loaded, workspace.store_by_id(asked.space).space, width)
-    backbone = backbone_of(workspace.store(trained))
+    backbone = backbone_of(workspace.store(trained), trust=trust)
     options = replace(asked.options, dtype=trained.dtype)
     extractor = Extractor(workspace, backbone, decoding_of(workspace, trained), options, progress.note)
     check_space(loaded, extractor.space, width)
@@ -190,7 +190,7 @@ def _by_head(asked: _Asked, trust: bool) -> Found:
     return classify_rows(loaded.head, embedding, found.paths, asked.top), rejects, source
 
 
-def _by_model(asked: _Asked) -> Found:
+def _by_model(asked: _Asked, trust: bool) -> Found:
     """Ask the model of a run of finetune or baseline; its answers are not kept in the cache."""
     workspace, progress = asked.workspace, asked.progress
     if asked.options.engine == "litert":
@@ -198,7 +198,7 @@ def _by_model(asked: _Asked) -> Found:
             f"Expected --engine auto or keras for {asked.run}: such a run answers with its model.keras. "
             "`export --to tflite` makes a LiteRT file of it."
         )
-    tuned = TunedRun(asked.run, asked.record)
+    tuned = TunedRun(workspace, asked.run, asked.record, trust)
     trained, classes = Space.from_json(tuned.record["space"]["json"]), np.array(tuned.artefact.classes)
     if asked.space is not None and workspace.store_by_id(asked.space).space.id != trained.id:
         raise UserError(
