@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cache.errors import UserError
-from cache.storage.files import make_folder, temporary_name, write_error, write_file
-from extract.machine import user_folder
+from cache.storage.files import make_folder, temporary_name, user_folder, write_error, write_file
 from extract.sources.archive import unpack_whole
 
 SUFFIXES = (".tar.gz", ".tgz", ".tar")
