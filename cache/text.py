@@ -11,6 +11,11 @@ def on_one_line(path: str) -> str:
     return path if path.isprintable() else path.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number and what it counts: 1 file, 2,000 files."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def align(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Pad the cells of each column to one width, two blanks apart; the columns in `right` end together."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
