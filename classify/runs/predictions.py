@@ -19,6 +19,7 @@ from classify.metrics.evaluation import Evaluation
 from classify.report.confusion import confusion_png, confusion_text
 from classify.report.text import csv_bytes, csv_text
 from extract.pictures.decoding import RejectedImage, decode
+from extract.pictures.files import opened
 from extract.settings import Decoding
 
 if TYPE_CHECKING:
@@ -141,9 +142,10 @@ class Pictures:
         kept: list[int] = []
         for row, file in enumerate(self.files):
             try:
-                pixels.append(decode(file.read_bytes(), size, decoding))
+                with opened(file) as contents:
+                    pixels.append(decode(contents.data, size, decoding))
                 kept.append(row)
-            except (OSError, RejectedImage):
+            except RejectedImage:
                 continue
         if not kept:
             raise _none_left(self.files[0].parent if self.files else Path())
