@@ -1,6 +1,8 @@
 """The bytes of a picture file -> square RGB pixels. The one decoder for training, prediction and serving."""
 
+import contextlib
 import io
+from collections.abc import Iterator
 
 import numpy as np
 import PIL
@@ -19,6 +21,7 @@ from PIL import (
 
 from extract.pictures.augmentation import View
 from extract.pictures.square import RejectedImage, check_size, eight_bits, fit, reason, square, upright
+from extract.pictures.thumbnail import thumbnail
 from extract.settings import Decoding
 
 # Image.open asks only these; naming one that is not imported would make it import all of Pillow's forty.
@@ -65,10 +68,23 @@ def decode(data: bytes, size: int, decoding: Decoding) -> np.ndarray:
     RejectedImage
         If the bytes are no picture, are damaged, or exceed `decoding.max_pixels`.
     """
+    with _rejecting(data):
+        return square(*_opened(data, size, decoding), size, decoding.resize)
+
+
+def decode_both(data: bytes, size: int, decoding: Decoding) -> tuple[np.ndarray, np.ndarray]:
+    """Decode one picture file once: its pixels as `decode` gives them, and its thumbnail."""
+    with _rejecting(data):
+        opened = _opened(data, size, decoding)
+        return square(*opened, size, decoding.resize), thumbnail(*opened)
+
+
+@contextlib.contextmanager
+def _rejecting(data: bytes) -> Iterator[None]:
     if not data:
         raise RejectedImage("empty file")
     try:
-        return _decode(data, size, decoding)
+        yield
     except RejectedImage:
         raise
     except (
@@ -77,7 +93,10 @@ def decode(data: bytes, size: int, decoding: Decoding) -> np.ndarray:
         raise RejectedImage(_reason(error, data)) from error
 
 
-def _decode(data: bytes, size: int, decoding: Decoding) -> np.ndarray:
+def _opened(
+    data: bytes, size: int, decoding: Decoding
+) -> tuple[Image.Image, tuple[float, float], Image.Transpose | None]:
+    """Load a picture large enough for `size`: the picture, what counts of it, and the turn left to do."""
     image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
     check_size(image, decoding.max_pixels)
 
@@ -88,7 +107,7 @@ def _decode(data: bytes, size: int, decoding: Decoding) -> np.ndarray:
     turn = upright(image)  # after load: PNG may keep EXIF behind the pixels, TIFF is turned by loading
     # A drafted picture is rounded up to whole pixels; its content ends at width / scale.
     content = drafted[1][2:] if drafted else image.size
-    return square(eight_bits(image), content, turn, size, decoding.resize)
+    return eight_bits(image), content, turn
 
 
 def _reason(error: Exception, data: bytes) -> str:
