@@ -19,6 +19,7 @@ from extract.commands.options import ExtractOptions
 from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress, bar
 from extract.embedding.runner import Outcome
+from extract.embedding.thumbnails import complete
 from extract.embedding.views import Augmented, augment, untested
 from extract.pictures.policies import Views
 from extract.settings import Decoding, Options
@@ -103,6 +104,7 @@ def extract(
         workspace.remember(space=extractor.space.id)
     elif present.any():  # else no command could go on with it
         workspace.remember(space=extractor.space.id, dataset=dataset)
+    complete(workspace, extractor.space, manifest.select(present), decoding.max_pixels, progress)
     unread = found.rejects if options.shard[0] == 1 else []  # of several parts, the first tells of them
     rejects = unread + extractor.rejects(manifest, present, outcome, LOST)
     if lost := sum(reject.reason == LOST for reject in rejects):

@@ -26,7 +26,7 @@ from classify.training.batches import TrainingRows
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import History
 from classify.training.settings import GB
-from extract.embedding.progress import Say
+from extract.embedding.progress import Progress, Say, bar
 from extract.embedding.spaces import decoding_of
 from extract.machine import import_keras_quietly
 
@@ -41,6 +41,7 @@ def baseline(
     dataset: str | None = None,
     space: str | None = None,
     say: Say = lambda line: None,
+    progress: Progress | None = None,
 ) -> Outcome:
     """Train a small network from random weights, and keep the epoch with the lowest calibrated validation loss.
 
@@ -51,6 +52,8 @@ def baseline(
     dataset, space : str, optional
         Default: the current ones. The space says how pictures become square, and which are near copies.
     say : callable (line of text), optional
+    progress : Progress, optional
+        Told of the reading of files of which a cache of an earlier version has no thumbnail.
 
     Raises
     ------
@@ -66,6 +69,7 @@ def baseline(
         test_size=settings.test_size,
         seed=settings.seed,
         shares=settings.split,
+        progress=progress,
     )
     fit, val = set_aside(division, settings.val_size, settings.seed)
     classes = tuple(map(str, np.unique(division.names[fit])))
@@ -197,4 +201,5 @@ def _reading(setup: Setup, tested: str) -> Reading:
 def run(options: BaselineOptions, say: Say) -> Outcome:
     """Answer the command line."""
     workspace = Workspace.locate(options.workspace)
-    return baseline(workspace, options.settings, dataset=options.dataset, space=options.space, say=say)
+    chosen = {"dataset": options.dataset, "space": options.space}
+    return baseline(workspace, options.settings, **chosen, say=say, progress=bar(say))

@@ -141,6 +141,7 @@ def begin(
         shares=parameters.get("split"),  # absent from runs of older versions
         group_by=parameters["group_by"],
         class_weight=settings.class_weight or parameters["class_weight"],
+        progress=progress,
     )
     if (views := Views(**parameters.get("views", {}))).number:
         division = with_views(workspace, division, views, progress, say)

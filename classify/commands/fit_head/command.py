@@ -116,6 +116,7 @@ def fit_heads(
         shares=options.split,
         group_by=options.group_by,
         class_weight=options.class_weight,
+        progress=progress,
     )
     if options.views.number:
         division = with_views(workspace, division, options.views, progress, say)
