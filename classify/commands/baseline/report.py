@@ -11,6 +11,7 @@ from cache.versions import now, versions
 from cache.workspace import Workspace
 from classify.commands.baseline.result import NAME, Outcome, Setup, Tested
 from classify.report.confusion import CONFUSION
+from classify.report.glossary import with_words
 from classify.report.tables import class_table
 from classify.report.text import escape, span, table
 from classify.runs.folder import write_json
@@ -109,4 +110,4 @@ def _page(outcome: Outcome, setup: Setup) -> str:
         class_table(e, "Precision"),
         f"![Confusion matrix]({CONFUSION})",
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return with_words("\n\n".join(part for part in parts if part))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.errors import UserError
+from cache.text import terminal_width
 from cache.workspace import Workspace
 from classify.commands.fit_head.fitted_head import FittedHead, fit_one
 from classify.commands.fit_head.leaderboard import HeadResult, leaderboard, to_frame
@@ -28,6 +29,7 @@ from classify.metrics.comparison import Comparison, compare
 from classify.metrics.evaluation import tie
 from classify.runs.folder import remember_best
 from classify.runs.readings import Log, Reading, sample_notes
+from classify.runs.standing import answers_now
 from extract.embedding.course import Course, shown
 from extract.embedding.progress import Progress
 from extract.pictures.policies import Views
@@ -47,6 +49,7 @@ class FitResult:
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
     views: Views = field(default_factory=Views)
+    closing: list[str] = field(default_factory=list)  # what `predict` answers with now
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as the command line's JSON."""
@@ -66,7 +69,7 @@ class FitResult:
 
     def to_text(self) -> str:
         """Return the leaderboard and where the run is."""
-        return f"{leaderboard(self.heads)}\nbest: {self.best}, in {self.run} (start with report.md)"
+        return f"{leaderboard(self.heads, terminal_width())}\nbest: {self.best}, in {self.run} (start with report.md)"
 
 
 def fit_heads(
@@ -158,7 +161,16 @@ def fit_heads(
     except KeyboardInterrupt:
         interrupted = True
         notes += _missing(trained, options)
-    return FitResult(run, best.result.name, simplest.result.name, results, notes, interrupted, options.views)
+    return FitResult(
+        run,
+        best.result.name,
+        simplest.result.name,
+        results,
+        notes,
+        interrupted,
+        options.views,
+        [answers_now(workspace, run)],
+    )
 
 
 def _train_all(

@@ -73,7 +73,7 @@ def write_run(
         **of_tables(run),
         **standing(workspace, division.test_hash),
     )
-    save_head(workspace, run, best.head, described)
+    save_head(run, best.head, described)
 
 
 def complete(
