@@ -132,8 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         say(f"error: {error}")
         return FAILED
-    except KeyboardInterrupt:
-        say("Interrupted. What was sealed or finished is kept: run the same command to go on.")
+    except KeyboardInterrupt as stop:
+        say(str(stop) or "Interrupted. What was sealed or finished is kept: run the same command to go on.")
         return INTERRUPTED
     except (BrokenPipeError, SystemExit) as end:  # the reader of our output has seen enough, as with `| head`
         if not isinstance(end.__context__ or end, BrokenPipeError):  # rich makes a SystemExit of it

@@ -18,6 +18,7 @@ from classify.commands.fit_head.leaderboard import HeadResult, leaderboard, to_f
 from classify.commands.fit_head.learning_curve import LearningCurve, learning_curve
 from classify.commands.fit_head.options import BUDGET, FitHeadOptions, FitOptions
 from classify.commands.fit_head.record import Later, complete, write_run
+from classify.commands.fit_head.stages import STOPPING, Stages
 from classify.data.division import Division, divide
 from classify.data.splits import TEST, TRAIN
 from classify.data.views import with_views
@@ -29,7 +30,8 @@ from classify.metrics.evaluation import tie
 from classify.runs.folder import remember_best
 from classify.runs.readings import Log, Reading, sample_notes
 from classify.runs.standing import answers_now
-from extract.embedding.progress import Progress, bar
+from extract.embedding.course import Course, shown
+from extract.embedding.progress import Progress
 from extract.pictures.policies import Views
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ def fit_heads(
     on_progress: Callable[[str], None] | None = None,
     progress: Progress | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    course: Course | None = None,
 ) -> FitResult:
     """Train heads on a data set's embeddings and write a run folder with the best.
 
@@ -97,6 +100,8 @@ def fit_heads(
         Told of the embedding of views that are not in the cache yet.
     clock : callable () -> float
         Seconds, which the budget is measured in.
+    course : Course, optional
+        Told of the stages.
 
     Raises
     ------
@@ -106,8 +111,11 @@ def fit_heads(
         On Ctrl-C before the first head is finished; later, the finished heads make the run.
     """
     say = on_progress or (lambda line: None)
+    stages = Stages(course or Course())
+    stages.load()
     heads = shape_mlp(select(options.models), options.hidden, options.batch_norm)
     data = workspace.load(dataset, space)
+    stages.divide(data)
     division = divide(
         workspace,
         data,
@@ -122,7 +130,7 @@ def fit_heads(
         division = with_views(workspace, division, options.views, progress, say)
     notes = division.notes + sample_notes(workspace, division) + imbalance(division.y, options.folds)
     log = Log(workspace, division.test_hash)
-    trained, interrupted, said = _train_all(heads, division, options, log, say, clock)
+    trained, interrupted, said = _train_all(heads, division, options, log, say, clock, stages)
     notes += said
     trained.sort(key=lambda each: (-round(each.result.cv_accuracy, 9), each.rank))
     for each in trained:
@@ -142,12 +150,14 @@ def fit_heads(
 
     # The test part has been read: the figures are kept before anything else takes time, or is interrupted.
     run = workspace.new_run("fit-head")
+    stages.write(options.curve and not interrupted)
     write_run(workspace, run, division, trained, options, [*notes, *_missing(trained, options)])
     remember_best(workspace, run, data, division.sha256, best.result.cv_accuracy)
     try:
-        later, more = _later(trained, division, options, interrupted, say)
+        later, more = _later(trained, division, options, interrupted, stages)
         notes += more
         if more or later != Later():
+            stages.report()
             complete(run, division, trained, options, notes, later)
     except KeyboardInterrupt:
         interrupted = True
@@ -171,6 +181,7 @@ def _train_all(
     log: Log,
     say: Callable[[str], None],
     clock: Callable[[], float],
+    stages: Stages,
 ) -> tuple[list[FittedHead], bool, list[str]]:
     """Train head after head and log each reading of the test part; returns them, whether Ctrl-C came, and notes."""
     budget = BUDGET if options.budget is None and "all" in options.models else options.budget
@@ -178,8 +189,9 @@ def _train_all(
     trained, notes = list[FittedHead](), list[str]()
     for number, head in enumerate(heads):
         left = None if end is None else max(0.0, end - clock())
+        stages.place(number + 1, len(heads))
         try:
-            trained.append(fit_one(head, division, options, left, say, clock))
+            trained.append(fit_one(head, division, options, left, say, clock, stages))
         except KeyboardInterrupt:
             if not trained:
                 raise
@@ -222,7 +234,7 @@ def _later(
     division: Division,
     options: FitOptions,
     interrupted: bool,
-    say: Callable[[str], None],
+    stages: Stages,
 ) -> tuple[Later, list[str]]:
     """Find out what no figure of the heads waits for, and the notes of it."""
     best, comparisons = trained[0], list[Comparison]()
@@ -230,7 +242,7 @@ def _later(
         names = best.result.name, other.result.name
         comparisons = [compare(*names, division.truth, best.predicted, other.predicted, seed=options.seed)]
     notes = [] if interrupted else _without_grouping(best, division)
-    curve = _curve(best, division, options, say) if options.curve and not interrupted else None
+    curve = _curve(best, division, options, stages) if options.curve and not interrupted else None
     return Later(comparisons, curve), notes
 
 
@@ -258,10 +270,8 @@ def _without_grouping(best: FittedHead, division: Division) -> list[str]:
     ]
 
 
-def _curve(
-    best: FittedHead, division: Division, options: FitOptions, say: Callable[[str], None]
-) -> LearningCurve:
-    say(f"learning curve of {best.result.name}")
+def _curve(best: FittedHead, division: Division, options: FitOptions, stages: Stages) -> LearningCurve:
+    stages.curve(best.result.name)
     answers = best.found.classes[best.found.scores.argmax(axis=1)]
     return learning_curve(
         best.result.name,
@@ -271,6 +281,7 @@ def _curve(
         whole=answers == division.y,
         seed=options.seed,
         n_jobs=options.n_jobs,
+        on_progress=stages.course.step,
     )
 
 
@@ -292,11 +303,13 @@ def _reading(division: Division, trained: FittedHead, options: FitOptions) -> Re
 def run(options: FitHeadOptions, say: Callable[[str], None]) -> FitResult:
     """Answer the command line."""
     views = Views.of(options.fit.views.number, options.fit.views.augment)
-    return fit_heads(
-        Workspace.locate(options.workspace),
-        replace(options.fit, views=views, curve=not options.no_curve),
-        dataset=options.dataset,
-        space=options.space,
-        on_progress=say,
-        progress=bar(say),
-    )
+    with shown(Course(say), STOPPING) as course:
+        return fit_heads(
+            Workspace.locate(options.workspace),
+            replace(options.fit, views=views, curve=not options.no_curve),
+            dataset=options.dataset,
+            space=options.space,
+            on_progress=course.say,
+            progress=course.progress("embedding views"),
+            course=course,
+        )

@@ -329,7 +329,7 @@ def test_only_all_has_a_budget_of_its_own(workspace: Workspace, monkeypatch: pyt
 
 def test_all_heads_keep_to_the_budget(workspace: Workspace) -> None:
     # Enough looks at the clock for three heads and a part of the fourth.
-    result = run(workspace, "all", budget=1000.0, n_jobs=1, clock=clock(1.0))
+    result = run(workspace, "all", budget=700.0, n_jobs=1, clock=clock(1.0))
     assert any(" left out: Expected time" in note or ": out of time after" in note for note in result.notes)
     left_out = [note.split()[0] for note in result.notes if " left out: Expected time" in note]
     assert {head.name for head in result.heads} | set(left_out) == set(HEADS)
