@@ -35,7 +35,17 @@ READERS = {  # files as a pattern of their path: the commands that read them; th
     r"": (PREDICT, LIST),
 }
 BLOWS = ("flip", "flip", "flip", "cut", "empty", "zeros", "json", "json", "deep", "fifo", "folder", "link")
-CHANCE = ("rows", "seconds", "images_per_second", "run", "bytes", "milliseconds", "time", "embedded", "cached")
+CHANCE = (
+    "rows",
+    "seconds",
+    "images_per_second",
+    "run",
+    "bytes",
+    "milliseconds",
+    "time",
+    "embedded",
+    "cached",
+)
 
 
 def damages(room: Room, chance: random.Random) -> Iterator[Case]:
