@@ -32,14 +32,14 @@ from faults.room import Room, preload, remove
 from faults.verdict import OUTCOMES, SILENT, TRACEBACK
 
 KINDS = {  # name: cases, how many of them are in the short form
-    "kill": (disturbed.kills, 10),
-    "refusal": (disturbed.failures, 14),
-    "interrupt": (disturbed.interrupts, 6),
-    "damage": (damage.damages, 20),
-    "oddity": (oddities.oddities, 14),
-    "crowd": (crowd.crowds, 6),
-    "output": (terminal.outputs, 8),
-    "ctrl-c": (terminal.presses, 4),
+    "kill": (disturbed.kills, 7),
+    "refusal": (disturbed.failures, 9),
+    "interrupt": (disturbed.interrupts, 4),
+    "damage": (damage.damages, 14),
+    "oddity": (oddities.oddities, 10),
+    "crowd": (crowd.crowds, 4),
+    "output": (terminal.outputs, 5),
+    "ctrl-c": (terminal.presses, 3),
     "finetune": (disturbed.tuning, 0),
     "model": (damage.tuned_damages, 0),
 }
