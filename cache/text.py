@@ -11,6 +11,13 @@ def on_one_line(path: str) -> str:
     return path if path.isprintable() else path.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
+def visible(text: str) -> str:
+    """A text of several lines in which a terminal finds nothing to obey: escape sequences are spelled out."""
+    if "".join(text.split("\n")).isprintable():
+        return text
+    return "".join(letter if letter in "\n\t" else on_one_line(letter) for letter in text)
+
+
 def counted(number: int, one: str, many: str = "") -> str:
     """A number and what it counts: 1 file, 2,000 files."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
@@ -18,6 +25,7 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 def align(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Pad the cells of each column to one width, two blanks apart; the columns in `right` end together."""
+    rows = [[on_one_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
