@@ -16,7 +16,7 @@ from cache.frame import TEXT
 from cache.manifest import SPLITS, Manifest
 from cache.storage.files import write_file
 from cache.storage.rejects import Reject
-from cache.text import counted
+from cache.text import counted, on_one_line
 from cache.workspace import Workspace
 from extract.commands.options import ManifestOptions
 from extract.embedding.progress import Progress, bar
@@ -61,8 +61,8 @@ class Survey:
         facts = self.to_json()
         pictures = counted(len(self.manifest), "picture")
         classes = counted(len(facts["classes"]), "class", "classes")
-        lines = [f"{self.dataset}: {counted(facts['files'], 'file')}, {pictures} in {classes}"]
-        lines += [f"  {count:>9,}  {name}" for name, count in facts["classes"].items()]
+        lines = [f"{on_one_line(self.dataset)}: {counted(facts['files'], 'file')}, {pictures} in {classes}"]
+        lines += [f"  {count:>9,}  {on_one_line(name)}" for name, count in facts["classes"].items()]
         lines += [f"  {count:>9,}  in the {name} part" for name, count in facts["splits"].items() if count]
         lines.append(
             f"copies of another: {facts['duplicates']:,}; in two classes: {len(facts['conflicts']):,}; "
