@@ -1,6 +1,7 @@
 """The command line: words -> a command's options -> its result -> text or JSON. Nothing heavy is imported here."""
 
 import json
+import os
 import sys
 import textwrap
 import warnings
@@ -109,6 +110,8 @@ def application() -> App:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments is None:  # whatever Python is started from here takes no module from the current folder
+        os.environ["PYTHONSAFEPATH"] = "1"
     warnings.showwarning = lambda message, *_: say(f"warning: {message}")
     try:
         options = application()(words)

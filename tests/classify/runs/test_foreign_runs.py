@@ -99,7 +99,7 @@ def test_a_keras_file_from_extract_to_a_fine_tune(place: Path, capsys: pytest.Ca
     other = keras.Sequential([keras.Input((32, 32, 3)), layers.Conv2D(3, 3, name="last")])
     other.save(place / "own.keras")
     assert run("predict", "stripes", "--run", str(next((place / "runs").glob("*-fit-head")))) == 1
-    assert "where it was, received keras:" in capsys.readouterr().err
+    assert "named before, its files unchanged since; received keras:" in capsys.readouterr().err
 
 
 def test_a_preset_can_be_fine_tuned(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
