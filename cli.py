@@ -135,6 +135,8 @@ def start() -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments is None:  # whatever Python is started from here takes no module from the current folder
+        os.environ["PYTHONSAFEPATH"] = "1"
     warnings.showwarning = lambda message, *_: say(f"warning: {message}")
     try:
         with _output():
