@@ -1,10 +1,12 @@
 """The command line: words -> a command's options -> its result -> text or JSON. Nothing heavy is imported here."""
 
 import json
+import os
 import sys
 import textwrap
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack, redirect_stderr
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -58,6 +60,10 @@ COMMANDS = {
         "classify pictures with the best run", "predict new_photos/"),
     "demo": Command(f"{C}.options:DemoOptions", f"{C}.demo:run",
         "the whole job on real pictures; needs no internet connection", "demo --quick"),
+    "runs ls": Command(f"{C}.runs.options:ListOptions", f"{C}.runs.ls:run",
+        "list runs with their figures; which one predict uses", "runs ls"),
+    "runs rm": Command(f"{C}.runs.options:RemoveOptions", f"{C}.runs.rm:run",
+        "delete runs that nothing needs", "runs rm 3 4"),
     "backbones": Command(f"{E}.options:BackbonesOptions", f"{E}.backbones:run",
         "list the backbones, and what else can be one", "backbones"),
     "cache ls": Command(f"{K}.options:ListOptions", f"{K}.ls:run",
@@ -70,6 +76,7 @@ COMMANDS = {
         "write one plain HDF5 file", "cache export flowers.h5"),
 }
 # fmt: on
+GROUPS = {"runs": "look after runs", "cache": "look after the cache"}
 
 
 def application() -> App:
@@ -89,20 +96,24 @@ def application() -> App:
         print_error=False,
         suppress_keyboard_interrupt=False,
     )
-    cache = App(name="cache", help="look after the cache", help_epilogue="", sort_key=len(COMMANDS))
+    groups = {
+        name: App(name=name, help=help, help_epilogue="", sort_key=len(COMMANDS))
+        for name, help in GROUPS.items()
+    }
     app.register_install_completion_command(help="have the shell complete commands, options and values")
     app["--help"].help = "show this help; after a command, its options"
     app["--version"].help = "show the version"
     for number, (words, command) in enumerate(COMMANDS.items()):
-        *group, name = words.split()
-        (cache if group else app).command(
+        group, _, name = words.rpartition(" ")
+        (groups[group] if group else app).command(
             command.options,
             name=name,
             help=command.help,
             help_epilogue=f"example: {PROGRAM} {command.example}",
             sort_key=number,
         )
-    app.command(cache)
+    for each in groups.values():
+        app.command(each)
     return app
 
 
@@ -113,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = application()(words)
         if options is None:  # the help, the version or the completion has been told
-            return USAGE if words in ([], ["cache"]) else DONE
+            return USAGE if words in ([], *([name] for name in GROUPS)) else DONE
         return tell(options, run(options))
     except CycloptsError as error:
         say(f"error: {mistake(error)} See `{' '.join([PROGRAM, *(error.command_chain or ()), '--help'])}`.")
@@ -142,7 +153,10 @@ def run(options: Any) -> Any:
         beside["recompute"] = _imported(f"{E}.recompute:recompute")
     if command is COMMANDS["demo"]:
         beside["command"] = lambda *words: main(words)
-    return _imported(command.run)(options, say, **beside)
+    with ExitStack() as stack:
+        if getattr(options, "quiet", False):  # standard error holds what is said meanwhile, and no result
+            stack.enter_context(redirect_stderr(stack.enter_context(open(os.devnull, "w"))))
+        return _imported(command.run)(options, say, **beside)
 
 
 def tell(options: Any, result: Any) -> int:
@@ -155,10 +169,11 @@ def tell(options: Any, result: Any) -> int:
         say(f"rejected {reject}")
     if len(rejects) > SHOWN:
         say(f"... and {len(rejects) - SHOWN:,} more rejects: --json lists them all")
-    for note in getattr(result, "notes", ()):
+    quiet = getattr(options, "quiet", False)
+    for note in () if quiet else getattr(result, "notes", ()):
         say(note)
     print(json.dumps(result.to_json()) if options.json else result.to_text(), flush=True)
-    for line in getattr(result, "closing", ()):
+    for line in () if quiet else getattr(result, "closing", ()):
         say(line)
     if getattr(result, "interrupted", False):
         return INTERRUPTED

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -143,11 +144,15 @@ def test_heads_of_another_space_are_refused(session: Path) -> None:
     run("extract", session / "digits", "--workspace", session / "w")
 
 
-def test_a_head_from_elsewhere_needs_trust(session: Path, tmp_path: Path) -> None:
+def test_a_head_from_elsewhere_needs_trust(
+    session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLDFRAME_STATE", str(tmp_path / "state"))  # another machine
     picture, theirs = session / "digits/1/0001.png", json.loads((session / "fit.json").read_text())["run"]
     done = run("predict", picture, "--run", theirs, "--workspace", tmp_path / "mine", code=1)
     assert "--trust" in done.stderr
     run("predict", picture, "--run", theirs, "--trust", "--workspace", tmp_path / "mine")
+    run("predict", picture, "--run", theirs, "--workspace", tmp_path / "mine")
 
 
 def test_cache_commands(session: Path, tmp_path: Path) -> None:
@@ -408,6 +413,33 @@ def test_shells_complete_commands_options_and_values() -> None:
     for shell in ("bash", "zsh", "fish", "powershell"):
         script = cli.application().generate_completion(shell=shell)  # type: ignore[arg-type]
         assert all(word in script for word in ("fit-head", "verify", "max-pixels", "squash"))
+
+
+def test_quiet_leaves_results_and_errors(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def talk(options: Any, say: Any) -> SimpleNamespace:
+        say("said")
+        print("progress", file=sys.stderr)
+        told = {"to_json": lambda: [1], "to_text": lambda: "text", "notes": ["note"], "closing": ["closing"]}
+        if options.workspace == "fail":
+            raise UserError("nothing left")
+        return SimpleNamespace(**told)
+
+    monkeypatch.setattr(backbones, "run", talk)
+    assert cli.main(["backbones"]) == 0
+    assert capsys.readouterr() == ("text\n", "said\nprogress\nnote\nclosing\n")
+    assert cli.main(["backbones", "--quiet"]) == 0
+    assert capsys.readouterr() == ("text\n", "")
+    assert cli.main(["backbones", "--quiet", "--workspace", "fail"]) == 1
+    assert capsys.readouterr() == ("", "error: nothing left\n")
+
+
+def test_every_command_but_the_demo_can_be_quiet() -> None:
+    for command in cli.COMMANDS.values():
+        assert ("quiet" in {field.name for field in fields(cli._imported(command.options))}) == (
+            command is not cli.COMMANDS["demo"]
+        )
 
 
 def test_a_result_is_told_in_order(capsys: pytest.CaptureFixture[str]) -> None:

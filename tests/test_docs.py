@@ -47,6 +47,8 @@ JSON_COMMANDS = [
     "baseline --epochs 1 --input-size 16",
     "compare-backbones --backbone efficientnet_lite0 --sample 20",
     "backbones",
+    "runs ls",
+    "runs rm 2",
     "cache ls",
     "cache verify --recompute 2",
     "cache gc",
@@ -135,7 +137,7 @@ def test_every_command_and_option_is_in_the_guide(command: str) -> None:
     assert [argument.name for argument in arguments if argument.name.startswith("--")]
     for argument in arguments:
         for option in argument.names:
-            if argument.index is None and option not in ("*", "--workspace"):
+            if argument.index is None and option not in ("*", "--workspace", "--quiet"):
                 assert re.search(rf"{option}\b(?!-)", text), f"the guide's {command!r} lacks {option}"
         for choice in argument.get_choices(force=True) or ():
             assert choice in text, f"the guide's {command!r} lacks {choice}"

@@ -85,6 +85,8 @@ class Common:
     """cache and state (default: .coldframe, or COLDFRAME_WORKSPACE)"""
     json: Annotated[bool, Parameter(group=GENERAL)] = False
     """print one JSON value for scripts"""
+    quiet: Annotated[bool, Parameter(group=GENERAL)] = False
+    """print results, rejects and errors only: no progress, no notes"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,6 +14,8 @@ import numpy as np
 from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.space import Space
+from cache.storage import trusted
+from cache.storage.files import open_regular
 from cache.storage.rejects import Reject
 from cache.workspace import Workspace
 from classify.models.model_file import Artefact, load_model
@@ -57,7 +60,7 @@ class HeadClassifier:
         self.run, self.record = run, record
         self._loaded = load_head(workspace, run, trust=trust, record=record)
         self._space = Space.from_json(record["space"]["json"])
-        self._workspace, self._note = workspace, note
+        self._workspace, self._trust, self._note = workspace, trust, note
         self._options = replace(options, dtype=self._space.dtype)
         self.source = {"head": str(run), "head_sha256": record["head"]["sha256"], "space": self._space.id}
 
@@ -73,7 +76,8 @@ class HeadClassifier:
     @cached_property
     def _extractor(self) -> Extractor:
         workspace, space = self._workspace, self._space
-        backbone, decoding = backbone_of(workspace.store(space)), decoding_of(workspace, space)
+        backbone = backbone_of(workspace.store(space), trust=self._trust)
+        decoding = decoding_of(workspace, space)
         extractor = Extractor(workspace, backbone, decoding, self._options, self._note)
         check_space(self._loaded, extractor.space, self._loaded.head.n_features_in_)
         return extractor
@@ -108,20 +112,24 @@ class ModelClassifier:
 
     @classmethod
     def of_run(
-        cls, workspace: Workspace, run: Path, record: dict[str, Any], options: Options
+        cls, workspace: Workspace, run: Path, record: dict[str, Any], options: Options, trust: bool
     ) -> ModelClassifier:
         """Load the model of a run of finetune or baseline."""
         _refuse_litert(run, options)
-        tuned = TunedRun(run, record)
+        tuned = TunedRun(workspace, run, record, trust)
         space = Space.from_json(record["space"]["json"])
         source = {"model": str(tuned.file), "model_sha256": record["model"]["sha256"]}
         how = space.input_size, decoding_of(workspace, space), options.workers, space
         return cls(run, record, source, tuned.artefact, *how)
 
     @classmethod
-    def of_file(cls, file: Path, options: Options) -> ModelClassifier:
+    def of_file(cls, workspace: Workspace, file: Path, options: Options, trust: bool) -> ModelClassifier:
         """Load a file that `export --to keras` wrote, or the model.keras of a run."""
         _refuse_litert(file, options)
+        with open_regular(file) as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        if not trusted.admitted(digest, trust):
+            raise trusted.refusal("a model", file, digest, workspace.root)
         import_keras_quietly()
         artefact = load_model(file)
         if len(artefact.model.input_shape) != 4:
@@ -194,11 +202,11 @@ def open_classifier(
     """
     options, note = options or Options(), (progress or Progress()).note
     if named and named.endswith(MODEL) and Path(named).is_file():
-        return ModelClassifier.of_file(Path(named), options)
+        return ModelClassifier.of_file(workspace, Path(named), options, trust)
     run = find_run(workspace, named)
     record = record_of(run)
     if record.get("command") in OWN_MODEL:
-        return ModelClassifier.of_run(workspace, run, record, options)
+        return ModelClassifier.of_run(workspace, run, record, options, trust)
     return HeadClassifier(workspace, run, record, options, trust, note)
 
 

@@ -20,7 +20,7 @@ def relocated(run: str, runs: Path) -> Path:
 
 
 def find_run(workspace: Workspace, named: str | None) -> Path:
-    """Return the folder of the run named by its path or by its folder's name alone; without a name, of the best.
+    """Return the folder of the run named by its path, its folder's name or its number; without a name, of the best.
 
     Raises
     ------
@@ -29,7 +29,8 @@ def find_run(workspace: Workspace, named: str | None) -> Path:
     """
     if not named:
         return best_run(workspace)
-    for path in (Path(named), workspace.runs / named):
+    numbered = workspace.runs.glob(f"{int(named):03d}-*") if named.isdecimal() else ()
+    for path in (Path(named), workspace.runs / named, *numbered):
         if path.is_dir():
             return path
     names = sorted(path.name for path in workspace.runs.glob("[0-9]*-*"))

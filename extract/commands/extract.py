@@ -24,6 +24,8 @@ from extract.pictures.policies import Views
 from extract.settings import Decoding, Options
 from extract.sources.source import PART, is_part, open_source
 
+LOST = "its row is gone"
+
 
 @dataclass
 class Summary:
@@ -70,8 +72,8 @@ def extract(
     Raises
     ------
     UserError
-        For a source that is not a data set, a backbone whose weights cannot be had, or a full disk. What
-        was sealed before stays.
+        For a source that is not a data set, a backbone whose weights cannot be had, a full disk, or a workspace
+        that is deleted or damaged meanwhile. What was sealed before stays.
     """
     progress, began = progress or Progress(), time.monotonic()
     opened = open_source(workspace, source, data_dir=data_dir, note=progress.note)
@@ -102,7 +104,13 @@ def extract(
     elif present.any():  # else no command could go on with it
         workspace.remember(space=extractor.space.id, dataset=dataset)
     unread = found.rejects if options.shard[0] == 1 else []  # of several parts, the first tells of them
-    rejects = unread + extractor.rejects(manifest, present, outcome)
+    rejects = unread + extractor.rejects(manifest, present, outcome, LOST)
+    if lost := sum(reject.reason == LOST for reject in rejects):
+        raise UserError(
+            f"Expected rows for all pictures that had one or got one in {extractor.store.folder}, {lost:,} of them are "
+            "gone: the workspace, or a file in it, was deleted or damaged while this ran. What is there is kept; "
+            "run the same command again for the rest."
+        )
     conflicts = manifest.conflicts()
     if options.shard != (1, 1):
         progress.note(

@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.errors import UserError
+from cache.text import terminal_width
 from cache.workspace import Workspace
 from classify.commands.fit_head.fitted_head import FittedHead, fit_one
 from classify.commands.fit_head.leaderboard import HeadResult, leaderboard, to_frame
 from classify.commands.fit_head.learning_curve import LearningCurve, learning_curve
 from classify.commands.fit_head.options import BUDGET, FitHeadOptions, FitOptions
-from classify.commands.fit_head.record import write_record
+from classify.commands.fit_head.record import Later, complete, write_run
 from classify.data.division import Division, divide
 from classify.data.splits import TEST, TRAIN
 from classify.data.views import with_views
 from classify.heads.folds import imbalance
 from classify.heads.mlp import shape_mlp
 from classify.heads.table import Head, select
-from classify.metrics.comparison import compare
+from classify.metrics.comparison import Comparison, compare
 from classify.metrics.evaluation import tie
 from classify.runs.folder import remember_best
 from classify.runs.readings import Log, Reading, sample_notes
@@ -66,7 +67,7 @@ class FitResult:
 
     def to_text(self) -> str:
         """Return the leaderboard and where the run is."""
-        return f"{leaderboard(self.heads)}\nbest: {self.best}, in {self.run} (start with report.md)"
+        return f"{leaderboard(self.heads, terminal_width())}\nbest: {self.best}, in {self.run} (start with report.md)"
 
 
 def fit_heads(
@@ -132,22 +133,24 @@ def fit_heads(
         notes.append(
             f"{simplest.result.name} is the simplest head within one standard error of {best.result.name}"
         )
-    comparisons = []
-    if len(trained) > 1:
-        first, second = trained[0], trained[1]
-        names = first.result.name, second.result.name
-        if tie(first.result.evaluation, second.result.evaluation):
-            notes.append(
-                f"a tie: the test intervals of {names[0]} and {names[1]} overlap; {names[0]} is kept for its CV "
-                "accuracy"
-            )
-        comparisons = [compare(*names, division.truth, first.predicted, second.predicted, seed=options.seed)]
-    notes += _without_grouping(best, division)
-    curve = _curve(best, division, options, say) if options.curve and not interrupted else None
+    if len(trained) > 1 and tie(best.result.evaluation, trained[1].result.evaluation):
+        names = best.result.name, trained[1].result.name
+        notes.append(
+            f"a tie: the test intervals of {names[0]} and {names[1]} overlap; {names[0]} is kept for its CV accuracy"
+        )
 
+    # The test part has been read: the figures are kept before anything else takes time, or is interrupted.
     run = workspace.new_run("fit-head")
-    write_record(workspace, run, division, trained, options, notes, comparisons, curve)
+    write_run(workspace, run, division, trained, options, [*notes, *_missing(trained, options)])
     remember_best(workspace, run, data, division.sha256, best.result.cv_accuracy)
+    try:
+        later, more = _later(trained, division, options, interrupted, say)
+        notes += more
+        if more or later != Later():
+            complete(run, division, trained, options, notes, later)
+    except KeyboardInterrupt:
+        interrupted = True
+        notes += _missing(trained, options)
     return FitResult(
         run,
         best.result.name,
@@ -198,6 +201,36 @@ def _simplest(trained: Sequence[FittedHead]) -> FittedHead:
     error = best.result.cv_std / np.sqrt(len(best.found.folds))
     near = [each for each in trained if each.result.cv_accuracy >= best.result.cv_accuracy - error]
     return min(near, key=lambda each: each.rank)
+
+
+def _missing(trained: Sequence[FittedHead], options: FitOptions) -> list[str]:
+    """What a run says that was ended before all of it was found out."""
+    missing = ["the comparison of the first two heads"] if len(trained) > 1 else []
+    missing += ["the learning curve"] if options.curve else []
+    if not missing:
+        return []
+    verb = "are" if len(missing) > 1 else "is"
+    return [
+        f"{' and '.join(missing)} {verb} missing, as the command was stopped before: all figures are there, and the "
+        "same command again makes the rest"
+    ]
+
+
+def _later(
+    trained: Sequence[FittedHead],
+    division: Division,
+    options: FitOptions,
+    interrupted: bool,
+    say: Callable[[str], None],
+) -> tuple[Later, list[str]]:
+    """Find out what no figure of the heads waits for, and the notes of it."""
+    best, comparisons = trained[0], list[Comparison]()
+    for other in trained[1:2]:
+        names = best.result.name, other.result.name
+        comparisons = [compare(*names, division.truth, best.predicted, other.predicted, seed=options.seed)]
+    notes = [] if interrupted else _without_grouping(best, division)
+    curve = _curve(best, division, options, say) if options.curve and not interrupted else None
+    return Later(comparisons, curve), notes
 
 
 def _without_grouping(best: FittedHead, division: Division) -> list[str]:

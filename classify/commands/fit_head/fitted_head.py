@@ -16,6 +16,7 @@ from classify.data.division import Division
 from classify.heads.calibration import CalibratedHead, fit_temperature
 from classify.heads.search import SearchOptions, SearchResult, search
 from classify.heads.table import Head
+from classify.heads.users_code import users_code
 from classify.metrics.evaluation import evaluate
 from classify.metrics.reliability import Calibration, calibration
 from extract.embedding.progress import seldom
@@ -71,7 +72,8 @@ def fit_one(
 
     try:
         how = SearchOptions(options.folds, options.seed, options.n_jobs, seconds, clock, progress)
-        found = search(head, division, how)
+        with users_code(head.name):
+            found = search(head, division, how)
     except MemoryError as error:
         if options.hidden is None or not head.name.startswith("mlp"):
             raise

@@ -115,7 +115,7 @@ def predict(
     options : Options, optional
         Engine, batch size and reading threads.
     trust : bool
-        Load a head that this workspace did not write.
+        Load a head or model that this user did not make.
     out : Path, optional
         CSV file to write; default: predictions.csv in a run folder, which there is only if a picture was answered.
     force : bool
