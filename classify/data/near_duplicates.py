@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.storage.keys import as_items, unique
+from cache.text import counted
 from classify.data.groups import connect
 from extract.machine import usable_cores
 from extract.pictures.decoding import RejectedImage, decode
@@ -50,13 +51,16 @@ class Groups:
         grouped = sizes[sizes > 1]
         if len(grouped):
             notes.append(
-                f"{grouped.sum():,} pictures are copies or near copies of one another, in {len(grouped):,} "
-                "groups: each group stays on one side of every split"
+                f"{grouped.sum():,} pictures are copies or near copies of one another, in "
+                f"{counted(len(grouped), 'group')}: each group stays on one side of every split"
             )
         if self.unconfirmed:
             notes.append(
-                f"{self.unconfirmed:,} pairs look alike but could not be compared: files are gone, changed or "
-                "unreadable"
+                counted(
+                    self.unconfirmed,
+                    "pair looks alike but could not be compared: files are gone, changed or unreadable",
+                    "pairs look alike but could not be compared: files are gone, changed or unreadable",
+                )
             )
         if self.dropped:
             notes.append(

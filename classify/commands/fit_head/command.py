@@ -93,7 +93,7 @@ def fit_heads(
     progress : Progress, optional
         Told of the embedding of views that are not in the cache yet.
     clock : callable () -> float
-        Seconds, which the budget is measured in.
+        Seconds, which the budget and the time in the report are measured in.
 
     Raises
     ------
@@ -102,6 +102,7 @@ def fit_heads(
     KeyboardInterrupt
         On Ctrl-C before the first head is finished; later, the finished heads make the run.
     """
+    began = clock()
     say = on_progress or (lambda line: None)
     heads = shape_mlp(select(options.models), options.hidden, options.batch_norm)
     data = workspace.load(dataset, space)
@@ -144,7 +145,9 @@ def fit_heads(
     curve = _curve(best, division, options, say) if options.curve and not interrupted else None
 
     run = workspace.new_run("fit-head")
-    write_record(workspace, run, division, trained, options, notes, comparisons, curve)
+    write_record(
+        workspace, run, division, trained, options, notes, comparisons, curve, lambda: clock() - began
+    )
     remember_best(workspace, run, data, division.sha256, best.result.cv_accuracy)
     return FitResult(run, best.result.name, simplest.result.name, results, notes, interrupted, options.views)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
 from cache.storage.files import write_file
+from cache.text import counted
 from cache.versions import now
 from cache.workspace import Workspace
 from classify.commands.fit_head.fitted_head import FittedHead
@@ -37,31 +38,35 @@ def write_record(
     notes: list[str],
     comparisons: Sequence[Comparison],
     curve: LearningCurve | None,
+    seconds: Callable[[], float],
 ) -> None:
-    """Write the run of its heads, the best first."""
+    """Write the run of its heads, the best first; `seconds` tells how long the command has taken so far."""
     best, data = trained[0], division.data
     manifest = data.manifest
     paths = [manifest.paths[row] for row in np.flatnonzero(division.split.part == TEST)]
-    save_evaluation(run, best.result.evaluation, paths, division.truth, best.predicted, best.probability)
+    title = f"{best.result.name} on {data.name}"
+    answers = (division.truth, best.predicted, best.probability)
+    save_evaluation(run, best.result.evaluation, paths, *answers, title)
     results = [each.result for each in trained]
     table = leaderboard(results)
     write_file(run / "leaderboard.txt", "\n".join([table, *(f"note: {note}" for note in notes), ""]).encode())
     facts = {
-        "Data set": f"{data.name}, {len(division.y):,} pictures for training and {len(division.truth):,} for testing",
+        "Data set": f"{data.name}, {counted(len(division.y), 'picture')} for training "
+        f"and {len(division.truth):,} for testing",
         "Space": f"{data.space.id[:12]} ({data.space.backbone}, {data.space.input_size} pixels)",
+        "Time": f"{seconds():.0f} s for the whole command, until this page was written",
         "Written": now(),
     }
     if options.views.number:
         facts["Views"] = (
             f"{options.views} train beside the plain one; plain pictures alone are held out and tested"
         )
-    title = f"{best.result.name} on {data.name}"
     wrong = mistakes(best, division)
     write_file(run / "mistakes.csv", mistakes_csv(wrong))
     if wrong:
         write_file(
             run / MISTAKES,
-            mistakes_png(wrong, data, Decoding(data.space.resize, largest(workspace, data.space))),
+            mistakes_png(wrong, data, Decoding(data.space.resize, largest(workspace, data.space)), title),
         )
     write_report(run, Report(title, facts, results, comparisons, best.calibration, curve, wrong, notes))
     heads = [

@@ -66,7 +66,7 @@ def remove(workspace: Workspace, named: Sequence[str], *, force: bool = False) -
                 "delete any other folder by hand."
             )
         chosen[folder] = known[folder]
-    needed = [reason for run in chosen.values() for reason in _needs(run, everything, chosen.values())]
+    needed = [reason for run in chosen.values() for reason in _needs(run, everything, list(chosen.values()))]
     if needed and not force:
         raise UserError(
             f"Expected runs that nothing needs, but {'; '.join(needed)}. Nothing was deleted. Leave them out, or pass "

@@ -136,7 +136,12 @@ def test_settings_out_of_range_are_refused(wrong: dict) -> None:
 def test_the_shares_of_the_parts_are_those_of_the_head(tinted: Workspace) -> None:
     shares = "50/25/25"
     fitted = fit_heads(tinted, FitOptions(models=["centroid"], folds=2, split=shares, curve=False))
-    outcome = baseline(tinted, Settings(input_size=16, epochs=1, batch_size=16, split=shares))
+    ticks = iter(range(0, 10_000, 100))
+    asked = Settings(input_size=16, epochs=1, batch_size=16, split=shares, val_size=0.3)
+    outcome = baseline(tinted, asked, clock=lambda: float(next(ticks)))
+    assert "--val-size 0.3 has no effect: there is a validation part already" in outcome.notes
+    page, seconds = (outcome.run / "report.md").read_text("utf-8"), next(ticks) - 100
+    assert outcome.seconds == seconds and f"- Time: {seconds} s for the whole command" in page
     divided = record_of(outcome.run)["split"]
     assert divided["validated on"] == divided["val"] > 0 and divided["trained on"] == divided["train"]
     assert paths(outcome.run / "predictions.csv") == paths(fitted.run / "predictions.csv")
