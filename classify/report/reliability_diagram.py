@@ -9,7 +9,7 @@ import numpy as np
 
 from classify.metrics.reliability import SHOWN, Calibration, Reliability
 from classify.report.figures import new_figure, png
-from classify.report.text import printable
+from classify.report.text import TITLE, printable
 
 FEW = 10  # rows; a bin with fewer is drawn hollow
 COLOURS = ("#1f5fa8", "#d1681d")
@@ -60,7 +60,11 @@ def reliability_png(sets: Mapping[str, Calibration], title: str = "") -> bytes:
     if title:
         # parse_math=False: a head may be called "$5"
         figure.suptitle(
-            f"Probabilities of {printable(title)}", x=0.01, ha="left", fontsize=13, parse_math=False
+            f"Probabilities of {printable(title, TITLE, keep='both')}",
+            x=0.01,
+            ha="left",
+            fontsize=13,
+            parse_math=False,
         )
     figure.legend(handles=_legend(), loc="outside lower center", ncols=3, frameon=False)
     return png(figure)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
+from unicodedata import east_asian_width
 
 if TYPE_CHECKING:
     import pandas as pd
 
 OVER_A_PICTURE = 14  # letters of a name that fit there, two side by side
-FILE_NAME = 28  # letters of a file name, on a line of its own
+FILE_NAME = 28  # letters of a file name, on a line of its own; fewer of broad ones
 IN_A_TITLE = 40  # letters of a name in the title of a picture
+TITLE = 64  # letters of such a title
 
 
 def printable(name: str, width: int | None = None, *, keep: Literal["start", "end", "both"] = "start") -> str:
@@ -28,7 +30,17 @@ def printable(name: str, width: int | None = None, *, keep: Literal["start", "en
 
 def file_name(path: str) -> str:
     """The name of a picture's file, short enough to stand over it."""
-    return printable(path.rpartition("/")[2], FILE_NAME, keep="both")
+    name, width = path.rpartition("/")[2], FILE_NAME
+    while sum(map(_breadth, shown := printable(name, width, keep="both"))) > FILE_NAME:
+        width -= 1
+    return shown
+
+
+def _breadth(letter: str) -> float:
+    """How broad a letter is drawn, in digits, at most."""
+    if letter in "WM@%" or east_asian_width(letter) in "WF":
+        return 1.6
+    return 1.25 if letter.isupper() else 1.0
 
 
 def setting(value: object) -> str:

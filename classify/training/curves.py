@@ -9,7 +9,7 @@ import numpy as np
 
 from classify.metrics.intervals import wilson
 from classify.report.figures import new_figure, png
-from classify.report.text import IN_A_TITLE, printable
+from classify.report.text import IN_A_TITLE, TITLE, printable
 from classify.training.history import History
 
 TRAINING, VALIDATION, HEAD, KEPT = "#d1681d", "#1f5fa8", "0.35", "#1c7c3c"
@@ -90,7 +90,7 @@ def curves_png(history: History, head: str, dataset: str = "") -> bytes:
         level_of = f"{form.format(level)} {'with the head' if head else 'untrained'}"
         axes.set_title(f"{what}, validation:\n{level_of}{then}", loc="left", fontsize=12, pad=22)
     _shade(left, number, accuracy[1], history.val_n)
-    name = printable(head, 60)
+    name = printable(head, IN_A_TITLE)
     where = f" on {printable(dataset, IN_A_TITLE)}" if dataset else ""
     # parse_math=False: a head may be called "$5"
     figure.suptitle(
@@ -143,7 +143,9 @@ def interpolation_png(history: History, title: str = "") -> bytes:
     verdict = where.get(history.alpha, f"a mixture is kept, alpha {history.alpha:.3g}")
     above.set_title(f"Between head and fine-tuned weights: {verdict}", loc="left", fontsize=12)
     if title:
-        figure.suptitle(printable(title), x=0.01, ha="left", fontsize=13, parse_math=False)
+        figure.suptitle(
+            printable(title, TITLE, keep="both"), x=0.01, ha="left", fontsize=13, parse_math=False
+        )
     figure.legend(*above.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     return png(figure)
 

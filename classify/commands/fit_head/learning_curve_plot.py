@@ -7,7 +7,7 @@ import numpy as np
 from cache.text import counted
 from classify.commands.fit_head.learning_curve import LearningCurve
 from classify.report.figures import new_figure, png
-from classify.report.text import printable
+from classify.report.text import TITLE, printable
 
 COLOUR = "#1f5fa8"
 
@@ -69,7 +69,7 @@ def learning_curve_png(curve: LearningCurve, title: str = "") -> bytes:
     axes.set_ylabel("accuracy on pictures held out")
     # parse_math=False: a head may be called "$5"
     axes.set_title(
-        f"Learning curve of {printable(title or curve.head)}\n"
+        f"Learning curve of {printable(title or curve.head, TITLE, keep='both')}\n"
         f"{curve.folds} folds of {counted(curve.n, 'training picture')}",
         loc="left",
         parse_math=False,

@@ -33,6 +33,7 @@ def test_a_file_name_over_a_picture_keeps_its_start_and_its_ending() -> None:
     assert file_name("roses/IMG_1.jpg") == "IMG_1.jpg"
     shown = file_name("a very long name that nobody reads to its end, 2024.jpg")
     assert len(shown) == FILE_NAME and shown.startswith("a very long") and shown.endswith("2024.jpg")
+    assert len(file_name("W" * 40 + ".jpg")) < 20 and file_name("W" * 9 + ".jpg") == "W" * 9 + ".jpg"
 
 
 def test_a_setting_has_three_digits() -> None:

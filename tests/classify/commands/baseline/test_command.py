@@ -107,7 +107,7 @@ def test_what_is_gone_is_counted_or_named(tinted: Workspace) -> None:
     (root / tested[0]).unlink()
     outcome = baseline(tinted, QUICK)
     assert outcome.evaluation.n == 11 and outcome.comparison and outcome.comparison.n == 11
-    assert any("1 test pictures could not be read" in note for note in outcome.notes)
+    assert any("1 test picture could not be read" in note for note in outcome.notes)
     trained = next(path for path in sorted(root.rglob("*.png")) if str(path.relative_to(root)) not in tested)
     trained.unlink()
     with pytest.raises(UserError, match=r"Expected to read .* again for training"):
