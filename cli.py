@@ -127,13 +127,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return USAGE if words in ([], *([name] for name in GROUPS)) else DONE
         return tell(options, run(options))
     except CycloptsError as error:
-        say(f"error: {_mistake(error)} See `{' '.join([PROGRAM, *(error.command_chain or ()), '--help'])}`.")
+        say(f"error: {mistake(error)} See `{' '.join([PROGRAM, *(error.command_chain or ()), '--help'])}`.")
         return USAGE
     except UserError as error:
         say(f"error: {error}")
         return FAILED
-    except KeyboardInterrupt:
-        say("Interrupted. What was sealed or finished is kept: run the same command to go on.")
+    except KeyboardInterrupt as stop:
+        say(str(stop) or "Interrupted. What was sealed or finished is kept: run the same command to go on.")
         return INTERRUPTED
     except (BrokenPipeError, SystemExit) as end:  # the reader of our output has seen enough, as with `| head`
         if not isinstance(end.__context__ or end, BrokenPipeError):  # rich makes a SystemExit of it
@@ -227,7 +227,7 @@ def _default(value: Any) -> str | None:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _mistake(error: CycloptsError) -> str:
+def mistake(error: CycloptsError) -> str:
     """What cyclopts says, in the words of the help."""
     if isinstance(error, UnusedCliTokensError):
         return f"Expected no more than that, received {' '.join(error.unused_tokens or ())} too."

@@ -104,9 +104,28 @@ def test_predict_gives_csv_and_json(session: Path, tmp_path: Path) -> None:
     assert [row["path"] for row in rows] == [str(new / f"{n}.png") for n in range(3)]
     assert [row["label"] for row in rows] == ["0", "1", "2"]
     assert "3 pictures classified by 001-fit-head, 1 rejected" in done.stderr
+    assert re.search(
+        r"answers: 001-fit-head \((logreg|svm-linear) on digits, CV [\d.]+%\), the best on digits",
+        done.stderr,
+    )
+    assert "10 classes: 0, 1, 2" in done.stderr
     records = json.loads(run("predict", new, "--json", "--top", 1, "--workspace", session / "w").stdout)
     assert [set(record) for record in records] == [{"path", "label", "probability"}] * 3
     assert [record["label"] for record in records] == ["0", "1", "2"]
+
+
+def test_predict_writes_where_it_is_told_and_no_run_without_an_answer(session: Path, tmp_path: Path) -> None:
+    where, out = ("--workspace", session / "w"), tmp_path / "deep" / "answers.csv"
+    digit = session / "digits/1/0001.png"
+    told = run("predict", digit, "--out", out, *where)
+    assert out.read_text() == told.stdout and told.stderr.rstrip().endswith(str(out))
+    runs = sorted((session / "w" / "runs").iterdir())
+    assert "Pass --force" in run("predict", digit, "--out", out, *where, code=1).stderr
+    assert "ends in .csv" in run("predict", digit, "--out", tmp_path / "a.txt", *where, code=1).stderr
+    assert "all rejected" in run("predict", session / "digits/3/broken.png", *where, code=1).stderr
+    assert sorted((session / "w" / "runs").iterdir()) == runs
+    run("predict", digit, "--out", out, "--force", "--top", 1, *where)
+    assert out.read_text().splitlines()[0] == "path,label,probability"
 
 
 def test_strict_finds_fault_with_rejects(session: Path) -> None:
@@ -125,11 +144,15 @@ def test_heads_of_another_space_are_refused(session: Path) -> None:
     run("extract", session / "digits", "--workspace", session / "w")
 
 
-def test_a_head_from_elsewhere_needs_trust(session: Path, tmp_path: Path) -> None:
+def test_a_head_from_elsewhere_needs_trust(
+    session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLDFRAME_STATE", str(tmp_path / "state"))  # another machine
     picture, theirs = session / "digits/1/0001.png", json.loads((session / "fit.json").read_text())["run"]
     done = run("predict", picture, "--run", theirs, "--workspace", tmp_path / "mine", code=1)
     assert "--trust" in done.stderr
     run("predict", picture, "--run", theirs, "--trust", "--workspace", tmp_path / "mine")
+    run("predict", picture, "--run", theirs, "--workspace", tmp_path / "mine")
 
 
 def test_cache_commands(session: Path, tmp_path: Path) -> None:

@@ -286,6 +286,15 @@ def test_the_guides_model_in_plain_keras_answers(garden: Path, capsys: pytest.Ca
     assert (garden / "flowers" / name).is_dir() and 0.2 < float(probability) <= 1
 
 
+def test_the_guides_functions_run(garden: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = blocks(section("From Python"), "python")
+    shutil.copy2(next((garden / "flowers" / "rose").iterdir()), garden / "flowers" / "rose" / "a.jpg")
+    exec(example, {})
+    told = capsys.readouterr()
+    assert re.search(r"^\d +ridge +0\.\d+", told.out, re.M) and "'rose' 'sunflower' 'tulip']" in told.out
+    assert "predict now answers with" in told.err
+
+
 def test_the_guides_notebook_runs(garden: Path, capsys: pytest.CaptureFixture[str]) -> None:
     embedded, arrays = blocks(section("From Python, in a notebook"), "python")
     assert len(embedded.splitlines()) <= 11  # ten lines and a blank one

@@ -19,8 +19,9 @@ from classify.data.identity import data_hash, part_hash
 from classify.data.labelled import Labelled
 from classify.data.split_record import Assignments
 from classify.data.splits import TEST, TRAIN, VAL, Split, parse_shares, refuse_own_parts, split
+from extract.embedding.progress import Progress
 from extract.embedding.spaces import largest
-from extract.pictures import files
+from extract.embedding.thumbnails import complete, thumbnails_of
 
 CLASS_WEIGHTS = ("none", "balanced")
 
@@ -80,11 +81,13 @@ def divide(
     shares: str | None = None,
     group_by: str | None = None,
     class_weight: str = "none",
+    progress: Progress | None = None,
 ) -> Division:
     """Split a data set, keep copies and groups on one side, and weigh its rows.
 
     `shares`, such as "80/10/10", are those of the training, validation and test part; they take the place of
     `test_size`. The split is recorded in the workspace, so that pictures keep their part when others are added.
+    `progress` is told of the reading of files of which a cache of an earlier version has no thumbnail.
 
     Raises
     ------
@@ -96,8 +99,8 @@ def divide(
     if shares is not None:
         val_size, test_size = parse_shares(shares)
         refuse_own_parts(manifest, data.name, shares)
-    read, limit = files.reader(manifest), largest(workspace, data.space)
-    found = near_duplicates.groups(manifest.key, data.embedding, read, max_pixels=limit)
+    complete(workspace, data.space, manifest, largest(workspace, data.space), progress or Progress())
+    found = near_duplicates.groups(manifest.key, data.embedding, thumbnails_of(workspace, data.space))
     group = found.group if group_by is None else join(found.group, of_column(manifest, group_by))
     record = partial(Assignments.path, workspace.root, data.name, seed, test_size, group_by or "")
     cut = partial(split, manifest, test_size=test_size, val_size=val_size, seed=seed)

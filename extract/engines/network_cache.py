@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cache.storage.files import locked, make_folder, write_file
+from cache.storage.files import locked, make_folder, user_folder, write_file
 from extract.backbones.backbone import Backbone
 from extract.backbones.families import family
-from extract.machine import user_folder
 
 VERSION = 1  # of the file format and of the conversion: raise it when either changes
 

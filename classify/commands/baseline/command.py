@@ -16,7 +16,7 @@ from cache.workspace import Workspace
 from classify.commands.baseline.options import BaselineOptions, Settings
 from classify.commands.baseline.pixels import Pixels
 from classify.commands.baseline.report import keep
-from classify.commands.baseline.result import NAME, Outcome, Setup, Tested, against_best_head
+from classify.commands.baseline.result import NAME, Outcome, Setup, Tested, against_best_head, known_answers
 from classify.data.division import divide, set_aside
 from classify.data.identity import part_hash
 from classify.data.splits import TEST, VAL
@@ -28,7 +28,7 @@ from classify.training.batches import TrainingRows
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import History
 from classify.training.settings import GB, OWN_PART
-from extract.embedding.progress import Say
+from extract.embedding.progress import Progress, Say, bar
 from extract.embedding.spaces import decoding_of
 from extract.machine import import_keras_quietly
 
@@ -43,6 +43,7 @@ def baseline(
     dataset: str | None = None,
     space: str | None = None,
     say: Say = lambda line: None,
+    progress: Progress | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
     """Train a small network from random weights, and keep the epoch with the lowest calibrated validation loss.
@@ -54,6 +55,8 @@ def baseline(
     dataset, space : str, optional
         Default: the current ones. The space says how pictures become square, and which are near copies.
     say : callable (line of text), optional
+    progress : Progress, optional
+        Told of the reading of files of which a cache of an earlier version has no thumbnail.
     clock : callable () -> float
         Seconds, which the time in the report is measured in.
 
@@ -71,6 +74,7 @@ def baseline(
         test_size=settings.test_size,
         seed=settings.seed,
         shares=settings.split,
+        progress=progress,
     )
     fit, val = set_aside(division, settings.val_size, settings.seed)
     classes = tuple(map(str, np.unique(division.names[fit])))
@@ -82,6 +86,9 @@ def baseline(
     if (division.split.part == VAL).any():
         notes += settings.training().idle_val_size(OWN_PART)
     setup = Setup(settings, division, decoding, classes, fit, val)
+    heads = known_answers(
+        workspace, division.sha256
+    )  # what is damaged ends the command before it has trained
     training, judging = _samples(setup, say)
     import_keras_quietly()
     from classify.commands.baseline.network import build_network, finished
@@ -128,11 +135,12 @@ def baseline(
         evaluation=evaluate(truth, predicted, probability, np.array(classes)),
         parameters=parameters,
         seconds=clock() - began,
-        comparison=against_best_head(workspace, division.sha256, paths, truth, predicted, settings.seed),
+        comparison=against_best_head(heads, paths, truth, predicted, settings.seed),
         notes=notes,
         interrupted=interrupted,
     )
-    return keep(outcome, setup, model, Tested(rows, predicted, probability), lambda: clock() - began)
+    tested = Tested(rows, predicted, probability)
+    return keep(workspace, outcome, setup, model, tested, lambda: clock() - began)
 
 
 def _samples(setup: Setup, say: Say) -> tuple[TrainingRows, TrainingRows]:
@@ -210,4 +218,11 @@ def _reading(setup: Setup, tested: str) -> Reading:
 def run(options: BaselineOptions, say: Say) -> Outcome:
     """Answer the command line."""
     workspace = Workspace.locate(options.workspace)
-    return baseline(workspace, options.settings, dataset=options.dataset, space=options.space, say=say)
+    return baseline(
+        workspace,
+        options.settings,
+        dataset=options.dataset,
+        space=options.space,
+        say=say,
+        progress=bar(say),
+    )

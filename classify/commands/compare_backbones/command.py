@@ -33,9 +33,9 @@ from extract.commands.manifest import survey
 from extract.commands.options import ExtractOptions
 from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress, Say, bar
+from extract.embedding.thumbnails import complete, thumbnails_of
 from extract.engines.network_cache import Network
 from extract.engines.timing import keep_cost, milliseconds, recall_cost
-from extract.pictures import files
 from extract.pictures.decoding import RejectedImage
 from extract.pictures.files import load_row
 from extract.settings import Decoding, Options
@@ -128,8 +128,9 @@ def compare_backbones(
     notes += imbalance(truth, FOLDS)
     # Near copies by the first backbone, for all: the folds are to be the same.
     embedding = entrants[0].store.gather(sample.key)
-    read = files.reader(sample)
-    copies = near_duplicates.groups(sample.key, embedding, read, max_pixels=decoding.max_pixels).group
+    space = entrants[0].store.space
+    complete(workspace, space, sample, decoding.max_pixels, progress)
+    copies = near_duplicates.groups(sample.key, embedding, thumbnails_of(workspace, space)).group
     entries = [each.entry(sample, truth, copies, contest.seed) for each in entrants]
     table = rank(entries, truth, contest.seed)
     winner, reason = elect(table)

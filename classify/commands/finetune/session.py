@@ -21,6 +21,7 @@ class Session:
     )  # engine, batch size and reading threads of the frozen part
     progress: Progress = field(default_factory=Progress)  # of the caching of activations
     say: Say = lambda line: None
+    trust: bool = False  # a head or model that this user did not make
     clock: Callable[[], float] = time.monotonic  # seconds
     began: float = field(default_factory=time.monotonic)  # by that clock
 

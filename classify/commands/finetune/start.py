@@ -101,7 +101,7 @@ def head_of(workspace: Workspace, run: Path | None, *, trust: bool) -> LoadedHea
     Raises
     ------
     UserError
-        When there is none, or this workspace did not write it and `trust` is false.
+        When there is none, or this user did not make it and `trust` is false.
     """
     return load_head(workspace, run, trust=trust) if run else _best_linear(workspace, trust)
 
@@ -142,6 +142,7 @@ def begin(
         shares=parameters.get("split"),  # absent from runs of older versions
         group_by=parameters["group_by"],
         class_weight=settings.class_weight or parameters["class_weight"],
+        progress=progress,
     )
     if (views := Views(**parameters.get("views", {}))).number:
         division = with_views(workspace, division, views, progress, say)

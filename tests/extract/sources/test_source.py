@@ -247,3 +247,10 @@ def test_a_table_of_another_suffix_is_refused(workspace: Workspace, tmp_path: Pa
 def test_a_place_of_tfds_is_for_tfds(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"Expected tfds:NAME with --data-dir.*received .*set\. Leave"):
         open_source(workspace, fill(tmp_path / "set", "a/1.jpg"), data_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "labels.parquet", "pictures.zip", "pictures"])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UserError, match="which is a pipe"):
+        open_source(Workspace(tmp_path / "w"), tmp_path / name)
