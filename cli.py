@@ -135,6 +135,8 @@ def start() -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments is None:  # whatever Python is started from here takes no module from the current folder
+        os.environ["PYTHONSAFEPATH"] = "1"
     warnings.showwarning = lambda message, *_: say(f"warning: {message}")
     try:
         with _output():
@@ -172,7 +174,7 @@ def run(options: Any) -> Any:
     with ExitStack() as stack:
         if getattr(options, "quiet", False):  # standard error holds what is said meanwhile, and no result
             stack.enter_context(redirect_stderr(stack.enter_context(open(os.devnull, "w"))))
-        return _imported(command.run)(options, say, **beside)
+        return _loaded(command.run)(options, say, **beside)
 
 
 def tell(options: Any, result: Any) -> int:
@@ -307,6 +309,17 @@ def mistake(error: CycloptsError) -> str:
     if isinstance(error, MissingArgumentError) and error.argument and error.argument.index is not None:
         return f"Expected {error.argument.name.lstrip('-').upper()}, received none."
     return error.exception_message if isinstance(error, ValidationError) and error.group else str(error)
+
+
+def _loaded(path: str) -> Any:
+    """Import a command, whose libraries may take seconds to start: a person at a terminal is told."""
+    if sys.stderr.isatty():
+        print("loading ...", end="\r", file=sys.stderr, flush=True)
+    try:
+        return _imported(path)
+    finally:
+        if sys.stderr.isatty():
+            print(" " * len("loading ..."), end="\r", file=sys.stderr, flush=True)
 
 
 def _imported(path: str) -> Any:

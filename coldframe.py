@@ -45,6 +45,7 @@ def load(
     engine: str = "auto",
     batch_size: int | None = None,
     workers: int | None = None,
+    quiet: bool = False,
 ) -> Predictor:
     """Load a run that answers for paths, Pillow images and arrays, with scikit-learn's `predict` and `predict_proba`.
 
@@ -56,11 +57,13 @@ def load(
     workspace : str or path, optional
         Default: COLDFRAME_WORKSPACE, else `.coldframe` in the current folder.
     trust : bool
-        Load a head that this workspace did not write: its code runs.
+        Load a head or model that this user did not make: its code runs.
     engine : {"auto", "litert", "keras"}
         What runs the network.
     batch_size, workers : int, optional
         Pictures a step and reading threads; default: the engine's own, and one a core.
+    quiet : bool
+        Show no progress.
 
     Raises
     ------
@@ -70,10 +73,10 @@ def load(
     from cache.workspace import Workspace
     from classify.models.classifier import open_classifier
     from classify.models.predictor import Predictor
-    from extract.embedding.progress import bar
+    from extract.embedding.progress import Progress, bar
     from extract.settings import Options
 
-    place, progress = Workspace.locate(workspace), bar(cli.say)
+    place, progress = Workspace.locate(workspace), Progress() if quiet else bar(cli.say)
     options = Options(engine=engine, batch_size=batch_size, workers=workers)
     named = None if run is None else os.fspath(run)
     classifier = open_classifier(place, named, options=options, trust=trust, progress=progress)

@@ -114,7 +114,7 @@ def test_paths_parts_and_runs_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("keywords", "error", "message"),
     [
-        ({"modle": "all"}, TypeError, r"received modle. Did you mean model\? Known: workspace, dataset"),
+        ({"modle": "all"}, TypeError, r"received modle. Did you mean model\? Known: workspace"),
         ({"folds": "many"}, UserError, 'folds: unable to convert "many" into int'),
         ({"folds": 0}, UserError, "above 0"),
         ({"folds": True}, UserError, "folds"),
@@ -147,6 +147,8 @@ def test_results_come_back_as_tables_and_show_their_text(
     shown: list[str] = []
     found._repr_pretty_(type("Printer", (), {"text": lambda self, text: shown.append(text)})(), False)
     assert shown == [found.to_text()]
+    coldframe.predict("digits/4", quiet=True)
+    assert capsys.readouterr() == ("", "")
     with pytest.raises(UserError, match="all rejected"):
         coldframe.predict("digits/3/broken.png")
 
@@ -198,7 +200,8 @@ def test_model_files_and_networks_answer_like_heads(session: Path) -> None:
         coldframe.load("head.keras")
 
 
-def test_a_foreign_head_needs_trust(session: Path, tmp_path: Path) -> None:
+def test_a_foreign_head_needs_trust(session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLDFRAME_STATE", str(tmp_path / "state"))  # another machine
     with pytest.raises(UserError, match="trust"):
         coldframe.load(session / "runs" / "001-fit-head", workspace=tmp_path / "w")
     mine = coldframe.load(session / "runs" / "001-fit-head", workspace=tmp_path / "w", trust=True)

@@ -97,7 +97,7 @@ class HeadClassifier:
         return Answered(present, head.predict_proba(store.gather(manifest.key[present])), rejects)
 
 
-@dataclass
+@dataclass(frozen=True)
 class ModelClassifier:
     """A model from pixels to probabilities; its answers are not kept in the cache."""
 

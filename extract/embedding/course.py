@@ -88,7 +88,7 @@ class Course:
             own, after = self._own(), self._after()
             if own is not None and after is not None:
                 return own + after, ""
-            return (own, self.part) if self.part and own else (None, "")
+            return (own, self.part) if self.part and own and own > 0.5 else (None, "")
 
     def line(self) -> str:
         """Say all of it in one line."""

@@ -112,9 +112,9 @@ def fit_heads(
     """
     say = on_progress or (lambda line: None)
     stages = Stages(course or Course())
-    stages.load()
     heads = shape_mlp(select(options.models), options.hidden, options.batch_norm)
     data = workspace.load(dataset, space)
+    stages.load()
     stages.divide(data)
     division = divide(
         workspace,
@@ -151,17 +151,24 @@ def fit_heads(
     # The test part has been read: the figures are kept before anything else takes time, or is interrupted.
     run = workspace.new_run("fit-head")
     stages.write(options.curve and not interrupted)
-    write_run(workspace, run, division, trained, options, [*notes, *_missing(trained, options)])
+    whole = _missing(comparison=len(trained) > 1, curve=options.curve)
+    try:
+        write_run(workspace, run, division, trained, options, [*notes, *whole])
+    except KeyboardInterrupt:
+        if interrupted:
+            raise
+        interrupted = True
+        write_run(workspace, run, division, trained, options, [*notes, *whole])
     remember_best(workspace, run, data, division.sha256, best.result.cv_accuracy)
     try:
         later, more = _later(trained, division, options, interrupted, stages)
-        notes += more
+        notes += more + _missing(comparison=False, curve=options.curve and interrupted)
         if more or later != Later():
             stages.report()
             complete(run, division, trained, options, notes, later)
     except KeyboardInterrupt:
         interrupted = True
-        notes += _missing(trained, options)
+        notes += whole
     return FitResult(
         run,
         best.result.name,
@@ -216,10 +223,10 @@ def _simplest(trained: Sequence[FittedHead]) -> FittedHead:
     return min(near, key=lambda each: each.rank)
 
 
-def _missing(trained: Sequence[FittedHead], options: FitOptions) -> list[str]:
+def _missing(*, comparison: bool, curve: bool) -> list[str]:
     """What a run says that was ended before all of it was found out."""
-    missing = ["the comparison of the first two heads"] if len(trained) > 1 else []
-    missing += ["the learning curve"] if options.curve else []
+    missing = ["the comparison of the first two heads"] if comparison else []
+    missing += ["the learning curve"] if curve else []
     if not missing:
         return []
     verb = "are" if len(missing) > 1 else "is"

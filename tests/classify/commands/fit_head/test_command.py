@@ -417,3 +417,20 @@ def test_ctrl_c_during_the_curve_leaves_a_run_with_all_its_figures(
     assert report["learning_curve"] and len(report["comparisons"]) == 1
     assert record_of(again.run)["notes"] == again.notes == report["notes"]
     assert not any("missing" in note for note in again.notes)
+
+
+def test_ctrl_c_while_the_run_is_written_writes_it_all_the_same(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, calls = command.write_run, list[int]()
+
+    def write(*given: Any) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        original(*given)
+
+    monkeypatch.setattr(command, "write_run", write)
+    stopped = run(workspace, "centroid", curve=True)
+    assert stopped.interrupted and len(calls) == 2 and (stopped.run / "run.json").exists()
+    assert any(note.startswith("the learning curve is missing") for note in stopped.notes)
