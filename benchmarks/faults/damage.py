@@ -12,7 +12,7 @@ from faults.case import Case
 from faults.child import Ended
 from faults.disturbed import OUT
 from faults.room import FIT, Room, content, facts
-from faults.verdict import HARMLESS, MENDED, Verdict, judge, worst
+from faults.verdict import HARMLESS, MENDED, NOTICED, SILENT, Verdict, judge, worst
 
 EXTRACT, LIST, VERIFY = (
     ("extract", "pics", "--json"),
@@ -93,10 +93,14 @@ def _case(room: Room, state: str, file: str, blow: str, chance: random.Random) -
         new(room.here / file)
         before = _mark(room.here / file)
         verdicts = []
-        for words, (undisturbed, result) in zip(commands, usual, strict=True):
+        for number, (words, (undisturbed, result)) in enumerate(zip(commands, usual, strict=True), 1):
             ended = room.run(*words)
             same = _result(room, ended) == result
-            verdicts.append(judge(ended, undisturbed, same))
+            verdict = judge(ended, undisturbed, same)
+            told = worst([Verdict(HARMLESS), *verdicts]).outcome == NOTICED
+            if verdict.outcome == SILENT and told and number < len(commands):
+                continue  # what was lost has been said; in the end it must be there again
+            verdicts.append(verdict)
         verdict = worst(verdicts)
         mended = verdict.outcome == HARMLESS and _mark(room.here / file) != before
         return Verdict(MENDED, verdict.command) if mended else verdict
