@@ -29,23 +29,34 @@ READERS = {  # files as a pattern of their path: the commands that read them; th
     r"splits/|readings/": (FIT_JSON, LIST),
     r"sources/": (ARCHIVE,),
     r"user/networks": (PREDICT, ("extract", "new2", "--json")),
+    r"user/": (FIT_JSON, EXPORT, PREDICT),
     r"FORMAT.json|current.json": (PREDICT, LIST, EXTRACT, EXPORT),
     r"runs/.*finetune/": (PREDICT, LIST, ("finetune", "--resume", "--json")),
     r"": (PREDICT, LIST),
 }
 BLOWS = ("flip", "flip", "flip", "cut", "empty", "zeros", "json", "json", "deep", "fifo", "folder", "link")
-CHANCE = ("seconds", "images_per_second", "run", "bytes", "milliseconds", "time", "embedded", "cached")
+CHANCE = (
+    "rows",
+    "seconds",
+    "images_per_second",
+    "run",
+    "bytes",
+    "milliseconds",
+    "time",
+    "embedded",
+    "cached",
+)
 
 
 def damages(room: Room, chance: random.Random) -> Iterator[Case]:
-    """Each file of the state `full` in turn, in shuffled rounds."""
-    yield from _rounds(room, chance, "full", r"")
+    """Each kind of file of the state `full` in turn, in shuffled rounds."""
+    yield from _rounds(room, chance, "full", r"^(?!user/networks)")
 
 
 def tuned_damages(room: Room, chance: random.Random) -> Iterator[Case]:
-    """Each file of a fine-tune's run."""
+    """Those of a fine-tune's run, and converted networks, which are converted again."""
     room.tune()
-    yield from _rounds(room, chance, "tuned", r"runs/.*finetune/")
+    yield from _rounds(room, chance, "tuned", r"^runs/.*finetune/|^user/networks")
 
 
 def _rounds(room: Room, chance: random.Random, state: str, wanted: str) -> Iterator[Case]:
@@ -54,7 +65,9 @@ def _rounds(room: Room, chance: random.Random, state: str, wanted: str) -> Itera
         path.relative_to(root).as_posix()
         for folder in (".coldframe", "runs", "user")
         for path in sorted((root / folder).rglob("*"))
-        if path.is_file() and re.search(wanted, str(path)) and path.suffix not in (".png", ".lock")
+        if path.is_file()
+        and re.search(wanted, path.relative_to(root).as_posix())
+        and path.suffix not in (".png", ".lock")
     ]
     files.sort(key=_kind)
     while True:

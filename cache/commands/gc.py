@@ -134,7 +134,7 @@ def _remove_stale(folder: Path) -> int:
 
 def run(options: GcOptions, say: Callable[[str], None]) -> Collected:
     """Answer the command line, for all stores together."""
-    done = [collect(store) for store in Workspace.locate(options.workspace).spaces()]
+    done = [collect(store) for store in Workspace.locate(options.workspace).stores()]
     return Collected(
         sum(each.merged for each in done),
         sum(each.sealed for each in done),

@@ -216,9 +216,21 @@ def test_pictures_without_an_embedding_and_classes_without_training_are_noted(
     workspace.save_manifest("digits", extra)
     result = run(workspace, "ridge")
     assert any(note.startswith("2 pictures of digits have no embedding") for note in result.notes)
-    unseen = f"{(y == 9).sum()} test rows belong to classes without training"
+    unseen = f"{(y == 9).sum()} test pictures belong to classes without training"
     assert any(note.startswith(unseen) for note in result.notes)
     assert result.heads[0].evaluation.recall[9] == 0
+
+
+def test_the_time_in_the_report_is_that_of_the_whole_command(workspace: Workspace) -> None:
+    told = list[float]()
+
+    def clock() -> float:
+        told.append(100.0 * len(told))
+        return told[-1]
+
+    result = run(workspace, "centroid", "ridge", clock=clock)
+    page = (result.run / "report.md").read_text("utf-8")
+    assert f"\n- Time: {told[-1]:.0f} s for the whole command" in page  # from the first question to the last
 
 
 def test_ctrl_c_keeps_finished_heads(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,7 +341,7 @@ def test_only_all_has_a_budget_of_its_own(workspace: Workspace, monkeypatch: pyt
 
 def test_all_heads_keep_to_the_budget(workspace: Workspace) -> None:
     # Enough looks at the clock for three heads and a part of the fourth.
-    result = run(workspace, "all", budget=1000.0, n_jobs=1, clock=clock(1.0))
+    result = run(workspace, "all", budget=700.0, n_jobs=1, clock=clock(1.0))
     assert any(" left out: Expected time" in note or ": out of time after" in note for note in result.notes)
     left_out = [note.split()[0] for note in result.notes if " left out: Expected time" in note]
     assert {head.name for head in result.heads} | set(left_out) == set(HEADS)
@@ -417,3 +429,20 @@ def test_ctrl_c_during_the_curve_leaves_a_run_with_all_its_figures(
     assert report["learning_curve"] and len(report["comparisons"]) == 1
     assert record_of(again.run)["notes"] == again.notes == report["notes"]
     assert not any("missing" in note for note in again.notes)
+
+
+def test_ctrl_c_while_the_run_is_written_writes_it_all_the_same(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, calls = command.write_run, list[int]()
+
+    def write(*given: Any) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        original(*given)
+
+    monkeypatch.setattr(command, "write_run", write)
+    stopped = run(workspace, "centroid", curve=True)
+    assert stopped.interrupted and len(calls) == 2 and (stopped.run / "run.json").exists()
+    assert any(note.startswith("the learning curve is missing") for note in stopped.notes)
