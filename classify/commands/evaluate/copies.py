@@ -14,7 +14,7 @@ from classify.runs.predictions import table_of
 from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress
 from extract.embedding.spaces import backbone_of, decoding_of, largest
-from extract.pictures import files
+from extract.embedding.thumbnails import complete, thumbnails_of
 from extract.settings import Options
 
 
@@ -58,18 +58,19 @@ def copies_of_training(
         extractor.embed_known(manifest, np.flatnonzero(~store.contains(manifest.key)), progress)
     known = store.contains(manifest.key)
     new = manifest.select(known)
-    read, read_new, count = files.reader(trained), files.reader(new), len(trained)
+    count, limit = len(trained), largest(workspace, data.space)
+    for each in (trained, new):
+        complete(workspace, data.space, each, limit, progress)
     found = near_duplicates.groups(
         np.concatenate([trained.key, new.key]),
         np.concatenate([data.embedding[rows], store.gather(new.key)]),
-        lambda row: read(row) if row < count else read_new(row - count),
-        max_pixels=largest(workspace, data.space),
+        thumbnails_of(workspace, data.space),
     )
     copy = np.zeros(len(manifest), bool)
     copy[known] = np.isin(found.group[count:], found.group[:count])
     notes = []
-    if found.unconfirmed:
+    if found.unseen:
         notes.append(
-            f"{found.unconfirmed:,} pairs look alike but could not be compared: files are gone or changed"
+            f"{found.unseen:,} pictures could not be compared, to find near copies: their files are gone or changed"
         )
     return copy, notes
