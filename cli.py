@@ -64,6 +64,8 @@ COMMANDS = {
         "write a model for another program", "export --to tflite --out flowers.tflite"),
     "predict": Command(f"{C}.predict.options:PredictOptions", f"{C}.predict.command:run",
         "classify pictures with the best run", "predict new_photos/"),
+    "evaluate": Command(f"{C}.evaluate.options:EvaluateOptions", f"{C}.evaluate.command:run",
+        "measure a run on new labelled pictures", "evaluate new_flowers/"),
     "demo": Command(f"{C}.options:DemoOptions", f"{C}.demo:run",
         "the whole job on real pictures; needs no internet connection", "demo --quick"),
     "runs ls": Command(f"{C}.runs.options:ListOptions", f"{C}.runs.ls:run",

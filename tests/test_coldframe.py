@@ -215,7 +215,7 @@ def test_the_notebook_runs(few_pictures: Path) -> None:
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"]
     done = subprocess.run(command, cwd=few_pictures, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "answers: 001-fit-head" in done.stdout
+    assert "answers: 001-fit-head" in done.stdout and "run: " in done.stdout
 
 
 @pytest.fixture

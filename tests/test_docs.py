@@ -42,6 +42,7 @@ JSON_COMMANDS = [
     "show flowers --out grid.png",
     "fit-head --model logreg",
     "predict new_photos",
+    "evaluate flowers",
     "finetune --top 50 --epochs 1 --views 0",
     "export --to saved-head --out head.keras",
     "baseline --epochs 1 --input-size 16",

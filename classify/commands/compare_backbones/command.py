@@ -28,7 +28,7 @@ from classify.runs.folder import write_json
 from classify.runs.readings import COMMAND
 from classify.runs.record import record
 from extract.backbones.backbone import Backbone
-from extract.backbones.families import FAMILIES, weights_state
+from extract.backbones.families import FAMILIES, own_spelling, weights_state
 from extract.commands.manifest import survey
 from extract.commands.options import ExtractOptions
 from extract.embedding.extractor import Extractor
@@ -182,7 +182,9 @@ def _entrants(contest: Contest) -> list[str]:
             f"Expected --weights pretrained or none where several backbones are compared, received "
             f"{contest.weights!r}. Name the one backbone that the file belongs to."
         )
-    named = list(dict.fromkeys(contest.backbones)) or [each for each in FAMILIES if weights_state(each)[1]]
+    named = list(dict.fromkeys(map(own_spelling, contest.backbones))) or [
+        each for each in FAMILIES if weights_state(each)[1]
+    ]
     if not named:
         raise UserError(
             "Expected weights of a backbone on this machine, found none. Install the extra: "
