@@ -1,25 +1,33 @@
 """The command line: words -> a command's options -> its result -> text or JSON. Nothing heavy is imported here."""
 
-import json
 import sys
-import textwrap
-import warnings
-from collections.abc import Sequence
-from importlib import import_module
-from typing import Any, NamedTuple
 
-from cyclopts import (
-    App,
-    CycloptsError,
-    Group,
-    MissingArgumentError,
-    Parameter,
-    UnusedCliTokensError,
-    ValidationError,
-)
-from cyclopts.help import DefaultFormatter
+try:
+    import contextlib
+    import json
+    import os
+    import textwrap
+    import warnings
+    from collections.abc import Iterator, Sequence
+    from contextlib import ExitStack, redirect_stderr
+    from importlib import import_module
+    from typing import Any, NamedTuple
 
-from cache.errors import UserError
+    from cyclopts import (
+        App,
+        CycloptsError,
+        Group,
+        MissingArgumentError,
+        Parameter,
+        UnusedCliTokensError,
+        ValidationError,
+    )
+    from cyclopts.help import DefaultFormatter
+
+    from cache.errors import UserError
+    from cache.text import visible
+except KeyboardInterrupt:  # Ctrl-C while modules load
+    sys.exit(130)
 
 DONE, FAILED, USAGE, REJECTS, INTERRUPTED = 0, 1, 2, 3, 130
 SHOWN = 10  # rejects listed on the terminal; all of them are in the files
@@ -58,6 +66,10 @@ COMMANDS = {
         "classify pictures with the best run", "predict new_photos/"),
     "demo": Command(f"{C}.options:DemoOptions", f"{C}.demo:run",
         "the whole job on real pictures; needs no internet connection", "demo --quick"),
+    "runs ls": Command(f"{C}.runs.options:ListOptions", f"{C}.runs.ls:run",
+        "list runs with their figures; which one predict uses", "runs ls"),
+    "runs rm": Command(f"{C}.runs.options:RemoveOptions", f"{C}.runs.rm:run",
+        "delete runs that nothing needs", "runs rm 3 4"),
     "backbones": Command(f"{E}.options:BackbonesOptions", f"{E}.backbones:run",
         "list the backbones, and what else can be one", "backbones"),
     "cache ls": Command(f"{K}.options:ListOptions", f"{K}.ls:run",
@@ -70,6 +82,7 @@ COMMANDS = {
         "write one plain HDF5 file", "cache export flowers.h5"),
 }
 # fmt: on
+GROUPS = {"runs": "look after runs", "cache": "look after the cache"}
 
 
 def application() -> App:
@@ -89,40 +102,56 @@ def application() -> App:
         print_error=False,
         suppress_keyboard_interrupt=False,
     )
-    cache = App(name="cache", help="look after the cache", help_epilogue="", sort_key=len(COMMANDS))
+    groups = {
+        name: App(name=name, help=help, help_epilogue="", sort_key=len(COMMANDS))
+        for name, help in GROUPS.items()
+    }
     app.register_install_completion_command(help="have the shell complete commands, options and values")
     app["--help"].help = "show this help; after a command, its options"
     app["--version"].help = "show the version"
     for number, (words, command) in enumerate(COMMANDS.items()):
-        *group, name = words.split()
-        (cache if group else app).command(
+        group, _, name = words.rpartition(" ")
+        (groups[group] if group else app).command(
             command.options,
             name=name,
             help=command.help,
             help_epilogue=f"example: {PROGRAM} {command.example}",
             sort_key=number,
         )
-    app.command(cache)
+    for each in groups.values():
+        app.command(each)
     return app
+
+
+def start() -> int:
+    """Be the program: run the command that was typed, whatever the standard streams are."""
+    try:
+        _open_streams()
+        return main()
+    except KeyboardInterrupt:  # before the command began, or while it was told that it ended
+        return INTERRUPTED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments is None:  # whatever Python is started from here takes no module from the current folder
+        os.environ["PYTHONSAFEPATH"] = "1"
     warnings.showwarning = lambda message, *_: say(f"warning: {message}")
     try:
-        options = application()(words)
+        with _output():
+            options = application()(words)
         if options is None:  # the help, the version or the completion has been told
-            return USAGE if words in ([], ["cache"]) else DONE
+            return USAGE if words in ([], *([name] for name in GROUPS)) else DONE
         return tell(options, run(options))
     except CycloptsError as error:
-        say(f"error: {_mistake(error)} See `{' '.join([PROGRAM, *(error.command_chain or ()), '--help'])}`.")
+        say(f"error: {mistake(error)} See `{' '.join([PROGRAM, *(error.command_chain or ()), '--help'])}`.")
         return USAGE
     except UserError as error:
         say(f"error: {error}")
         return FAILED
-    except KeyboardInterrupt:
-        say("Interrupted. What was sealed or finished is kept: run the same command to go on.")
+    except KeyboardInterrupt as stop:
+        say(str(stop) or "Interrupted. What was sealed or finished is kept: run the same command to go on.")
         return INTERRUPTED
     except (BrokenPipeError, SystemExit) as end:  # the reader of our output has seen enough, as with `| head`
         if not isinstance(end.__context__ or end, BrokenPipeError):  # rich makes a SystemExit of it
@@ -142,7 +171,10 @@ def run(options: Any) -> Any:
         beside["recompute"] = _imported(f"{E}.recompute:recompute")
     if command is COMMANDS["demo"]:
         beside["command"] = lambda *words: main(words)
-    return _imported(command.run)(options, say, **beside)
+    with ExitStack() as stack:
+        if getattr(options, "quiet", False):  # standard error holds what is said meanwhile, and no result
+            stack.enter_context(redirect_stderr(stack.enter_context(open(os.devnull, "w"))))
+        return _loaded(command.run)(options, say, **beside)
 
 
 def tell(options: Any, result: Any) -> int:
@@ -155,10 +187,11 @@ def tell(options: Any, result: Any) -> int:
         say(f"rejected {reject}")
     if len(rejects) > SHOWN:
         say(f"... and {len(rejects) - SHOWN:,} more rejects: --json lists them all")
-    for note in getattr(result, "notes", ()):
+    quiet = getattr(options, "quiet", False)
+    for note in () if quiet else getattr(result, "notes", ()):
         say(note)
-    print(json.dumps(result.to_json()) if options.json else result.to_text(), flush=True)
-    for line in getattr(result, "closing", ()):
+    put(json.dumps(result.to_json()) if options.json else result.to_text())
+    for line in () if quiet else getattr(result, "closing", ()):
         say(line)
     if getattr(result, "interrupted", False):
         return INTERRUPTED
@@ -170,9 +203,66 @@ def tell(options: Any, result: Any) -> int:
     return REJECTS if strict and rejects else DONE
 
 
+def put(text: str) -> None:
+    """Print a result. What a terminal would obey is made visible there; a file or a pipe gets the text as it is."""
+    with _output():
+        print(visible(text) if sys.stdout.isatty() else text, flush=True)
+
+
 def say(text: str) -> None:
     """Tell people something; standard output is for results."""
-    print(text, file=sys.stderr, flush=True)
+    print(visible(text), file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _output() -> Iterator[None]:
+    """Tell in plain words when standard output takes nothing; a reader who has seen enough is another thing."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sys.stdout = None  # what is left of it must not be tried again at the end
+        raise UserError(
+            f"Could not write to standard output: {error.strerror}. What the command has done is kept."
+        ) from error
+
+
+def _open_streams() -> None:
+    """Take the place of streams that were closed, lest a file of ours gets their number and what is printed."""
+    for name, flags, mode in (
+        ("stdin", os.O_RDONLY, "r"),
+        ("stdout", os.O_RDONLY, "w"),  # writing fails, as it does on what is closed
+        ("stderr", os.O_WRONLY, "w"),
+    ):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode))
+    sys.stderr = _Patient(sys.stderr)
+
+
+class _Patient:
+    """Standard error that may be full: what it does not take is lost, and the work goes on."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        self._try(self._stream.write, text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, action: Any, *arguments: str) -> None:
+        try:
+            action(*arguments)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            self._stream = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 class Columns(DefaultFormatter):
@@ -212,7 +302,7 @@ def _default(value: Any) -> str | None:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _mistake(error: CycloptsError) -> str:
+def mistake(error: CycloptsError) -> str:
     """What cyclopts says, in the words of the help."""
     if isinstance(error, UnusedCliTokensError):
         return f"Expected no more than that, received {' '.join(error.unused_tokens or ())} too."
@@ -221,10 +311,21 @@ def _mistake(error: CycloptsError) -> str:
     return error.exception_message if isinstance(error, ValidationError) and error.group else str(error)
 
 
+def _loaded(path: str) -> Any:
+    """Import a command, whose libraries may take seconds to start: a person at a terminal is told."""
+    if sys.stderr.isatty():
+        print("loading ...", end="\r", file=sys.stderr, flush=True)
+    try:
+        return _imported(path)
+    finally:
+        if sys.stderr.isatty():
+            print(" " * len("loading ..."), end="\r", file=sys.stderr, flush=True)
+
+
 def _imported(path: str) -> Any:
     module, _, name = path.partition(":")
     return getattr(import_module(module), name)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start())

@@ -4,9 +4,11 @@ import contextlib
 import csv
 import io
 import json
+import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -103,9 +105,28 @@ def test_predict_gives_csv_and_json(session: Path, tmp_path: Path) -> None:
     assert [row["path"] for row in rows] == [str(new / f"{n}.png") for n in range(3)]
     assert [row["label"] for row in rows] == ["0", "1", "2"]
     assert "3 pictures classified by 001-fit-head, 1 rejected" in done.stderr
+    assert re.search(
+        r"answers: 001-fit-head \((logreg|svm-linear) on digits, CV [\d.]+%\), the best on digits",
+        done.stderr,
+    )
+    assert "10 classes: 0, 1, 2" in done.stderr
     records = json.loads(run("predict", new, "--json", "--top", 1, "--workspace", session / "w").stdout)
     assert [set(record) for record in records] == [{"path", "label", "probability"}] * 3
     assert [record["label"] for record in records] == ["0", "1", "2"]
+
+
+def test_predict_writes_where_it_is_told_and_no_run_without_an_answer(session: Path, tmp_path: Path) -> None:
+    where, out = ("--workspace", session / "w"), tmp_path / "deep" / "answers.csv"
+    digit = session / "digits/1/0001.png"
+    told = run("predict", digit, "--out", out, *where)
+    assert out.read_text() == told.stdout and told.stderr.rstrip().endswith(str(out))
+    runs = sorted((session / "w" / "runs").iterdir())
+    assert "Pass --force" in run("predict", digit, "--out", out, *where, code=1).stderr
+    assert "ends in .csv" in run("predict", digit, "--out", tmp_path / "a.txt", *where, code=1).stderr
+    assert "all rejected" in run("predict", session / "digits/3/broken.png", *where, code=1).stderr
+    assert sorted((session / "w" / "runs").iterdir()) == runs
+    run("predict", digit, "--out", out, "--force", "--top", 1, *where)
+    assert out.read_text().splitlines()[0] == "path,label,probability"
 
 
 def test_strict_finds_fault_with_rejects(session: Path) -> None:
@@ -124,11 +145,15 @@ def test_heads_of_another_space_are_refused(session: Path) -> None:
     run("extract", session / "digits", "--workspace", session / "w")
 
 
-def test_a_head_from_elsewhere_needs_trust(session: Path, tmp_path: Path) -> None:
+def test_a_head_from_elsewhere_needs_trust(
+    session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLDFRAME_STATE", str(tmp_path / "state"))  # another machine
     picture, theirs = session / "digits/1/0001.png", json.loads((session / "fit.json").read_text())["run"]
     done = run("predict", picture, "--run", theirs, "--workspace", tmp_path / "mine", code=1)
     assert "--trust" in done.stderr
     run("predict", picture, "--run", theirs, "--trust", "--workspace", tmp_path / "mine")
+    run("predict", picture, "--run", theirs, "--workspace", tmp_path / "mine")
 
 
 def test_cache_commands(session: Path, tmp_path: Path) -> None:
@@ -183,7 +208,8 @@ def test_manifest_surveys_a_folder(session: Path, tmp_path: Path) -> None:
     facts = json.loads(
         run("manifest", session / "digits", "--out", out, "--json", "--workspace", tmp_path / "w").stdout
     )
-    assert facts["files"] == 201 and sum(facts["classes"].values()) == 201
+    assert facts["files"] == 201 and sum(facts["classes"].values()) == 200
+    assert [reject["path"] for reject in facts["rejects"]] == ["3/broken.png"]
     with out.open() as file:
         rows = list(csv.DictReader(file))
     assert {row["label"] for row in rows} == set(facts["classes"]) and len(rows[0]["key"]) == 64
@@ -391,6 +417,33 @@ def test_shells_complete_commands_options_and_values() -> None:
         assert all(word in script for word in ("fit-head", "verify", "max-pixels", "squash"))
 
 
+def test_quiet_leaves_results_and_errors(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def talk(options: Any, say: Any) -> SimpleNamespace:
+        say("said")
+        print("progress", file=sys.stderr)
+        told = {"to_json": lambda: [1], "to_text": lambda: "text", "notes": ["note"], "closing": ["closing"]}
+        if options.workspace == "fail":
+            raise UserError("nothing left")
+        return SimpleNamespace(**told)
+
+    monkeypatch.setattr(backbones, "run", talk)
+    assert cli.main(["backbones"]) == 0
+    assert capsys.readouterr() == ("text\n", "said\nprogress\nnote\nclosing\n")
+    assert cli.main(["backbones", "--quiet"]) == 0
+    assert capsys.readouterr() == ("text\n", "")
+    assert cli.main(["backbones", "--quiet", "--workspace", "fail"]) == 1
+    assert capsys.readouterr() == ("", "error: nothing left\n")
+
+
+def test_every_command_but_the_demo_can_be_quiet() -> None:
+    for command in cli.COMMANDS.values():
+        assert ("quiet" in {field.name for field in fields(cli._imported(command.options))}) == (
+            command is not cli.COMMANDS["demo"]
+        )
+
+
 def test_a_result_is_told_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     rejects = [Reject(None, f"{n}\n.png", "no picture", "scan") for n in range(cli.SHOWN + 2)]
     told = {"to_json": lambda: [1], "to_text": lambda: "text", "rejects": rejects, "notes": ["note"]}
@@ -413,3 +466,45 @@ def test_a_result_is_told_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.tell(without_strict, SimpleNamespace(**told, interrupted=True)) == 130
     with pytest.raises(UserError, match="nothing left"):
         cli.tell(without_strict, SimpleNamespace(**told, failure="nothing left"))
+
+
+@pytest.mark.parametrize(
+    ("words", "closed"),
+    [
+        ("backbones", ">/dev/full"),
+        ("--help", ">/dev/full"),
+        ("cache ls", ">&-"),
+        ("nonsense", "2>/dev/full"),
+        ("backbones", "</dev/null >&- 2>&-"),
+    ],
+)
+def test_streams_that_take_nothing(words: str, closed: str) -> None:
+    line = f'"{sys.executable}" "{ROOT / "cli.py"}" {words} {closed}'
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
+    lost = ">/dev/full" == closed or ">&-" in closed.split()
+    assert done.returncode == (2 if words == "nonsense" else int(lost))
+    assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+    told = words != "nonsense" and lost and "2>" not in closed
+    assert ("error: Could not write to standard output" in done.stderr) == told
+
+
+@pytest.mark.parametrize("module", ["cyclopts", "h5py"])  # loaded first of all, and by a command
+def test_ctrl_c_while_modules_load(module: str, tmp_path: Path) -> None:
+    (tmp_path / f"{module}.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "cli.py"), "cache", "ls", "--workspace", str(tmp_path / "w")],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (130, False), done.stderr
+
+
+def test_a_terminal_finds_nothing_to_obey(tmp_path: Path) -> None:
+    for name in ("plain", "\x1b]0;owned\x07\x1b[31m red\n  999  fake"):
+        (tmp_path / "pics" / name).mkdir(parents=True)
+        Image.new("RGB", (9, 9)).save(tmp_path / "pics" / name / "1\x1b[2J.png")
+        (tmp_path / "pics" / name / "2\x1b[2J\n.txt").write_text("no picture")
+    done = run("manifest", tmp_path / "pics", "--workspace", tmp_path / "w")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", done.stdout + done.stderr)
+    assert "\n  999  fake" not in done.stdout + done.stderr

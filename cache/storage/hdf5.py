@@ -1,10 +1,12 @@
 """HDF5 files as bytes in memory. HDF5 is not crash-safe, so no visible file is ever opened for writing."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable, Mapping
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -19,7 +21,7 @@ LIBVER = ("earliest", "v108")
 UNREADABLE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 
 
-def open_raw(path: Path) -> BinaryIO:
+def open_raw(path: Path) -> BufferedReader:
     """Open a file for h5py to read, so that what goes wrong later is the fault of its content.
 
     Raises
@@ -33,9 +35,9 @@ def open_raw(path: Path) -> BinaryIO:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise UserError(
-            f"Expected to read {path}, but: {error.strerror}. Make it readable and run again."
-        ) from error
+        few = error.errno in (errno.EMFILE, errno.ENFILE)
+        advice = "Allow more with `ulimit -n 1024`" if few else "Make it readable"
+        raise UserError(f"Expected to read {path}, but: {error.strerror}. {advice} and run again.") from error
 
 
 def image(fill: Callable[[h5py.File], None], nbytes: int) -> bytes:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import chain
 
 import numpy as np
 
@@ -96,6 +97,8 @@ def split(
     if held:
         part[usable] = _own(manifest.split[usable], group[usable], held, notes)
     else:
+        known = (record.notes for record in (previous, tested) if record is not None)
+        notes += dict.fromkeys(chain.from_iterable(known))
         items, first, inverse = unique(as_items(manifest.key[usable]))
         recorded = recorded_parts(items, previous)
         if tested is not None:

@@ -12,7 +12,7 @@ import numpy as np
 from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.storage.rejects import Reject
-from cache.text import on_one_line
+from cache.text import counted, on_one_line
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
 from extract.commands.options import ExtractOptions
@@ -24,6 +24,8 @@ from extract.embedding.views import Augmented, augment, untested
 from extract.pictures.policies import Views
 from extract.settings import Decoding, Options
 from extract.sources.source import PART, is_part, open_source
+
+LOST = "its row is gone"
 
 
 @dataclass
@@ -71,8 +73,8 @@ def extract(
     Raises
     ------
     UserError
-        For a source that is not a data set, a backbone whose weights cannot be had, or a full disk. What
-        was sealed before stays.
+        For a source that is not a data set, a backbone whose weights cannot be had, a full disk, or a workspace
+        that is deleted or damaged meanwhile. What was sealed before stays.
     """
     progress, began = progress or Progress(), time.monotonic()
     opened = open_source(workspace, source, data_dir=data_dir, note=progress.note)
@@ -80,7 +82,7 @@ def extract(
     found = opened.scan_again(workspace, dataset, progress.note, rehash=options.rehash)
     if found.ignored:
         progress.note(
-            f"{found.ignored:,} hidden files and folders (their names start with a dot) were passed over"
+            f"hidden files and folders, passed over (their names start with a dot): {found.ignored:,}"
         )
     extractor = Extractor(workspace, backbone, decoding, options, progress.note)
     manifest, outcome = _part(found.manifest, options.shard), Outcome()
@@ -104,7 +106,13 @@ def extract(
         workspace.remember(space=extractor.space.id, dataset=dataset)
     complete(workspace, extractor.space, manifest.select(present), decoding.max_pixels, progress)
     unread = found.rejects if options.shard[0] == 1 else []  # of several parts, the first tells of them
-    rejects = unread + extractor.rejects(manifest, present, outcome)
+    rejects = unread + extractor.rejects(manifest, present, outcome, LOST)
+    if lost := sum(reject.reason == LOST for reject in rejects):
+        raise UserError(
+            f"Expected rows for all pictures that had one or got one in {extractor.store.folder}, {lost:,} of them are "
+            "gone: the workspace, or a file in it, was deleted or damaged while this ran. What is there is kept; "
+            "run the same command again for the rest."
+        )
     conflicts = manifest.conflicts()
     if options.shard != (1, 1):
         progress.note(
@@ -201,8 +209,9 @@ class Extracted:
         """The same for people."""
         done = self.summary
         rate = f", {done.images_per_second:,.1f} images/s" if done.embedded else ""
+        name, files = on_one_line(done.dataset), counted(done.files, "file")
         text = (
-            f"{done.dataset}: {done.files:,} files = {done.embedded:,} embedded + {done.cached:,} cached "
+            f"{name}: {files} = {done.embedded:,} embedded + {done.cached:,} cached "
             f"+ {done.rejected:,} rejected in {done.seconds:.1f} s{rate}\n"
             f"space {done.space[:12]} ({done.backbone} on {done.engine}) in {self.root}"
         )
@@ -211,7 +220,7 @@ class Extracted:
 
 def all_rejected(where: str, count: int) -> str:
     """Say that no picture is left."""
-    files = "1 file" if count == 1 else f"{count:,} files"
+    files = counted(count, "file")
     return (
         f"Expected at least one readable picture{where}, received {files}, all rejected (reasons above). The guide "
         "says which formats are read, and what each reason means."

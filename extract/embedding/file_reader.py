@@ -1,6 +1,5 @@
 """Read files, for the pipeline or one by one: one pass over the bytes gives both the key and the pixels."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from extract.embedding.runner import Claims, Read
 from extract.embedding.thumbnails import Thumbnails
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import RejectedImage, decode_both, limits, render
-from extract.pictures.files import read_file
+from extract.pictures.files import Contents, large, opened
 from extract.settings import Decoding
 
 
@@ -50,34 +49,39 @@ class FileReader:
         self._thumbnails = thumbnails if view is None else None
 
     def __call__(self, indices: Sequence[int]) -> list[Read]:
-        """Read, hash and decode the files at these rows of the manifest."""
-        reads, contents = [], []
+        """Read, hash and decode the files at these rows of the manifest; the large ones one by one."""
+        reads, together = [], []
         for index in indices:
-            read, data = self._load(index)
+            read = Read(index)
             reads.append(read)
-            if read.key is not None:
-                contents.append((read, data))
-        keys = [read.key for read, _ in contents if read.key is not None]
-        for (read, data), mine in zip(contents, self._claims.take(keys), strict=True):
-            if mine:
-                self._decode(read, data)
+            try:
+                with opened(self._root / self._manifest.paths[index]) as contents:
+                    self._know(read, contents)
+                    if large(contents.status):
+                        self._decode([(read, contents.data)])
+                    else:
+                        together.append((read, contents.data))
+                    del contents  # before another file takes its room
+            except RejectedImage as error:
+                self._manifest.key[index] = 0
+                read.reject = self._reject(index, None, error.reason)
+        self._decode(together)
         return reads
 
-    def _load(self, index: int) -> tuple[Read, bytes]:
-        manifest, read, data = self._manifest, Read(index), b""
-        try:
-            data, found = read_file(self._root / manifest.paths[index])
-        except RejectedImage as error:
-            manifest.key[index] = 0
-            read.reject = self._reject(index, None, error.reason)
-            return read, data
-        digest = hashlib.sha256(data)
-        read.key = digest.digest()
-        manifest.key[index] = bytearray(read.key)
-        manifest.size[index], manifest.mtime_ns[index] = found.st_size, found.st_mtime_ns
-        return read, data
+    def _know(self, read: Read, contents: Contents) -> None:
+        manifest, index, status = self._manifest, read.index, contents.status
+        read.key = contents.key
+        manifest.key[index] = bytearray(contents.key)
+        manifest.size[index], manifest.mtime_ns[index] = status.st_size, status.st_mtime_ns
 
-    def _decode(self, read: Read, data: bytes) -> None:
+    def _decode(self, files: Sequence[tuple[Read, bytes]]) -> None:
+        """Give pixels, or a reject, to those whose rows are to be computed."""
+        wanted = self._claims.take([read.key for read, _ in files if read.key is not None])
+        for (read, data), mine in zip(files, wanted, strict=True):
+            if mine:
+                self._decode_one(read, data)
+
+    def _decode_one(self, read: Read, data: bytes) -> None:
         assert read.key is not None
         try:
             if read.key in self._refused:

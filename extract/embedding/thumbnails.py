@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from cache.workspace import Workspace
 from extract.embedding.progress import Progress
 from extract.machine import usable_cores
 from extract.pictures.decoding import DECODER, RejectedImage, decode_both
-from extract.pictures.files import read_file
+from extract.pictures.files import opened
 from extract.pictures.thumbnail import SIDE
 from extract.settings import Decoding
 
@@ -95,10 +94,9 @@ def complete(workspace: Workspace, space: Space, manifest: Manifest, limit: int,
 
     def look(row: int) -> None:
         try:
-            data, _ = read_file(root / manifest.paths[row])
-            key = hashlib.sha256(data).digest()
-            if key == manifest.key[row].tobytes():
-                made.add(key, decode_both(data, space.input_size, decoding)[1])
+            with opened(root / manifest.paths[row]) as contents:
+                if contents.key == manifest.key[row].tobytes():
+                    made.add(contents.key, decode_both(contents.data, space.input_size, decoding)[1])
         except RejectedImage:
             return  # gone, or changed: who compares pictures says which have no thumbnail
 

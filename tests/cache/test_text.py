@@ -1,4 +1,4 @@
-from cache.text import align, on_one_line, table
+from cache.text import align, on_one_line, table, terminal_width
 
 
 def test_columns_are_aligned_and_numbers_end_together():
@@ -13,3 +13,21 @@ def test_columns_are_aligned_and_numbers_end_together():
 def test_a_name_stays_on_one_line():
     assert on_one_line("café.jpg") == "café.jpg"
     assert on_one_line("a\nb\x1b\udce9.jpg") == r"a\nb\x1b\udce9.jpg"
+
+
+def test_what_is_wider_than_the_terminal_loses_columns_and_then_the_end_of_the_last():
+    rows = [("head", "F1", "seconds", "settings"), ("svm", "0.912", "12.5", "C=1 gamma=scale kernel=rbf")]
+    whole = align(rows, right=(1, 2))
+    assert align(rows, right=(1, 2), width=len(whole.splitlines()[1]), spare=(1, 2)) == whole
+    assert align(rows, right=(1, 2), width=46, spare=(1, 2)).splitlines() == [
+        "head  seconds  settings",
+        "svm      12.5  C=1 gamma=scale kernel=rbf",
+        "not shown in 46 columns: F1",
+    ]
+    narrow = align(rows, right=(1, 2), width=24, spare=(1, 2)).splitlines()
+    assert narrow[1:] == ["svm   C=1 gamma=scale k…", "not shown in 24 columns: F1, seconds"]
+    assert max(map(len, narrow[:2])) == 24
+
+
+def test_a_pipe_has_no_width(capsys):
+    assert terminal_width() is None

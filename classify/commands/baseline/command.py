@@ -14,7 +14,7 @@ from cache.workspace import Workspace
 from classify.commands.baseline.options import BaselineOptions, Settings
 from classify.commands.baseline.pixels import Pixels
 from classify.commands.baseline.report import keep
-from classify.commands.baseline.result import NAME, Outcome, Setup, Tested, against_best_head
+from classify.commands.baseline.result import NAME, Outcome, Setup, Tested, against_best_head, known_answers
 from classify.data.division import divide, set_aside
 from classify.data.identity import part_hash
 from classify.data.splits import TEST
@@ -79,6 +79,9 @@ def baseline(
         )
     decoding, notes = decoding_of(workspace, division.data.space), list(division.notes)
     setup = Setup(settings, division, decoding, classes, fit, val)
+    heads = known_answers(
+        workspace, division.sha256
+    )  # what is damaged ends the command before it has trained
     training, judging = _samples(setup, say)
     import_keras_quietly()
     from classify.commands.baseline.network import build_network, finished
@@ -117,11 +120,11 @@ def baseline(
         evaluation=evaluate(truth, predicted, probability, np.array(classes)),
         parameters=parameters,
         seconds=time.monotonic() - began,
-        comparison=against_best_head(workspace, division.sha256, paths, truth, predicted, settings.seed),
+        comparison=against_best_head(heads, paths, truth, predicted, settings.seed),
         notes=notes,
         interrupted=interrupted,
     )
-    keep(outcome, setup, model, Tested(rows, predicted, probability))
+    keep(workspace, outcome, setup, model, Tested(rows, predicted, probability))
     return outcome
 
 

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 from cache.space import Space
 from cache.storage.files import write_file
 from cache.versions import now, versions
+from cache.workspace import Workspace
 from classify.commands.baseline.result import NAME, Outcome, Setup, Tested
 from classify.report.confusion import CONFUSION
+from classify.report.glossary import with_words
 from classify.report.tables import class_table
 from classify.report.text import escape, span, table
 from classify.runs.folder import write_json
-from classify.runs.predictions import save_evaluation, save_validation
+from classify.runs.predictions import of_tables, save_evaluation, save_validation
+from classify.runs.readings import standing
 from classify.runs.record import of_division, of_space, record
 from classify.training.curves import curves_png
 from classify.training.history import history_csv
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 MODEL = "model.keras"
 
 
-def keep(outcome: Outcome, setup: Setup, model: keras.Model, tested: Tested) -> None:
+def keep(workspace: Workspace, outcome: Outcome, setup: Setup, model: keras.Model, tested: Tested) -> None:
     """Write the model, as `classify.commands.baseline.network.finished` gave it, and what people look at."""
     from classify.models.model_file import save_model
     from extract.backbones.network import hash_weights
@@ -71,6 +74,8 @@ def keep(outcome: Outcome, setup: Setup, model: keras.Model, tested: Tested) -> 
         model={"file": MODEL, "sha256": sha256, "classes": list(setup.classes)},
         result=outcome.to_json(),
         test=outcome.evaluation.to_json(),
+        **of_tables(folder),
+        **standing(workspace, division.test_hash),
     )
     write_json(folder / "run.json", described)
 
@@ -105,4 +110,4 @@ def _page(outcome: Outcome, setup: Setup) -> str:
         class_table(e, "Precision"),
         f"![Confusion matrix]({CONFUSION})",
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return with_words("\n\n".join(part for part in parts if part))

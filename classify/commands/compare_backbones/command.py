@@ -21,6 +21,7 @@ from classify.data.sample import training_sample
 from classify.heads.folds import check_classes, imbalance
 from classify.heads.search import SearchOptions, search
 from classify.heads.table import HEADS
+from classify.report.glossary import words_of
 from classify.report.text import csv_bytes
 from classify.runs.folder import write_json
 from classify.runs.readings import COMMAND
@@ -251,7 +252,9 @@ def _write(
     sample: Manifest,
 ) -> None:
     folder = outcome.run
-    write_file(folder / "table.txt", "\n".join([outcome.page(), *outcome.notes, ""]).encode())
+    page = "\n".join([outcome.page(), *outcome.notes])
+    words = [f"{term}: {meaning}" for term, meaning in words_of(page).items()]
+    write_file(folder / "table.txt", "\n".join([page, "", *words, ""]).encode())
     write_file(folder / "backbones.csv", csv_bytes(outcome.csv()))
     write_file(folder / "backbones.png", tournament_png(outcome.table, outcome.winner))
     described = record(

@@ -64,7 +64,7 @@ def export(
     force : bool
         Replace what is there.
     trust : bool
-        Load a head that this workspace did not write.
+        Load a head or model that this user did not make.
     sample : int
         Training pictures that show `int8` the range of each activation.
     say : callable (line of text), optional

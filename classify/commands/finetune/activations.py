@@ -12,6 +12,7 @@ import numpy as np
 from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.storage.rows import Rows
+from cache.text import counted
 from cache.workspace import Workspace
 from classify.commands.finetune.result import Tuned
 from classify.commands.finetune.session import Session
@@ -222,8 +223,8 @@ def choose_supply(session: Session, start: Start, tuned: Tuned) -> Supply:
     shape = tuple(map(int, tuned.network.get_layer(tuned.border.layer).output.shape[1:]))
     planned = planned_bytes(shape, settings.dtype, len(everything), len(train), settings.views)
     free = shutil.disk_usage(session.workspace.root).free
-    size_of = f"{' x '.join(map(str, shape))}, {len(views)} views"
-    text = f"activations {size_of}: {planned / GB:.2f} GB as {settings.dtype}"
+    looks = f"plain and in {counted(settings.views, 'view')}" if settings.views else "plain"
+    text = f"activations {' x '.join(map(str, shape))}, {looks}: {planned / GB:.2f} GB as {settings.dtype}"
     wanted = [(view, train if number else everything) for number, view in enumerate(views)]
     options = replace(options, engine=engine, dtype=settings.dtype)
     parts = open_parts(session.workspace, bottom, decoding, options, manifest, wanted, progress.note)

@@ -47,7 +47,7 @@ def finetune(
     options : Options, optional
         Engine, batch size and reading threads of the frozen part.
     trust : bool
-        Load a head that this workspace did not write.
+        Load a head or model that this user did not make.
     progress : Progress, optional
         Told of the caching of activations.
     say : callable (line of text), optional
@@ -76,7 +76,10 @@ def finetune(
 
     try:
         return tune(
-            Session(workspace, options or Options(), progress or Progress(), say), settings, loaded, begun
+            Session(workspace, options or Options(), progress or Progress(), say, trust),
+            settings,
+            loaded,
+            begun,
         )
     except KeyboardInterrupt:
         say("Activations and finished epochs are kept: `finetune --resume` goes on after the last of them.")

@@ -19,3 +19,4 @@ class Session:
     )  # engine, batch size and reading threads of the frozen part
     progress: Progress = field(default_factory=Progress)  # of the caching of activations
     say: Say = lambda line: None
+    trust: bool = False  # a head or model that this user did not make

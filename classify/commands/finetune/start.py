@@ -100,7 +100,7 @@ def head_of(workspace: Workspace, run: Path | None, *, trust: bool) -> LoadedHea
     Raises
     ------
     UserError
-        When there is none, or this workspace did not write it and `trust` is false.
+        When there is none, or this user did not make it and `trust` is false.
     """
     return load_head(workspace, run, trust=trust) if run else _best_linear(workspace, trust)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +94,7 @@ def learning_curve(
     whole: np.ndarray | None = None,
     seed: int = 0,
     n_jobs: int | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> LearningCurve:
     """Fit a head with fixed settings on growing parts of each fold and score it on the rows held out.
 
@@ -117,6 +118,8 @@ def learning_curve(
         Of the draws.
     n_jobs : int, optional
         Threads; default: the cores this process may use. The result does not depend on it.
+    on_progress : callable (done, total)
+        Called after every fold of every draw.
 
     Returns
     -------
@@ -159,8 +162,9 @@ def learning_curve(
         warnings.simplefilter("always")
         futures = [pool.submit(run, *task) for task in tasks]
         try:
-            for future in futures:
+            for done, future in enumerate(as_completed(futures), 1):
                 future.result()
+                on_progress(done, len(tasks))
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise

@@ -1,9 +1,9 @@
-"""The files of a run of fit-head; run.json comes last."""
+"""The files of a run of fit-head; run.json comes last, and what takes long after it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,27 +22,83 @@ from classify.data.splits import TEST
 from classify.metrics.comparison import Comparison
 from classify.runs.folder import write_json
 from classify.runs.head_file import save_head
-from classify.runs.predictions import save_evaluation
-from classify.runs.record import of_division, of_space, record
+from classify.runs.predictions import of_tables, save_evaluation
+from classify.runs.readings import standing
+from classify.runs.record import of_division, of_space, read_record, record
 from extract.embedding.spaces import largest
 from extract.settings import Decoding
 
 
-def write_record(
+@dataclass(frozen=True)
+class Later:
+    """What is found out once the run is safe: a paired test of the first two heads, and the learning curve."""
+
+    comparisons: Sequence[Comparison] = ()
+    curve: LearningCurve | None = None
+
+
+def write_run(
     workspace: Workspace,
     run: Path,
     division: Division,
     trained: Sequence[FittedHead],
     options: FitOptions,
-    notes: list[str],
-    comparisons: Sequence[Comparison],
-    curve: LearningCurve | None,
+    notes: Sequence[str],
 ) -> None:
-    """Write the run of its heads, the best first."""
+    """Write a whole run of its heads, the best first; `write_pages` adds what is found out later."""
     best, data = trained[0], division.data
     manifest = data.manifest
     paths = [manifest.paths[row] for row in np.flatnonzero(division.split.part == TEST)]
     save_evaluation(run, best.result.evaluation, paths, division.truth, best.predicted, best.probability)
+    wrong = mistakes(best, division)
+    write_file(run / "mistakes.csv", mistakes_csv(wrong))
+    if wrong:
+        write_file(
+            run / MISTAKES,
+            mistakes_png(wrong, data, Decoding(data.space.resize, largest(workspace, data.space))),
+        )
+    write_pages(run, division, trained, options, notes, Later())
+    described = record(
+        "fit-head",
+        parameters=asdict(replace(options, models=list(options.models))),
+        **of_division(division),
+        space=of_space(data.space),
+        head={
+            "name": best.result.name,
+            "params": best.result.params,
+            "cv_accuracy": best.result.cv_accuracy,
+            "test_accuracy": best.result.evaluation.accuracy,
+        },
+        notes=notes,
+        **of_tables(run),
+        **standing(workspace, division.test_hash),
+    )
+    save_head(run, best.head, described)
+
+
+def complete(
+    run: Path,
+    division: Division,
+    trained: Sequence[FittedHead],
+    options: FitOptions,
+    notes: Sequence[str],
+    later: Later,
+) -> None:
+    """Add what was found out later to a run, and to its notes."""
+    write_pages(run, division, trained, options, notes, later)
+    write_json(run / "run.json", read_record(run) | {"notes": notes})
+
+
+def write_pages(
+    run: Path,
+    division: Division,
+    trained: Sequence[FittedHead],
+    options: FitOptions,
+    notes: Sequence[str],
+    later: Later,
+) -> None:
+    """Write leaderboard.txt, report.md with its pictures, and report.json."""
+    best, data = trained[0], division.data
     results = [each.result for each in trained]
     table = leaderboard(results)
     write_file(run / "leaderboard.txt", "\n".join([table, *(f"note: {note}" for note in notes), ""]).encode())
@@ -57,13 +113,8 @@ def write_record(
         )
     title = f"{best.result.name} on {data.name}"
     wrong = mistakes(best, division)
-    write_file(run / "mistakes.csv", mistakes_csv(wrong))
-    if wrong:
-        write_file(
-            run / MISTAKES,
-            mistakes_png(wrong, data, Decoding(data.space.resize, largest(workspace, data.space))),
-        )
-    write_report(run, Report(title, facts, results, comparisons, best.calibration, curve, wrong, notes))
+    page = Report(title, facts, results, later.comparisons, best.calibration, later.curve, wrong, notes)
+    write_report(run, page)
     heads = [
         each.result.to_json()
         | {
@@ -80,23 +131,8 @@ def write_record(
     ]
     report = {
         "heads": heads,
-        "comparisons": [each.to_json() for each in comparisons],
-        "learning_curve": curve.to_json() if curve else None,
+        "comparisons": [each.to_json() for each in later.comparisons],
+        "learning_curve": later.curve.to_json() if later.curve else None,
         "notes": notes,
     }
     write_json(run / "report.json", report)
-    described = record(
-        "fit-head",
-        created=facts["Written"],
-        parameters=asdict(replace(options, models=list(options.models))),
-        **of_division(division),
-        space=of_space(data.space),
-        head={
-            "name": best.result.name,
-            "params": best.result.params,
-            "cv_accuracy": best.result.cv_accuracy,
-            "test_accuracy": best.result.evaluation.accuracy,
-        },
-        notes=notes,
-    )
-    save_head(workspace, run, best.head, described)

@@ -14,6 +14,7 @@ from classify.commands.fit_head.mistakes import DRAWN, Mistake
 from classify.metrics.comparison import Comparison
 from classify.metrics.reliability import Calibration
 from classify.report.confusion import CONFUSION
+from classify.report.glossary import with_words
 from classify.report.reliability_diagram import reliability_png
 from classify.report.tables import CLASSES, FIGURES, class_table, figures
 from classify.report.text import escape, setting, span, table
@@ -83,7 +84,7 @@ def markdown(report: Report) -> str:
             parts += [_curve(report.curve), f"![Learning curve]({CURVE})"]
         if report.curve.notes:
             parts.append("\n".join(f"- {escape(note)}" for note in report.curve.notes))
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return with_words("\n\n".join(part for part in parts if part))
 
 
 def _heads(heads: Sequence[HeadResult]) -> str:

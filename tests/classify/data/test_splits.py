@@ -176,7 +176,7 @@ def test_the_record_survives_the_disk(manifest: Manifest, tmp_path: Path) -> Non
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     path = tmp_path / "record.h5"
     path.write_bytes(b"not HDF5")
-    with pytest.raises(UserError, match=r"record\.h5, received a damaged file"):
+    with pytest.raises(UserError, match=r"record\.h5, but it is damaged"):
         Assignments.load(path)
 
 

@@ -80,7 +80,9 @@ def write_pages(outcome: Outcome, tested: Tested, start: Start, tuned: Tuned) ->
         "Backbone": f"{data.space.backbone}, {data.space.input_size} pixels",
         "Trained": tuned.border.describe(),
         "Optimizer": f"{settings.optimizer}, learning rate {settings.learning_rate:g}, {settings.schedule}",
-        "Views": f"{settings.views} of the policy {settings.augment}, besides the plain picture",
+        "Views": f"{settings.views} of the policy {settings.augment}, besides the plain picture"
+        if settings.views
+        else "none",
         "Time": f"{outcome.seconds_caching:.0f} s to cache activations, "
         f"{sum(epoch.seconds for epoch in trained):.0f} s for {len(trained)} epochs",
         "Written": now(),

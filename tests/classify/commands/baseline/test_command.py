@@ -13,7 +13,7 @@ from cache.workspace import Workspace
 from classify.commands.baseline.command import baseline
 from classify.commands.baseline.options import Settings
 from classify.commands.baseline.pixels import Pixels
-from classify.commands.baseline.result import against_best_head
+from classify.commands.baseline.result import against_best_head, known_answers
 from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
 from classify.runs.folder import best_run
@@ -75,7 +75,7 @@ def test_whole_command_on_the_split_of_the_head(
 
 def test_the_test_part_is_read_once_and_a_repetition_is_called_one(tinted: Workspace) -> None:
     first = baseline(tinted, QUICK)
-    assert any("read 1 time before" in note for note in first.notes)  # by the head
+    assert any("1 head was tested" in note for note in first.notes)  # by the head
     second = baseline(tinted, QUICK)
     assert any("repetition" in note for note in second.notes)
     (test,) = {path.name for path in (tinted.root / "readings").iterdir()}
@@ -120,9 +120,16 @@ def test_the_best_head_of_the_same_split_is_compared_with(tinted: Workspace) -> 
         table = sorted(paths(tinted.runs / run / "predictions.csv"))
         truth = np.array([path.split("/")[0] for path in table])
         sha256 = record_of(tinted.runs / run)["data_sha256"]
-        found = against_best_head(tinted, sha256, table, truth, np.full(len(table), "red"), seed)
+        found = against_best_head(
+            known_answers(tinted, sha256), table, truth, np.full(len(table), "red"), seed
+        )
         assert found and found.first == f"centroid of {run}" and found.difference > 0.5
-        assert against_best_head(tinted, "0" * 64, table, truth, truth, seed) is None
+        assert known_answers(tinted, "0" * 64) == []
+    assert against_best_head([], table, truth, truth, 0) is None
+    answers = tinted.runs / "001-fit-head" / "predictions.csv"
+    answers.write_text(answers.read_text().replace(",red,", ",blue,", 1))
+    with pytest.raises(UserError, match="another content"):  # and before anything is trained
+        baseline(tinted, QUICK, say=pytest.fail)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def headed(workspace: Workspace, model: str = "ridge", accuracy: float = 0.5, **
         "space": {"id": data.space.id, "json": data.space.to_json()},
         "head": {"name": model, "cv_accuracy": accuracy},
     }
-    save_head(workspace, run, CalibratedHead(pipeline, 0.7), record)
+    save_head(run, CalibratedHead(pipeline, 0.7), record)
     if accuracy >= (workspace.state().get("run") or {}).get("cv_accuracy", 0):
         workspace.remember(run={"path": str(run), "cv_accuracy": accuracy})
     return run
@@ -431,9 +431,11 @@ def test_lost_embeddings_are_refused(small: Workspace) -> None:
         begun(small)
 
 
-def test_a_foreign_head_is_not_loaded(small: Workspace) -> None:
+def test_a_foreign_head_is_not_loaded(
+    small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = begun(small).loaded.folder
-    shutil.rmtree(small.root / "heads")
+    monkeypatch.setenv("COLDFRAME_STATE", str(tmp_path / "state"))
     with pytest.raises(UserError, match="--trust"):
         begun(small, run)
     assert head_of(small, run, trust=True).folder == run
