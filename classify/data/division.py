@@ -11,6 +11,7 @@ import numpy as np
 
 from cache.dataset import Embedded
 from cache.errors import UserError
+from cache.text import counted
 from cache.workspace import Workspace
 from classify.data import near_duplicates
 from classify.data.groups import join, of_column
@@ -110,14 +111,24 @@ def divide(
     notes = [*divided.notes, *found.notes]
     if data.missing:
         notes.append(
-            f"{data.missing:,} pictures of {data.name} have no embedding in this space and are left out"
+            counted(
+                data.missing,
+                f"picture of {data.name} has no embedding in this space and is left out",
+                f"pictures of {data.name} have no embedding in this space and are left out",
+            )
         )
     names = np.array(manifest.classes)
     fitted, tested = divided.part == TRAIN, divided.part == TEST
     y, truth = names[manifest.label[fitted]], names[manifest.label[tested]]
     unseen = int((~np.isin(truth, y)).sum())
     if unseen:
-        notes.append(f"{unseen} test rows belong to classes without training pictures: they count as errors")
+        notes.append(
+            counted(
+                int(unseen),
+                "test picture belongs to a class without training pictures: it counts as an error",
+                "test pictures belong to classes without training pictures: they count as errors",
+            )
+        )
     ungrouped = None
     if group_by is None and divided.assigned is not None:
         alone = cut().part

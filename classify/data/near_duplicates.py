@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cache.storage.keys import as_items, unique
 from cache.storage.store import Store
+from cache.text import counted
 from classify.data.groups import connect
 
 # Why these: docs/decisions/0006-near-duplicates.md.
@@ -41,13 +42,18 @@ class Groups:
         grouped = sizes[sizes > 1]
         if len(grouped):
             notes.append(
-                f"{grouped.sum():,} pictures are copies or near copies of one another, in {len(grouped):,} "
-                "groups: each group stays on one side of every split"
+                f"{grouped.sum():,} pictures are copies or near copies of one another, in "
+                f"{counted(len(grouped), 'group')}: each group stays on one side of every split"
             )
         if self.unseen:
             notes.append(
-                f"{self.unseen:,} pictures were not compared with others, to find near copies: an earlier version "
-                "embedded them, and their files are gone or changed. Put them back and run extract again"
+                counted(
+                    self.unseen,
+                    "picture was not compared with others, to find near copies: an earlier version embedded it, and "
+                    "its file is gone or changed. Put it back and run extract again",
+                    "pictures were not compared with others, to find near copies: an earlier version embedded them, "
+                    "and their files are gone or changed. Put them back and run extract again",
+                )
             )
         if self.dropped:
             notes.append(

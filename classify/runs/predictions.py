@@ -36,14 +36,18 @@ def save_evaluation(
     truth: np.ndarray,
     predicted: np.ndarray,
     probability: np.ndarray,
+    title: str = "",
 ) -> None:
-    """Write predictions.csv (n rows; `probability` (n,) of the predicted class) and the confusion matrix."""
+    """Write predictions.csv (n rows; `probability` (n,) of the predicted class) and the confusion matrix.
+
+    `title` says whose answers these are, to what.
+    """
     rows = zip(paths, truth.tolist(), predicted.tolist(), probability.tolist(), strict=True)
     columns = {"path": TEXT, "label": TEXT, "predicted": TEXT, "probability": NUMBER}
     answers = frame(columns, [dict(zip(columns, row, strict=True)) for row in rows])
     write_file(folder / "predictions.csv", csv_bytes(csv_text(answers)))
     write_file(folder / "confusion.txt", (confusion_text(evaluation) + "\n").encode())
-    write_file(folder / "confusion.png", confusion_png(evaluation))
+    write_file(folder / "confusion.png", confusion_png(evaluation, title))
 
 
 def save_validation(folder: Path, paths: Iterable[str], labels: Iterable[str]) -> None:

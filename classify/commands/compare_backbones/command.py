@@ -11,6 +11,7 @@ from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.storage.files import write_file
 from cache.storage.store import Store
+from cache.text import counted
 from cache.workspace import Workspace
 from classify.commands.compare_backbones.options import CompareOptions, Contest
 from classify.commands.compare_backbones.plot import tournament_png
@@ -98,7 +99,7 @@ def compare_backbones(
     for each in named:
         try:
             backbone = _backbone(each, contest)
-            say(f"{each}: {len(sample):,} pictures at {backbone.input_size} pixels")
+            say(f"{each}: {counted(len(sample), 'picture')} at {backbone.input_size} pixels")
             extractor = _embed(workspace, backbone, sample, decoding, options, progress)
             if (
                 twin := next((one for one in entrants if one.store.space == extractor.space), None)
@@ -115,7 +116,13 @@ def compare_backbones(
         raise UserError(f"Expected a backbone that can take part, but: {'; '.join(notes)}")
     present = np.all([each.store.contains(sample.key) for each in entrants], axis=0)
     if missing := int((~present).sum()):
-        notes.append(f"{missing:,} pictures of the sample could not be read: they are left out")
+        notes.append(
+            counted(
+                missing,
+                "picture of the sample could not be read: it is left out",
+                "pictures of the sample could not be read: they are left out",
+            )
+        )
     sample = sample.select(present)
     truth = np.array(sample.classes)[sample.label]
     notes += imbalance(truth, FOLDS)
@@ -256,7 +263,7 @@ def _write(
     words = [f"{term}: {meaning}" for term, meaning in words_of(page).items()]
     write_file(folder / "table.txt", "\n".join([page, "", *words, ""]).encode())
     write_file(folder / "backbones.csv", csv_bytes(outcome.csv()))
-    write_file(folder / "backbones.png", tournament_png(outcome.table, outcome.winner))
+    write_file(folder / "backbones.png", tournament_png(outcome.table, outcome.winner, outcome.dataset))
     described = record(
         COMMAND,
         parameters=asdict(contest) | asdict(decoding) | asdict(options),

@@ -211,7 +211,7 @@ def test_missing_embeddings_and_unseen_classes_are_said(workspace: Workspace, di
     found = division(workspace)
     assert any(note.startswith("4 pictures of digits have no embedding") for note in found.notes)
     nines = int((found.truth == "9").sum())
-    assert any(note.startswith(f"{nines} test rows belong to classes without") for note in found.notes)
+    assert any(note.startswith(f"{nines} test pictures belong to classes without") for note in found.notes)
 
 
 @pytest.fixture
