@@ -78,7 +78,7 @@ def test_what_is_not_the_networks_fault_is_not_remembered(
     monkeypatch.setattr(choice, "KerasEngine", lambda backbone: built)
     monkeypatch.setattr(choice, "gpu_seen", lambda: False)
     monkeypatch.setattr(sys, "executable", python(tmp_path, script))
-    network, engine = choice.learn_network(backbone, "litert", notes.append, fall_back=True)
+    _, engine = choice.learn_network(backbone, "litert", notes.append, fall_back=True)
     assert engine is built and why in notes[-1] and "the next run tries again" in notes[-1]
     assert choice.choose_engine("auto", backbone) == "litert"
     with pytest.raises(UserError, match="Try again, or pass --engine keras"):
