@@ -54,7 +54,7 @@ class Space:
         """
         try:
             fields = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"Expected a space as JSON, received something else ({error}).") from error
         types = {field.name: field.type for field in dataclasses.fields(cls)}
         if not isinstance(fields, dict) or fields.keys() != types.keys():

@@ -1,5 +1,6 @@
 """A workspace: the folder that holds the caches and remembers what was used last."""
 
+import errno
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.space import Space
 from cache.storage.files import locked, make_folder, write_file
+from cache.storage.json_file import DamagedJson, check, read_json, write_json
 from cache.storage.store import Store
 
 FORMAT = 1
@@ -39,7 +41,7 @@ class Workspace:
     @property
     def exists(self) -> bool:
         """Whether the workspace was created."""
-        return (self.root / "FORMAT.json").exists()
+        return os.path.lexists(self.root / "FORMAT.json")
 
     @property
     def runs(self) -> Path:
@@ -65,14 +67,20 @@ class Workspace:
         """Refuse a newer format; a workspace that does not exist is fine: it is empty."""
         path = self.root / "FORMAT.json"
         try:
-            form = json.loads(path.read_bytes())["format"]
+            form = check(read_json(path), format=int)["format"]
         except FileNotFoundError:
             return
         except NotADirectoryError as error:
             raise UserError(f"Expected the workspace {self.root} to be a folder, received a file.") from error
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except (OSError, DamagedJson, KeyError) as error:
+            if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+                raise UserError(
+                    f"Expected a workspace whose path this system allows, received {self.root}: {error.strerror}. "
+                    "Choose a shorter one with --workspace."
+                ) from error
             raise UserError(
-                f'Expected {{"format": {FORMAT}}} in {path}, but: {error}. Restore it.'
+                f'Expected {{"format": {FORMAT}}} in {path}, but: {error}. Restore it: a text file '
+                "with nothing else in it."
             ) from error
         if form != FORMAT:
             raise UserError(
@@ -86,16 +94,17 @@ class Workspace:
         """Return what was remembered last; empty when nothing was."""
         self._check()
         path = self.root / "current.json"
-        advice = "Delete it and run extract again: nothing is computed again."
+        advice = "Delete it, and run extract and fit-head again: no picture is embedded again."
         try:
-            state = json.loads(path.read_bytes())
+            state = check(read_json(path), dataset=str, space=str, run=dict, runs=dict, last_run=int)
+            for run in (state.get("run") or {}, *(state.get("runs") or {}).values()):
+                texts = dict.fromkeys(("path", "dataset", "data_sha256", "space"), str)
+                check(run, cv_accuracy=float, **texts)
+            return state
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
-            raise UserError(f"Expected JSON in {path}, but: {error}. {advice}") from error
-        if not isinstance(state, dict):
-            raise UserError(f"Expected an object in {path}, received {state!r}. {advice}")
-        return state
+        except (OSError, DamagedJson) as error:
+            raise UserError(f"Expected in {path} what was used last, but: {error}. {advice}") from error
 
     def remember(self, **items: Any) -> None:
         """Merge items into the state, `runs` data set by data set; what other processes remember meanwhile is kept."""
@@ -105,7 +114,7 @@ class Workspace:
             merged = {**state, **items}
             if "runs" in items:
                 merged["runs"] = {**(state.get("runs") or {}), **items["runs"]}
-            write_file(self.root / "current.json", json.dumps(merged, indent=1, sort_keys=True).encode())
+            write_json(self.root / "current.json", dict(sorted(merged.items())))
 
     # ---- spaces
 

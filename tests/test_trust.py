@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import shutil
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -155,3 +157,63 @@ def test_a_model_that_the_user_named_is_taken_from_the_workspace(
         backbone_of(store)
     assert backbone_of(store, trust=True).location == model
     assert backbone_of(store).location == model  # asked once
+
+
+def test_a_copied_workspace_uses_its_own_runs(tmp_path: Path) -> None:
+    from classify.runs.folder import best_run, place_of, relocated
+
+    original = Workspace(tmp_path / "original" / ".coldframe").create()
+    run = original.new_run("fit-head")
+    (run / "run.json").write_text('{"head": {"sha256": "a"}}')
+    assert place_of(run, original.runs) == run.name
+    shutil.copytree(tmp_path / "original", tmp_path / "copy")
+    copy = Workspace(tmp_path / "copy" / ".coldframe")
+    for written in (run.name, str(run)):  # as of now, and as older versions wrote it
+        copy.remember(run={"path": written})
+        assert best_run(copy) == copy.runs / run.name
+        assert relocated(written, copy.runs) == copy.runs / run.name
+    assert relocated(str(run), copy.runs, "a") == copy.runs / run.name
+    (copy.runs / run.name / "run.json").write_text('{"head": {"sha256": "b"}}')  # another run of that name
+    assert relocated(str(run), copy.runs, "a") == run
+
+
+DAMAGES = [
+    "[" * 10_000,
+    "[]",
+    "null",
+    '{"head": []}',
+    '{"command": ["fit-head"]}',
+    '{"command": "fit-head", "head": {"sha256": 1}}',
+    '{"command": "finetune", "space": "x", "model": {"file": "m", "sha256": "0"}}',
+    '{"command": "finetune", "model": {"file": 3}}',
+    '{"command": "finetune", "model": {"file": "m"}}',
+    '{"command": "fit-head", "format": "new"}',
+    '{"command": "fit-head", "content_sha256": "0"}',
+]
+
+
+@pytest.mark.parametrize("words", [["predict", "pictures"], ["finetune"], ["export", "--to", "keras"]])
+@pytest.mark.parametrize("number", [*range(len(DAMAGES)), "fifo"])
+def test_a_run_that_is_damaged(
+    here: Path, words: list[str], number: int | str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = bring(space_of("efficientnet_lite0"))
+    (run / "head.joblib").write_bytes(b"")
+    if number == "fifo":
+        (run / "run.json").unlink()
+        os.mkfifo(run / "run.json")
+    else:
+        (run / "run.json").write_text(DAMAGES[int(number)])
+    assert cli.main(words) == 1
+    assert "error: Expected" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["[" * 10_000, "[]", "{", '{"model": []}', '{"max_pixels": "many"}', "fifo"])
+def test_an_origin_that_is_damaged(here: Path, text: str) -> None:
+    store = Workspace.locate().store(space_of("efficientnet_lite0"))
+    if text == "fifo":
+        os.mkfifo(store.folder / "origin.json")
+    else:
+        (store.folder / "origin.json").write_text(text)
+    with pytest.raises(cli.UserError, match=r"origin\.json what made the embeddings.*Delete it"):
+        store.origin()

@@ -94,6 +94,9 @@ def write_error(path: Path, error: OSError) -> UserError:
     elif error.errno in _FORBIDDEN:
         why = "the folder cannot be written to"
         what = "Change its permissions, or choose another place with --workspace."
+    elif error.errno == errno.ENAMETOOLONG:
+        why = "the path, or a name in it, is longer than this system allows"
+        what = "Choose a shorter one with --workspace or --name."
     else:
         why = error.strerror or str(error)
         what = "What was written before is kept: put this right and run the same command again."
@@ -113,7 +116,7 @@ def sync_folder(folder: Path) -> None:
 
 def make_folder(folder: Path) -> None:
     """Create a folder and its parents, durably; an existing folder is left alone."""
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return
     make_folder(folder.parent)
     try:

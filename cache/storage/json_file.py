@@ -28,6 +28,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         When the file cannot be written.
     """
     plain = json.loads(json.dumps(content, default=repr))
+    plain.pop(SEAL, None)  # of an object that was read as plain JSON
     sealed = {**plain, SEAL: _digest(plain)}
     write_file(path, (json.dumps(sealed, indent=1) + "\n").encode("ascii"))
 
@@ -82,6 +83,16 @@ def build(kind: type[Built], fields: Any) -> Built:
     return made
 
 
+def check(content: Any, **types: type) -> dict[str, Any]:
+    """Return an object whose known fields have these types or are null or absent; DamagedJson otherwise."""
+    if not isinstance(content, dict):
+        raise DamagedJson(f"{_kind(content)} is in the place of an object")
+    for name, kind in types.items():
+        if content.get(name) is not None and not _fits(content[name], kind):
+            raise DamagedJson(f"its {name!r} is {_kind(content[name])}")
+    return content
+
+
 def _fits(value: Any, hint: Any) -> bool:
     origin = get_origin(hint) or hint
     if origin in (Union, UnionType):
@@ -90,7 +101,14 @@ def _fits(value: Any, hint: Any) -> bool:
         return origin in (bool, Any)
     if origin in (tuple, list, Sequence):
         return isinstance(value, list)
-    plain = {str: str, int: int, float: (int, float), bool: bool, dict: dict, NoneType: NoneType}
+    plain: dict[Any, Any] = {
+        str: str,
+        int: int,
+        float: (int, float),
+        bool: bool,
+        dict: dict,
+        NoneType: NoneType,
+    }
     return origin not in plain or isinstance(value, plain[origin])
 
 
@@ -111,12 +129,5 @@ def _digest(content: dict[str, Any]) -> str:
 
 
 def _kind(content: Any) -> str:
-    names = {
-        dict: "an object",
-        list: "a list",
-        str: "a text",
-        bool: "true or false",
-        int: "a number",
-        float: "a number",
-    }
-    return names.get(type(content), "null")
+    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(content), "a number")

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache.frame import TEXT, frame
-from cache.storage.files import make_folder, write_file
+from cache.storage.files import make_folder, open_regular, write_file
+from cache.storage.json_file import build, check, parse_object
 from cache.text import on_one_line
 
 if TYPE_CHECKING:
@@ -58,12 +59,18 @@ def write_rejects(folder: Path, rejects: Iterable[Reject]) -> None:
 def read_rejects(folder: Path) -> Iterator[Reject]:
     """Yield all rejects recorded in `folder`, oldest first; a damaged line is skipped with a warning."""
     for path in sorted(folder.glob("[!.]*.jsonl")):
-        for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            with open_regular(path) as file:
+                lines = file.read().splitlines()
+        except OSError as error:
+            warnings.warn(f"Skipped {path}, which cannot be read: {error.strerror}", stacklevel=2)
+            continue
+        for number, line in enumerate(lines, 1):
             try:
-                fields = json.loads(line)
+                fields = check(parse_object(line), key=str)
                 key = None if fields["key"] is None else bytes.fromhex(fields["key"])
-                yield Reject(key, fields["path"], fields["reason"], fields["decoder"])
-            except (ValueError, KeyError, TypeError) as error:
+                yield build(Reject, fields | {"key": key})
+            except (ValueError, KeyError) as error:
                 warnings.warn(f"Skipped line {number} of {path}, which is damaged: {error}", stacklevel=2)
 
 

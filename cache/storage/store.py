@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,8 +13,9 @@ from numpy.typing import NDArray
 
 from cache.errors import UserError
 from cache.space import Space
-from cache.storage.files import make_folder, write_error, write_file
+from cache.storage.files import make_folder, open_regular, write_error, write_file
 from cache.storage.intact import Intact, identity, is_intact
+from cache.storage.json_file import DamagedJson, check, read_json, write_json
 from cache.storage.lookup import check_finite, locate, read
 from cache.storage.rejects import Reject, read_rejects, write_rejects
 from cache.storage.shard import DamagedShard, Shard, seal, stamp_after
@@ -48,7 +48,8 @@ class Store:
         """Open an existing store; `space.json` must hash to the folder's name, else UserError."""
         path = folder / "space.json"
         try:
-            text = path.read_bytes()
+            with open_regular(path) as file:
+                text = file.read()
         except OSError as error:
             raise UserError(f"Expected a space in {folder}, but {path.name}: {error.strerror}.") from error
         digest = hashlib.sha256(text).hexdigest()
@@ -236,14 +237,26 @@ class Store:
 
     def record_origin(self, **facts: Any) -> None:
         """Keep what made the rows but does not change them: where the weights lay, engine, versions."""
-        write_file(self.folder / "origin.json", json.dumps(facts, indent=1, sort_keys=True).encode())
+        write_json(self.folder / "origin.json", facts)
 
     def origin(self) -> dict[str, Any]:
-        """Return what `record_origin` kept last; empty when nothing was computed yet."""
+        """Return what `record_origin` kept last; empty when nothing was computed yet.
+
+        Raises
+        ------
+        UserError
+            When it is damaged: it says where the weights are, and which pictures were too large.
+        """
+        path = self.folder / "origin.json"
         try:
-            return json.loads((self.folder / "origin.json").read_bytes())
-        except (FileNotFoundError, ValueError):
+            return check(read_json(path), model=str, weights=str, max_pixels=int)
+        except FileNotFoundError:
             return {}
+        except (OSError, DamagedJson) as error:
+            raise UserError(
+                f"Expected in {path} what made the embeddings, but: {error}. Delete it and run extract again with the "
+                "same --backbone and --weights: nothing is computed again."
+            ) from error
 
     def open_shard(self, path: Path) -> Shard:
         """Open a shard; one that is open already is opened again only if its file has changed since."""

@@ -129,7 +129,7 @@ class TunedRun:
         self.file = run / described["file"]
         try:
             with open_regular(self.file) as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                digest = hashlib.sha256(file.read()).hexdigest()
         except OSError as error:
             raise UserError(
                 f"Expected the model of {run} in {self.file}, but: {error}. Run `finetune` again."

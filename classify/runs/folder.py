@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-import json
+import os
 from pathlib import Path
 from typing import Any
 
 from cache.dataset import Embedded
 from cache.errors import UserError
-from cache.storage.files import write_file
+from cache.storage import json_file
 from cache.workspace import Workspace
+from classify.runs.record import record_of
 
 OWN_MODEL = ("finetune", "baseline")  # commands whose runs answer with a model.keras of their own
 
 
-def relocated(run: str, runs: Path) -> Path:
-    """The folder of a run that was written down as a path, also after the workspace was moved with its `runs`."""
-    return Path(run) if Path(run).exists() else runs / Path(run).name
+def place_of(run: Path, runs: Path) -> str:
+    """What to write down of a run's folder: its name where it is one of `runs`, so that a copy names its own copy."""
+    return run.name if run.resolve().parent == runs.resolve() else str(run.resolve())
+
+
+def relocated(written: str, runs: Path, head_sha256: str | None = None) -> Path:
+    """The folder of a run that was written down, also after the workspace was moved or copied with its `runs`.
+
+    Older versions wrote full paths, which lead from a copy back to the original: a run of that name in `runs` comes
+    first, unless it has another head than `head_sha256`.
+    """
+    here, there = runs / Path(written).name, Path(written)
+    if not there.is_absolute() or not os.path.isdir(there):
+        return here
+    found = (record_of(here).get("head") or {}).get("sha256") if os.path.isdir(here) else None
+    same = head_sha256 is None or found == head_sha256
+    return here if os.path.isdir(here) and same else there
 
 
 def find_run(workspace: Workspace, named: str | None) -> Path:
@@ -53,8 +68,8 @@ def best_run(workspace: Workspace) -> Path:
     """
     state = workspace.state()
     known = (_of(state, state.get("dataset")) or state.get("run") or {}).get("path")
-    for path in (Path(known), workspace.runs / Path(known).name) if known else ():
-        if (path / "run.json").exists():
+    for path in (workspace.runs / Path(known).name, Path(known)) if known else ():
+        if path.is_absolute() and os.path.exists(path / "run.json"):
             return path
     raise UserError(
         f"Expected a trained head, found none in {workspace.root}. Run `fit-head` first, and `extract FOLDER/` before "
@@ -77,13 +92,13 @@ def remember_best(workspace: Workspace, run: Path, data: Embedded, data_sha256: 
     known = _of(workspace.state(), data.name)
     better = known.get("data_sha256") == data_sha256 and known.get("cv_accuracy", 0) > accuracy
     entry = {
-        "path": str(run.resolve()),
+        "path": place_of(run, workspace.runs),
         "dataset": data.name,
         "data_sha256": data_sha256,
         "space": data.space.id,
         "cv_accuracy": accuracy,
     }
-    if better and (Path(known["path"]) / "run.json").exists():
+    if better and os.path.exists(relocated(known["path"], workspace.runs) / "run.json"):
         entry = known
     workspace.remember(dataset=data.name, space=data.space.id, run=entry, runs={data.name: entry})
 
@@ -95,5 +110,5 @@ def _of(state: dict[str, Any], dataset: str | None) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write indented ASCII JSON; a setting that is no JSON value is written as its repr."""
-    write_file(path, (json.dumps(content, indent=1, default=repr) + "\n").encode("ascii"))
+    """Write indented ASCII JSON, sealed; a setting that is no JSON value is written as its repr."""
+    json_file.write_json(path, content)

@@ -104,7 +104,7 @@ def load_head(
     try:
         with open_regular(run / "head.joblib") as file:
             data = file.read()
-        expected = record["head"]["sha256"]
+        expected = dict(record.get("head") or {})["sha256"]
     except (OSError, KeyError, TypeError) as error:
         command = record.get("command")
         received = f"a run of {command}" if command else "a folder without them"

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
 from cache.space import Space
+from cache.storage.json_file import DamagedJson, check, read_json
 from cache.versions import now, versions
 
 if TYPE_CHECKING:
     from classify.data.division import Division
 
 FORMAT = 1
+# What commands read of a run.json.
+TYPES: dict[str, type] = {
+    **dict.fromkeys(("command", "dataset", "root", "data_sha256"), str),
+    **dict.fromkeys(("head", "space", "parameters", "start", "model", "result", "versions"), dict),
+    "format": int,
+    "sample": list,
+}
+INNER: dict[str, dict[str, type]] = {
+    "head": {"name": str, "sha256": str, "cv_accuracy": float, "classes": list},
+    "space": {"id": str, "json": str},
+    "start": {"run": str, "head_sha256": str},
+    "model": {"file": str, "sha256": str, "classes": list},
+}
 PACKAGES = ("numpy", "scipy", "scikit-learn", "joblib", "h5py", "keras")
 
 
@@ -45,22 +59,41 @@ def read_record(run: Path) -> dict[str, Any]:
     Raises
     ------
     UserError
-        When the run is not finished, or is no run.
+        When the run is not finished, is no run, or its run.json is damaged; and later, when somebody asks the record
+        for what it lacks.
     """
     try:
-        found = json.loads((run / "run.json").read_text("utf-8"))
-        if not isinstance(found, dict):
-            raise ValueError("it describes no run")
-    except (OSError, ValueError) as error:
+        found = check(read_json(run / "run.json"), **TYPES)
+        for name, types in INNER.items():
+            check(found.get(name) or {}, **types)
+    except (OSError, DamagedJson) as error:
         raise UserError(
-            f"Expected run.json of a finished run in {run}, but: {error!r}. Name another run with --run."
+            f"Expected run.json of a finished run in {run}, but: {error}. Name another run with --run, or move this "
+            "folder away."
         ) from error
-    return found
+    return _Object(run, found)
 
 
 def record_of(run: Path) -> dict[str, Any]:
-    """Read run.json; empty where the run is not finished, or is no run."""
-    try:
-        return read_record(run)
-    except UserError:
-        return {}
+    """Read run.json; empty where there is none: the run is not finished, or is no run.
+
+    Raises
+    ------
+    UserError
+        When it is damaged.
+    """
+    return read_record(run) if os.path.lexists(run / "run.json") else {}
+
+
+class _Object(dict[str, Any]):
+    """An object of a run.json, which says where something is missing."""
+
+    def __init__(self, run: Path, content: dict[str, Any]) -> None:
+        super().__init__({k: _Object(run, v) if isinstance(v, dict) else v for k, v in content.items()})
+        self._run = run
+
+    def __missing__(self, key: str) -> Any:
+        raise UserError(
+            f"Expected {key!r} in the run.json of {self._run}, which has {', '.join(self) or 'nothing'} there. Name "
+            "another run with --run."
+        )

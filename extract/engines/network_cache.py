@@ -94,6 +94,6 @@ def _intact(path: Path) -> bool:
         return False
     try:
         with open_regular(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest().startswith(path.stem)
+            return hashlib.sha256(file.read()).hexdigest().startswith(path.stem)
     except OSError:
         return False

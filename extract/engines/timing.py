@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import platform
 import time
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cache.storage.files import write_file
+from cache.storage.json_file import DamagedJson, check, read_json, write_json
 from cache.storage.store import Store
 from cache.versions import versions
 from extract.engines.engine import Engine
@@ -59,15 +60,16 @@ def recall_cost(store: Store, engine: str, batch_size: int | None) -> float | No
     batch_size : as it was asked for; None: the engine's own
     """
     try:
-        return float(json.loads(_file(store, engine, batch_size).read_text("ascii"))["milliseconds"])
-    except (OSError, ValueError, LookupError, TypeError):
+        cost = check(read_json(_file(store, engine, batch_size)), milliseconds=float).get("milliseconds")
+    except (OSError, DamagedJson):
         return None
+    return cost if cost is not None and 0 < cost < math.inf else None
 
 
 def keep_cost(store: Store, engine: str, batch_size: int | None, cost: float) -> None:
     """Keep a measurement for `recall_cost`."""
     content = {"milliseconds": cost, **_circumstances(engine, batch_size)}
-    write_file(_file(store, engine, batch_size), json.dumps(content, indent=1).encode("ascii"))
+    write_json(_file(store, engine, batch_size), content)
 
 
 def _circumstances(engine: str, batch_size: int | None) -> dict[str, Any]:

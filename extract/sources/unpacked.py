@@ -16,8 +16,8 @@ from cache.storage.files import (
     sync_folder,
     temporary_name,
     write_error,
-    write_file,
 )
+from cache.storage.json_file import DamagedJson, check, read_json, write_json
 from cache.workspace import Workspace
 
 FOLDER = "sources"  # in the workspace
@@ -65,7 +65,7 @@ def once(
             temporary.replace(folder)
             sync_folder(folder.parent)
             # Plain JSON in and out, so that a first and a second run see the very same.
-            write_file(marker, json.dumps(said, indent=1).encode())
+            write_json(marker, said)
         except OSError as error:
             raise write_error(folder, error) from error
         finally:
@@ -100,7 +100,6 @@ def marker_of(folder: Path) -> Path:
 def read_marker(marker: Path) -> dict[str, Any] | None:
     """Return what is said of an unpacked folder; None where nothing is, or nothing that can be read."""
     try:
-        said = json.loads(marker.read_bytes())
-    except (OSError, ValueError):
+        return check(read_json(marker), of=dict)
+    except (OSError, DamagedJson):
         return None
-    return said if isinstance(said, dict) else None

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,28 @@ def test_newer_format_is_refused_by_every_way_in(workspace, space, manifest):
             enter()
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "1", "\x00"])
+@pytest.mark.parametrize("name", ["FORMAT.json", "current.json"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def test_something_else_in_the_place_of_a_file(workspace, name, make):
+    workspace.create()
+    (workspace.root / name).unlink(missing_ok=True)
+    make(workspace.root / name)
+    with pytest.raises(UserError, match=f"{name}.*, but: .*regular file"):
+        workspace.state()
+
+
+def test_a_path_that_is_too_long(tmp_path):
+    workspace = Workspace(tmp_path / ("w" * 300))
+    for ask in (workspace.state, workspace.spaces, workspace.create):
+        with pytest.raises(
+            UserError, match=r"(File name too long|longer than this system allows).*--workspace"
+        ):
+            ask()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", "1", "\x00", "[" * 10_000, '{"format": "1"}', '{"format": []}']
+)
 def test_damaged_format_file(workspace, text):
     workspace.create()
     (workspace.root / "FORMAT.json").write_text(text)
@@ -75,9 +97,11 @@ def test_runs_lie_beside_a_hidden_workspace_and_inside_a_named_one(tmp_path):
 def test_state_merges(workspace):
     assert workspace.state() == {}
     workspace.remember(dataset="flowers", space="ab")
-    workspace.remember(space="cd", run="001-extract")
-    assert workspace.state() == {"dataset": "flowers", "space": "cd", "run": "001-extract"}
-    for text in ("", "[1]"):
+    workspace.remember(space="cd", run={"path": "001-extract"})
+    assert workspace.state() == {"dataset": "flowers", "space": "cd", "run": {"path": "001-extract"}}
+    sealed = (workspace.root / "current.json").read_text()
+    wrong = ('{"dataset": 1}', '{"run": []}', '{"run": {"path": {}}}', '{"run": {"cv_accuracy": "high"}}')
+    for text in ("", "[1]", "[" * 10_000, *wrong, sealed.replace("flowers", "flawers")):
         (workspace.root / "current.json").write_text(text)
         with pytest.raises(UserError, match="Delete it"):
             workspace.state()

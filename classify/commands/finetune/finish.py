@@ -24,7 +24,7 @@ from classify.models.layers import AnyHead, build_model, closed_form
 from classify.models.linear import LinearHead
 from classify.models.model_file import save_model
 from classify.models.probabilities import answer
-from classify.runs.folder import remember_best, write_json
+from classify.runs.folder import place_of, remember_best, write_json
 from classify.runs.predictions import of_tables
 from classify.runs.readings import Log, Reading, standing
 from classify.runs.record import of_division, of_space, record
@@ -142,7 +142,7 @@ def _write_record(
         "finetune",
         parameters=asdict(start.settings),
         start={
-            "run": str(start.loaded.folder.resolve()),
+            "run": place_of(start.loaded.folder, outcome.run.parent),
             "head": start.loaded.record["head"]["name"],
             "head_sha256": start.loaded.record["head"]["sha256"],
         },

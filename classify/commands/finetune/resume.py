@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from cache.errors import UserError
-from cache.storage.json_file import read_json
+from cache.storage.json_file import DamagedJson, build, check, read_json
 from cache.workspace import Workspace
 from classify.commands.finetune.start import Start
 from classify.data.identity import part_hash
-from classify.runs.folder import find_run, relocated, write_json
+from classify.runs.folder import find_run, place_of, relocated, write_json
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import Epoch, History, Interpolation
 from classify.training.settings import Settings
@@ -45,12 +45,13 @@ def unfinished(workspace: Workspace, named: str | None) -> Path:
 
 def settings_of(folder: Path) -> Settings:
     """The settings a run began with."""
-    return Settings(**_plan(folder)["settings"])
+    return build(Settings, _plan(folder)["settings"])
 
 
 def start_of(folder: Path) -> Path:
     """The fit-head run it began from, also after the workspace was moved with its runs."""
-    return relocated(_plan(folder)["start"], folder.parent)
+    plan = _plan(folder)
+    return relocated(plan["start"], folder.parent, plan["head_sha256"])
 
 
 def open_run(folder: Path, start: Start, border: str) -> Checkpoint | None:
@@ -69,7 +70,7 @@ def open_run(folder: Path, start: Start, border: str) -> Checkpoint | None:
     manifest = start.data.manifest
     plan: dict[str, Any] = {
         "settings": asdict(start.settings),
-        "start": str(start.loaded.folder.resolve()),
+        "start": place_of(start.loaded.folder, folder.parent),
         "head_sha256": start.loaded.record["head"]["sha256"],
         "fit": part_hash(manifest, start.train),
         "val": part_hash(manifest, start.val),
@@ -96,18 +97,19 @@ def decide(folder: Path, history: History, temperature: float) -> None:
 
 def decision(folder: Path) -> tuple[History, float] | None:
     """What the folds chose; None where they are not done."""
+    path = folder / FOLDS
     try:
-        kept = read_json(folder / FOLDS)
-        fields = kept["history"]
-        epochs = [Epoch(**epoch) for epoch in fields.pop("epochs")]
-        line = [Interpolation(**point) for point in fields.pop("line")]
-        return History(epochs=epochs, line=line, **fields), kept["temperature"]
+        kept = check(read_json(path), history=dict, temperature=float)
+        history = build(History, kept["history"])
+        epochs = [build(Epoch, epoch) for epoch in history.epochs]
+        line = [build(Interpolation, point) for point in history.line]
+        return replace(history, epochs=epochs, line=line), kept["temperature"]
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, DamagedJson, KeyError) as error:
         raise UserError(
-            f"Expected what the folds of an unfinished run chose in {folder / FOLDS}, but: {error}. Run finetune "
-            "without --resume."
+            f"Expected in {path} what the folds of an unfinished run chose, but: {error}. Delete it and run finetune "
+            "--resume again: they are trained anew."
         ) from error
 
 
@@ -118,9 +120,14 @@ def close_run(folder: Path) -> None:
 
 def _plan(folder: Path) -> dict[str, Any]:
     path = folder / PLAN
+    texts = dict.fromkeys(("start", "head_sha256", "fit", "val", "border"), str)
     try:
-        return read_json(path)
-    except (OSError, ValueError) as error:
+        plan = check(read_json(path), settings=dict, **texts)
+        if missing := [name for name in ("settings", *texts) if plan.get(name) is None]:
+            raise DamagedJson(f"it lacks {', '.join(missing)}")
+        build(Settings, plan["settings"])
+        return plan
+    except (OSError, DamagedJson, UserError) as error:
         raise UserError(
             f"Expected the plan of an unfinished run in {path}, but: {error}. Run finetune without --resume."
         ) from error

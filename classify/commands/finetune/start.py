@@ -211,7 +211,8 @@ def _origin(workspace: Workspace, run: Path) -> Path:
     record = record_of(run)
     if record.get("command") != "finetune":
         return run
-    return relocated(record["start"]["run"], workspace.runs)
+    start = record["start"]
+    return relocated(start["run"], workspace.runs, start.get("head_sha256"))
 
 
 def _parts(division: Division, val_size: float, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cache.errors import UserError
-from cache.storage.files import make_folder, temporary_name, user_folder, write_error, write_file
+from cache.storage.files import make_folder, temporary_name, user_folder, write_error
 from extract.sources.archive import unpack_whole
 
 SUFFIXES = (".tar.gz", ".tgz", ".tar")
@@ -127,12 +127,6 @@ def _files(root: Path) -> Iterator[Path]:
             continue
         seen.add(place)
         yield from (path for name in names if (path := Path(here, name)).is_file())
-
-
-def keep_record(name: str, data: bytes) -> None:
-    """Keep a small file beside the archives."""
-    make_folder(folder())
-    write_file(folder() / name, data)
 
 
 def _compressed(url: str) -> str:

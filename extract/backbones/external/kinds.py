@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
 from cache.storage import trusted
+from cache.storage.files import make_folder
+from cache.storage.json_file import DamagedJson, read_json, write_json
+from cache.storage.json_file import build as build_fields
 from extract.backbones.external import downloads, hub_preset, keras_file, saved_model
 from extract.machine import import_keras_quietly, quiet_stderr
 
@@ -75,9 +78,8 @@ def admit(name: str, trust: bool) -> None:
     kind_name, where, _ = _parts(name)
     told = (
         f"Expected a model that you named before, its files unchanged since; received {name}, which only a file of the "
-        "workspace names so. Loading a model can "
-        f"read and write files: if you know where it comes from, run `extract FOLDER/ --backbone {name}` once, or pass "
-        "--trust where there is such an option."
+        "workspace names so. Loading a model can read and write files: if you know where it comes from, run "
+        f"`extract FOLDER/ --backbone {name}` once, or pass --trust where there is such an option."
     )
     if downloads.is_address(where) and not downloads.kept(where) and not trust:
         raise UserError(told)
@@ -107,8 +109,8 @@ def find(name: str) -> Foreign:
     asked = json.dumps([VERSION, kind_name, digest, output])
     record = f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.json"
     try:
-        return Foreign(**json.loads((downloads.folder() / record).read_text()) | {"location": location})
-    except (FileNotFoundError, ValueError, TypeError):
+        return build_fields(Foreign, read_json(downloads.folder() / record) | {"location": location})
+    except (OSError, DamagedJson):
         pass
     import_keras_quietly()
     with quiet_stderr():
@@ -116,7 +118,8 @@ def find(name: str) -> Foreign:
     found = Foreign(
         location, digest, f"{kind_name}:{described}{OUTPUT + output if output else ''}", size, preprocessing
     )
-    downloads.keep_record(record, json.dumps(asdict(found) | {"location": ""}).encode())
+    make_folder(downloads.folder())
+    write_json(downloads.folder() / record, asdict(found) | {"location": ""})
     return found
 
 

@@ -1,6 +1,5 @@
 """The sample of a tournament: stratified, nested, and never of the test part."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 
 from cache.errors import UserError
 from cache.manifest import SPLITS, TEST, TRAIN, VAL
+from cache.storage.json_file import write_json
 from cache.workspace import Workspace
 from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
@@ -122,7 +122,7 @@ def test_a_test_part_with_pictures_of_the_sample_is_told_of(
             "sample": [manifest.key[row].tobytes().hex() for row in rows],
             "result": {"backbones": [{"space": "ab" * 32, "backbone": backbone}]},
         }
-        (run / "run.json").write_text(json.dumps(record))
+        write_json(run / "run.json", record)
 
     assert notes(seed=1) == []  # a tournament that did not get to its end
     finish("another")

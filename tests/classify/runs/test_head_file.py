@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 
 from cache.errors import UserError
 from cache.storage import trusted
+from cache.storage.json_file import write_json
 from cache.workspace import Workspace
 from classify.data.identity import data_hash
 from classify.heads.calibration import CalibratedHead
@@ -83,7 +84,7 @@ def test_foreign_bytes_are_not_even_unpickled(workspace: Workspace, saved: Path,
     # A run.json that agrees with the file is no proof either: both may have come from elsewhere.
     record = json.loads((saved / "run.json").read_text())
     record["head"]["sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
-    (saved / "run.json").write_text(json.dumps(record))
+    write_json(saved / "run.json", record)
     with pytest.raises(UserError, match=r"a head that you made or trusted before.*--trust"):
         load_head(workspace, saved)
     # Nor is what older versions noted in the workspace.
@@ -179,7 +180,7 @@ def test_a_folder_that_is_no_run_is_refused(workspace: Workspace, saved: Path, t
     with pytest.raises(UserError, match="that this installation can load"):
         load_head(workspace, saved, trust=True)
     record = json.loads((saved / "run.json").read_text()) | {"format": 99}
-    (saved / "run.json").write_text(json.dumps(record))
+    write_json(saved / "run.json", record)
     with pytest.raises(UserError, match="format 1 or older"):
         load_head(workspace, saved)
 
@@ -270,7 +271,7 @@ def test_heads_fitted_before_their_classes_moved_still_load(
         save_head(folder, head, {"command": "fit-head", "head": {"name": "old"}})
         record = json.loads((folder / "run.json").read_text())
         record["head"]["sha256"] = sha256(text).hexdigest()
-        (folder / "run.json").write_text(json.dumps(record))
+        write_json(folder / "run.json", record)
         (folder / "head.joblib").write_bytes(text)
         trusted.remember(record["head"]["sha256"])
         loaded = load_head(workspace, folder).head
@@ -282,7 +283,7 @@ def test_a_class_that_is_nowhere_is_an_error(workspace: Workspace, saved: Path) 
     text = b"cclassify.nowhere\nHead\n."
     record = json.loads((saved / "run.json").read_text())
     record["head"]["sha256"] = sha256(text).hexdigest()
-    (saved / "run.json").write_text(json.dumps(record))
+    write_json(saved / "run.json", record)
     (saved / "head.joblib").write_bytes(text)
     with pytest.raises(UserError, match=r"this installation can load.*classify\.nowhere"):
         load_head(workspace, saved, trust=True)

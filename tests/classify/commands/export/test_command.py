@@ -201,6 +201,6 @@ def test_without_pictures_nothing_can_be_promised(workspace: Workspace, tmp_path
     run = tmp_path / "run"
     shutil.copytree(run_of(workspace, "001"), run)
     record = json.loads((run / "run.json").read_text()) | {"root": str(tmp_path / "gone")}
-    (run / "run.json").write_text(json.dumps(record))
+    write_json(run / "run.json", record)
     with pytest.raises(UserError, match="Put them back"):
         export(workspace, run, "saved-head", tmp_path / "head.keras")

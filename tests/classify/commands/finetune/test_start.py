@@ -13,6 +13,7 @@ from sklearn.base import clone
 
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
+from cache.storage.json_file import write_json
 from cache.workspace import Workspace
 from classify.commands.finetune.start import FEW, FOLDS, Start, begin, head_of
 from classify.commands.fit_head.command import fit_heads
@@ -304,7 +305,7 @@ def test_a_linear_head_is_preferred_to_a_better_kernel_head(kernel: Workspace) -
     assert begun(kernel, svm).distilled  # asked for by name
     for run in runs.values():  # on other pictures
         record = json.loads((run / "run.json").read_text())
-        (run / "run.json").write_text(json.dumps(record | {"data_sha256": "0" * 64}))
+        write_json(run / "run.json", record | {"data_sha256": "0" * 64})
     assert begun(kernel).loaded.folder == svm
 
 
@@ -313,7 +314,7 @@ def test_a_fine_tuned_best_run_leads_back_to_its_head(small: Workspace) -> None:
     other = headed(small, "centroid")
     tuned = small.new_run("finetune")
     record = {"command": "finetune", "start": {"run": str(head)}, "data_sha256": "0" * 64}
-    (tuned / "run.json").write_text(json.dumps(record))
+    write_json(tuned / "run.json", record)
     small.remember(run=small.state()["run"] | {"path": str(tuned), "cv_accuracy": 1.0})
     assert other != head and begun(small).loaded.folder == head
     # After a move, what lies beside it is meant.
