@@ -206,7 +206,7 @@ def _output() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        sys.stdout = None  # type: ignore[assignment]  # what is left of it must not be tried again at the end
+        sys.stdout = None  # what is left of it must not be tried again at the end
         raise UserError(
             f"Could not write to standard output: {error.strerror}. What the command has done is kept."
         ) from error
@@ -221,7 +221,7 @@ def _open_streams() -> None:
     ):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode))
-    sys.stderr = _Patient(sys.stderr)  # type: ignore[assignment]
+    sys.stderr = _Patient(sys.stderr)
 
 
 class _Patient:

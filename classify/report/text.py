@@ -6,6 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from cache.frame import change_texts
+from cache.text import defused
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -47,8 +50,10 @@ def span(low: float, high: float) -> str:
 def csv_text(frame: pd.DataFrame, digits: str | None = None) -> str:
     """Format a frame as CSV: RFC 4180 quoting, newline endings, empty cells for what is missing.
 
-    `digits` is a format of fractions, such as "%.6g"; default: as many as tell them apart.
+    Texts are `cache.text.defused`. `digits` is a format of fractions, such as "%.6g"; default: as many as tell them
+    apart.
     """
+    frame = change_texts(frame, defused)
     text: str = frame.to_csv(index=False, lineterminator="\n", float_format=digits)
     return text
 

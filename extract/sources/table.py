@@ -12,6 +12,7 @@ import numpy as np
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from cache.storage.rejects import Reject
+from cache.text import restored
 from extract.sources import parquet
 from extract.sources.scan import SPLIT_NAMES, Scan, class_notes, shown
 
@@ -83,18 +84,30 @@ def _rows(path: Path) -> Iterator[tuple[list[str], int]]:
     if b"\0" in data:
         raise _not_utf8(path, "a zero byte, as in UTF-16 ('Unicode text')")
     text = data.decode("utf-8-sig", "surrogateescape")
+    separator = _separator(path, text)
     # Strict, because a stray quote would otherwise swallow the rows up to the next one without a word. Not by pandas,
     # which takes such a table, fills short rows, and cannot say which line a row began in.
-    table = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter(path), strict=True)
+    table = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         for values in table:
             if values:
-                yield values, table.line_num
+                yield [restored(value) for value in values], table.line_num
     except csv.Error as error:
         raise UserError(
             f"Expected comma- or tab-separated values in {path}, but line {table.line_num}: {error}. Check "
             "the double quotes there."
         ) from error
+
+
+def _separator(path: Path, text: str) -> str:
+    """A semicolon, as spreadsheets write where the comma is for decimals, if only so the first line has our columns."""
+    first = text.partition("\n")[0]
+    usual = delimiter(path)
+    for separator in (usual, ";", "\t", ","):
+        names = {name.strip().strip('"').lower() for name in first.split(separator)}
+        if {"path", "label"} <= names:
+            return separator
+    return usual
 
 
 def _columns(path: Path, header: list[str]) -> dict[str, int]:

@@ -1,4 +1,6 @@
-from cache.text import align, on_one_line, table
+import pytest
+
+from cache.text import align, counted, defused, on_one_line, restored, table, visible
 
 
 def test_columns_are_aligned_and_numbers_end_together():
@@ -13,3 +15,25 @@ def test_columns_are_aligned_and_numbers_end_together():
 def test_a_name_stays_on_one_line():
     assert on_one_line("café.jpg") == "café.jpg"
     assert on_one_line("a\nb\x1b\udce9.jpg") == r"a\nb\x1b\udce9.jpg"
+
+
+def test_a_text_for_a_terminal_keeps_its_lines():
+    assert visible("a\n\tb é\x1b[31m\r\udce9") == "a\n\tb é\\x1b[31m\\r\\udce9"
+    assert align([("a\nb", "1")]) == r"a\nb  1"
+
+
+def test_what_is_counted_is_in_the_plural_but_one():
+    assert [counted(n, "class", "classes") for n in (0, 1, 2000)] == ["0 classes", "1 class", "2,000 classes"]
+
+
+@pytest.mark.parametrize(
+    "cell", ["=1+1", "+cmd|' /C calc'!A0", "-rf", "@SUM(A1)", "\t=1", "\r=1", "'=1", "''-x"]
+)
+def test_a_cell_that_a_spreadsheet_would_run_is_defused(cell: str):
+    assert defused(cell) == "'" + cell
+    assert restored(defused(cell)) == cell
+
+
+@pytest.mark.parametrize("cell", ["", "rose", "1-2", "-1", "+5.5", "-1e3", "'quoted'", "a=b"])
+def test_other_cells_stay_as_they_are(cell: str):
+    assert defused(cell) == restored(cell) == cell
