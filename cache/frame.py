@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,3 +24,14 @@ def frame(columns: Mapping[str, str], records: Sequence[Mapping[str, Any]]) -> p
     return pd.DataFrame(
         {name: pd.Series([each[name] for each in records], dtype=dtype) for name, dtype in columns.items()}
     )
+
+
+def change_texts(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """Return a frame with its texts changed; numbers stay, and so does what is missing."""
+    import pandas as pd
+
+    changed = table.copy(deep=False)
+    for name in table.select_dtypes(["object", "category"]):
+        texts = [change(value) if isinstance(value, str) else value for value in table[name]]
+        changed[name] = pd.Series(texts, dtype=TEXT, index=table.index)
+    return changed

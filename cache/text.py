@@ -1,7 +1,8 @@
-"""Text for people: names on one line, and columns that are aligned."""
+"""Text for people: names on one line, cells that no spreadsheet runs, and columns that are aligned."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,27 @@ def visible(text: str) -> str:
     if "".join(text.split("\n")).isprintable():
         return text
     return "".join(letter if letter in "\n\t" else on_one_line(letter) for letter in text)
+
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+
+
+def defused(cell: str) -> str:
+    """Put an apostrophe before a text that a spreadsheet would run as a formula; a number stays as it is."""
+    return f"'{cell}" if _FORMULA.match(cell) and not _is_number(cell) else cell
+
+
+def restored(cell: str) -> str:
+    """Take away the apostrophe that `defused` put there."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return cell.isprintable()
 
 
 def counted(n: int, noun: str, several: str = "") -> str:

@@ -490,7 +490,10 @@ def test_streams_that_take_nothing(words: str, closed: str) -> None:
 
 @pytest.mark.parametrize("module", ["cyclopts", "h5py"])  # loaded first of all, and by a command
 def test_ctrl_c_while_modules_load(module: str, tmp_path: Path) -> None:
-    (tmp_path / f"{module}.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    pressed = (
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\nos.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    (tmp_path / f"{module}.py").write_text(f"import os, signal\n{pressed}")
     done = subprocess.run(
         [sys.executable, str(ROOT / "cli.py"), "cache", "ls", "--workspace", str(tmp_path / "w")],
         env=os.environ | {"PYTHONPATH": str(tmp_path)},

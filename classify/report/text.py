@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 from unicodedata import east_asian_width
 
+from cache.frame import change_texts
+from cache.text import defused
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -65,7 +68,11 @@ def span(low: float, high: float) -> str:
 
 
 def csv_text(frame: pd.DataFrame) -> str:
-    """Format a frame as CSV: RFC 4180 quoting, newline endings, six significant digits, empty cells for none."""
+    """Format a frame as CSV: RFC 4180 quoting, newline endings, six significant digits, empty cells for none.
+
+    Texts are `cache.text.defused`.
+    """
+    frame = change_texts(frame, defused)
     text: str = frame.to_csv(index=False, lineterminator="\n", float_format="%.6g")
     return text
 

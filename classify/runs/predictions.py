@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from cache.errors import UserError
-from cache.frame import NUMBER, TEXT, frame
+from cache.frame import NUMBER, TEXT, change_texts, frame
 from cache.storage.files import open_regular, write_file
+from cache.text import restored
 from cache.workspace import Workspace
 from classify.metrics.evaluation import Evaluation
 from classify.report.confusion import confusion_png, confusion_text
@@ -116,7 +117,7 @@ def read_pictures(table: Path | BinaryIO) -> pd.DataFrame:
         lineterminator="\n",
     )
     numbers = [name for name in pictures if name.startswith("probability")]
-    return pictures.astype(dict.fromkeys(numbers, NUMBER))
+    return change_texts(pictures.astype(dict.fromkeys(numbers, NUMBER)), restored)
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cache.errors import UserError
-from cache.frame import TEXT
+from cache.frame import TEXT, change_texts
 from cache.manifest import SPLITS, Manifest
 from cache.storage.files import write_file
 from cache.storage.rejects import Reject
-from cache.text import counted, on_one_line
+from cache.text import counted, defused, on_one_line
 from cache.workspace import Workspace
 from extract.commands.options import ManifestOptions
 from extract.embedding.progress import Progress, bar
@@ -90,7 +90,7 @@ class Survey:
         if out.suffix.lower() in parquet.SUFFIXES:
             write_file(out, parquet.to_parquet(out, table))
             return
-        text = table.to_csv(index=False, sep=delimiter(out), lineterminator="\r\n")
+        text = change_texts(table, defused).to_csv(index=False, sep=delimiter(out), lineterminator="\r\n")
         write_file(out, text.encode("utf-8", "surrogateescape"))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from cache.storage.rejects import Reject
+from cache.text import restored
 from extract.sources import parquet
 from extract.sources.scan import SPLIT_NAMES, Scan, class_notes, shown
 
@@ -108,7 +109,7 @@ def _rows(path: Path, text: str, separator: str) -> Iterator[tuple[list[str], in
     try:
         for values in table:
             if values:
-                yield values, table.line_num
+                yield [restored(value) for value in values], table.line_num
     except csv.Error as error:
         raise UserError(
             f"Expected comma- or tab-separated values in {path}, but line {table.line_num}: {error}. Check "

@@ -1,4 +1,6 @@
-from cache.text import align, counted, on_one_line, table, terminal_width
+import pytest
+
+from cache.text import align, counted, defused, on_one_line, restored, table, terminal_width, visible
 
 
 def test_a_number_agrees_with_its_noun() -> None:
@@ -36,3 +38,21 @@ def test_what_is_wider_than_the_terminal_loses_columns_and_then_the_end_of_the_l
 
 def test_a_pipe_has_no_width(capsys):
     assert terminal_width() is None
+
+
+def test_a_text_for_a_terminal_keeps_its_lines():
+    assert visible("a\n\tb é\x1b[31m\r\udce9") == "a\n\tb é\\x1b[31m\\r\\udce9"
+    assert align([("a\nb", "1")]) == r"a\nb  1"
+
+
+@pytest.mark.parametrize(
+    "cell", ["=1+1", "+cmd|' /C calc'!A0", "-rf", "@SUM(A1)", "\t=1", "\r=1", "'=1", "''-x"]
+)
+def test_a_cell_that_a_spreadsheet_would_run_is_defused(cell: str):
+    assert defused(cell) == "'" + cell
+    assert restored(defused(cell)) == cell
+
+
+@pytest.mark.parametrize("cell", ["", "rose", "1-2", "-1", "+5.5", "-1e3", "'quoted'", "a=b"])
+def test_other_cells_stay_as_they_are(cell: str):
+    assert defused(cell) == restored(cell) == cell

@@ -8,9 +8,12 @@ import pytest
 
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
-from extract.commands.manifest import hash_missing
+from cache.workspace import Workspace
+from extract.commands.manifest import hash_missing, survey
+from extract.embedding.progress import Progress
 from extract.sources.source import default_name, scan
 from extract.sources.table import read_table
+from tests.extract.sample_pictures import encode, scene
 
 
 @pytest.fixture
@@ -181,3 +184,23 @@ def test_a_folder_may_be_named_like_a_table(tmp_path: Path) -> None:
     for missing in ("none.csv", "none"):
         with pytest.raises(UserError, match="none"):
             scan(tmp_path / missing)
+
+
+@pytest.mark.parametrize("text", ['Path;"label"\r\na.jpg;"x;y"\r\n', "path\tlabel\na.jpg\tx;y\n"])
+def test_a_table_with_the_separator_of_a_spreadsheet_is_read(folder: Path, text: str) -> None:
+    manifest = read_table(write(folder, text)).manifest
+    assert (manifest.paths, manifest.classes) == (["a.jpg"], ("x;y",))
+
+
+def test_a_table_for_a_spreadsheet_runs_nothing_and_is_read_as_it_was(tmp_path: Path) -> None:
+    for name in ("=1+1", "-x", "'-x", "plain"):
+        (tmp_path / "pics" / name).mkdir(parents=True)
+        (tmp_path / "pics" / name / "1.ppm").write_bytes(encode(scene(seed=len(name)), "PPM"))
+    survey(
+        Workspace(tmp_path / "w"), tmp_path / "pics", None, Progress(), out=tmp_path / "pics" / "labels.csv"
+    )
+    text = (tmp_path / "pics" / "labels.csv").read_text()
+    assert not any(cell.startswith(("=", "-")) for row in text.splitlines() for cell in row.split(","))
+    manifest = read_table(tmp_path / "pics" / "labels.csv").manifest
+    assert manifest.classes == ("'-x", "-x", "=1+1", "plain")
+    assert [path.split("/")[0] for path in manifest.paths] == labels(manifest)
