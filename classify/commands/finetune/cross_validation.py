@@ -15,7 +15,6 @@ from classify.training.batches import TrainingRows
 from classify.training.history import Epoch, History
 from classify.training.loop import Watch, logits_of, read_weights, train, write_weights
 from classify.training.settings import Settings
-from extract.embedding.progress import seldom
 
 if TYPE_CHECKING:
     import keras
@@ -36,7 +35,12 @@ class Fold:
 
 
 def cross_validate(
-    model: keras.Model, folds: Sequence[Fold], settings: Settings, floor: float, say: Callable[[str], None]
+    model: keras.Model,
+    folds: Sequence[Fold],
+    settings: Settings,
+    floor: float,
+    say: Callable[[str], None],
+    step: Callable[[int, str], None] = lambda pictures, words: None,
 ) -> tuple[History, float]:
     """Fine-tune on each fold and judge all out-of-fold answers together; the model's weights are left as they were.
 
@@ -65,9 +69,11 @@ def cross_validate(
             lines[epoch.number] = walk(model, start, now, fold.val, settings.batch_size, ALPHAS)
             write_weights(model, now)
 
-        # Of five times ten epochs nobody reads each.
-        watch = Watch(seldom(say), epoch=after, label=f"fold {number} of {len(folds)}, ")
+        # Of five times ten epochs nobody reads each: they are steps, and a fold is a line.
+        watch = Watch(step=step, epoch=after, label=f"fold {number} of {len(folds)}, ")
         trained = train(model, fold.fit, None, settings, watch=watch)
+        early = settings.epochs - len(trained.epochs) + 1
+        step(early * len(fold.fit), f"fold {number} of {len(folds)} is done")
         seconds = sum(epoch.seconds for epoch in trained.epochs)
         stopped = f"; {trained.stopped}" if trained.stopped else ""
         say(f"fold {number} of {len(folds)}: {len(trained.epochs) - 1} epochs in {seconds:.0f} s{stopped}")

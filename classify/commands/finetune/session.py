@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cache.workspace import Workspace
+from extract.embedding.course import Course
 from extract.embedding.progress import Progress, Say
 from extract.settings import Options
 
@@ -20,3 +21,4 @@ class Session:
     progress: Progress = field(default_factory=Progress)  # of the caching of activations
     say: Say = lambda line: None
     trust: bool = False  # a head or model that this user did not make
+    course: Course = field(default_factory=Course)  # told of the stages
