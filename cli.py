@@ -1,27 +1,33 @@
 """The command line: words -> a command's options -> its result -> text or JSON. Nothing heavy is imported here."""
 
-import json
-import os
 import sys
-import textwrap
-import warnings
-from collections.abc import Sequence
-from contextlib import ExitStack, redirect_stderr
-from importlib import import_module
-from typing import Any, NamedTuple
 
-from cyclopts import (
-    App,
-    CycloptsError,
-    Group,
-    MissingArgumentError,
-    Parameter,
-    UnusedCliTokensError,
-    ValidationError,
-)
-from cyclopts.help import DefaultFormatter
+try:
+    import contextlib
+    import json
+    import os
+    import textwrap
+    import warnings
+    from collections.abc import Iterator, Sequence
+    from contextlib import ExitStack, redirect_stderr
+    from importlib import import_module
+    from typing import Any, NamedTuple
 
-from cache.errors import UserError
+    from cyclopts import (
+        App,
+        CycloptsError,
+        Group,
+        MissingArgumentError,
+        Parameter,
+        UnusedCliTokensError,
+        ValidationError,
+    )
+    from cyclopts.help import DefaultFormatter
+
+    from cache.errors import UserError
+    from cache.text import visible
+except KeyboardInterrupt:  # Ctrl-C while modules load
+    sys.exit(130)
 
 DONE, FAILED, USAGE, REJECTS, INTERRUPTED = 0, 1, 2, 3, 130
 SHOWN = 10  # rejects listed on the terminal; all of them are in the files
@@ -58,6 +64,8 @@ COMMANDS = {
         "write a model for another program", "export --to tflite --out flowers.tflite"),
     "predict": Command(f"{C}.predict.options:PredictOptions", f"{C}.predict.command:run",
         "classify pictures with the best run", "predict new_photos/"),
+    "evaluate": Command(f"{C}.evaluate.options:EvaluateOptions", f"{C}.evaluate.command:run",
+        "measure a run on new labelled pictures", "evaluate new_flowers/"),
     "demo": Command(f"{C}.options:DemoOptions", f"{C}.demo:run",
         "the whole job on real pictures; needs no internet connection", "demo --quick"),
     "runs ls": Command(f"{C}.runs.options:ListOptions", f"{C}.runs.ls:run",
@@ -117,17 +125,29 @@ def application() -> App:
     return app
 
 
+def start() -> int:
+    """Be the program: run the command that was typed, whatever the standard streams are."""
+    try:
+        _open_streams()
+        return main()
+    except KeyboardInterrupt:  # before the command began, or while it was told that it ended
+        return INTERRUPTED
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments is None:  # whatever Python is started from here takes no module from the current folder
+        os.environ["PYTHONSAFEPATH"] = "1"
     warnings.showwarning = lambda message, *_: say(f"warning: {message}")
     try:
-        options = application()(words)
+        with _output():
+            options = application()(words)
         if options is None:  # the help, the version or the completion has been told
             return USAGE if words in ([], *([name] for name in GROUPS)) else DONE
         return tell(options, run(options))
     except CycloptsError as error:
-        say(f"error: {_mistake(error)} See `{' '.join([PROGRAM, *(error.command_chain or ()), '--help'])}`.")
+        say(f"error: {mistake(error)} See `{' '.join([PROGRAM, *(error.command_chain or ()), '--help'])}`.")
         return USAGE
     except UserError as error:
         say(f"error: {error}")
@@ -172,7 +192,7 @@ def tell(options: Any, result: Any) -> int:
     quiet = getattr(options, "quiet", False)
     for note in () if quiet else getattr(result, "notes", ()):
         say(note)
-    print(json.dumps(result.to_json()) if options.json else result.to_text(), flush=True)
+    put(json.dumps(result.to_json()) if options.json else result.to_text())
     for line in () if quiet else getattr(result, "closing", ()):
         say(line)
     if getattr(result, "interrupted", False):
@@ -185,9 +205,66 @@ def tell(options: Any, result: Any) -> int:
     return REJECTS if strict and rejects else DONE
 
 
+def put(text: str) -> None:
+    """Print a result. What a terminal would obey is made visible there; a file or a pipe gets the text as it is."""
+    with _output():
+        print(visible(text) if sys.stdout.isatty() else text, flush=True)
+
+
 def say(text: str) -> None:
     """Tell people something; standard output is for results."""
-    print(text, file=sys.stderr, flush=True)
+    print(visible(text), file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _output() -> Iterator[None]:
+    """Tell in plain words when standard output takes nothing; a reader who has seen enough is another thing."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sys.stdout = None  # what is left of it must not be tried again at the end
+        raise UserError(
+            f"Could not write to standard output: {error.strerror}. What the command has done is kept."
+        ) from error
+
+
+def _open_streams() -> None:
+    """Take the place of streams that were closed, lest a file of ours gets their number and what is printed."""
+    for name, flags, mode in (
+        ("stdin", os.O_RDONLY, "r"),
+        ("stdout", os.O_RDONLY, "w"),  # writing fails, as it does on what is closed
+        ("stderr", os.O_WRONLY, "w"),
+    ):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode))
+    sys.stderr = _Patient(sys.stderr)
+
+
+class _Patient:
+    """Standard error that may be full: what it does not take is lost, and the work goes on."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        self._try(self._stream.write, text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, action: Any, *arguments: str) -> None:
+        try:
+            action(*arguments)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            self._stream = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 class Columns(DefaultFormatter):
@@ -227,7 +304,7 @@ def _default(value: Any) -> str | None:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _mistake(error: CycloptsError) -> str:
+def mistake(error: CycloptsError) -> str:
     """What cyclopts says, in the words of the help."""
     if isinstance(error, UnusedCliTokensError):
         return f"Expected no more than that, received {' '.join(error.unused_tokens or ())} too."
@@ -253,4 +330,4 @@ def _imported(path: str) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start())

@@ -14,6 +14,7 @@ The exit code is 1 if anything is silent or a traceback. A case is repeated with
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -32,14 +33,14 @@ from faults.room import Room, preload, remove
 from faults.verdict import OUTCOMES, SILENT, TRACEBACK
 
 KINDS = {  # name: cases, how many of them are in the short form
-    "kill": (disturbed.kills, 10),
-    "refusal": (disturbed.failures, 14),
-    "interrupt": (disturbed.interrupts, 6),
-    "damage": (damage.damages, 20),
-    "oddity": (oddities.oddities, 14),
-    "crowd": (crowd.crowds, 6),
-    "output": (terminal.outputs, 8),
-    "ctrl-c": (terminal.presses, 4),
+    "kill": (disturbed.kills, 7),
+    "refusal": (disturbed.failures, 9),
+    "interrupt": (disturbed.interrupts, 4),
+    "damage": (damage.damages, 14),
+    "oddity": (oddities.oddities, 10),
+    "crowd": (crowd.crowds, 4),
+    "output": (terminal.outputs, 5),
+    "ctrl-c": (terminal.presses, 3),
     "finetune": (disturbed.tuning, 0),
     "model": (damage.tuned_damages, 0),
 }
@@ -62,7 +63,9 @@ def main() -> int:
         preload()
         room = Room(scratch, options.folder)
         room.prepare()
-        results = campaign(room, options)
+        results: list[dict] = []
+        with contextlib.suppress(KeyboardInterrupt):  # what was tried is told
+            campaign(room, options, results)
     finally:
         remove(scratch)
     counts = {
@@ -78,18 +81,18 @@ def main() -> int:
     return 1 if bad else 0
 
 
-def campaign(room: Room, options: argparse.Namespace) -> list[dict]:
+def campaign(room: Room, options: argparse.Namespace, results: list[dict]) -> None:
     """Run the kinds side by side, those that need TensorFlow after the others: once imported, it stays."""
     light = [kind for kind in options.only if KINDS[kind][1]]
     heavy = [kind for kind in options.only if not KINDS[kind][1]]
-    results = []
     for kinds in filter(None, (light, heavy)):
         share = 60 * options.minutes * len(kinds) / len(options.only)
-        results += side_by_side(room, kinds, share, options)
-    return results
+        side_by_side(room, kinds, share, options, results)
 
 
-def side_by_side(room: Room, kinds: list[str], seconds: float, options: argparse.Namespace) -> list[dict]:
+def side_by_side(
+    room: Room, kinds: list[str], seconds: float, options: argparse.Namespace, results: list[dict]
+) -> None:
     """Run cases, of the kind that had the least time so far, until time is up or each kind has had its number."""
     cases, spent = {}, dict.fromkeys(kinds, 0.0)
     for kind in kinds:
@@ -99,7 +102,7 @@ def side_by_side(room: Room, kinds: list[str], seconds: float, options: argparse
         elif options.short:
             numbered = itertools.islice(numbered, KINDS[kind][1])
         cases[kind] = numbered
-    results, end = [], time.monotonic() + seconds
+    end = time.monotonic() + seconds
     while cases and (options.short or options.number is not None or time.monotonic() < end):
         kind = min(cases, key=lambda kind: spent[kind])
         started = time.monotonic()
@@ -113,7 +116,6 @@ def side_by_side(room: Room, kinds: list[str], seconds: float, options: argparse
         results.append(about | {"seconds": round(time.monotonic() - started, 2)} | vars(verdict))
         if sys.stderr.isatty() or options.number is not None or verdict.outcome in (SILENT, TRACEBACK):
             say(f"{kind} {number}: {case.name}: {verdict.outcome} {verdict.detail}")
-    return results
 
 
 def table(counts: dict[str, Counter]) -> str:

@@ -13,6 +13,13 @@ def on_one_line(path: str) -> str:
     return path if path.isprintable() else path.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
+def visible(text: str) -> str:
+    """A text of several lines in which a terminal finds nothing to obey: escape sequences are spelled out."""
+    if "".join(text.split("\n")).isprintable():
+        return text
+    return "".join(letter if letter in "\n\t" else on_one_line(letter) for letter in text)
+
+
 def counted(n: int, noun: str, several: str = "") -> str:
     """A number with its noun, `several` of them (default: with an s): "1 picture", "2,000 pictures"."""
     return f"{n:,} {noun if n == 1 else several or noun + 's'}"
@@ -37,6 +44,7 @@ def align(
     Where that is wider than `width`, columns of `spare` are left out, one after the other in that order, as far as
     needed, and named below; then the last column loses its ends. The first row has the columns' names.
     """
+    rows = [[on_one_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     shown = list(range(len(widths)))
     left_out = []

@@ -121,6 +121,16 @@ class Workspace:
         folder = self.root / "spaces" / space.id
         return (Store.open(folder) if (folder / "space.json").exists() else Store(folder, space)).create()
 
+    def thumbnails(self, space: Space) -> Store:
+        """Return the store of thumbnails that this space of theirs names; nothing is made before one is added."""
+        folder = self.root / "thumbnails" / space.id
+        return Store.open(folder) if (folder / "space.json").exists() else Store(folder, space)
+
+    def stores(self) -> list[Store]:
+        """List all stores: those of `spaces`, and those of thumbnails."""
+        found = sorted((self.root / "thumbnails").glob("*/space.json"))
+        return self.spaces() + [Store.open(path.parent) for path in found]
+
     def origin(self, space: Space) -> dict[str, Any]:
         """Return what `Store.record_origin` kept of a space, which need not be here: empty then."""
         return Store(self.root / "spaces" / space.id, space).origin()

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -207,7 +208,8 @@ def test_manifest_surveys_a_folder(session: Path, tmp_path: Path) -> None:
     facts = json.loads(
         run("manifest", session / "digits", "--out", out, "--json", "--workspace", tmp_path / "w").stdout
     )
-    assert facts["files"] == 201 and sum(facts["classes"].values()) == 201
+    assert facts["files"] == 201 and sum(facts["classes"].values()) == 200
+    assert [reject["path"] for reject in facts["rejects"]] == ["3/broken.png"]
     with out.open() as file:
         rows = list(csv.DictReader(file))
     assert {row["label"] for row in rows} == set(facts["classes"]) and len(rows[0]["key"]) == 64
@@ -464,3 +466,45 @@ def test_a_result_is_told_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.tell(without_strict, SimpleNamespace(**told, interrupted=True)) == 130
     with pytest.raises(UserError, match="nothing left"):
         cli.tell(without_strict, SimpleNamespace(**told, failure="nothing left"))
+
+
+@pytest.mark.parametrize(
+    ("words", "closed"),
+    [
+        ("backbones", ">/dev/full"),
+        ("--help", ">/dev/full"),
+        ("cache ls", ">&-"),
+        ("nonsense", "2>/dev/full"),
+        ("backbones", "</dev/null >&- 2>&-"),
+    ],
+)
+def test_streams_that_take_nothing(words: str, closed: str) -> None:
+    line = f'"{sys.executable}" "{ROOT / "cli.py"}" {words} {closed}'
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
+    lost = ">/dev/full" == closed or ">&-" in closed.split()
+    assert done.returncode == (2 if words == "nonsense" else int(lost))
+    assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+    told = words != "nonsense" and lost and "2>" not in closed
+    assert ("error: Could not write to standard output" in done.stderr) == told
+
+
+@pytest.mark.parametrize("module", ["cyclopts", "h5py"])  # loaded first of all, and by a command
+def test_ctrl_c_while_modules_load(module: str, tmp_path: Path) -> None:
+    (tmp_path / f"{module}.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "cli.py"), "cache", "ls", "--workspace", str(tmp_path / "w")],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (130, False), done.stderr
+
+
+def test_a_terminal_finds_nothing_to_obey(tmp_path: Path) -> None:
+    for name in ("plain", "\x1b]0;owned\x07\x1b[31m red\n  999  fake"):
+        (tmp_path / "pics" / name).mkdir(parents=True)
+        Image.new("RGB", (9, 9)).save(tmp_path / "pics" / name / "1\x1b[2J.png")
+        (tmp_path / "pics" / name / "2\x1b[2J\n.txt").write_text("no picture")
+    done = run("manifest", tmp_path / "pics", "--workspace", tmp_path / "w")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", done.stdout + done.stderr)
+    assert "\n  999  fake" not in done.stdout + done.stderr

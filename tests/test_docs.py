@@ -42,6 +42,7 @@ JSON_COMMANDS = [
     "show flowers --out grid.png",
     "fit-head --model logreg",
     "predict new_photos",
+    "evaluate flowers",
     "finetune --top 50 --epochs 1 --views 0",
     "export --to saved-head --out head.keras",
     "baseline --epochs 1 --input-size 16",
@@ -284,6 +285,15 @@ def test_the_guides_model_in_plain_keras_answers(garden: Path, capsys: pytest.Ca
     exec(example, {})
     name, probability = capsys.readouterr().out.split()[-2:]
     assert (garden / "flowers" / name).is_dir() and 0.2 < float(probability) <= 1
+
+
+def test_the_guides_functions_run(garden: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = blocks(section("From Python"), "python")
+    shutil.copy2(next((garden / "flowers" / "rose").iterdir()), garden / "flowers" / "rose" / "a.jpg")
+    exec(example, {})
+    told = capsys.readouterr()
+    assert re.search(r"^\d +ridge +0\.\d+", told.out, re.M) and "'rose' 'sunflower' 'tulip']" in told.out
+    assert "predict now answers with" in told.err
 
 
 def test_the_guides_notebook_runs(garden: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,8 +17,7 @@ from pathlib import Path
 from faults.layer import Layer
 
 ROOT = Path(__file__).parents[2]
-LIMIT = 40.0  # seconds; what takes longer hangs
-HANGS = "hangs"
+LIMIT, SLOW = 100.0, {"finetune": 600.0}  # seconds; what takes longer hangs
 
 
 @dataclass(frozen=True)
@@ -106,8 +105,9 @@ class Child:
                     self.said[2].write_text(json.dumps(layer.done))
             os._exit(code & 255)
 
-    def wait(self, limit: float = LIMIT, kill_after: float | None = None) -> Ended:
+    def wait(self, limit: float | None = None, kill_after: float | None = None) -> Ended:
         """Wait for its end; kill it after so many seconds, or when it takes too long."""
+        limit = limit or SLOW.get(self.words[0], LIMIT)
         end = self.started + (limit if kill_after is None else kill_after)
         pid, status, use, hangs = 0, 0, None, False
         while not pid:

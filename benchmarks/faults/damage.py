@@ -12,7 +12,7 @@ from faults.case import Case
 from faults.child import Ended
 from faults.disturbed import OUT
 from faults.room import FIT, Room, content, facts
-from faults.verdict import HARMLESS, MENDED, Verdict, judge, worst
+from faults.verdict import HARMLESS, MENDED, NOTICED, SILENT, Verdict, judge, worst
 
 EXTRACT, LIST, VERIFY = (
     ("extract", "pics", "--json"),
@@ -29,23 +29,34 @@ READERS = {  # files as a pattern of their path: the commands that read them; th
     r"splits/|readings/": (FIT_JSON, LIST),
     r"sources/": (ARCHIVE,),
     r"user/networks": (PREDICT, ("extract", "new2", "--json")),
+    r"user/": (FIT_JSON, EXPORT, PREDICT),
     r"FORMAT.json|current.json": (PREDICT, LIST, EXTRACT, EXPORT),
     r"runs/.*finetune/": (PREDICT, LIST, ("finetune", "--resume", "--json")),
     r"": (PREDICT, LIST),
 }
 BLOWS = ("flip", "flip", "flip", "cut", "empty", "zeros", "json", "json", "deep", "fifo", "folder", "link")
-CHANCE = ("seconds", "images_per_second", "run", "bytes", "milliseconds", "time", "embedded", "cached")
+CHANCE = (
+    "rows",
+    "seconds",
+    "images_per_second",
+    "run",
+    "bytes",
+    "milliseconds",
+    "time",
+    "embedded",
+    "cached",
+)
 
 
 def damages(room: Room, chance: random.Random) -> Iterator[Case]:
-    """Each file of the state `full` in turn, in shuffled rounds."""
-    yield from _rounds(room, chance, "full", r"")
+    """Each kind of file of the state `full` in turn, in shuffled rounds."""
+    yield from _rounds(room, chance, "full", r"^(?!user/networks)")
 
 
 def tuned_damages(room: Room, chance: random.Random) -> Iterator[Case]:
-    """Each file of a fine-tune's run."""
+    """Those of a fine-tune's run, and converted networks, which are converted again."""
     room.tune()
-    yield from _rounds(room, chance, "tuned", r"runs/.*finetune/")
+    yield from _rounds(room, chance, "tuned", r"^runs/.*finetune/|^user/networks")
 
 
 def _rounds(room: Room, chance: random.Random, state: str, wanted: str) -> Iterator[Case]:
@@ -54,7 +65,9 @@ def _rounds(room: Room, chance: random.Random, state: str, wanted: str) -> Itera
         path.relative_to(root).as_posix()
         for folder in (".coldframe", "runs", "user")
         for path in sorted((root / folder).rglob("*"))
-        if path.is_file() and re.search(wanted, str(path)) and path.suffix not in (".png", ".lock")
+        if path.is_file()
+        and re.search(wanted, path.relative_to(root).as_posix())
+        and path.suffix not in (".png", ".lock")
     ]
     files.sort(key=_kind)
     while True:
@@ -80,10 +93,14 @@ def _case(room: Room, state: str, file: str, blow: str, chance: random.Random) -
         new(room.here / file)
         before = _mark(room.here / file)
         verdicts = []
-        for words, (undisturbed, result) in zip(commands, usual, strict=True):
+        for number, (words, (undisturbed, result)) in enumerate(zip(commands, usual, strict=True), 1):
             ended = room.run(*words)
             same = _result(room, ended) == result
-            verdicts.append(judge(ended, undisturbed, same))
+            verdict = judge(ended, undisturbed, same)
+            told = worst([Verdict(HARMLESS), *verdicts]).outcome == NOTICED
+            if verdict.outcome == SILENT and told and number < len(commands):
+                continue  # what was lost has been said; in the end it must be there again
+            verdicts.append(verdict)
         verdict = worst(verdicts)
         mended = verdict.outcome == HARMLESS and _mark(room.here / file) != before
         return Verdict(MENDED, verdict.command) if mended else verdict

@@ -45,9 +45,9 @@ class Room:
 
     def prepare(self) -> None:
         """Make the states `bare` and `full`; needs a minute where the network was never converted before."""
-        from extract.machine import user_folder
+        from extract.engines.network_cache import folder
 
-        kept = user_folder()  # converted networks outlive a campaign
+        kept = folder().parent  # converted networks outlive a campaign
         for name in ("XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
             os.environ[name] = str(self.here / "user" / name[4:-5].lower())
         os.environ["MPLCONFIGDIR"] = str(self.scratch / "matplotlib")

@@ -84,7 +84,7 @@ def _press(room: Room, words: tuple[str, ...], at: int) -> Case:
         command = " ".join(words)
         if ended.broke and ended.code != -2:
             return Verdict(TRACEBACK, command, ended.broke)
-        if ended.code and not ended.err.strip():
+        if ended.code not in (0, 130, -2) and not ended.err.strip():  # who pressed needs no word of it
             return Verdict(SILENT, command, f"exit {ended.code} without a word")
         if ended.code:
             room.run(*words)

@@ -1,6 +1,7 @@
 """Merge small shards into bigger ones, and clear what killed processes left."""
 
 import contextlib
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def collect(store: Store, *, max_rows: int = SHARD_ROWS) -> Collected:
                 store.remove(shard)
             merged += len(intact)
             sealed += 1
-    return Collected(merged, sealed, _remove_stale(store.folder), tuple(damaged))
+    return Collected(merged, sealed, remove_stale(store.folder), tuple(damaged))
 
 
 def _groups(shards: list[Shard], max_rows: int) -> Iterator[list[Shard]]:
@@ -121,23 +122,26 @@ def _merge(store: Store, shards: list[Shard]) -> Path:
     return seal(store.shard_folder, store.space.id, keys, rows, stamp=shards[0].stamp)
 
 
-def _remove_stale(folder: Path) -> int:
-    """Remove temporary files older than a day anywhere in the store; returns how many."""
+def remove_stale(folder: Path) -> int:
+    """Remove temporary files and folders in which nothing is younger than a day, anywhere below; returns how many."""
     removed = 0
-    for path in folder.rglob(f"{TEMPORARY}*"):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > _STALE_SECONDS:
-                path.unlink()
+    for path in sorted(folder.rglob(f"{TEMPORARY}*")):
+        with contextlib.suppress(OSError):  # gone already, with a folder above it or by its owner
+            newest = max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
+            if time.time() - newest > _STALE_SECONDS:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
                 removed += 1
     return removed
 
 
 def run(options: GcOptions, say: Callable[[str], None]) -> Collected:
     """Answer the command line, for all stores together."""
-    done = [collect(store) for store in Workspace.locate(options.workspace).spaces()]
+    workspace = Workspace.locate(options.workspace)
+    done = [collect(store) for store in workspace.stores()]
+    others = {workspace.root, workspace.runs}
     return Collected(
         sum(each.merged for each in done),
         sum(each.sealed for each in done),
-        sum(each.temporary for each in done),
+        sum(each.temporary for each in done) + sum(map(remove_stale, others)),
         tuple(path for each in done for path in each.damaged),
     )

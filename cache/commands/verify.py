@@ -69,7 +69,8 @@ def run(
     """Answer the command line; `recompute` embeds pictures again, as `extract.commands.recompute.recompute` does."""
     workspace = Workspace.locate(options.workspace)
     stores = [workspace.store_by_id(options.space)] if options.space else workspace.spaces()
-    damaged = [str(path) for store in stores for path in verify(store)]
+    checked = stores if options.space else workspace.stores()
+    damaged = [str(path) for store in checked for path in verify(store)]
     rows, again = sum(len(store) for store in stores), None
     if recompute is not None:
         again = recompute(workspace, options.recompute, options.dataset, options.space, options.seed)

@@ -2,13 +2,17 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from cache.storage.files import open_regular, write_file
 
 SEAL = "content_sha256"
 LIMIT = 256 * 2**20  # bytes; the largest we write lists a few hundred thousand pictures
+
+Built = TypeVar("Built")
 
 
 class DamagedJson(ValueError):
@@ -64,6 +68,32 @@ def parse_object(data: bytes | str) -> dict[str, Any]:
     return content
 
 
+def build(kind: type[Built], fields: Any) -> Built:
+    """Make a dataclass of an object's fields; DamagedJson where one is missing, unknown or of another type."""
+    if not isinstance(fields, dict):
+        raise DamagedJson(f"{_kind(fields)} is in the place of an object")
+    try:
+        made = kind(**fields)
+    except TypeError as error:
+        raise DamagedJson(str(error)) from error
+    for name, hint in get_type_hints(kind).items():
+        if name in fields and not _fits(fields[name], hint):
+            raise DamagedJson(f"its {name} is {_kind(fields[name])}")
+    return made
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin = get_origin(hint) or hint
+    if origin in (Union, UnionType):
+        return any(_fits(value, each) for each in get_args(hint))
+    if isinstance(value, bool):
+        return origin in (bool, Any)
+    if origin in (tuple, list, Sequence):
+        return isinstance(value, list)
+    plain = {str: str, int: int, float: (int, float), bool: bool, dict: dict, NoneType: NoneType}
+    return origin not in plain or isinstance(value, plain[origin])
+
+
 def parse_sealed(data: bytes) -> tuple[dict[str, Any], bool]:
     """Parse what `write_json` wrote; returns the object, and whether it has a seal."""
     content = parse_object(data)
@@ -81,5 +111,12 @@ def _digest(content: dict[str, Any]) -> str:
 
 
 def _kind(content: Any) -> str:
-    names = {list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "a text",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+    }
     return names.get(type(content), "null")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -43,54 +43,6 @@ class Answered:
     present: np.ndarray  # (n,) bool: the m that could be read
     probability: np.ndarray  # (m, C), in the order of the manifest
     rejects: list[Reject]
-
-
-class Classifier(Protocol):
-    """What `open_classifier` returns."""
-
-    run: Path  # its folder, or a .keras file
-    record: dict[str, Any]  # its run.json; empty for a file
-    source: dict[str, Any]  # names the very file that answers
-
-    @property
-    def classes_(self) -> np.ndarray:
-        """(C,) class names, in the order of the columns."""
-        ...
-
-    def check(self, space: Space) -> None:
-        """Refuse a space in which the run was not trained."""
-        ...
-
-    def answer(
-        self, manifest: Manifest, progress: Progress, pictures: Mapping[int, Picture] | None = None
-    ) -> Answered:
-        """Read the pictures and say what they show; `pictures` are those rows that are no files."""
-        ...
-
-
-def open_classifier(
-    workspace: Workspace,
-    named: str | None,
-    *,
-    options: Options | None = None,
-    trust: bool = False,
-    progress: Progress | None = None,
-) -> Classifier:
-    """Load a run that answers: by its folder, by a .keras file that coldframe wrote, or the best.
-
-    Raises
-    ------
-    UserError
-        For a run that is not there, a head that cannot be trusted, or a model that is damaged.
-    """
-    options, note = options or Options(), (progress or Progress()).note
-    if named and named.endswith(MODEL) and Path(named).is_file():
-        return ModelClassifier.of_file(workspace, Path(named), options, trust)
-    run = find_run(workspace, named)
-    record = record_of(run)
-    if record.get("command") in OWN_MODEL:
-        return ModelClassifier.of_run(workspace, run, record, options, trust)
-    return HeadClassifier(workspace, run, record, options, trust, note)
 
 
 class HeadClassifier:
@@ -145,7 +97,7 @@ class HeadClassifier:
         return Answered(present, head.predict_proba(store.gather(manifest.key[present])), rejects)
 
 
-@dataclass
+@dataclass(frozen=True)
 class ModelClassifier:
     """A model from pixels to probabilities; its answers are not kept in the cache."""
 
@@ -156,7 +108,7 @@ class ModelClassifier:
     size: int  # pixels a side
     decoding: Decoding
     workers: int | None = None
-    space: Space | None = field(default=None)
+    space: Space | None = None
 
     @classmethod
     def of_run(
@@ -186,7 +138,8 @@ class ModelClassifier:
                 "`export --to saved-head` writes it. Name the run, or a file of `export --to keras`."
             )
         how = int(artefact.facts["input_size"]), Decoding(artefact.facts["resize"]), options.workers
-        return cls(file, {}, {"model": str(file)}, artefact, *how)
+        record = {"head": {"name": artefact.facts["head"]}}
+        return cls(file, record, {"model": str(file)}, artefact, *how)
 
     @property
     def classes_(self) -> np.ndarray:
@@ -230,6 +183,31 @@ class ModelClassifier:
         present = np.array([key.tobytes() in answers for key in manifest.key], bool)
         rows = np.array([answers[key.tobytes()] for key in manifest.key[present]])
         return Answered(present, rows.reshape(-1, len(self.artefact.classes)), outcome.rejects)
+
+
+def open_classifier(
+    workspace: Workspace,
+    named: str | None,
+    *,
+    options: Options | None = None,
+    trust: bool = False,
+    progress: Progress | None = None,
+) -> HeadClassifier | ModelClassifier:
+    """Load a run that answers: by its folder, by a .keras file that coldframe wrote, or the best.
+
+    Raises
+    ------
+    UserError
+        For a run that is not there, a head that cannot be trusted, or a model that is damaged.
+    """
+    options, note = options or Options(), (progress or Progress()).note
+    if named and named.endswith(MODEL) and Path(named).is_file():
+        return ModelClassifier.of_file(workspace, Path(named), options, trust)
+    run = find_run(workspace, named)
+    record = record_of(run)
+    if record.get("command") in OWN_MODEL:
+        return ModelClassifier.of_run(workspace, run, record, options, trust)
+    return HeadClassifier(workspace, run, record, options, trust, note)
 
 
 def _refuse_litert(run: Path, options: Options) -> None:

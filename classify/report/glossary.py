@@ -77,4 +77,5 @@ def with_words(page: str) -> str:
 
 def _pattern(term: str) -> str:
     stem = re.escape(term.removesuffix("y"))
-    return rf"\b{stem}(?:y|ies)\b" if term.endswith("y") else rf"\b{re.escape(term)}s?\b"
+    ending = "(?:y|ies)" if term.endswith("y") else "s?"
+    return rf"\b(?<!cross-){stem}{ending}\b"

@@ -62,6 +62,13 @@ def best_run(workspace: Workspace) -> Path:
     )
 
 
+def best_runs(workspace: Workspace) -> set[str]:
+    """Names of the folders of the best run of each data set."""
+    state = workspace.state()
+    entries = [state.get("run"), *(state.get("runs") or {}).values()]
+    return {Path(entry["path"]).name for entry in entries if entry}
+
+
 def remember_best(workspace: Workspace, run: Path, data: Embedded, data_sha256: str, accuracy: float) -> None:
     """Make a run the best of its data set, which becomes the one used last.
 

@@ -19,6 +19,7 @@ from classify.metrics.evaluation import Evaluation
 from classify.report.confusion import confusion_png, confusion_text
 from classify.report.text import csv_bytes, csv_text
 from extract.pictures.decoding import RejectedImage, decode
+from extract.pictures.files import opened
 from extract.settings import Decoding
 
 if TYPE_CHECKING:
@@ -35,14 +36,18 @@ def save_evaluation(
     truth: np.ndarray,
     predicted: np.ndarray,
     probability: np.ndarray,
+    title: str = "",
 ) -> None:
-    """Write predictions.csv (n rows; `probability` (n,) of the predicted class) and the confusion matrix."""
+    """Write predictions.csv (n rows; `probability` (n,) of the predicted class) and the confusion matrix.
+
+    `title` says whose answers these are, to what.
+    """
     rows = zip(paths, truth.tolist(), predicted.tolist(), probability.tolist(), strict=True)
     columns = {"path": TEXT, "label": TEXT, "predicted": TEXT, "probability": NUMBER}
     answers = frame(columns, [dict(zip(columns, row, strict=True)) for row in rows])
     write_file(folder / "predictions.csv", csv_bytes(csv_text(answers)))
     write_file(folder / "confusion.txt", (confusion_text(evaluation) + "\n").encode())
-    write_file(folder / "confusion.png", confusion_png(evaluation))
+    write_file(folder / "confusion.png", confusion_png(evaluation, title))
 
 
 def save_validation(folder: Path, paths: Iterable[str], labels: Iterable[str]) -> None:
@@ -141,9 +146,10 @@ class Pictures:
         kept: list[int] = []
         for row, file in enumerate(self.files):
             try:
-                pixels.append(decode(file.read_bytes(), size, decoding))
+                with opened(file) as contents:
+                    pixels.append(decode(contents.data, size, decoding))
                 kept.append(row)
-            except (OSError, RejectedImage):
+            except RejectedImage:
                 continue
         if not kept:
             raise _none_left(self.files[0].parent if self.files else Path())

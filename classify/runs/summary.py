@@ -15,7 +15,7 @@ from cache.errors import UserError
 from cache.space import Space
 from cache.workspace import Workspace
 from classify.metrics.intervals import wilson
-from classify.runs.folder import best_run
+from classify.runs.folder import best_run, best_runs
 from classify.runs.record import record_of
 
 NAME = re.compile(r"(\d+)-(.+)")
@@ -46,10 +46,11 @@ class Run:
     created: str
     bytes: int
     start: str  # name of the run that it began from
+    best: bool  # of its data set
     used: bool  # by `predict`, unless it is told another
 
     @classmethod
-    def of(cls, folder: Path, used: bool = False) -> Run:
+    def of(cls, folder: Path, *, best: bool = False, used: bool = False) -> Run:
         """Read a folder that is named as runs are."""
         number, command = NAME.fullmatch(folder.name).groups()  # type: ignore[union-attr]
         record, begun = record_of(folder), _plan(folder)
@@ -67,6 +68,7 @@ class Run:
             created=str(record.get("created") or _changed(folder)),
             bytes=sum(_size(path) for path in folder.rglob("*")),
             start=Path(began).name,
+            best=best,
             used=used,
         )
 
@@ -87,6 +89,7 @@ class Run:
             "created": self.created,
             "megabytes": round(self.bytes / 1e6, 1),
             "started_from": self.start,
+            "best": self.best,
             "used": self.used,
         }
 
@@ -98,7 +101,8 @@ def runs_of(workspace: Workspace) -> list[Run]:
     except UserError:
         used = None
     folders = [path for path in workspace.runs.glob("*") if path.is_dir() and NAME.fullmatch(path.name)]
-    found = [Run.of(path, path.resolve() == used) for path in folders]
+    best = best_runs(workspace)
+    found = [Run.of(path, best=path.name in best, used=path.resolve() == used) for path in folders]
     return sorted(found, key=lambda run: (run.number, run.command))
 
 

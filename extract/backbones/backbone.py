@@ -9,7 +9,7 @@ from pathlib import Path
 from cache.errors import UserError
 from extract.backbones.efficientnet_lite import VARIANTS, packaged_weights
 from extract.backbones.external import kinds
-from extract.backbones.families import family
+from extract.backbones.families import family, own_spelling
 from extract.backbones.preprocessing import PREPROCESSING, mode_of
 from extract.settings import FLOATS, POOLINGS
 
@@ -46,7 +46,8 @@ class Backbone:
         Parameters
         ----------
         name : str
-            A row of `FAMILIES`, or a model from elsewhere (see `external.kinds`), as "keras:own.keras".
+            A row of `FAMILIES`, also by Keras' own spelling, or a model from elsewhere (see `external.kinds`), as
+            "keras:own.keras".
         weights : str
             "pretrained" (or "imagenet", which is the same), "none" or a file.
         input_size : int, optional
@@ -67,6 +68,7 @@ class Backbone:
         weights = "pretrained" if weights == "imagenet" else weights
         if kind := kinds.kind_of(name):
             return _from_elsewhere(kind, name, weights, input_size, pooling, precision, preprocessing)
+        name = own_spelling(name)
         row = family(name)
         size = row.input_size if input_size is None else input_size
         if not row.smallest <= size <= LARGEST:

@@ -69,6 +69,12 @@ FAMILIES = {
 }
 
 
+def own_spelling(name: str) -> str:
+    """The table's spelling of a backbone that may be spelt as in Keras, `ResNet50V2`; other names as they are."""
+    plain = {each.replace("_", ""): each for each in FAMILIES}
+    return plain.get(name.lower().replace("_", "").replace("-", ""), name)
+
+
 def family(name: str) -> Family:
     """Look up a backbone; an unknown name raises UserError with the names there are."""
     if name not in FAMILIES:

@@ -12,13 +12,14 @@ import numpy as np
 from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.storage.rejects import Reject
-from cache.text import on_one_line
+from cache.text import counted, on_one_line
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
 from extract.commands.options import ExtractOptions
 from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress, bar
 from extract.embedding.runner import Outcome
+from extract.embedding.thumbnails import complete
 from extract.embedding.views import Augmented, augment, untested
 from extract.pictures.policies import Views
 from extract.settings import Decoding, Options
@@ -81,7 +82,7 @@ def extract(
     found = opened.scan_again(workspace, dataset, progress.note, rehash=options.rehash)
     if found.ignored:
         progress.note(
-            f"{found.ignored:,} hidden files and folders (their names start with a dot) were passed over"
+            f"hidden files and folders, passed over (their names start with a dot): {found.ignored:,}"
         )
     extractor = Extractor(workspace, backbone, decoding, options, progress.note)
     manifest, outcome = _part(found.manifest, options.shard), Outcome()
@@ -103,6 +104,7 @@ def extract(
         workspace.remember(space=extractor.space.id)
     elif present.any():  # else no command could go on with it
         workspace.remember(space=extractor.space.id, dataset=dataset)
+    complete(workspace, extractor.space, manifest.select(present), decoding.max_pixels, progress)
     unread = found.rejects if options.shard[0] == 1 else []  # of several parts, the first tells of them
     rejects = unread + extractor.rejects(manifest, present, outcome, LOST)
     if lost := sum(reject.reason == LOST for reject in rejects):
@@ -207,8 +209,9 @@ class Extracted:
         """The same for people."""
         done = self.summary
         rate = f", {done.images_per_second:,.1f} images/s" if done.embedded else ""
+        name, files = on_one_line(done.dataset), counted(done.files, "file")
         text = (
-            f"{done.dataset}: {done.files:,} files = {done.embedded:,} embedded + {done.cached:,} cached "
+            f"{name}: {files} = {done.embedded:,} embedded + {done.cached:,} cached "
             f"+ {done.rejected:,} rejected in {done.seconds:.1f} s{rate}\n"
             f"space {done.space[:12]} ({done.backbone} on {done.engine}) in {self.root}"
         )
@@ -217,7 +220,7 @@ class Extracted:
 
 def all_rejected(where: str, count: int) -> str:
     """Say that no picture is left."""
-    files = "1 file" if count == 1 else f"{count:,} files"
+    files = counted(count, "file")
     return (
         f"Expected at least one readable picture{where}, received {files}, all rejected (reasons above). The guide "
         "says which formats are read, and what each reason means."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +16,13 @@ from cache.frame import TEXT
 from cache.manifest import SPLITS, Manifest
 from cache.storage.files import write_file
 from cache.storage.rejects import Reject
+from cache.text import counted, on_one_line
 from cache.workspace import Workspace
 from extract.commands.options import ManifestOptions
 from extract.embedding.progress import Progress, bar
 from extract.machine import usable_cores
-from extract.pictures.files import open_at_once
+from extract.pictures import files
+from extract.pictures.decoding import RejectedImage, check_start
 from extract.sources import parquet
 from extract.sources.source import open_source
 from extract.sources.table import delimiter, is_table
@@ -34,7 +35,7 @@ _ROWS_PER_TASK = 512  # enough files that handing them to a thread costs nothing
 
 @dataclass(frozen=True)
 class Survey:
-    """A data set's manifest with every readable file hashed, and what could not be read."""
+    """A data set's pictures, hashed, as far as their first bytes tell; and all other files."""
 
     dataset: str
     manifest: Manifest
@@ -58,12 +59,14 @@ class Survey:
     def to_text(self) -> str:
         """The same for people."""
         facts = self.to_json()
-        lines = [f"{self.dataset}: {facts['files']:,} files in {len(facts['classes']):,} classes"]
-        lines += [f"  {count:>9,}  {name}" for name, count in facts["classes"].items()]
+        pictures = counted(len(self.manifest), "picture")
+        classes = counted(len(facts["classes"]), "class", "classes")
+        lines = [f"{on_one_line(self.dataset)}: {counted(facts['files'], 'file')}, {pictures} in {classes}"]
+        lines += [f"  {count:>9,}  {on_one_line(name)}" for name, count in facts["classes"].items()]
         lines += [f"  {count:>9,}  in the {name} part" for name, count in facts["splits"].items() if count]
         lines.append(
-            f"{facts['duplicates']:,} are copies of another, {len(facts['conflicts']):,} lie in two classes, "
-            f"{len(facts['rejects']):,} cannot be read"
+            f"copies of another: {facts['duplicates']:,}; in two classes: {len(facts['conflicts']):,}; "
+            f"no pictures, or unreadable: {len(facts['rejects']):,}"
         )
         return "\n".join(lines)
 
@@ -115,13 +118,17 @@ def survey(
     opened = open_source(workspace, source, data_dir=data_dir, note=progress.note)
     dataset = name or opened.name
     found = opened.scan_again(workspace, dataset, progress.note)
-    rejects = found.rejects + hash_missing(found.manifest)
+    others = hash_missing(found.manifest) + find_other_files(found.manifest)
     workspace.save_manifest(dataset, found.manifest)
     workspace.remember(dataset=dataset)
-    surveyed = Survey(dataset, found.manifest, rejects)
+    no_picture = {reject.path for reject in others}
+    pictures = found.manifest.select(
+        np.array([path not in no_picture for path in found.manifest.paths], bool)
+    )
+    surveyed = Survey(dataset, pictures, found.rejects + others)
     if out is not None:
         surveyed.write_table(out)
-        progress.note(f"{len(found.manifest):,} rows written to {out}")
+        progress.note(f"{counted(len(pictures), 'row')} written to {out}")
     return surveyed
 
 
@@ -148,31 +155,39 @@ def hash_missing(manifest: Manifest, workers: int | None = None) -> list[Reject]
     rejects : list of Reject
         Files that could not be read, in manifest order; their keys stay zero.
     """
-    rows = np.flatnonzero(~manifest.hashed).tolist()
-    if not rows:
-        return []
+
+    def take(row: int) -> None:
+        manifest.key[row] = bytearray(files.hashed(Path(manifest.root, manifest.paths[row])).key)
+
+    return _each(manifest, np.flatnonzero(~manifest.hashed), take, workers)
+
+
+def find_other_files(manifest: Manifest) -> list[Reject]:
+    """Name the hashed files whose first bytes are no picture's, in manifest order."""
+
+    def look(row: int) -> None:
+        check_start(files.first_bytes(Path(manifest.root, manifest.paths[row])))
+
+    return _each(manifest, np.flatnonzero(manifest.hashed), look)
+
+
+def _each(
+    manifest: Manifest, rows: np.ndarray, take: Callable[[int], None], workers: int | None = None
+) -> list[Reject]:
+    """Take these rows in threads, and return those that are refused."""
+
+    def refused(task: np.ndarray) -> list[Reject]:
+        rejects = []
+        for row in task.tolist():
+            try:
+                take(row)
+            except RejectedImage as error:
+                rejects.append(Reject(None, manifest.paths[row], error.reason, "scan"))
+        return rejects
+
     tasks = [rows[start : start + _ROWS_PER_TASK] for start in range(0, len(rows), _ROWS_PER_TASK)]
     with ThreadPoolExecutor(workers or usable_cores()) as pool:
-        done = pool.map(lambda task: _hash_rows(manifest, task), tasks)
-        return [reject for rejects in done for reject in rejects]
-
-
-def _hash_rows(manifest: Manifest, rows: list[int]) -> list[Reject]:
-    rejects = []
-    for row in rows:
-        path = manifest.paths[row]
-        digest = hashlib.sha256()
-        # One read for a picture of the expected size, and one that finds the end; bounded for any other file.
-        block = min(int(manifest.size[row]) + 1, 1 << 20)
-        try:
-            with open(os.path.join(manifest.root, path), "rb", buffering=0, opener=open_at_once) as file:
-                while data := file.read(block):
-                    digest.update(data)
-        except OSError as error:
-            rejects.append(Reject(None, path, f"unreadable: {error.strerror}", "scan"))
-            continue
-        manifest.key[row] = np.frombuffer(digest.digest(), np.uint8)
-    return rejects
+        return [reject for rejects in pool.map(refused, tasks) for reject in rejects]
 
 
 def run(options: ManifestOptions, say: Callable[[str], None]) -> Survey:

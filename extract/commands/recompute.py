@@ -10,6 +10,7 @@ from cache.workspace import Workspace
 from extract.embedding.spaces import backbone_of, decoding_of, view_of
 from extract.engines.choice import choose_engine, learn_network, open_engine
 from extract.pictures.decoding import RejectedImage, render
+from extract.pictures.files import opened
 
 TOLERANCE = {"float32": 1e-3, "float16": 1e-2}  # relative; other processors and engines round differently
 
@@ -63,11 +64,11 @@ def recompute(
     for path, key, size, mtime in zip(picked.paths, picked.key, picked.size, picked.mtime_ns, strict=True):
         file = Path(picked.root, path)
         try:
-            stat = file.stat()
-            if (stat.st_size, stat.st_mtime_ns) == (size, mtime):
-                pixels.append(render(file.read_bytes(), key.tobytes(), backbone.input_size, decoding, view))
-                keys.append(key)
-        except (OSError, RejectedImage):
+            with opened(file) as contents:
+                if (contents.status.st_size, contents.status.st_mtime_ns) == (size, mtime):
+                    pixels.append(render(contents.data, key.tobytes(), backbone.input_size, decoding, view))
+                    keys.append(key)
+        except RejectedImage:
             continue
     tolerance = TOLERANCE[min(data.space.dtype, data.space.precision)]
     if not keys:

@@ -13,13 +13,13 @@ import numpy as np
 from PIL import Image
 
 from cache.errors import UserError
-from cache.manifest import SPLITS
 from cache.storage.files import make_folder
 from cache.workspace import Workspace
 from extract.commands.extract import Summary, extract
 from extract.machine import usable_cores
 from extract.notebook.image_embedder import ImageEmbedder, settings
 from extract.notebook.inputs import listed
+from extract.sources.scan import SPLIT_NAMES
 from extract.sources.source import previous_manifests
 from extract.sources.unpacked import ARRAYS, FOLDER, TABLE, folder_for, from_arrays, once, remove
 
@@ -50,7 +50,7 @@ def add_arrays(
     labels : array-like of shape (n,), str or int
         The class of each picture.
     split : array-like of shape (n,), str, optional
-        "train", "val" or "test", or "" for none.
+        "train", "val" or "test", named as folders may be ("validation", "testing"), or "" for none.
     embedder : ImageEmbedder, optional
         Names workspace, backbone and all other settings; it need not be fitted. Default: ``ImageEmbedder()``.
 
@@ -127,12 +127,14 @@ def _splits(split: Any, count: int) -> list[str]:
     if split is None:
         return [""] * count
     array = np.asarray(split)
-    known = ", ".join(repr(name) for name in SPLITS)
     if array.shape != (count,):
         raise UserError(f"Expected a split for each of {count:,} pictures, received shape {array.shape}.")
-    if odd := set(array.tolist()) - set(SPLITS):
-        raise UserError(f"Expected each split to be one of {known}, received {sorted(map(repr, odd))[0]}.")
-    return array.tolist()
+    names = {"": "", **SPLIT_NAMES}
+    given = [str(name) for name in array.tolist()]
+    if odd := {name for name in given if name.lower() not in names}:
+        known = ", ".join(map(repr, names))
+        raise UserError(f"Expected each split to be one of {known}, received {min(odd)!r}.")
+    return [names[name.lower()] for name in given]
 
 
 def _table(count: int, labels: Sequence[str], splits: Sequence[str]) -> bytes:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
 
 from cache.errors import UserError
 from cache.manifest import Manifest
@@ -37,7 +36,7 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     A scikit-learn transformer. Embeddings are kept in a workspace, in the same space as the command `extract`
     uses for the same settings; what either has embedded, the other finds. Nothing is learnt from the pictures: `fit`
-    checks the settings and names the space.
+    checks the settings and names the space; `transform` works without it.
 
     Parameters
     ----------
@@ -131,9 +130,7 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             For a setting there is not, weights that cannot be had, or an `X` that holds no pictures.
         """
         listed(X)
-        if self.errors not in ERRORS:
-            raise UserError(f"Expected errors to be one of {', '.join(ERRORS)}; received {self.errors!r}.")
-        extractor = _extractor(self)
+        extractor = _checked(self)
         self.space_ = extractor.space.id
         self.n_features_out_ = extractor.dim
         return self
@@ -157,9 +154,8 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         UserError
             If a picture cannot be read and `errors` is "raise", or the weights are no longer those of `fit`.
         """
-        check_is_fitted(self, "space_")
-        pictures, extractor = listed(X), _extractor(self)
-        if extractor.space.id != self.space_:
+        pictures, extractor = listed(X), _checked(self)
+        if getattr(self, "space_", extractor.space.id) != extractor.space.id:
             raise UserError(
                 f"Expected space {self.space_[:12]}, in which this embedder was fitted, received "
                 f"{extractor.space.id[:12]}: parameters, weights or this version's decoding are others. Fit it "
@@ -170,7 +166,7 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         present = self._embed(extractor, manifest, pictures, outcome)
         if not present.all():
             self._tell(extractor.rejects(manifest, present, outcome), len(pictures))
-        rows = np.full((len(pictures), self.n_features_out_), np.nan, np.float32)
+        rows = np.full((len(pictures), extractor.dim), np.nan, np.float32)
         if present.any():
             rows[present] = extractor.store.gather(manifest.key[present])
         return rows
@@ -208,17 +204,20 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     @property
     def _n_features_out(self) -> int:  # what scikit-learn names the columns by
-        return self.n_features_out_
+        return self.n_features_out_ if hasattr(self, "space_") else _checked(self).dim
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.one_d_array = tags.input_tags.string = tags.input_tags.three_d_array = True
         tags.input_tags.two_d_array = False
+        tags.requires_fit = False
         tags.transformer_tags.preserves_dtype = []  # float32, whatever comes in
         return tags
 
 
-def _extractor(embedder: ImageEmbedder) -> Extractor:
+def _checked(embedder: ImageEmbedder) -> Extractor:
+    if embedder.errors not in ERRORS:
+        raise UserError(f"Expected errors to be one of {', '.join(ERRORS)}; received {embedder.errors!r}.")
     workspace, backbone, decoding, options = settings(embedder)
     file = backbone.weights_file
     status = file.stat() if file else None

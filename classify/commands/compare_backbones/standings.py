@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.frame import COUNT, FLAG, NUMBER, TEXT, frame
-from cache.text import align, terminal_width
+from cache.text import align, counted, terminal_width
 from classify.metrics.comparison import LEVEL, Comparison, compare
 from classify.metrics.intervals import wilson
 from classify.report.text import csv_text
@@ -211,7 +211,7 @@ class Outcome:
         spare = [rows[0].index(name) for name in ("engine", "parameters", "input", "dim", "95 % interval")]
         return (
             f"{align(rows, right=(1, 4, 5, 6, 7), width=width, spare=spare)}\n"
-            f"accuracy: ridge, cross-validated on {self.table[0].n:,} training pictures of {self.dataset}; "
+            f"accuracy: ridge, cross-validated on {counted(self.table[0].n, 'training picture')} of {self.dataset}; "
             f"ms: the network alone, on this machine, pictures decoded before\n"
             f"winner: {self.winner.backbone}, {self.reason}"
         )
@@ -229,5 +229,5 @@ class Outcome:
         return frame(columns, [each.to_json() | vars(each) for each in self.table])
 
     def csv(self) -> str:
-        """The table as CSV, figures in full."""
+        """The table as CSV."""
         return csv_text(self.to_frame()[[*COLUMNS, "p"]])

@@ -168,7 +168,12 @@ class Supply:
         """What a person should know, one line each."""
         if not self.lost:
             return []
-        return [f"{len(self.lost):,} pictures could not be read again: they neither train nor validate"]
+        lost = counted(
+            len(self.lost),
+            "picture could not be read again: it neither trains nor validates",
+            "pictures could not be read again: they neither train nor validate",
+        )
+        return [lost]
 
     def of(self, rows: np.ndarray) -> TrainingRows:
         """These rows, to train on or to judge by; only training rows have views and weights."""

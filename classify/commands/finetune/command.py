@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +38,7 @@ def finetune(
     trust: bool = False,
     progress: Progress | None = None,
     say: Say = lambda line: None,
+    clock: Callable[[], float] = time.monotonic,
     course: Course | None = None,
 ) -> Outcome:
     """Fine-tune, or go on with a fine-tune.
@@ -56,6 +59,8 @@ def finetune(
     progress : Progress, optional
         Told of the caching of activations.
     say : callable (line of text), optional
+    clock : callable () -> float
+        Seconds, which the time in the report is measured in.
     course : Course, optional
         Told of the stages.
 
@@ -64,6 +69,7 @@ def finetune(
     UserError
         As `tuning.tune`, for a missing head, and for settings or a run given to a run that has its own.
     """
+    began = clock()
     settings = Settings(**given)
     if settings.tensorboard:
         check_installed()
@@ -85,12 +91,10 @@ def finetune(
     from classify.commands.finetune.tuning import tune
 
     try:
-        return tune(
-            Session(workspace, options or Options(), progress or Progress(), say, trust, course),
-            settings,
-            loaded,
-            begun,
+        session = Session(
+            workspace, options or Options(), progress or Progress(), say, trust, clock, began, course
         )
+        return tune(session, settings, loaded, begun)
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(str(stop) or EARLY) from stop
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cache.text import counted
 from cache.versions import now, versions
 from cache.workspace import Workspace
 from classify.commands.finetune.network.top import read_head
@@ -58,7 +59,13 @@ def finish(
         answers = answer(model, start.data.manifest, rows, size, tuned.decoding, count, session.say)
     there = np.isfinite(answers[:, 0])
     if not there.all():
-        notes.append(f"{(~there).sum():,} test pictures could not be read again and are left out")
+        lost = int((~there).sum())
+        told = counted(
+            lost,
+            "test picture could not be read again and is left out",
+            "test pictures could not be read again and are left out",
+        )
+        notes.append(told)
         rows, truth, probability, answers = rows[there], truth[there], probability[there], answers[there]
     names = [classes[p.argmax(axis=1)] for p in (probability, answers)]
     before, after = (
@@ -82,7 +89,7 @@ def finish(
         notes=notes,
     )
     tested = Tested(rows, truth, names[0], names[1], probability.max(axis=1), answers.max(axis=1))
-    write_pages(outcome, tested, start, tuned)
+    write_pages(session, outcome, tested, start, tuned)
     _write_record(session.workspace, start, outcome, sha256, head)
     if sha256 and not kept:
         _remember(session.workspace, start, outcome)

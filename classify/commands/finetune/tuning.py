@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache.errors import UserError
+from cache.text import counted
 from classify.commands.finetune import resume
 from classify.commands.finetune.activations import Supply, choose_supply
 from classify.commands.finetune.cross_validation import Fold, cross_validate
@@ -114,7 +115,7 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
 
 def _introduction(start: Start) -> str:
     record, n = start.loaded.record["head"], len(start.train)
-    how = f"{n:,} pictures train, {len(start.val):,} validate"
+    how = f"{counted(n, 'picture trains', 'pictures train')}, {len(start.val):,} validate"
     if len(start.trials) > 1:
         how = f"{n:,} pictures train and validate in {len(start.trials)} folds"
     tested = len(start.division.truth)
@@ -147,7 +148,7 @@ def _with_folds(
     if not history.alpha:
         return Result(history, read_weights(tuned.model), temperature, "")
     everything = supply.of(start.train)
-    watch.say(f"training on all {len(everything):,} pictures for {history.best} epochs")
+    watch.say(f"training on all {len(everything):,} pictures for {counted(history.best, 'epoch')}")
     trained = train(tuned.model, everything, None, settings, until=history.best, resumed=resumed, watch=watch)
     return Result(history, between(trained.head, trained.best, history.alpha), temperature, trained.stopped)
 

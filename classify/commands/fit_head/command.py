@@ -99,7 +99,7 @@ def fit_heads(
     progress : Progress, optional
         Told of the embedding of views that are not in the cache yet.
     clock : callable () -> float
-        Seconds, which the budget is measured in.
+        Seconds, which the budget and the time in the report are measured in.
     course : Course, optional
         Told of the stages.
 
@@ -110,6 +110,11 @@ def fit_heads(
     KeyboardInterrupt
         On Ctrl-C before the first head is finished; later, the finished heads make the run.
     """
+    began = clock()
+
+    def seconds() -> float:
+        return clock() - began
+
     say = on_progress or (lambda line: None)
     stages = Stages(course or Course())
     heads = shape_mlp(select(options.models), options.hidden, options.batch_norm)
@@ -124,6 +129,7 @@ def fit_heads(
         shares=options.split,
         group_by=options.group_by,
         class_weight=options.class_weight,
+        progress=progress,
     )
     if options.views.number:
         division = with_views(workspace, division, options.views, progress, say)
@@ -152,19 +158,19 @@ def fit_heads(
     stages.write(options.curve and not interrupted)
     whole = _missing(comparison=len(trained) > 1, curve=options.curve)
     try:
-        write_run(workspace, run, division, trained, options, [*notes, *whole])
+        write_run(workspace, run, division, trained, options, [*notes, *whole], seconds)
     except KeyboardInterrupt:
         if interrupted:
             raise
         interrupted = True
-        write_run(workspace, run, division, trained, options, [*notes, *whole])
+        write_run(workspace, run, division, trained, options, [*notes, *whole], seconds)
     remember_best(workspace, run, data, division.sha256, best.result.cv_accuracy)
     try:
         later, more = _later(trained, division, options, interrupted, stages)
         notes += more + _missing(comparison=False, curve=options.curve and interrupted)
         if more or later != Later():
             stages.report()
-            complete(run, division, trained, options, notes, later)
+            complete(run, division, trained, options, notes, later, seconds)
     except KeyboardInterrupt:
         interrupted = True
         notes += whole

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.frame import COUNT, NUMBER, frame
+from cache.text import counted
 from classify.commands.fit_head.power_law import Forecast, forecast
 from classify.data.labelled import Labelled, in_all_views
 from classify.heads.fitting.fitters import fit_kernel, fit_weighted
@@ -169,9 +170,9 @@ def learning_curve(
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     least = min(len(fit) for fit, _ in parts)
-    notes += [f"{_size(shares[i][0], least)} labels: {why}" for i, why in sorted(failed.items())]
+    notes += [f"{counted(_size(shares[i][0], least), 'label')}: {why}" for i, why in sorted(failed.items())]
     lines = Counter(str(warning.message).splitlines()[0] for warning in caught)
-    notes += [f"warned {n} times: {line}" for line, n in lines.items()]
+    notes += [f"warned {counted(n, 'time')}: {line}" for line, n in lines.items()]
     kept = [i for i in range(len(shares)) if i not in failed]
     points, covariance = _points([(*shares[i], hits[i]) for i in kept], least)
     sizes, accuracy = np.array([p.size for p in points]), np.array([p.accuracy for p in points])
@@ -218,7 +219,8 @@ def _possible(
         ]
         if max(lacks) or min(sizes) < 2:
             notes.append(
-                f"{min(sizes)} labels ({share:.0%}) are too few: {max(lacks)} classes would have none"
+                f"{counted(min(sizes), 'label')} ({share:.0%}) {'is' if min(sizes) == 1 else 'are'} too few: "
+                f"{counted(max(lacks), 'class', 'classes')} would have none"
             )
         else:
             kept.append((share, draws))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from cache.storage.files import write_file
+from cache.text import counted
 from cache.versions import now
 from cache.workspace import Workspace
 from classify.commands.fit_head.fitted_head import FittedHead
@@ -44,20 +45,25 @@ def write_run(
     trained: Sequence[FittedHead],
     options: FitOptions,
     notes: Sequence[str],
+    seconds: Callable[[], float],
 ) -> None:
-    """Write a whole run of its heads, the best first; `write_pages` adds what is found out later."""
+    """Write a whole run of its heads, the best first; `write_pages` adds what is found out later.
+
+    `seconds` tells how long the command has taken so far.
+    """
     best, data = trained[0], division.data
     manifest = data.manifest
     paths = [manifest.paths[row] for row in np.flatnonzero(division.split.part == TEST)]
-    save_evaluation(run, best.result.evaluation, paths, division.truth, best.predicted, best.probability)
+    title, answers = _title(best, division), (division.truth, best.predicted, best.probability)
+    save_evaluation(run, best.result.evaluation, paths, *answers, title)
     wrong = mistakes(best, division)
     write_file(run / "mistakes.csv", mistakes_csv(wrong))
     if wrong:
         write_file(
             run / MISTAKES,
-            mistakes_png(wrong, data, Decoding(data.space.resize, largest(workspace, data.space))),
+            mistakes_png(wrong, data, Decoding(data.space.resize, largest(workspace, data.space)), title),
         )
-    write_pages(run, division, trained, options, notes, Later())
+    write_pages(run, division, trained, options, notes, Later(), seconds)
     described = record(
         "fit-head",
         parameters=asdict(replace(options, models=list(options.models))),
@@ -83,9 +89,10 @@ def complete(
     options: FitOptions,
     notes: Sequence[str],
     later: Later,
+    seconds: Callable[[], float],
 ) -> None:
     """Add what was found out later to a run, and to its notes."""
-    write_pages(run, division, trained, options, notes, later)
+    write_pages(run, division, trained, options, notes, later, seconds)
     write_json(run / "run.json", read_record(run) | {"notes": notes})
 
 
@@ -96,6 +103,7 @@ def write_pages(
     options: FitOptions,
     notes: Sequence[str],
     later: Later,
+    seconds: Callable[[], float],
 ) -> None:
     """Write leaderboard.txt, report.md with its pictures, and report.json."""
     best, data = trained[0], division.data
@@ -103,17 +111,19 @@ def write_pages(
     table = leaderboard(results)
     write_file(run / "leaderboard.txt", "\n".join([table, *(f"note: {note}" for note in notes), ""]).encode())
     facts = {
-        "Data set": f"{data.name}, {len(division.y):,} pictures for training and {len(division.truth):,} for testing",
+        "Data set": f"{data.name}, {counted(len(division.y), 'picture')} for training "
+        f"and {len(division.truth):,} for testing",
         "Space": f"{data.space.id[:12]} ({data.space.backbone}, {data.space.input_size} pixels)",
+        "Time": f"{seconds():.0f} s for the whole command, until this page was written",
         "Written": now(),
     }
     if options.views.number:
         facts["Views"] = (
             f"{options.views} train beside the plain one; plain pictures alone are held out and tested"
         )
-    title = f"{best.result.name} on {data.name}"
     wrong = mistakes(best, division)
-    page = Report(title, facts, results, later.comparisons, best.calibration, later.curve, wrong, notes)
+    title, calibration = _title(best, division), best.calibration
+    page = Report(title, facts, results, later.comparisons, calibration, later.curve, wrong, notes)
     write_report(run, page)
     heads = [
         each.result.to_json()
@@ -136,3 +146,7 @@ def write_pages(
         "notes": notes,
     }
     write_json(run / "report.json", report)
+
+
+def _title(best: FittedHead, division: Division) -> str:
+    return f"{best.result.name} on {division.data.name}"

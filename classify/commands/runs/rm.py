@@ -66,15 +66,13 @@ def remove(workspace: Workspace, named: Sequence[str], *, force: bool = False) -
                 "delete any other folder by hand."
             )
         chosen[folder] = known[folder]
-    needed = [reason for run in chosen.values() for reason in _needs(run, everything, chosen.values())]
+    needed = [reason for run in chosen.values() for reason in _needs(run, everything, list(chosen.values()))]
     if needed and not force:
         raise UserError(
             f"Expected runs that nothing needs, but {'; '.join(needed)}. Nothing was deleted. Leave them out, or pass "
             "--force."
         )
     workspace.reserve_run_numbers()
-    if any(run.used for run in chosen.values()):
-        workspace.remember(run=None)
     for run in chosen.values():
         _delete(run.folder)
     return Removed(list(chosen.values()), needed)
@@ -86,6 +84,10 @@ def _needs(run: Run, everything: Sequence[Run], chosen: Sequence[Run]) -> list[s
     reasons = []
     if run.used:
         reasons.append(f"`predict` uses {name}; without it, `fit-head` or --run has to name another")
+    elif run.best:
+        reasons.append(
+            f"{name} is the best of {run.dataset}: `predict` uses it once that data set is used again"
+        )
     if heirs := [each.folder.name for each in staying if each.start == name]:
         reasons.append(f"{', '.join(heirs)} started from {name}, and looks for its head there")
     if not run.finished:

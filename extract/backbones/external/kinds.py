@@ -74,7 +74,8 @@ def admit(name: str, trust: bool) -> None:
     """
     kind_name, where, _ = _parts(name)
     told = (
-        f"Expected a model that you named before, received {name} from a file of the workspace. Loading a model can "
+        f"Expected a model that you named before, its files unchanged since; received {name}, which only a file of the "
+        "workspace names so. Loading a model can "
         f"read and write files: if you know where it comes from, run `extract FOLDER/ --backbone {name}` once, or pass "
         "--trust where there is such an option."
     )

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 
 import cache.commands.gc
-from cache.commands.gc import collect
+from cache.commands.gc import collect, run
+from cache.commands.options import GcOptions
 from cache.commands.verify import verify
 from cache.errors import UserError
 from cache.storage.shard import Shard, seal
+from cache.workspace import Workspace
 
 
 def fill(store, sample, sizes):
@@ -111,3 +113,23 @@ def test_rows_that_are_not_finite_are_not_merged_with_good_ones(store, sample):
     with pytest.warns(UserWarning, match="NaN or infinity in 1 of"):
         assert len(collect(store).damaged) == 1
     assert np.array_equal(store.gather(keys), rows)
+
+
+def test_leftovers_outside_the_spaces_go_too(tmp_path):
+    workspace = Workspace(tmp_path / ".coldframe").create()
+    old, new = [], []
+    for folder in ("", "manifests", "splits", "readings/ab", "sources", "spaces", "../runs/001-fit-head"):
+        place = workspace.root / folder
+        place.mkdir(parents=True, exist_ok=True)
+        for name, files in ((".tmp-old", old), (".tmp-new", new)):
+            (place / name).write_bytes(b"half")
+            (place / f"{name}-folder" / "rose").mkdir(parents=True)
+            (place / f"{name}-folder" / "rose" / "1.jpg").write_bytes(b"half")
+            files += [place / name, place / f"{name}-folder"]
+    for path in old:
+        for each in (*path.rglob("*"), path):
+            os.utime(each, (time.time() - 90_000,) * 2)
+    for path in new:  # only what lies deep inside is new
+        os.utime(path, (time.time() - 90_000,) * 2) if path.is_dir() else None
+    assert run(GcOptions(workspace=str(workspace.root)), print).temporary == len(old) == 14
+    assert not any(path.exists() for path in old) and all(path.exists() for path in new)

@@ -112,7 +112,7 @@ def test_val_serves_where_there_is_no_test() -> None:
     found = split(with_parts(["train"] * 4 + ["val"] * 2 + [""]))
     assert found.part.tolist() == [TRAIN] * 4 + [TEST] * 2 + [TRAIN]
     assert "val part serves as the test part" in found.notes[0]
-    assert found.notes[1].startswith("1 rows without a part")
+    assert found.notes[1].startswith("1 row without a part")
 
 
 def test_train_alone_is_divided() -> None:
@@ -231,7 +231,7 @@ def test_what_was_tested_never_trains_when_a_bridge_arrives(manifest: Manifest) 
     groups[[a, b]] = 0
     second = split(manifest, previous=first.assigned, groups=groups)
     assert np.flatnonzero(second.part != first.part).tolist() == [a] and second.part[a] == TEST
-    assert second.notes == ["1 pictures moved from training to test: one of their group was tested before"]
+    assert second.notes == ["1 picture moved from training to test: one of the same group was tested before"]
     third = split(manifest, previous=second.assigned, groups=groups)
     assert (third.part == second.part).all() and third.notes == []
 

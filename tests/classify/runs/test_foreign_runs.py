@@ -100,7 +100,7 @@ def test_a_keras_file_from_extract_to_a_fine_tune(place: Path, capsys: pytest.Ca
     other.save(place / "own.keras")
     again = ["predict", "stripes", "--run", str(next((place / "runs").glob("*-fit-head")))]
     assert run(*again) == 1
-    assert "or pass --trust" in capsys.readouterr().err  # another file than the one that was named
+    assert "named before, its files unchanged since; received keras:" in capsys.readouterr().err
     assert run(*again, "--trust") == 1
     assert "where it was, received keras:" in capsys.readouterr().err
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from extract.backbones.backbone import Backbone
-from extract.backbones.families import FAMILIES
+from extract.backbones.families import FAMILIES, own_spelling
 from extract.backbones.network import network_of
 from extract.engines.choice import open_engine
 from extract.engines.conversion import convert
@@ -77,3 +77,13 @@ def photographs(size: int) -> np.ndarray:
 def off(rows: np.ndarray, expected: np.ndarray) -> float:
     """The largest relative distance of a row; random weights give figures of any size."""
     return float((np.linalg.norm(rows - expected, axis=1) / np.linalg.norm(expected, axis=1)).max())
+
+
+def test_kerass_own_spelling_will_do() -> None:
+    for name, row in FAMILIES.items():
+        assert own_spelling(row.constructor or name) == name
+    assert (
+        own_spelling("EfficientNet-Lite0") == "efficientnet_lite0"
+        and own_spelling("keras:A_b") == "keras:A_b"
+    )
+    assert Backbone.of("ResNet50", "none") == Backbone.of("resnet50", "none")

@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 from sklearn import linear_model, model_selection, pipeline
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
 from sklearn.utils import InputTags, estimator_checks
 from sklearn.utils.validation import validate_data
 
@@ -195,13 +194,16 @@ def test_numbers_of_numpy_are_numbers(folder: Path, embedder: ImageEmbedder, eng
     assert engine.pictures == 3
 
 
-def test_it_is_fitted_first_and_keeps_to_its_space(
+def test_it_works_unfitted_and_once_fitted_keeps_to_its_space(
     folder: Path, embedder: ImageEmbedder, engine: CountingEngine
 ) -> None:
-    with pytest.raises(NotFittedError):
-        embedder.transform(files(folder))
-    with pytest.raises(NotFittedError):
-        embedder.get_feature_names_out()
+    state = dict(vars(embedder))
+    rows = embedder.transform(files(folder))
+    assert vars(embedder) == state and len(embedder.get_feature_names_out()) == rows.shape[1]
+    np.testing.assert_array_equal(rows, clone(embedder).fit_transform(files(folder)))
+    estimator_checks.check_is_fitted(embedder)  # of what learns nothing, nothing is asked
+    with pytest.raises(UserError, match="errors to be one of"):
+        clone(embedder).set_params(errors="pass").transform(files(folder))
     embedder.fit(files(folder)).set_params(resize="pad")
     with pytest.raises(UserError, match=r"in which this embedder was fitted.*Fit it again"):
         embedder.transform(files(folder))

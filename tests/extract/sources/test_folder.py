@@ -289,7 +289,7 @@ def test_hash_missing_reads_only_what_has_no_key(tmp_path: Path) -> None:
     (tmp_path / "b/1").write_bytes(b"longer than when it was listed")
     (tmp_path / "b/grown").write_bytes(b"empty when it was listed")
     rejects = hash_missing(manifest, 3)
-    assert [(r.path, r.reason) for r in rejects] == [("a/2", "unreadable: No such file or directory")]
+    assert [(r.path, r.reason) for r in rejects] == [("a/2", "cannot be read: No such file or directory")]
     assert manifest.key[0].tolist() == [7] * 32 and not manifest.hashed[1]
     for row in range(2, len(manifest)):
         assert (

@@ -27,7 +27,7 @@ def workspace(tmp_path: Path) -> Workspace:
 def fill(folder: Path, *paths: str) -> Path:
     for path in paths:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(path)
+        (folder / path).write_text(f"P6 {path}")
     return folder
 
 
@@ -89,7 +89,7 @@ def test_a_changed_archive_is_unpacked_again_in_the_same_place(
 ) -> None:
     before = survey(workspace, flower_photos, None, Progress()).manifest
     status = flower_photos.stat()
-    (tmp_path / "flower_photos/rose/2.jpg").write_text("ROSE/2.jpg")  # of the same size
+    (tmp_path / "flower_photos/rose/2.jpg").write_text("P6 ROSE/2.jpg")  # of the same size
     (tmp_path / "flower_photos/rose/1.jpg").unlink()
     pack(tmp_path / "flower_photos")
     os.utime(flower_photos, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
@@ -193,7 +193,7 @@ def test_a_table_keeps_odd_names_and_columns_that_a_frame_calls_otherwise(
 ) -> None:
     names = ["caf\udce9.jpg", 'a,"b".jpg']
     for name in names:
-        (tmp_path / name).write_bytes(b"a picture")
+        (tmp_path / name).write_bytes(b"P6 a picture")
     lines = ["path,label,size", f"{names[0]},x,small", '"a,""b"".jpg",,large', ""]
     (tmp_path / "given.csv").write_bytes("\n".join(lines).encode("utf-8", "surrogateescape"))
     found = survey(workspace, tmp_path / "given.csv", None, Progress(), out=tmp_path / "out.csv")
@@ -247,3 +247,10 @@ def test_a_table_of_another_suffix_is_refused(workspace: Workspace, tmp_path: Pa
 def test_a_place_of_tfds_is_for_tfds(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"Expected tfds:NAME with --data-dir.*received .*set\. Leave"):
         open_source(workspace, fill(tmp_path / "set", "a/1.jpg"), data_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "labels.parquet", "pictures.zip", "pictures"])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UserError, match="which is a pipe"):
+        open_source(Workspace(tmp_path / "w"), tmp_path / name)

@@ -107,7 +107,7 @@ def test_what_is_gone_is_counted_or_named(tinted: Workspace) -> None:
     (root / tested[0]).unlink()
     outcome = baseline(tinted, QUICK)
     assert outcome.evaluation.n == 11 and outcome.comparison and outcome.comparison.n == 11
-    assert any("1 test pictures could not be read" in note for note in outcome.notes)
+    assert any("1 test picture could not be read" in note for note in outcome.notes)
     trained = next(path for path in sorted(root.rglob("*.png")) if str(path.relative_to(root)) not in tested)
     trained.unlink()
     with pytest.raises(UserError, match=r"Expected to read .* again for training"):
@@ -143,7 +143,12 @@ def test_settings_out_of_range_are_refused(wrong: dict) -> None:
 def test_the_shares_of_the_parts_are_those_of_the_head(tinted: Workspace) -> None:
     shares = "50/25/25"
     fitted = fit_heads(tinted, FitOptions(models=["centroid"], folds=2, split=shares, curve=False))
-    outcome = baseline(tinted, Settings(input_size=16, epochs=1, batch_size=16, split=shares))
+    ticks = iter(range(0, 10_000, 100))
+    asked = Settings(input_size=16, epochs=1, batch_size=16, split=shares, val_size=0.3)
+    outcome = baseline(tinted, asked, clock=lambda: float(next(ticks)))
+    assert "--val-size 0.3 has no effect: there is a validation part already" in outcome.notes
+    page, seconds = (outcome.run / "report.md").read_text("utf-8"), next(ticks) - 100
+    assert outcome.seconds == seconds and f"- Time: {seconds} s for the whole command" in page
     divided = record_of(outcome.run)["split"]
     assert divided["validated on"] == divided["val"] > 0 and divided["trained on"] == divided["train"]
     assert paths(outcome.run / "predictions.csv") == paths(fitted.run / "predictions.csv")

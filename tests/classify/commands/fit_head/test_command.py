@@ -216,9 +216,21 @@ def test_pictures_without_an_embedding_and_classes_without_training_are_noted(
     workspace.save_manifest("digits", extra)
     result = run(workspace, "ridge")
     assert any(note.startswith("2 pictures of digits have no embedding") for note in result.notes)
-    unseen = f"{(y == 9).sum()} test rows belong to classes without training"
+    unseen = f"{(y == 9).sum()} test pictures belong to classes without training"
     assert any(note.startswith(unseen) for note in result.notes)
     assert result.heads[0].evaluation.recall[9] == 0
+
+
+def test_the_time_in_the_report_is_that_of_the_whole_command(workspace: Workspace) -> None:
+    told = list[float]()
+
+    def clock() -> float:
+        told.append(100.0 * len(told))
+        return told[-1]
+
+    result = run(workspace, "centroid", "ridge", clock=clock)
+    page = (result.run / "report.md").read_text("utf-8")
+    assert f"\n- Time: {told[-1]:.0f} s for the whole command" in page  # from the first question to the last
 
 
 def test_ctrl_c_keeps_finished_heads(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

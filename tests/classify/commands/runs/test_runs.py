@@ -128,6 +128,15 @@ def test_what_something_needs_stays(
     assert why in " ".join(done.notes) and len(names(fitted)) == len(before) - len(named)
 
 
+def test_the_best_run_of_another_data_set_stays(fitted: Workspace) -> None:
+    fitted.remember(
+        dataset="bees", runs={"flowers": {"path": str(find_run(fitted, "1")), "dataset": "flowers"}}
+    )
+    with pytest.raises(UserError, match="001-fit-head is the best of"):
+        remove(fitted, ["1"])
+    assert [(run.best, run.used) for run in runs_of(fitted)] == [(True, False), (True, True)]
+
+
 def test_an_heir_may_go_with_its_start(fitted: Workspace) -> None:
     heir = finetuned(fitted, find_run(fitted, "1"))
     assert remove(fitted, ["1", heir.name]).notes == []

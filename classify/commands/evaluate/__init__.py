@@ -1,0 +1,1 @@
+"""`evaluate`: a run on new labelled pictures."""
