@@ -41,7 +41,7 @@ def cross_validate(
     settings: Settings,
     floor: float,
     say: Callable[[str], None],
-    step: Callable[[int, str], None] = lambda pictures, words: None,
+    step: Callable[[int, str], None] | None = None,
 ) -> tuple[History, float]:
     """Fine-tune on each fold and judge all out-of-fold answers together; the model's weights are left as they were.
 
@@ -74,7 +74,8 @@ def cross_validate(
         watch = Watch(step=step, epoch=after, label=f"fold {number} of {len(folds)}, ")
         trained = train(model, fold.fit, None, settings, watch=watch)
         early = settings.epochs - len(trained.epochs) + 1
-        step(early * len(fold.fit), f"fold {number} of {len(folds)} is done")
+        if step:
+            step(early * len(fold.fit), f"fold {number} of {len(folds)} is done")
         seconds = sum(epoch.seconds for epoch in trained.epochs)
         stopped = f"; {trained.stopped}" if trained.stopped else ""
         say(
