@@ -26,6 +26,9 @@ class Watch:
     """Who is told of what happens while it trains, and in what words."""
 
     say: Say = lambda line: None
+    step: Callable[[int, str], None] | None = (
+        None  # so many more pictures, and where it is; else lines are said
+    )
     keep: Callable[[Checkpoint], None] = lambda checkpoint: None  # once it returns, the epoch is safe
     epoch: Callable[[keras.Model, Epoch], None] = lambda model, epoch: None
     label: str = ""  # begins each line
@@ -134,10 +137,15 @@ class _Progress:
         self._label = f"{watch.label}epoch {number} of {last}"
         self._say, self._n, self._origin = seldom(watch.say), n, watch.origin
         self._after = (last - number) * n  # pictures of the epochs to come
+        self._step, self._done = watch.step, 0
         self._start = time.perf_counter()  # of a fine grain: the first step may take a millisecond
 
     def step(self, done: int, loss: float) -> None:
         """Tell that `done` pictures are trained on."""
+        if self._step:
+            self._step(done - self._done, f"{self._label}, loss {loss:.3f}")
+            self._done = done
+            return
         rate = done / (time.perf_counter() - self._start)
         left = (self._n - done + self._after) / rate
         self._say(

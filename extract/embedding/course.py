@@ -18,6 +18,7 @@ from extract.embedding.progress import Progress, Say
 Estimate = Callable[[], float | None]  # seconds, or None where nobody can know yet
 TICK, SELDOM = 0.5, 10.0  # seconds between two pictures of the line: on a terminal, and in a file or pipe
 CELLS = 12
+ENOUGH = 0.05  # of the steps: the first ones hold what is done once
 
 
 class Course:
@@ -38,13 +39,18 @@ class Course:
         self._seconds: float | None = None
         self._after: Estimate = lambda: None
         self._done = self._total = 0
-        self.part = ""
-        self.words = ""
+        self.part = self.words = self._unit = ""
         self.changed: Callable[[], None] = lambda: None  # called when there is another stage
         self.clear: Callable[[], None] = lambda: None  # makes room for a line that stays
 
     def begin(
-        self, words: str, *, seconds: float | None = None, after: Estimate = lambda: None, part: str = ""
+        self,
+        words: str,
+        *,
+        seconds: float | None = None,
+        after: Estimate = lambda: None,
+        part: str = "",
+        unit: str = "",
     ) -> None:
         """Begin a stage.
 
@@ -58,11 +64,13 @@ class Course:
             Seconds that all later stages will take.
         part : str
             What the time left is for where that of the later stages is not known; without it, none is told then.
+        unit : str
+            Of the steps.
         """
         with self._lock:
             self._began, self._seconds, self._after = self._clock(), seconds, after
             self._done = self._total = 0
-            self.words, self.part = words, part
+            self.words, self.part, self._unit = words, part, unit and f" {unit}"
         self.changed()
 
     def step(self, done: int, total: int) -> None:
@@ -78,7 +86,7 @@ class Course:
     def _own(self) -> float | None:
         """Seconds until the stage is over; None where that is not known, or was known wrongly."""
         elapsed = self._clock() - self._began
-        if self._done:
+        if self._done >= ENOUGH * max(1, self._total):
             return elapsed / self._done * (self._total - self._done)
         return None if self._seconds is None or elapsed >= self._seconds else self._seconds - elapsed
 
@@ -95,7 +103,7 @@ class Course:
         with self._lock:
             left, part = self.left()
             gone = self._clock() - self._first
-            steps = f", {self._done:,} of {self._total:,}" if self._total else ""
+            steps = f", {self._done:,} of {self._total:,}{self._unit}" if self._total else ""
             text = f"{self.words}{steps}, {_time(gone)} so far"
             if left is None:
                 return text
@@ -118,7 +126,7 @@ class Course:
             nonlocal done, total
             done, total = 0, files
             if files:
-                self.begin(words, after=after, part="this")
+                self.begin(words, after=after, part="this", unit="pictures")
 
         def advance(more: int, rejected: int) -> None:
             nonlocal done
@@ -149,7 +157,8 @@ def shown(course: Course, stopping: str) -> Iterator[Course]:
 
         def tick() -> None:
             while not over.wait(TICK if terminal else SELDOM):
-                draw()
+                if course.words:
+                    draw()
 
         ticker = threading.Thread(target=tick, daemon=True)
         ticker.start()

@@ -186,7 +186,7 @@ def _train(
     def keep(checkpoint: Checkpoint) -> None:
         last[:] = [checkpoint]
 
-    watch = Watch(say, keep, origin="untrained")
+    watch = Watch(say, keep=keep, origin="untrained")
     stopped, interrupted = "", False
     try:
         stopped = train(network, training, judging, settings.training(), watch=watch).stopped

@@ -16,9 +16,13 @@ from classify.commands.finetune.start import head_of
 from classify.runs.folder import find_run
 from classify.training.history import check_installed
 from classify.training.settings import Settings
-from extract.embedding.progress import Progress, Say, bar
+from extract.embedding.course import Course, shown
+from extract.embedding.progress import Progress, Say
 from extract.machine import import_keras_quietly
 from extract.settings import Options
+
+STOPPING = "Ctrl-C: stopping at the end of the step in progress. Ctrl-C again stops at once."
+EARLY = "Stopped before the training began. What was cached is kept: run the same command to go on."
 
 if TYPE_CHECKING:
     from classify.commands.finetune.result import Outcome
@@ -35,6 +39,7 @@ def finetune(
     progress: Progress | None = None,
     say: Say = lambda line: None,
     clock: Callable[[], float] = time.monotonic,
+    course: Course | None = None,
 ) -> Outcome:
     """Fine-tune, or go on with a fine-tune.
 
@@ -56,6 +61,8 @@ def finetune(
     say : callable (line of text), optional
     clock : callable () -> float
         Seconds, which the time in the report is measured in.
+    course : Course, optional
+        Told of the stages.
 
     Raises
     ------
@@ -76,16 +83,20 @@ def finetune(
             )
         begun = unfinished(workspace, resume or None)
         settings, named = settings_of(begun), start_of(begun)
+    course = course or Course()
+    course.begin("loading the head")
     loaded = head_of(workspace, named if run or begun else None, trust=trust)
+    course.begin("loading Keras and TensorFlow")
     import_keras_quietly()
     from classify.commands.finetune.tuning import tune
 
     try:
-        session = Session(workspace, options or Options(), progress or Progress(), say, trust, clock, began)
+        session = Session(
+            workspace, options or Options(), progress or Progress(), say, trust, clock, began, course
+        )
         return tune(session, settings, loaded, begun)
-    except KeyboardInterrupt:
-        say("Activations and finished epochs are kept: `finetune --resume` goes on after the last of them.")
-        raise
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(str(stop) or EARLY) from stop
 
 
 def run(options: FinetuneOptions, say: Say) -> Outcome:
@@ -93,13 +104,15 @@ def run(options: FinetuneOptions, say: Say) -> Outcome:
     settings = {each.name: getattr(options.settings, each.name) for each in fields(Settings)}
     given = {name: value for name, value in settings.items() if value != getattr(Settings, name)}
     resume = options.resume if isinstance(options.resume, str) else "" if options.resume else None
-    return finetune(
-        Workspace.locate(options.workspace),
-        given,
-        run=options.run,
-        resume=resume,
-        options=Options(engine=options.engine, workers=options.workers),
-        trust=options.trust,
-        progress=bar(say),
-        say=say,
-    )
+    with shown(Course(say), STOPPING) as course:
+        return finetune(
+            Workspace.locate(options.workspace),
+            given,
+            run=options.run,
+            resume=resume,
+            options=Options(engine=options.engine, workers=options.workers),
+            trust=options.trust,
+            progress=course.progress("running the network over pictures"),
+            say=course.say,
+            course=course,
+        )

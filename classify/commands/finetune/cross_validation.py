@@ -16,7 +16,6 @@ from classify.training.batches import TrainingRows
 from classify.training.history import Epoch, History
 from classify.training.loop import Watch, logits_of, read_weights, train, write_weights
 from classify.training.settings import Settings
-from extract.embedding.progress import seldom
 
 if TYPE_CHECKING:
     import keras
@@ -37,7 +36,12 @@ class Fold:
 
 
 def cross_validate(
-    model: keras.Model, folds: Sequence[Fold], settings: Settings, floor: float, say: Callable[[str], None]
+    model: keras.Model,
+    folds: Sequence[Fold],
+    settings: Settings,
+    floor: float,
+    say: Callable[[str], None],
+    step: Callable[[int, str], None] | None = None,
 ) -> tuple[History, float]:
     """Fine-tune on each fold and judge all out-of-fold answers together; the model's weights are left as they were.
 
@@ -66,9 +70,12 @@ def cross_validate(
             lines[epoch.number] = walk(model, start, now, fold.val, settings.batch_size, ALPHAS)
             write_weights(model, now)
 
-        # Of five times ten epochs nobody reads each.
-        watch = Watch(seldom(say), epoch=after, label=f"fold {number} of {len(folds)}, ")
+        # Of five times ten epochs nobody reads each: they are steps, and a fold is a line.
+        watch = Watch(step=step, epoch=after, label=f"fold {number} of {len(folds)}, ")
         trained = train(model, fold.fit, None, settings, watch=watch)
+        early = settings.epochs - len(trained.epochs) + 1
+        if step:
+            step(early * len(fold.fit), f"fold {number} of {len(folds)} is done")
         seconds = sum(epoch.seconds for epoch in trained.epochs)
         stopped = f"; {trained.stopped}" if trained.stopped else ""
         say(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cache.workspace import Workspace
+from extract.embedding.course import Course
 from extract.embedding.progress import Progress, Say
 from extract.settings import Options
 
@@ -24,6 +25,7 @@ class Session:
     trust: bool = False  # a head or model that this user did not make
     clock: Callable[[], float] = time.monotonic  # seconds
     began: float = field(default_factory=time.monotonic)  # by that clock
+    course: Course = field(default_factory=Course)  # told of the stages
 
     @property
     def seconds(self) -> float:

@@ -19,6 +19,7 @@ from classify.commands.finetune.network.handoff_check import check
 from classify.commands.finetune.network.top import build_top
 from classify.commands.finetune.result import Outcome, Result, Tuned
 from classify.commands.finetune.session import Session
+from classify.commands.finetune.stages import Stages
 from classify.commands.finetune.start import Start, begin
 from classify.models.linear import LinearHead
 from classify.runs.head_file import LoadedHead
@@ -33,6 +34,12 @@ from extract.machine import gpu_seen
 
 if TYPE_CHECKING:
     import keras
+
+
+STOPPED = "Stopped. Cached activations and finished epochs are kept: `finetune --resume` goes on after the last one."
+FOLDS_STOPPED = (
+    "Stopped within the folds. Cached activations are kept: `finetune --resume` trains the folds again."
+)
 
 
 def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: Path | None = None) -> Outcome:
@@ -53,19 +60,23 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
         For a missing cache or weights, a border that cannot be found, a network that does not say what the head says,
         a full disk. What was finished before stays: `unfinished` goes on with it.
     """
-    workspace, say = session.workspace, session.say
+    workspace, say, stages = session.workspace, session.say, Stages(session.course)
+    stages.build()
     backbone, network, border = _network(session, loaded, settings)
+    stages.divide(loaded)
     start = begin(workspace, loaded, settings, say=say, progress=session.progress)
     say(_introduction(start))
     model = build_top(network, border, backbone, _handed(start))
     tuned = Tuned(backbone, decoding_of(workspace, start.data.space), network, border, model)
     say(border.describe())
+    stages.prepare()
     began = time.monotonic()
     supply = choose_supply(session, start, tuned)
     caching = time.monotonic() - began
     start = replace(start, notes=[*start.notes, *supply.notes])
     live = supply.live()
     half = tuned.network.compute_dtype == "float16"
+    stages.check(len(live), len(start.division.truth))
     worst = check(
         tuned.model, _handed(start), start.data.embedding[live.rows], live, settings.batch_size, half=half
     )
@@ -84,13 +95,20 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
         if settings.checkpoint_every and epoch.number % settings.checkpoint_every == 0:
             keep_model(folder / f"epoch-{epoch.number:03d}.keras", tuned, start)
 
-    watch = Watch(say, lambda checkpoint: checkpoint.save(folder / resume.CHECKPOINT), after)
-    if len(start.trials) > 1:
-        result = _with_folds(folder, tuned, supply, resumed, watch)
-    else:
-        result = _with_part(tuned, supply, resumed, watch)
-    say(_verdict(result.history))
-    outcome = finish(session, folder, start, tuned, result, caching)
+    done = len(resumed.epochs) - 1 if resumed else 0
+    stages.train(start, done, decided=resume.decision(folder) is not None)
+    watch = Watch(say, stages.step, lambda checkpoint: checkpoint.save(folder / resume.CHECKPOINT), after)
+    try:
+        if len(start.trials) > 1:
+            result = _with_folds(folder, tuned, supply, resumed, watch)
+        else:
+            result = _with_part(tuned, supply, resumed, watch)
+        stages.finish()
+        say(_verdict(result.history))
+        outcome = finish(session, folder, start, tuned, result, caching)
+    except KeyboardInterrupt as stop:
+        folds = len(start.trials) > 1 and resume.decision(folder) is None
+        raise KeyboardInterrupt(FOLDS_STOPPED if folds else STOPPED) from stop
     resume.close_run(folder)
     return outcome
 
@@ -124,7 +142,7 @@ def _with_folds(
     decided = resume.decision(folder)
     if decided is None:
         folds = [Fold(supply.of(trial.fit), supply.of(trial.val), trial.linear) for trial in start.trials]
-        decided = cross_validate(tuned.model, folds, settings, start.floor, watch.say)
+        decided = cross_validate(tuned.model, folds, settings, start.floor, watch.say, watch.step)
         resume.decide(folder, *decided)
     history, temperature = decided
     if not history.alpha:

@@ -56,6 +56,7 @@ class Stages:
             f"{count}{name}, settings tried on {self._folds} folds",
             after=lambda: self._after_search(self.course.pace) if self._number == self._of else None,
             part=name,
+            unit="fits",
         )
 
     def _after_search(self, pace: float | None) -> float | None:

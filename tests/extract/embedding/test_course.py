@@ -42,6 +42,9 @@ def test_the_time_left_is_that_of_the_whole_command(clock: Clock) -> None:
     clock.now = 11.0
     course.step(40, 40)
     assert course.left() == (pytest.approx(4.0), "")  # not 0: more comes
+    course.begin("many steps", after=lambda: 0.0)
+    course.step(4, 100)
+    assert course.left() == (None, "")  # too few to tell
     course.begin("refit", seconds=3.0, after=lambda: 2.0)
     clock.now = 12.0
     assert course.left() == (pytest.approx(4.0), "")
@@ -71,7 +74,7 @@ def test_files_of_an_embedding_are_steps(clock: Clock) -> None:
         for _ in range(files):
             clock.now += 1.0
             progress.advance(1, 0)
-    assert course.line().endswith("embedding views, 2 of 2, 6 s so far, about 1 s left")
+    assert course.line().endswith("embedding views, 2 of 2 pictures, 6 s so far, about 1 s left")
     progress.note("a note")
     assert said == ["a note"]
 

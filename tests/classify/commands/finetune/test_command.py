@@ -238,3 +238,22 @@ def test_another_backend_trains_too(workspace: Workspace) -> None:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         found.append(history(Path(json.loads(done.stdout)["run"])))
     np.testing.assert_allclose(found[0], found[1], atol=5e-3)
+
+
+def test_ctrl_c_is_answered_with_what_is_kept_and_how_to_go_on(
+    workspace: Workspace, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    there = ["--workspace", str(workspace.root)]
+    with monkeypatch.context() as patch:
+        patch.setattr("classify.commands.finetune.tuning.choose_supply", interrupt)
+        assert cli.main(["finetune", *WORDS, *there]) == 130
+    assert capsys.readouterr().err.splitlines()[-1].startswith("Stopped before the training began.")
+    with monkeypatch.context() as patch:
+        patch.setattr("classify.commands.finetune.tuning.train", interrupt)
+        assert cli.main(["finetune", *WORDS, *there]) == 130
+    lines = capsys.readouterr().err.splitlines()
+    assert "`finetune --resume` goes on" in lines[-1]
+    assert not any("run the same command" in line for line in lines)

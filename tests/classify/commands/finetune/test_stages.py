@@ -1,0 +1,51 @@
+"""The time left of finetune counts all folds, the training on all pictures, test and pages."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from classify.commands.finetune.stages import PAGES, Stages
+from classify.training.settings import Settings
+from extract.embedding.course import Course
+
+
+def started(folds: int) -> Any:
+    trials = [SimpleNamespace(fit=np.zeros(80))] * folds
+    return SimpleNamespace(trials=trials, train=np.zeros(100), settings=replace(Settings(), epochs=4))
+
+
+@pytest.fixture
+def now() -> list[float]:
+    return [0.0]
+
+
+@pytest.fixture
+def stages(now: list[float]) -> Stages:
+    found = Stages(Course(clock=lambda: now[0]), clock=lambda: now[0])
+    found.check(live=50, tested=25)
+    now[0] = 10.0
+    return found
+
+
+def test_folds_and_the_last_training_are_counted_together(stages: Stages, now: list[float]) -> None:
+    stages.train(started(5), 0, decided=False)
+    assert stages.course.left() == (None, "")
+    now[0] = 20.0
+    stages.step(500, "fold 2 of 5, epoch 3 of 4, loss 0.100")
+    assert stages.course.left() == (pytest.approx(10.0 * 1500 / 500 + 5.0 + PAGES), "")
+    assert "] fold 2 of 5, epoch 3 of 4, loss 0.100, 500 of 2,000 pictures" in stages.course.line()
+    stages.finish()
+    assert stages.course.left() == (pytest.approx(5.0 + PAGES), "")
+
+
+@pytest.mark.parametrize(("folds", "epochs", "decided", "left"), [(1, 1, False, 300), (5, 3, True, 100)])
+def test_what_is_done_is_not_counted_again(
+    stages: Stages, now: list[float], folds: int, epochs: int, decided: bool, left: int
+) -> None:
+    stages.train(started(folds), epochs, decided=decided)
+    now[0] = 11.0
+    stages.step(left // 2, "epoch")
+    assert stages.course.left() == (pytest.approx(1.0 + 5.0 + PAGES), "")
