@@ -165,7 +165,7 @@ def test_the_same_command_gives_the_same_run(workspace: Workspace) -> None:
 def test_a_worse_run_of_the_same_data_does_not_become_the_best(workspace: Workspace) -> None:
     first = run(workspace, "ridge")
     entry = workspace.state()["run"]
-    assert entry["path"] == str(first.run) and entry["cv_accuracy"] == first.heads[0].cv_accuracy
+    assert entry["path"] == first.run.name and entry["cv_accuracy"] == first.heads[0].cv_accuracy
     assert entry["dataset"] == "digits" and entry["space"] == SPACE.id
     workspace.remember(run={**entry, "cv_accuracy": 1.1})
     worse = run(workspace, "ridge")
@@ -235,7 +235,7 @@ def test_the_time_in_the_report_is_that_of_the_whole_command(workspace: Workspac
 
 
 def test_ctrl_c_keeps_finished_heads(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = command.fit_one
+    original = fitted_head.fit_one
 
     def fit_one(head, *rest):
         if head.name == "svm":
@@ -269,7 +269,7 @@ def logged(workspace: Workspace) -> list[str]:
 
 
 def test_readings_are_logged_head_by_head(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = command.fit_one
+    original = fitted_head.fit_one
 
     def fit_one(head, *rest):
         if head.name == "lda":
@@ -313,7 +313,7 @@ def test_a_budget_too_small_for_one_head_is_an_error(workspace: Workspace) -> No
 def test_a_budget_too_small_for_one_of_several_heads_is_a_note(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = command.fit_one
+    original = fitted_head.fit_one
 
     def fit_one(head, division, options, seconds, *rest):
         return original(head, division, options, None if head.name == "centroid" else 0.0, *rest)
