@@ -9,6 +9,7 @@ try:
     import textwrap
     import warnings
     from collections.abc import Iterator, Sequence
+    from contextlib import ExitStack, redirect_stderr
     from importlib import import_module
     from typing import Any, NamedTuple
 
@@ -65,6 +66,10 @@ COMMANDS = {
         "classify pictures with the best run", "predict new_photos/"),
     "demo": Command(f"{C}.options:DemoOptions", f"{C}.demo:run",
         "the whole job on real pictures; needs no internet connection", "demo --quick"),
+    "runs ls": Command(f"{C}.runs.options:ListOptions", f"{C}.runs.ls:run",
+        "list runs with their figures; which one predict uses", "runs ls"),
+    "runs rm": Command(f"{C}.runs.options:RemoveOptions", f"{C}.runs.rm:run",
+        "delete runs that nothing needs", "runs rm 3 4"),
     "backbones": Command(f"{E}.options:BackbonesOptions", f"{E}.backbones:run",
         "list the backbones, and what else can be one", "backbones"),
     "cache ls": Command(f"{K}.options:ListOptions", f"{K}.ls:run",
@@ -77,6 +82,7 @@ COMMANDS = {
         "write one plain HDF5 file", "cache export flowers.h5"),
 }
 # fmt: on
+GROUPS = {"runs": "look after runs", "cache": "look after the cache"}
 
 
 def application() -> App:
@@ -96,20 +102,24 @@ def application() -> App:
         print_error=False,
         suppress_keyboard_interrupt=False,
     )
-    cache = App(name="cache", help="look after the cache", help_epilogue="", sort_key=len(COMMANDS))
+    groups = {
+        name: App(name=name, help=help, help_epilogue="", sort_key=len(COMMANDS))
+        for name, help in GROUPS.items()
+    }
     app.register_install_completion_command(help="have the shell complete commands, options and values")
     app["--help"].help = "show this help; after a command, its options"
     app["--version"].help = "show the version"
     for number, (words, command) in enumerate(COMMANDS.items()):
-        *group, name = words.split()
-        (cache if group else app).command(
+        group, _, name = words.rpartition(" ")
+        (groups[group] if group else app).command(
             command.options,
             name=name,
             help=command.help,
             help_epilogue=f"example: {PROGRAM} {command.example}",
             sort_key=number,
         )
-    app.command(cache)
+    for each in groups.values():
+        app.command(each)
     return app
 
 
@@ -125,21 +135,23 @@ def start() -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments is None:  # whatever Python is started from here takes no module from the current folder
+        os.environ["PYTHONSAFEPATH"] = "1"
     warnings.showwarning = lambda message, *_: say(f"warning: {message}")
     try:
         with _output():
             options = application()(words)
         if options is None:  # the help, the version or the completion has been told
-            return USAGE if words in ([], ["cache"]) else DONE
+            return USAGE if words in ([], *([name] for name in GROUPS)) else DONE
         return tell(options, run(options))
     except CycloptsError as error:
-        say(f"error: {_mistake(error)} See `{' '.join([PROGRAM, *(error.command_chain or ()), '--help'])}`.")
+        say(f"error: {mistake(error)} See `{' '.join([PROGRAM, *(error.command_chain or ()), '--help'])}`.")
         return USAGE
     except UserError as error:
         say(f"error: {error}")
         return FAILED
-    except KeyboardInterrupt:
-        say("Interrupted. What was sealed or finished is kept: run the same command to go on.")
+    except KeyboardInterrupt as stop:
+        say(str(stop) or "Interrupted. What was sealed or finished is kept: run the same command to go on.")
         return INTERRUPTED
     except (BrokenPipeError, SystemExit) as end:  # the reader of our output has seen enough, as with `| head`
         if not isinstance(end.__context__ or end, BrokenPipeError):  # rich makes a SystemExit of it
@@ -159,7 +171,10 @@ def run(options: Any) -> Any:
         beside["recompute"] = _imported(f"{E}.recompute:recompute")
     if command is COMMANDS["demo"]:
         beside["command"] = lambda *words: main(words)
-    return _imported(command.run)(options, say, **beside)
+    with ExitStack() as stack:
+        if getattr(options, "quiet", False):  # standard error holds what is said meanwhile, and no result
+            stack.enter_context(redirect_stderr(stack.enter_context(open(os.devnull, "w"))))
+        return _loaded(command.run)(options, say, **beside)
 
 
 def tell(options: Any, result: Any) -> int:
@@ -172,10 +187,11 @@ def tell(options: Any, result: Any) -> int:
         say(f"rejected {reject}")
     if len(rejects) > SHOWN:
         say(f"... and {len(rejects) - SHOWN:,} more rejects: --json lists them all")
-    for note in getattr(result, "notes", ()):
+    quiet = getattr(options, "quiet", False)
+    for note in () if quiet else getattr(result, "notes", ()):
         say(note)
     put(json.dumps(result.to_json()) if options.json else result.to_text())
-    for line in getattr(result, "closing", ()):
+    for line in () if quiet else getattr(result, "closing", ()):
         say(line)
     if getattr(result, "interrupted", False):
         return INTERRUPTED
@@ -286,13 +302,24 @@ def _default(value: Any) -> str | None:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _mistake(error: CycloptsError) -> str:
+def mistake(error: CycloptsError) -> str:
     """What cyclopts says, in the words of the help."""
     if isinstance(error, UnusedCliTokensError):
         return f"Expected no more than that, received {' '.join(error.unused_tokens or ())} too."
     if isinstance(error, MissingArgumentError) and error.argument and error.argument.index is not None:
         return f"Expected {error.argument.name.lstrip('-').upper()}, received none."
     return error.exception_message if isinstance(error, ValidationError) and error.group else str(error)
+
+
+def _loaded(path: str) -> Any:
+    """Import a command, whose libraries may take seconds to start: a person at a terminal is told."""
+    if sys.stderr.isatty():
+        print("loading ...", end="\r", file=sys.stderr, flush=True)
+    try:
+        return _imported(path)
+    finally:
+        if sys.stderr.isatty():
+            print(" " * len("loading ..."), end="\r", file=sys.stderr, flush=True)
 
 
 def _imported(path: str) -> Any:

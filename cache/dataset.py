@@ -30,7 +30,7 @@ class Embedded:
     @cached_property
     def embedding(self) -> NDArray[np.float32]:
         """(n, D) float32 in manifest order; read when first asked for."""
-        return self.store.gather(self.manifest.key)
+        return self.store.gather(self.manifest.key, self.manifest.paths)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the samples, row by row those of `embedding`; see `Manifest.to_frame`."""

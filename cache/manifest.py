@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from cache.errors import UserError
 from cache.frame import TEXT
-from cache.storage.files import write_file
-from cache.storage.hdf5 import UNREADABLE, image, open_raw
+from cache.storage.hdf5 import UNREADABLE, read_arrays, write_arrays
 from cache.storage.keys import KEY_BYTES, as_items, unique
 
 if TYPE_CHECKING:
@@ -120,13 +117,7 @@ class Manifest:
         for number, texts in enumerate(self.columns.values()):
             arrays[f"column{number}_bytes"], arrays[f"column{number}_offset"] = _pack(texts)
 
-        def fill(file: h5py.File) -> None:
-            file.attrs["format"] = np.int64(FORMAT)
-            file.attrs["sha256"] = np.bytes_(_digest(arrays))
-            for name, array in arrays.items():
-                file.create_dataset(name, data=array, track_times=False)
-
-        write_file(path, image(fill, sum(array.nbytes for array in arrays.values())))
+        write_arrays(path, FORMAT, arrays)
 
     @classmethod
     def load(cls, path: Path) -> Manifest:
@@ -139,16 +130,9 @@ class Manifest:
         """
         advice = "Delete it and run extract again: files are hashed again, no embedding is computed again."
         try:
-            with open_raw(path) as raw, h5py.File(raw, "r") as file:
-                form = int(file.attrs["format"])
-                if form > FORMAT:
-                    raise UserError(
-                        f"Expected manifest format {FORMAT}, received {form} in {path}: a newer coldframe "
-                        f"wrote it. Update this one, or else: {advice}"
-                    )
-                arrays = {name: dataset[()] for name, dataset in file.items()}
-                if form != FORMAT or file.attrs["sha256"] != _digest(arrays):
-                    raise ValueError("its content does not have the SHA-256 it was written with")
+            arrays, sealed = read_arrays(path, FORMAT, advice)
+            if not sealed:
+                raise ValueError("it has no SHA-256 of its content")
 
             def texts(name: str) -> list[str]:
                 return _unpack(arrays[f"{name}_bytes"], arrays[f"{name}_offset"])
@@ -167,15 +151,6 @@ class Manifest:
             return cls(root[0], tuple(classes), paths, **columns, columns=extra, table=table)
         except UNREADABLE as error:
             raise UserError(f"Expected a manifest in {path}, but: {error}. {advice}") from error
-
-
-def _digest(arrays: dict[str, NDArray[Any]]) -> bytes:
-    """SHA-256 in hex over all columns: a flipped bit in a label would otherwise go unnoticed."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(f"{name} {arrays[name].shape} {arrays[name].dtype.str}\n".encode())
-        digest.update(arrays[name].data)
-    return digest.hexdigest().encode("ascii")
 
 
 def _pack(texts: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,30 +42,72 @@ def _is_number(cell: str) -> bool:
     return cell.isprintable()
 
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """A number and what it counts: 1 file, 2,000 files."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+def counted(n: int, noun: str, several: str = "") -> str:
+    """A number with its noun, `several` of them (default: with an s): "1 picture", "2,000 pictures"."""
+    return f"{n:,} {noun if n == 1 else several or noun + 's'}"
 
 
-def align(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """Pad the cells of each column to one width, two blanks apart; the columns in `right` end together."""
+def terminal_width() -> int | None:
+    """Columns of the terminal that standard output is shown on; None where it is none, as in a pipe or a file."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    return shutil.get_terminal_size().columns
+
+
+def align(
+    rows: Sequence[Sequence[str]],
+    right: Sequence[int] = (),
+    *,
+    width: int | None = None,
+    spare: Sequence[int] = (),
+) -> str:
+    """Pad the cells of each column to one width, two blanks apart; the columns in `right` end together.
+
+    Where that is wider than `width`, columns of `spare` are left out, one after the other in that order, as far as
+    needed, and named below; then the last column loses its ends. The first row has the columns' names.
+    """
     rows = [[on_one_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
+    shown = list(range(len(widths)))
+    left_out = []
+    for column in spare:
+        if width is None or _total(widths, shown) <= width:
+            break
+        shown.remove(column)
+        left_out.append(rows[0][column])
+    last = shown[-1]
+    if width is not None:
+        over = max(0, _total(widths, shown) - width)
+        widths[last] = max(len(rows[0][last]), widths[last] - over)
+    lines = [
         "  ".join(
-            cell.rjust(width) if i in right else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            row[i].rjust(widths[i]) if i in right else shortened(row[i], widths[i]).ljust(widths[i])
+            for i in shown
         ).rstrip()
         for row in rows
-    )
+    ]
+    if left_out:
+        lines.append(f"not shown in {width} columns: {', '.join(left_out)}")
+    return "\n".join(lines)
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Align dictionaries with the same keys as columns; numbers to the right."""
+def shortened(text: str, width: int) -> str:
+    """The text, or its beginning and an ellipsis, in at most so many letters."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def table(rows: list[dict[str, Any]], *, width: int | None = None, spare: Sequence[str] = ()) -> str:
+    """Align dictionaries with the same keys as columns; numbers to the right; `width` and `spare` as in `align`."""
     cells = [[key.replace("_", " ") for key in rows[0]]]
     cells += [[_cell(value) for value in row.values()] for row in rows]
     numbers = [isinstance(value, int | float) and not isinstance(value, bool) for value in rows[0].values()]
-    return align(cells, [i for i, number in enumerate(numbers) if number])
+    names = list(rows[0])
+    right = [i for i, number in enumerate(numbers) if number]
+    return align(cells, right, width=width, spare=[names.index(name) for name in spare])
+
+
+def _total(widths: Sequence[int], shown: Sequence[int]) -> int:
+    return sum(widths[i] for i in shown) + 2 * (len(shown) - 1)
 
 
 def _cell(value: Any) -> str:

@@ -98,10 +98,13 @@ class Workspace:
         return state
 
     def remember(self, **items: Any) -> None:
-        """Merge items into the state; what other processes remember meanwhile is kept."""
+        """Merge items into the state, `runs` data set by data set; what other processes remember meanwhile is kept."""
         self.create()
         with locked(self.root):
-            merged = {**self.state(), **items}
+            state = self.state()
+            merged = {**state, **items}
+            if "runs" in items:
+                merged["runs"] = {**(state.get("runs") or {}), **items["runs"]}
             write_file(self.root / "current.json", json.dumps(merged, indent=1, sort_keys=True).encode())
 
     # ---- spaces
@@ -117,6 +120,16 @@ class Workspace:
         self.create()
         folder = self.root / "spaces" / space.id
         return (Store.open(folder) if (folder / "space.json").exists() else Store(folder, space)).create()
+
+    def thumbnails(self, space: Space) -> Store:
+        """Return the store of thumbnails that this space of theirs names; nothing is made before one is added."""
+        folder = self.root / "thumbnails" / space.id
+        return Store.open(folder) if (folder / "space.json").exists() else Store(folder, space)
+
+    def stores(self) -> list[Store]:
+        """List all stores: those of `spaces`, and those of thumbnails."""
+        found = sorted((self.root / "thumbnails").glob("*/space.json"))
+        return self.spaces() + [Store.open(path.parent) for path in found]
 
     def origin(self, space: Space) -> dict[str, Any]:
         """Return what `Store.record_origin` kept of a space, which need not be here: empty then."""
@@ -209,32 +222,24 @@ class Workspace:
             )
         return Embedded(name, store.space, manifest.select(found), store, int((~found).sum()))
 
-    # ---- runs and heads
+    # ---- runs
 
     def new_run(self, command: str) -> Path:
         """Make and return the folder `runs/NNN-command` with the next free number."""
         make_folder(self.runs)
         with locked(self.runs):  # the name alone would let two commands take one number
-            used = [int(m[1]) for path in self.runs.iterdir() if (m := re.match(r"(\d+)-", path.name))]
-            run = self.runs / f"{max(used, default=0) + 1:03d}-{command}"
+            run = self.runs / f"{self._last_number() + 1:03d}-{command}"
             make_folder(run)
         return run
 
-    def record_head(self, sha256: str) -> None:
-        """Note that this workspace wrote the head file with this SHA-256 (hex)."""
-        self.create()
-        path = self._head_path(sha256)
-        make_folder(path.parent)
-        write_file(path, b"")
+    def reserve_run_numbers(self) -> None:
+        """Give none of the numbers so far to another run, whatever is deleted: people and records name runs by them."""
+        self.remember(last_run=self._last_number())
 
-    def wrote_head(self, sha256: str) -> bool:
-        """Tell whether this workspace wrote the head file with this SHA-256 (hex)."""
-        return self._head_path(sha256).exists()
-
-    def _head_path(self, sha256: str) -> Path:
-        if not re.fullmatch("[0-9a-f]{64}", sha256):
-            raise ValueError(f"Expected a SHA-256 in hex, received {sha256!r}")
-        return self.root / "heads" / sha256
+    def _last_number(self) -> int:
+        used = [int(m[1]) for path in self.runs.iterdir() if (m := re.match(r"(\d+)-", path.name))]
+        reserved = self.state().get("last_run")
+        return max([reserved if isinstance(reserved, int) else 0, *used])
 
 
 def _valid(known: Mapping[str, object]) -> str:

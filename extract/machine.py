@@ -1,4 +1,4 @@
-"""What this machine has: cores, a GPU, a cache folder of the user's; and Keras, started quietly."""
+"""What this machine has: cores and a GPU; and Keras, started quietly."""
 
 import contextlib
 import logging
@@ -6,8 +6,6 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-
-import platformdirs
 
 
 def import_keras_quietly() -> None:
@@ -43,10 +41,3 @@ def usable_cores() -> int:
     from joblib import cpu_count  # 0.1 s to import: ask only where there is work for them
 
     return cpu_count()
-
-
-def user_folder() -> Path:
-    """Where networks and models are kept (``COLDFRAME_CACHE`` moves it)."""
-    return Path(
-        os.environ.get("COLDFRAME_CACHE") or platformdirs.user_cache_dir("coldframe", appauthor=False)
-    )

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # threads of several workers on the sam
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Convert each backbone once for all workers, away from the user's cache (set COLDFRAME_CACHE to keep it)."""
-    if "COLDFRAME_CACHE" not in os.environ:
-        os.environ["COLDFRAME_CACHE"] = tempfile.mkdtemp(prefix="coldframe-networks-")
-        config.add_cleanup(lambda: shutil.rmtree(os.environ.pop("COLDFRAME_CACHE"), ignore_errors=True))
+    """Keep away from the user's folders, and convert each backbone once for all workers.
+
+    Set COLDFRAME_CACHE to keep the converted networks, COLDFRAME_STATE to keep what the tests trusted.
+    """
+    for variable in ("COLDFRAME_CACHE", "COLDFRAME_STATE"):
+        if variable not in os.environ:
+            os.environ[variable] = tempfile.mkdtemp(prefix="coldframe-tests-")
+            config.add_cleanup(partial(_remove, variable))
+
+
+def _remove(variable: str) -> None:
+    shutil.rmtree(os.environ.pop(variable), ignore_errors=True)

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -104,9 +105,28 @@ def test_predict_gives_csv_and_json(session: Path, tmp_path: Path) -> None:
     assert [row["path"] for row in rows] == [str(new / f"{n}.png") for n in range(3)]
     assert [row["label"] for row in rows] == ["0", "1", "2"]
     assert "3 pictures classified by 001-fit-head, 1 rejected" in done.stderr
+    assert re.search(
+        r"answers: 001-fit-head \((logreg|svm-linear) on digits, CV [\d.]+%\), the best on digits",
+        done.stderr,
+    )
+    assert "10 classes: 0, 1, 2" in done.stderr
     records = json.loads(run("predict", new, "--json", "--top", 1, "--workspace", session / "w").stdout)
     assert [set(record) for record in records] == [{"path", "label", "probability"}] * 3
     assert [record["label"] for record in records] == ["0", "1", "2"]
+
+
+def test_predict_writes_where_it_is_told_and_no_run_without_an_answer(session: Path, tmp_path: Path) -> None:
+    where, out = ("--workspace", session / "w"), tmp_path / "deep" / "answers.csv"
+    digit = session / "digits/1/0001.png"
+    told = run("predict", digit, "--out", out, *where)
+    assert out.read_text() == told.stdout and told.stderr.rstrip().endswith(str(out))
+    runs = sorted((session / "w" / "runs").iterdir())
+    assert "Pass --force" in run("predict", digit, "--out", out, *where, code=1).stderr
+    assert "ends in .csv" in run("predict", digit, "--out", tmp_path / "a.txt", *where, code=1).stderr
+    assert "all rejected" in run("predict", session / "digits/3/broken.png", *where, code=1).stderr
+    assert sorted((session / "w" / "runs").iterdir()) == runs
+    run("predict", digit, "--out", out, "--force", "--top", 1, *where)
+    assert out.read_text().splitlines()[0] == "path,label,probability"
 
 
 def test_strict_finds_fault_with_rejects(session: Path) -> None:
@@ -125,11 +145,15 @@ def test_heads_of_another_space_are_refused(session: Path) -> None:
     run("extract", session / "digits", "--workspace", session / "w")
 
 
-def test_a_head_from_elsewhere_needs_trust(session: Path, tmp_path: Path) -> None:
+def test_a_head_from_elsewhere_needs_trust(
+    session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLDFRAME_STATE", str(tmp_path / "state"))  # another machine
     picture, theirs = session / "digits/1/0001.png", json.loads((session / "fit.json").read_text())["run"]
     done = run("predict", picture, "--run", theirs, "--workspace", tmp_path / "mine", code=1)
     assert "--trust" in done.stderr
     run("predict", picture, "--run", theirs, "--trust", "--workspace", tmp_path / "mine")
+    run("predict", picture, "--run", theirs, "--workspace", tmp_path / "mine")
 
 
 def test_cache_commands(session: Path, tmp_path: Path) -> None:
@@ -391,6 +415,33 @@ def test_shells_complete_commands_options_and_values() -> None:
     for shell in ("bash", "zsh", "fish", "powershell"):
         script = cli.application().generate_completion(shell=shell)  # type: ignore[arg-type]
         assert all(word in script for word in ("fit-head", "verify", "max-pixels", "squash"))
+
+
+def test_quiet_leaves_results_and_errors(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def talk(options: Any, say: Any) -> SimpleNamespace:
+        say("said")
+        print("progress", file=sys.stderr)
+        told = {"to_json": lambda: [1], "to_text": lambda: "text", "notes": ["note"], "closing": ["closing"]}
+        if options.workspace == "fail":
+            raise UserError("nothing left")
+        return SimpleNamespace(**told)
+
+    monkeypatch.setattr(backbones, "run", talk)
+    assert cli.main(["backbones"]) == 0
+    assert capsys.readouterr() == ("text\n", "said\nprogress\nnote\nclosing\n")
+    assert cli.main(["backbones", "--quiet"]) == 0
+    assert capsys.readouterr() == ("text\n", "")
+    assert cli.main(["backbones", "--quiet", "--workspace", "fail"]) == 1
+    assert capsys.readouterr() == ("", "error: nothing left\n")
+
+
+def test_every_command_but_the_demo_can_be_quiet() -> None:
+    for command in cli.COMMANDS.values():
+        assert ("quiet" in {field.name for field in fields(cli._imported(command.options))}) == (
+            command is not cli.COMMANDS["demo"]
+        )
 
 
 def test_a_result_is_told_in_order(capsys: pytest.CaptureFixture[str]) -> None:

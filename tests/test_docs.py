@@ -47,6 +47,8 @@ JSON_COMMANDS = [
     "baseline --epochs 1 --input-size 16",
     "compare-backbones --backbone efficientnet_lite0 --sample 20",
     "backbones",
+    "runs ls",
+    "runs rm 2",
     "cache ls",
     "cache verify --recompute 2",
     "cache gc",
@@ -135,7 +137,7 @@ def test_every_command_and_option_is_in_the_guide(command: str) -> None:
     assert [argument.name for argument in arguments if argument.name.startswith("--")]
     for argument in arguments:
         for option in argument.names:
-            if argument.index is None and option not in ("*", "--workspace"):
+            if argument.index is None and option not in ("*", "--workspace", "--quiet"):
                 assert re.search(rf"{option}\b(?!-)", text), f"the guide's {command!r} lacks {option}"
         for choice in argument.get_choices(force=True) or ():
             assert choice in text, f"the guide's {command!r} lacks {choice}"
@@ -282,6 +284,15 @@ def test_the_guides_model_in_plain_keras_answers(garden: Path, capsys: pytest.Ca
     exec(example, {})
     name, probability = capsys.readouterr().out.split()[-2:]
     assert (garden / "flowers" / name).is_dir() and 0.2 < float(probability) <= 1
+
+
+def test_the_guides_functions_run(garden: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = blocks(section("From Python"), "python")
+    shutil.copy2(next((garden / "flowers" / "rose").iterdir()), garden / "flowers" / "rose" / "a.jpg")
+    exec(example, {})
+    told = capsys.readouterr()
+    assert re.search(r"^\d +ridge +0\.\d+", told.out, re.M) and "'rose' 'sunflower' 'tulip']" in told.out
+    assert "predict now answers with" in told.err
 
 
 def test_the_guides_notebook_runs(garden: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,11 +1,10 @@
 """Export a data set as one plain HDF5 file for other programs."""
 
 import contextlib
-import errno
-import math
+import hashlib
+import io
 import os
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,13 @@ import numpy as np
 from cache.commands.options import ExportOptions
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
-from cache.storage.files import sync_folder, temporary_name, write_error
+from cache.storage.files import TEMPORARY, locked, sync_folder, write_error
 from cache.storage.hdf5 import LIBVER
 from cache.storage.store import Store
 from cache.workspace import Workspace
 
 SUFFIXES = (".h5", ".hdf5")
 _BLOCK = 8_192  # rows in memory at a time
-_NO_SUCH_CALL = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # of this file system
 
 
 def export(manifest: Manifest, store: Store, out: Path, *, force: bool = False) -> int:
@@ -61,44 +59,63 @@ def export(manifest: Manifest, store: Store, out: Path, *, force: bool = False) 
         )
     if out.exists() and not force:
         raise UserError(f"Expected a new file, received {out}, which exists. Pass --force to replace it.")
-    temporary = temporary_name(out)
+    leftover = f"{TEMPORARY}{hashlib.sha256(os.fsencode(out.name)).hexdigest()[:16]}-"
+    for path in out.parent.glob(f"{leftover}*"):  # of exports that were killed: those that run hold a lock
+        with contextlib.suppress(OSError), locked(path, wait=False):
+            path.unlink()
+    temporary = out.with_name(leftover + os.urandom(8).hex())
     try:
-        with temporary.open("x+b", buffering=0) as disk:
-            with h5py.File(disk, "w", libver=LIBVER) as file:
-                _reserve(disk.fileno(), _largest_size(manifest, store))
-                _fill(file, manifest, store)
-            os.fsync(disk.fileno())
-        temporary.replace(out)
+        temporary.touch(exist_ok=False)
+        with locked(temporary):
+            with _Disk(temporary, "w+") as disk:
+                try:
+                    with h5py.File(disk, "w", libver=LIBVER) as file:
+                        _fill(file, manifest, store, disk)
+                finally:
+                    disk.check()
+                os.fsync(disk.fileno())
+            temporary.replace(out)
         sync_folder(out.parent)
-    except (OSError, RuntimeError) as error:  # h5py may tell the error number in its text only
-        number = re.search(r"(?i)errno (?:= )?(\d+)", str(error))
-        raise write_error(out, OSError(int(number[1]) if number else 0, str(error))) from error
+    except OSError as error:
+        raise write_error(out, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
     return len(manifest)
 
 
-def _largest_size(manifest: Manifest, store: Store) -> int:
-    """Return a number of bytes that the file does not pass."""
-    width = math.prod(store.gather(manifest.key[:0]).shape[1:])
-    names = sum(len(name.encode("utf-8", "surrogateescape")) for name in (*manifest.paths, *manifest.classes))
-    texts = 128  # references and heap entries of two
-    return len(manifest) * (4 * width + 4 + manifest.key.shape[1] + texts) + names + 1_000_000
+class _Disk(io.FileIO):
+    """A file that takes whatever HDF5 writes, and keeps the failure: HDF5 crashes where it cannot end what it began."""
+
+    failure: BaseException | None = None
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        with self._kept():
+            while rest and self.failure is None:
+                rest = rest[super().write(rest) :]
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        with self._kept():
+            return super().truncate(size)
+        return size or 0
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as failure:  # Ctrl-C as well
+            self.failure = self.failure or failure
+
+    def check(self) -> None:
+        """Raise the first failure."""
+        if self.failure is not None:
+            raise self.failure
 
 
-def _reserve(handle: int, nbytes: int) -> None:
-    """Take the room on the disk first: HDF5 crashes the process when it cannot write what it has begun."""
-    if not hasattr(os, "posix_fallocate"):
-        return
-    try:
-        os.posix_fallocate(handle, 0, nbytes)
-    except OSError as error:
-        if error.errno not in _NO_SUCH_CALL:
-            raise
-
-
-def _fill(file: h5py.File, manifest: Manifest, store: Store) -> None:
+def _fill(file: h5py.File, manifest: Manifest, store: Store, disk: _Disk) -> None:
     """Write all data sets, block by block."""
     n, text = len(manifest), h5py.string_dtype("utf-8")
     shape = store.gather(manifest.key[:0]).shape[1:]
@@ -106,7 +123,8 @@ def _fill(file: h5py.File, manifest: Manifest, store: Store) -> None:
     path = file.create_dataset("path", (n,), text)
     split = file.create_dataset("split", (n,), text)
     names = np.array(SPLITS, object)
-    for number, rows in enumerate(store.stream(manifest.key, _BLOCK)):
+    for number, rows in enumerate(store.stream(manifest.key, _BLOCK, manifest.paths)):
+        disk.check()
         part = slice(number * _BLOCK, number * _BLOCK + len(rows))
         embedding[part] = rows
         # As bytes, because a name need not be valid UTF-8 and must come back as it was.

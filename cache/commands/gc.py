@@ -12,7 +12,7 @@ import numpy as np
 from cache.commands.options import GcOptions
 from cache.storage.files import TEMPORARY
 from cache.storage.keys import KEY_BYTES, unique
-from cache.storage.shard import SHARD_ROWS, Shard, is_intact, seal
+from cache.storage.shard import SHARD_ROWS, DamagedShard, Shard, seal
 from cache.storage.store import Store
 from cache.workspace import Workspace
 
@@ -65,16 +65,14 @@ def collect(store: Store, *, max_rows: int = SHARD_ROWS) -> Collected:
     damaged: list[Path] = []
     for group in _groups(store.shards(), max_rows):
         try:
-            intact = [shard for shard in group if is_intact(shard.path)]
+            faults = {shard: fault for shard in group if (fault := shard.fault())}
+            intact = [shard for shard in group if shard not in faults]
             if len(intact) > 1:
                 _merge(store, intact)
-        except FileNotFoundError:  # another process merged them
+        except (FileNotFoundError, DamagedShard) as change:  # another process merged them, or cut one short
+            store.notice(change)
             continue
-        damaged += [
-            store.set_aside(shard.path, "its bytes do not have the hash in its name")
-            for shard in group
-            if shard not in intact
-        ]
+        damaged += [store.set_aside(shard.path, fault) for shard, fault in faults.items()]
         if len(intact) > 1:
             for shard in intact:
                 store.remove(shard)
@@ -93,7 +91,9 @@ def _groups(shards: list[Shard], max_rows: int) -> Iterator[list[Shard]]:
         same = group and (shard.shape, shard.dtype) == (group[0].shape, group[0].dtype)
         limit = min(max_rows, max(1, SHARD_BYTES // shard.row_bytes))
         if same and total + len(shard) > limit:  # count repeated keys once before giving up
-            with contextlib.suppress(FileNotFoundError):  # another process merged one: then this group ends
+            with contextlib.suppress(
+                FileNotFoundError, DamagedShard
+            ):  # gone or cut short: then this group ends
                 keys = unique(np.concatenate([keys, *(s.keys for s in waiting), shard.keys]))[0]
                 waiting, total = [], len(keys) - len(shard)
         if not same or total + len(shard) > limit:
@@ -116,7 +116,7 @@ def _merge(store: Store, shards: list[Shard]) -> Path:
     for shard, end, mine in zip(
         shards, ends, np.split(order, np.searchsorted(first[order], ends[:-1])), strict=True
     ):
-        rows[mine] = shard.rows[first[mine] - (end - len(shard))]
+        rows[mine] = shard.take(first[mine] - (end - len(shard)))
     keys = items.view(np.uint8).reshape(-1, KEY_BYTES)
     return seal(store.shard_folder, store.space.id, keys, rows, stamp=shards[0].stamp)
 
@@ -134,7 +134,7 @@ def _remove_stale(folder: Path) -> int:
 
 def run(options: GcOptions, say: Callable[[str], None]) -> Collected:
     """Answer the command line, for all stores together."""
-    done = [collect(store) for store in Workspace.locate(options.workspace).spaces()]
+    done = [collect(store) for store in Workspace.locate(options.workspace).stores()]
     return Collected(
         sum(each.merged for each in done),
         sum(each.sealed for each in done),

@@ -35,7 +35,7 @@ def list_workspace(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
                 "dtype": store.space.dtype,
                 "rows": sum(map(len, shards)),
                 "shards": len(shards),
-                "megabytes": round(sum(shard.path.stat().st_size for shard in shards) / 1e6, 1),
+                "megabytes": round(sum(shard.nbytes for shard in shards) / 1e6, 1),
                 "current": store.space.id == state.get("space"),
             }
         )

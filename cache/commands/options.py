@@ -85,6 +85,8 @@ class Common:
     """cache and state (default: .coldframe, or COLDFRAME_WORKSPACE)"""
     json: Annotated[bool, Parameter(group=GENERAL)] = False
     """print one JSON value for scripts"""
+    quiet: Annotated[bool, Parameter(group=GENERAL)] = False
+    """print results, rejects and errors only: no progress, no notes"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +94,9 @@ class OfDataSet(Common):
     """What a command on embeddings may be told."""
 
     dataset: Annotated[str | None, Parameter(group=DATA, metavar="NAME")] = None
-    """the data set (default: the last extracted)"""
+    """the data set (default: the one used last)"""
     space: Annotated[str | None, Parameter(group=DATA, metavar="ID")] = None
-    """start of a space's id (default: the last extracted)"""
+    """start of a space's id (default: the one used last)"""
 
 
 @dataclass(frozen=True, kw_only=True)

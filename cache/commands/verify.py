@@ -1,4 +1,4 @@
-"""Check every shard of a store against the hash in its name."""
+"""Check every shard of a store: its hash, the order of its keys, and that its rows are numbers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from cache.commands.options import VerifyOptions
-from cache.storage.shard import DamagedShard, Shard, is_intact
+from cache.storage.shard import DamagedShard
 from cache.storage.store import Store
 from cache.workspace import Workspace
 
 
 def verify(store: Store) -> list[Path]:
-    """Read all shards, and set aside those whose bytes have changed or that belong elsewhere.
+    """Read all shards, and set aside those whose bytes have changed, that belong elsewhere, or that nobody can use.
 
     Parameters
     ----------
@@ -26,10 +26,11 @@ def verify(store: Store) -> list[Path]:
     damaged = []
     for path in store.paths():
         try:
-            if is_intact(path):
-                Shard(path, store.space.id)
+            shard = store.open_shard(path)
+            if fault := shard.fault():
+                damaged.append(store.set_aside(path, fault))
             else:
-                damaged.append(store.set_aside(path, "its bytes do not have the hash in its name"))
+                store.intact.add(path.name, shard.identity)
         except FileNotFoundError:  # merged into another since it was listed
             continue
         except DamagedShard as damage:
@@ -68,7 +69,8 @@ def run(
     """Answer the command line; `recompute` embeds pictures again, as `extract.commands.recompute.recompute` does."""
     workspace = Workspace.locate(options.workspace)
     stores = [workspace.store_by_id(options.space)] if options.space else workspace.spaces()
-    damaged = [str(path) for store in stores for path in verify(store)]
+    checked = stores if options.space else workspace.stores()
+    damaged = [str(path) for store in checked for path in verify(store)]
     rows, again = sum(len(store) for store in stores), None
     if recompute is not None:
         again = recompute(workspace, options.recompute, options.dataset, options.space, options.seed)

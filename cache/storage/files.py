@@ -3,9 +3,13 @@
 import contextlib
 import errno
 import os
+import stat
 import sys
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
+
+import platformdirs
 
 from cache.errors import UserError
 
@@ -13,6 +17,13 @@ TEMPORARY = ".tmp-"  # a leading dot and no suffix: no listing of shards, manife
 _CHUNK = 64 * 2**20  # one write call stays short enough for Ctrl-C to be noticed between two
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def user_folder() -> Path:
+    """Where networks and models are kept, and which shards were checked (``COLDFRAME_CACHE`` moves it)."""
+    return Path(
+        os.environ.get("COLDFRAME_CACHE") or platformdirs.user_cache_dir("coldframe", appauthor=False)
+    )
 
 
 def temporary_name(path: Path) -> Path:
@@ -59,6 +70,22 @@ def write_file(path: Path, data: bytes | memoryview, *, mode: int = 0o644) -> No
             temporary.unlink()
 
 
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file for reading, and nothing else: a pipe or a device in its place would block, or never end.
+
+    Raises
+    ------
+    OSError
+        When the file is not there, is not a regular one, or the system refuses.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    handle = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return os.fdopen(handle, "rb")
+
+
 def write_error(path: Path, error: OSError) -> UserError:
     """Return the UserError that explains why `path` could not be written."""
     if error.errno in _FULL:
@@ -97,8 +124,11 @@ def make_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's or a file's lock among processes; the system lets go of it when a process dies."""
+def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a folder's or a file's lock among processes; the system lets go of it when a process dies.
+
+    Without `wait` BlockingIOError is raised where another process holds it.
+    """
     if sys.platform == "win32":
         yield
         return
@@ -106,7 +136,7 @@ def locked(folder: Path) -> Iterator[None]:
 
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
         os.close(handle)

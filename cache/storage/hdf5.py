@@ -1,13 +1,19 @@
 """HDF5 files as bytes in memory. HDF5 is not crash-safe, so no visible file is ever opened for writing."""
 
+import errno
+import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, NamedTuple
 
 import h5py
+import numpy as np
+from numpy.typing import NDArray
 
 from cache.errors import UserError
+from cache.storage.files import open_regular, write_file
 
 # The oldest format: any HDF5 tool opens it, and nothing in it depends on the moment of writing.
 LIBVER = ("earliest", "v108")
@@ -15,7 +21,7 @@ LIBVER = ("earliest", "v108")
 UNREADABLE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 
 
-def open_raw(path: Path) -> BinaryIO:
+def open_raw(path: Path) -> BufferedReader:
     """Open a file for h5py to read, so that what goes wrong later is the fault of its content.
 
     Raises
@@ -25,13 +31,13 @@ def open_raw(path: Path) -> BinaryIO:
         When the system refuses: no permission, too many open files.
     """
     try:
-        return path.open("rb")
+        return open_regular(path)
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise UserError(
-            f"Expected to read {path}, but: {error.strerror}. Make it readable and run again."
-        ) from error
+        few = error.errno in (errno.EMFILE, errno.ENFILE)
+        advice = "Allow more with `ulimit -n 1024`" if few else "Make it readable"
+        raise UserError(f"Expected to read {path}, but: {error.strerror}. {advice} and run again.") from error
 
 
 def image(fill: Callable[[h5py.File], None], nbytes: int) -> bytes:
@@ -57,3 +63,66 @@ def image(fill: Callable[[h5py.File], None], nbytes: int) -> bytes:
         fill(file)
         file.flush()
         return file.id.get_file_image()
+
+
+class Arrays(NamedTuple):
+    """What a file of named arrays holds; `sealed` tells that it has the SHA-256 it was written with."""
+
+    named: dict[str, NDArray[Any]]
+    sealed: bool
+
+
+def write_arrays(path: Path, form: int, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write one HDF5 file of named C-contiguous arrays, sealed with a SHA-256 over them, in a single step."""
+
+    def fill(file: h5py.File) -> None:
+        file.attrs["format"] = np.int64(form)
+        file.attrs["sha256"] = np.bytes_(_digest(arrays))
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array, track_times=False)
+
+    write_file(path, image(fill, sum(array.nbytes for array in arrays.values())))
+
+
+def read_arrays(path: Path, newest: int, advice: str) -> Arrays:
+    """Read what `write_arrays` wrote in format `newest` or an older one, which may be without a seal.
+
+    Raises
+    ------
+    FileNotFoundError
+    UserError
+        When the system refuses to open it, or a newer coldframe wrote it: `advice` is what to do if this one stays.
+    One of UNREADABLE
+        When it is no such file, declares more than it holds, or has another content than it was sealed with.
+    """
+    with open_raw(path) as raw, h5py.File(raw, "r") as file:
+        size, form = os.fstat(raw.fileno()).st_size, int(file.attrs["format"])
+        if form > newest:
+            raise UserError(
+                f"Expected format {newest}, received {form} in {path}: a newer coldframe wrote it. Update "
+                f"this one, or else: {advice}"
+            )
+        for name in file:
+            own = isinstance(file.get(name, getlink=True), h5py.HardLink)
+            found = file[name] if own else None
+            if (
+                not isinstance(found, h5py.Dataset)
+                or found.external
+                or found.is_virtual
+                or found.nbytes > size
+            ):
+                raise ValueError(f"{name} is no array of this file's own")
+        named = {name: dataset[()] for name, dataset in file.items()}
+        seal = file.attrs.get("sha256")
+    if seal is not None and seal != _digest(named):
+        raise ValueError("its content does not have the SHA-256 it was written with")
+    return Arrays(named, seal is not None)
+
+
+def _digest(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """SHA-256 in hex over all arrays: a flipped bit in one would otherwise go unnoticed."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].shape} {arrays[name].dtype.str}\n".encode())
+        digest.update(arrays[name].data)
+    return digest.hexdigest().encode("ascii")

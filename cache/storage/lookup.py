@@ -1,15 +1,17 @@
-"""Find rows by key among shards, and copy them out."""
+"""Find rows by key among shards, and read them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cache.errors import UserError
+from cache.space import Space
 from cache.storage.keys import as_items, match, unique
 from cache.storage.shard import Shard
+from cache.text import on_one_line
 
-_BLOCK = 4_096  # rows copied at a time out of a memory map
+_BLOCK_BYTES = 32 * 2**20  # read at a time, so that putting rows in order needs no second copy of all
 
 
 def locate(
@@ -24,7 +26,7 @@ def locate(
     ----------
     keys : (n, 32) uint8
     shards : iterable of Shard
-        One that is gone by now is passed over.
+        Their keys are in memory.
 
     Returns
     -------
@@ -38,10 +40,7 @@ def locate(
     row = np.zeros(len(asked), np.int32)
     left = len(asked)
     for shard in shards if left else ():
-        try:
-            i, j = match(asked, shard.keys)
-        except FileNotFoundError:  # merged into another, which comes later
-            continue
+        i, j = match(asked, shard.keys)
         new = which[i] < 0
         which[i[new]] = len(used)
         row[i[new]] = j[new]
@@ -53,7 +52,7 @@ def locate(
 
 
 def read(shards: list[Shard], which: NDArray[np.int32], row: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Copy located rows out of the memory maps, shard by shard and in file order.
+    """Read located rows, shard by shard and in file order.
 
     Parameters
     ----------
@@ -69,6 +68,8 @@ def read(shards: list[Shard], which: NDArray[np.int32], row: NDArray[np.int32]) 
     ------
     FileNotFoundError
         When a shard was merged into another meanwhile.
+    DamagedShard
+        When a shard was cut short meanwhile.
     UserError
         When the rows do not have one shape.
     """
@@ -82,8 +83,25 @@ def read(shards: list[Shard], which: NDArray[np.int32], row: NDArray[np.int32]) 
         )
     out = np.empty((len(which), *shapes.pop()), np.float32)
     for run in runs:
-        rows = shards[which[run[0]]].rows
-        for start in range(0, len(run), _BLOCK):
-            take = run[start : start + _BLOCK]
-            out[take] = rows[row[take]]
+        shard = shards[which[run[0]]]
+        block = max(1, _BLOCK_BYTES // shard.row_bytes)
+        for start in range(0, len(run), block):
+            part = run[start : start + block]
+            out[part] = shard.take(row[part])
     return out
+
+
+def check_finite(
+    rows: NDArray[np.float32], keys: NDArray[np.uint8], paths: Sequence[str], space: Space
+) -> None:
+    """Refuse (n, ...) rows with NaN or infinity, of pictures with n keys, and n paths or none."""
+    bad = np.flatnonzero(~np.isfinite(rows).reshape(len(rows), -1).all(axis=1))
+    if len(bad):
+        first = bad[0]
+        name = on_one_line(paths[first]) if paths else f"SHA-256 {keys[first].tobytes().hex()}"
+        more = f" and {len(bad) - 1:,} more" if len(bad) > 1 else ""
+        raise UserError(
+            f"Expected finite embeddings, received NaN or infinity for {name}{more} of {len(rows):,} pictures in "
+            f"space {space.id[:12]} ({space.backbone}). Run `python cli.py cache verify`, which sets such rows "
+            "aside, then `extract` again: it computes them anew."
+        )

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from cache.errors import UserError
 from cache.storage.lookup import locate, read
+from cache.storage.shard import DamagedShard
 from cache.storage.store import Store
 
 
@@ -27,7 +28,7 @@ class Rows:
         self._locate()
 
     def _locate(self) -> None:
-        self._shards, self._which, self._row = locate(self._keys, self._store.shards())
+        self._shards, self._which, self._row = locate(self._keys, self._store.verified())
         missing = int(np.count_nonzero(self._which < 0))
         if missing:
             raise UserError(
@@ -39,6 +40,7 @@ class Rows:
         """Read the rows at (k,) positions among the keys, k >= 1: (k, ...) float32, in the order asked."""
         try:
             return read(self._shards, self._which[indices], self._row[indices])
-        except FileNotFoundError:  # shards were merged into others since they were found
+        except (FileNotFoundError, DamagedShard) as change:
+            self._store.notice(change)
             self._locate()
             return read(self._shards, self._which[indices], self._row[indices])

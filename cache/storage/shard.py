@@ -1,10 +1,13 @@
-"""A shard: one sealed, immutable HDF5 file with rows of one space, read through a memory map."""
+"""A shard: one sealed, immutable HDF5 file with rows of one space.
 
-import functools
+Rows are read, not mapped: of a file that is cut short or cannot be read, a read tells, and a map kills the process.
+"""
+
 import hashlib
-import mmap
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +18,22 @@ from numpy.typing import NDArray
 from cache.errors import UserError
 from cache.storage.files import write_file
 from cache.storage.hdf5 import UNREADABLE, image, open_raw
+from cache.storage.intact import identity, is_intact
 from cache.storage.keys import KEY_BYTES, as_items, unique
 
 FORMAT = 1
 SHARD_ROWS = 65_536
 _BLOCK = 4_096  # rows copied at a time, so that sorting them needs no second copy of all
-_MAPS = 256  # a memory map holds a file descriptor, and 1,500 shards outnumber the usual limit of 1,024
+_SPAN = 4 * 2**20  # bytes read at a time
+_GAP = 65_536  # bytes that nobody asked for and that cost less than another call
 
 
 class DamagedShard(Exception):
     """The file is not a whole shard of the expected space."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(why)
+        self.path = path
 
 
 def seal(
@@ -74,7 +83,7 @@ def seal(
         file.create_dataset("key", data=key, track_times=False)
 
     data = image(fill, len(items) * (KEY_BYTES + rows[0].nbytes))
-    stamp = stamp or datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    stamp = stamp or stamp_after("")
     path = folder / f"{stamp}-{os.urandom(4).hex()}-{hashlib.sha256(data).hexdigest()[:16]}.h5"
     write_file(path, data, mode=0o444)
     return path
@@ -94,6 +103,8 @@ class Shard:
     shape : tuple of int
         Of one row.
     dtype : numpy dtype, float32 or float16
+    identity : Identity
+        Of the file that was opened.
 
     Raises
     ------
@@ -108,11 +119,13 @@ class Shard:
     def __init__(self, path: Path, space_id: str) -> None:
         self.path = path
         with open_raw(path) as raw:
+            stat = os.fstat(raw.fileno())
+            self.identity = identity(stat)
             try:
                 with h5py.File(raw, "r") as file:
-                    self._read_header(file, os.fstat(raw.fileno()).st_size, space_id)
+                    self._read_header(file, stat.st_size, space_id)
             except UNREADABLE as error:
-                raise DamagedShard(f"not a whole HDF5 file with /embedding and /key: {error}") from error
+                raise self._damage(f"not a whole HDF5 file with /embedding and /key: {error}") from error
 
     def _read_header(self, file: h5py.File, size: int, space_id: str) -> None:
         form = int(file.attrs["format"])
@@ -122,9 +135,9 @@ class Shard:
                 "wrote it. Update this one."
             )
         if file.attrs["space"] != space_id.encode("ascii"):
-            raise DamagedShard(f"expected space {space_id}, received {file.attrs['space']!r}")
+            raise self._damage(f"expected space {space_id}, received {file.attrs['space']!r}")
         self._count = int(file.attrs["rows"])
-        key, embedding = _plain(file, "key"), _plain(file, "embedding")
+        key, embedding = self._plain(file, "key"), self._plain(file, "embedding")
         self.shape: tuple[int, ...] = embedding.shape[1:]
         self.dtype: np.dtype[Any] = embedding.dtype
         if (
@@ -136,34 +149,110 @@ class Shard:
             or embedding.ndim < 2
             or self.dtype not in (np.dtype("<f4"), np.dtype("<f2"))
         ):
-            raise DamagedShard(
+            raise self._damage(
                 f"expected {self._count} rows, received /key {key.shape} {key.dtype} and "
                 f"/embedding {embedding.shape} {embedding.dtype}"
             )
         self._key_at, self._rows_at = key.id.get_offset(), embedding.id.get_offset()
         end = max(self._key_at + key.nbytes, self._rows_at + embedding.nbytes)
         if end > size:
-            raise DamagedShard(f"expected at least {end} bytes, received {size}: the file is cut short")
+            raise self._damage(f"expected at least {end} bytes, received {size}: the file is cut short")
+
+    def _plain(self, file: h5py.File, name: str) -> h5py.Dataset:
+        """Return a data set whose bytes lie in this very file in one piece, so that offsets can be trusted."""
+        if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+            raise self._damage(f"/{name} is a link")
+        found = file[name]
+        if (
+            not isinstance(found, h5py.Dataset)
+            or found.chunks
+            or found.external
+            or found.id.get_offset() is None
+        ):
+            raise self._damage(f"/{name} is not one contiguous array")
+        return found
+
+    def _damage(self, why: str) -> DamagedShard:
+        return DamagedShard(self.path, why)
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the file when it was opened."""
+        return self.identity[2]
 
     @property
     def stamp(self) -> str:
         """First part of the file's name; shards sort by it, by age."""
         return self.path.name.split("-", 1)[0]
 
-    @property
+    @cached_property
     def keys(self) -> NDArray[np.bytes_]:
-        """(n,) 'S32', ascending: a view of the memory map."""
-        end = self._key_at + self._count * KEY_BYTES
-        return _map(self.path)[self._key_at : end].view(f"S{KEY_BYTES}")
+        """(n,) 'S32', ascending; read when first asked for, and kept."""
+        keys = np.empty(self._count, f"S{KEY_BYTES}")
+        with open_raw(self.path) as file:
+            self._fill(keys, file, self._key_at)
+        return keys
 
-    @property
-    def rows(self) -> NDArray[Any]:
-        """(n, ...) float32 or float16, in the order of `keys`: a view of the memory map."""
-        end = self._rows_at + self._count * self.row_bytes
-        return _map(self.path)[self._rows_at : end].view(self.dtype).reshape(self._count, *self.shape)
+    def take(self, rows: NDArray[np.integer]) -> NDArray[Any]:
+        """Read the rows at these places.
+
+        Parameters
+        ----------
+        rows : (k,) int
+            Ascending; repeats allowed.
+
+        Returns
+        -------
+        (k, ...) float32 or float16
+
+        Raises
+        ------
+        FileNotFoundError
+            When the file was merged into another meanwhile.
+        DamagedShard
+            When it has been cut short, or the disk cannot give the bytes back.
+        """
+        out = np.empty((len(rows), *self.shape), self.dtype)
+        if not len(rows):
+            return out
+        apart = np.diff(rows) > max(1, _GAP // self.row_bytes)
+        full = np.diff(rows // max(1, _SPAN // self.row_bytes)) > 0
+        with open_raw(self.path) as file:
+            for places in np.split(np.arange(len(rows)), np.flatnonzero(apart | full) + 1):
+                mine = rows[places] - rows[places[0]]
+                span = np.empty((int(mine[-1]) + 1, *self.shape), self.dtype)
+                self._fill(span, file, self._rows_at + int(rows[places[0]]) * self.row_bytes)
+                out[places] = span[mine]
+        return out
+
+    def fault(self) -> str | None:
+        """Read all of the file and say what is wrong with it, None where nothing is.
+
+        Raises FileNotFoundError when it is gone.
+        """
+        if not is_intact(self.path):
+            return "its bytes do not have the hash in its name"
+        if not (self.keys[1:] > self.keys[:-1]).all():
+            return "its keys are not in ascending order, or repeat"
+        block = max(1, _SPAN // self.row_bytes)
+        for start in range(0, len(self), block):
+            rows = self.take(np.arange(start, min(start + block, len(self))))
+            if bad := int((~np.isfinite(rows).reshape(len(rows), -1).all(axis=1)).sum()):
+                return f"it has NaN or infinity in {bad} of the rows {start:,} to {start + len(rows) - 1:,}"
+        return None
+
+    def _fill(self, array: NDArray[Any], file: BufferedReader, offset: int) -> None:
+        """Read an array from the bytes of the file."""
+        try:
+            file.seek(offset)
+            got = file.readinto(array.view(np.uint8).reshape(-1).data)
+        except OSError as error:
+            raise self._damage(f"its bytes cannot be read ({error.strerror})") from error
+        if got < array.nbytes:
+            raise self._damage("it was cut short after it had been opened")
 
     @property
     def row_bytes(self) -> int:
@@ -171,31 +260,13 @@ class Shard:
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
 
-def is_intact(path: Path) -> bool:
-    """Tell whether a file's bytes still have the SHA-256 its name promises; reads all of it.
-
-    Raises FileNotFoundError when it is gone.
-    """
-    with path.open("rb") as file:
-        try:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError:  # the disk cannot give the bytes back
-            return False
-    return path.stem.rsplit("-", 1)[-1] == digest[:16]
-
-
-def _plain(file: h5py.File, name: str) -> h5py.Dataset:
-    """Return a data set whose bytes lie in this very file in one piece, so that offsets can be trusted."""
-    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-        raise DamagedShard(f"/{name} is a link")
-    found = file[name]
-    if not isinstance(found, h5py.Dataset) or found.chunks or found.external or found.id.get_offset() is None:
-        raise DamagedShard(f"/{name} is not one contiguous array")
-    return found
-
-
-@functools.lru_cache(_MAPS)
-def _map(path: Path) -> NDArray[np.uint8]:
-    """Return the (size,) bytes of a file as a read-only memory map; names are never used twice."""
-    with path.open("rb") as file:
-        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+def stamp_after(newest: str) -> str:
+    """Return a stamp for what is sealed now: the time in UTC, and later than `newest` whatever the clock says."""
+    form = "%Y%m%dT%H%M%S%f"
+    stamp = datetime.now(UTC).strftime(form)
+    if stamp > newest:
+        return stamp
+    try:
+        return (datetime.strptime(newest, form) + timedelta(microseconds=1)).strftime(form)
+    except (ValueError, OverflowError):  # no time, but it sorts last
+        return newest + "0"

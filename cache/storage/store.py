@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from cache.errors import UserError
 from cache.space import Space
 from cache.storage.files import make_folder, write_error, write_file
-from cache.storage.lookup import locate, read
+from cache.storage.intact import Intact, identity, is_intact
+from cache.storage.lookup import check_finite, locate, read
 from cache.storage.rejects import Reject, read_rejects, write_rejects
-from cache.storage.shard import DamagedShard, Shard, seal
+from cache.storage.shard import DamagedShard, Shard, seal, stamp_after
 
 __all__ = ["Reject", "Store"]
 
@@ -38,7 +39,8 @@ class Store:
     def __init__(self, folder: Path, space: Space) -> None:
         self.folder = folder
         self.space = space
-        self._known: dict[str, Shard] = {}  # by file name; shards never change, so a header is read once
+        self.intact = Intact(self.shard_folder)
+        self._known: dict[str, Shard] = {}  # by file name: a header is read once, unless the file has changed
         self._ignored: set[str] = set()  # damaged, and could not be moved away
 
     @classmethod
@@ -83,8 +85,16 @@ class Store:
         return [self.shard_folder / name for name in sorted(names, reverse=True) if name not in self._ignored]
 
     def shards(self) -> list[Shard]:
-        """List the shards there are now, newest first; damaged ones are set aside with a warning."""
-        return list(self._each())
+        """List the shards there are now, newest first; those that do not open are set aside with a warning."""
+        return list(self._each(self.open_shard))
+
+    def verified(self) -> Iterator[Shard]:
+        """Yield the shards that rows are taken from, newest first, with their keys in memory.
+
+        What this machine has not yet compared with its hash is read and compared first. Damaged ones are set aside
+        with a warning.
+        """
+        return self._each(self._verified)
 
     def __len__(self) -> int:
         """Count the rows, repeated keys included."""
@@ -109,15 +119,17 @@ class Store:
 
     def contains(self, keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Tell which keys have a row. keys (n, 32) uint8, any order, repeats allowed -> (n,) bool."""
-        return locate(keys, self._each())[1] >= 0
+        return locate(keys, self.verified())[1] >= 0
 
-    def gather(self, keys: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def gather(self, keys: NDArray[np.uint8], paths: Sequence[str] = ()) -> NDArray[np.float32]:
         """Read the rows of these keys.
 
         Parameters
         ----------
         keys : (n, 32) uint8
             In any order; repeats allowed.
+        paths : sequence of str, optional
+            Names of the pictures, for what is said of them.
 
         Returns
         -------
@@ -127,16 +139,18 @@ class Store:
         Raises
         ------
         UserError
-            When some keys have no row.
+            When some keys have no row, or one that is not finite.
         """
         if len(keys) == 0:
-            shape = next((shard.shape for shard in self._each()), (0,))
+            shape = next((shard.shape for shard in self.verified()), (0,))
             return np.empty((0, *shape), np.float32)
-        return next(self.stream(keys, len(keys)))
+        return next(self.stream(keys, len(keys), paths))
 
-    def stream(self, keys: NDArray[np.uint8], block: int) -> Iterator[NDArray[np.float32]]:
+    def stream(
+        self, keys: NDArray[np.uint8], block: int, paths: Sequence[str] = ()
+    ) -> Iterator[NDArray[np.float32]]:
         """Yield what `gather(keys)` returns in blocks of `block` rows, so that it need not fit in memory."""
-        shards, which, row = locate(keys, self._each())
+        shards, which, row = locate(keys, self.verified())
         missing = int(np.count_nonzero(which < 0))
         if missing:
             raise UserError(
@@ -146,9 +160,17 @@ class Store:
         for start in range(0, len(keys), block):
             part = slice(start, start + block)
             try:
-                yield read(shards, which[part], row[part])
-            except FileNotFoundError:  # a shard was merged into another since it was listed
-                yield self.gather(keys[part])
+                rows = read(shards, which[part], row[part])
+            except (FileNotFoundError, DamagedShard) as change:
+                self.notice(change)
+                rows = self.gather(keys[part], paths[part])
+            check_finite(rows, keys[part], paths[part], self.space)
+            yield rows
+
+    def notice(self, change: FileNotFoundError | DamagedShard) -> None:
+        """Set a shard aside that was damaged since it was listed; one that is gone was merged into another."""
+        if isinstance(change, DamagedShard):
+            self.set_aside(change.path, str(change))
 
     def add(self, keys: NDArray[np.uint8], rows: NDArray[Any]) -> Path:
         """Seal rows as one new shard.
@@ -169,7 +191,9 @@ class Store:
         UserError
             When the disk is full, the rows do not look like those already there, or some are not finite.
         """
-        shape = next((shard.shape for shard in self._known.values() or self._each()), rows.shape[1:])
+        shape = next(
+            (shard.shape for shard in self._known.values() or self._each(self.open_shard)), rows.shape[1:]
+        )
         if rows.shape[1:] != shape:
             raise UserError(
                 f"Expected rows of shape {shape} as already kept in space {self.space.id[:12]}, received "
@@ -183,8 +207,12 @@ class Store:
                 f"Expected finite numbers, received NaN or infinity in {bad} of {len(rows)} rows stored as "
                 f"{self.space.dtype}. float16 ends at 65504: use float32 storage or precision."
             )
-        make_folder(self.shard_folder)
-        return seal(self.shard_folder, self.space.id, keys, stored)
+        self.create()  # somebody may have deleted it since
+        newest = next((path.name.partition("-")[0] for path in self.paths()), "")
+        path = seal(self.shard_folder, self.space.id, keys, stored, stamp=stamp_after(newest))
+        with contextlib.suppress(FileNotFoundError):  # merged already
+            self.intact.add(path.name, identity(path.stat()))
+        return path
 
     def remove(self, shard: Shard) -> None:
         """Delete a shard whose rows all lie in a newer one; it may be gone already."""
@@ -217,7 +245,26 @@ class Store:
         except (FileNotFoundError, ValueError):
             return {}
 
-    def _each(self) -> Iterator[Shard]:
+    def open_shard(self, path: Path) -> Shard:
+        """Open a shard; one that is open already is opened again only if its file has changed since."""
+        shard = self._known.get(path.name)
+        if shard is None or shard.identity != identity(path.stat()):
+            shard = Shard(path, self.space.id)
+            if shard.dtype != self.space.dtype:
+                raise DamagedShard(path, f"expected rows of {self.space.dtype}, received {shard.dtype}")
+            self._known[path.name] = shard
+        return shard
+
+    def _verified(self, path: Path) -> Shard:
+        shard = self.open_shard(path)
+        if not self.intact.has(path.name, shard.identity):
+            if not is_intact(path):
+                raise DamagedShard(path, "its bytes do not have the hash in its name")
+            self.intact.add(path.name, shard.identity)
+        _ = shard.keys
+        return shard
+
+    def _each(self, opened: Callable[[Path], Shard]) -> Iterator[Shard]:
         """Open the shards one by one, newest first, listing again until nothing new shows.
 
         A single listing can miss both a shard that `gc` removes while the folder is read and the merged one
@@ -228,11 +275,10 @@ class Store:
             for path in fresh:
                 seen.add(path.name)
                 try:
-                    shard = self._known.get(path.name) or Shard(path, self.space.id)
+                    shard = opened(path)
                 except FileNotFoundError:  # merged into another since it was listed
                     continue
                 except DamagedShard as damage:
                     self.set_aside(path, str(damage))
                     continue
-                self._known[path.name] = shard
                 yield shard

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 _MOST = 400  # pictures on one sheet; a larger one takes minutes, and no screen shows it
 Run = Annotated[File | None, Parameter(metavar="RUN")]
-Trust = Annotated[bool, Parameter(help="load a head that this workspace did not write: its code runs")]
+Trust = Annotated[
+    bool, Parameter(help="load a head or model that you did not make: its code runs; asked once")
+]
 
 
 @dataclass(frozen=True)

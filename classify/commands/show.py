@@ -14,11 +14,12 @@ from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from cache.storage.files import make_folder, write_file
 from cache.storage.rejects import Reject
+from cache.text import counted
 from cache.versions import versions
 from cache.workspace import Workspace
 from classify.commands.options import SampleOptions, ShowOptions
 from classify.report.figures import Cell, picture_grid
-from classify.report.text import OVER_A_PICTURE, printable
+from classify.report.text import FILE_NAME, file_name, printable
 from classify.runs.folder import write_json
 from extract.pictures import files
 from extract.pictures.augmentation import View
@@ -51,7 +52,7 @@ class DrawnPictures:
     def to_text(self) -> str:
         """The same for people."""
         passed = f", {len(self.rejects):,} passed over" if self.rejects else ""
-        return f"{len(self.pictures)} pictures of {self.dataset}{passed}: {self.file}"
+        return f"{counted(len(self.pictures), 'picture')} of {self.dataset}{passed}: {self.file}"
 
 
 def show_samples(
@@ -103,7 +104,7 @@ def show_samples(
         path, label = manifest.paths[row], manifest.label[row]
         text = manifest.classes[label] if label >= 0 else ""
         try:
-            cells += _cells(read(row), text or "no label", views)
+            cells += _cells(read(row), text or "no label", path, views)
         except (OSError, RejectedImage) as error:
             reason = f"unreadable: {error.strerror}" if isinstance(error, OSError) else str(error)
             rejects.append(Reject(None, path, reason, "show"))
@@ -112,7 +113,7 @@ def show_samples(
     if not shown:
         first = f", the first {rejects[0].path!r} ({rejects[0].reason})" if rejects else ""
         raise UserError(f"Expected pictures in {name!r}, received {len(rejects)} files that are none{first}.")
-    picture = picture_grid(cells, columns)
+    picture = picture_grid(cells, columns, lines=2)
     if out is None:
         run = workspace.new_run("show")
         out = run / FILE
@@ -163,10 +164,10 @@ def _candidates(manifest: Manifest, part: str | None, name: str) -> np.ndarray:
     return found
 
 
-def _cells(data: bytes, label: str, views: list[View]) -> list[Cell]:
+def _cells(data: bytes, label: str, path: str, views: list[View]) -> list[Cell]:
     """The plain picture, and its views."""
     decoding, key = Decoding(), hashlib.sha256(data).digest()
-    cells = [Cell(decode(data, _SIDE, decoding), printable(label, OVER_A_PICTURE))]
+    cells = [Cell(decode(data, _SIDE, decoding), f"{printable(label, FILE_NAME)}\n{file_name(path)}")]
     if views:  # of one policy, so that one larger picture serves all
         larger = decode(data, views[0].source_size(_SIDE), decoding)
         cells += [Cell(view.apply(larger, _SIDE, key), f"{view.policy} {view.number}") for view in views]

@@ -11,6 +11,7 @@ import numpy as np
 
 from cache.dataset import Embedded
 from cache.errors import UserError
+from cache.text import counted
 from cache.workspace import Workspace
 from classify.data import near_duplicates
 from classify.data.groups import join, of_column
@@ -18,8 +19,9 @@ from classify.data.identity import data_hash, part_hash
 from classify.data.labelled import Labelled
 from classify.data.split_record import Assignments
 from classify.data.splits import TEST, TRAIN, VAL, Split, parse_shares, refuse_own_parts, split
+from extract.embedding.progress import Progress
 from extract.embedding.spaces import largest
-from extract.pictures import files
+from extract.embedding.thumbnails import complete, thumbnails_of
 
 CLASS_WEIGHTS = ("none", "balanced")
 
@@ -79,11 +81,13 @@ def divide(
     shares: str | None = None,
     group_by: str | None = None,
     class_weight: str = "none",
+    progress: Progress | None = None,
 ) -> Division:
     """Split a data set, keep copies and groups on one side, and weigh its rows.
 
     `shares`, such as "80/10/10", are those of the training, validation and test part; they take the place of
     `test_size`. The split is recorded in the workspace, so that pictures keep their part when others are added.
+    `progress` is told of the reading of files of which a cache of an earlier version has no thumbnail.
 
     Raises
     ------
@@ -95,8 +99,8 @@ def divide(
     if shares is not None:
         val_size, test_size = parse_shares(shares)
         refuse_own_parts(manifest, data.name, shares)
-    read, limit = files.reader(manifest), largest(workspace, data.space)
-    found = near_duplicates.groups(manifest.key, data.embedding, read, max_pixels=limit)
+    complete(workspace, data.space, manifest, largest(workspace, data.space), progress or Progress())
+    found = near_duplicates.groups(manifest.key, data.embedding, thumbnails_of(workspace, data.space))
     group = found.group if group_by is None else join(found.group, of_column(manifest, group_by))
     record = partial(Assignments.path, workspace.root, data.name, seed, test_size, group_by or "")
     cut = partial(split, manifest, test_size=test_size, val_size=val_size, seed=seed)
@@ -107,14 +111,24 @@ def divide(
     notes = [*divided.notes, *found.notes]
     if data.missing:
         notes.append(
-            f"{data.missing:,} pictures of {data.name} have no embedding in this space and are left out"
+            counted(
+                data.missing,
+                f"picture of {data.name} has no embedding in this space and is left out",
+                f"pictures of {data.name} have no embedding in this space and are left out",
+            )
         )
     names = np.array(manifest.classes)
     fitted, tested = divided.part == TRAIN, divided.part == TEST
     y, truth = names[manifest.label[fitted]], names[manifest.label[tested]]
     unseen = int((~np.isin(truth, y)).sum())
     if unseen:
-        notes.append(f"{unseen} test rows belong to classes without training pictures: they count as errors")
+        notes.append(
+            counted(
+                int(unseen),
+                "test picture belongs to a class without training pictures: it counts as an error",
+                "test pictures belong to classes without training pictures: they count as errors",
+            )
+        )
     ungrouped = None
     if group_by is None and divided.assigned is not None:
         alone = cut().part

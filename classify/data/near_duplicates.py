@@ -1,32 +1,24 @@
-"""Pictures that are the same, or nearly: found by their embeddings, confirmed by a look at the files.
+"""Pictures that are the same, or nearly: found by their embeddings, confirmed by their thumbnails.
 
 Axes: n rows of the manifest, of them u with distinct bytes; D features; m pairs.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cache.storage.keys import as_items, unique
+from cache.storage.store import Store
+from cache.text import counted
 from classify.data.groups import connect
-from extract.machine import usable_cores
-from extract.pictures.decoding import RejectedImage, decode
-from extract.settings import Decoding
 
 # Why these: docs/decisions/0006-near-duplicates.md.
 SIMILARITY = 0.8  # cosine of centred embeddings from which on a pair is looked at
 BITS = 10  # of 64 in which the hashes of two copies may differ
 NEIGHBOURS = 32  # pairs looked at for one picture: where all pictures look alike there would be n * n
-_FILES_PER_TASK = 512  # so that Ctrl-C need not wait for all files
-
-SIDE = 32  # pixels of the square pictures that are hashed; more add detail that the hash does not look at
-_LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _FREQUENCIES = 8
 
 
@@ -40,7 +32,7 @@ class Groups:
     bits: NDArray[np.uint8]  # (m,) bits in which their hashes differ
     identical: int  # rows whose bytes are those of an earlier row
     candidates: int  # pairs similar enough to be looked at
-    unconfirmed: int  # candidates of which a file could not be read: they are taken for different pictures
+    unseen: int  # distinct pictures without a thumbnail: they are taken for different from all others
     dropped: int  # pairs similar enough, but with NEIGHBOURS more similar ones for each picture
 
     @property
@@ -50,13 +42,18 @@ class Groups:
         grouped = sizes[sizes > 1]
         if len(grouped):
             notes.append(
-                f"{grouped.sum():,} pictures are copies or near copies of one another, in {len(grouped):,} "
-                "groups: each group stays on one side of every split"
+                f"{grouped.sum():,} pictures are copies or near copies of one another, in "
+                f"{counted(len(grouped), 'group')}: each group stays on one side of every split"
             )
-        if self.unconfirmed:
+        if self.unseen:
             notes.append(
-                f"{self.unconfirmed:,} pairs look alike but could not be compared: files are gone, changed or "
-                "unreadable"
+                counted(
+                    self.unseen,
+                    "picture was not compared with others, to find near copies: an earlier version embedded it, and "
+                    "its file is gone or changed. Put it back and run extract again",
+                    "pictures were not compared with others, to find near copies: an earlier version embedded them, "
+                    "and their files are gone or changed. Put them back and run extract again",
+                )
             )
         if self.dropped:
             notes.append(
@@ -69,43 +66,40 @@ class Groups:
 def groups(
     keys: NDArray[np.uint8],
     X: NDArray[np.float32],
-    read: Callable[[int], bytes],
+    thumbnails: Store,
     *,
     threshold: float = SIMILARITY,
     bits: int = BITS,
     block: int = 2048,
-    max_pixels: int = Decoding().max_pixels,
 ) -> Groups:
     """Group the rows that show the same picture: the same bytes, or a near copy.
 
     Near copies are re-encoded, resized, slightly cropped, brightened, recoloured or mirrored. Candidates are
     the pairs of distinct pictures whose embeddings, less the mean of all, have a cosine of at least
     `threshold`; u * u * D multiplications in blocks, memory for block * (D + block) numbers beside X. Then
-    the files of the candidates, and no others, are read, and the perceptual hashes decide. What a chain of
-    copies connects is one group.
+    the perceptual hashes of their thumbnails decide. No file is read: the answer depends on the cache alone. What
+    a chain of copies connects is one group.
 
     Parameters
     ----------
     keys : (n, 32) uint8
     X : (n, D) float32
         Embeddings, all in one space.
-    read : callable
-        Returns the bytes of a row's file or raises OSError, from several threads; see `reader`. Bytes that do
-        not have the row's key are not looked at.
+    thumbnails : Store
+        As of `extract.embedding.thumbnails.thumbnails_of`.
     threshold : float
         Between -1 and 1.
     bits : int
         The most in which hashes of copies differ, of 64.
     block : int
         Rows multiplied at a time.
-    max_pixels : int
-        Larger pictures are not looked at.
     """
     _, first, inverse = unique(as_items(keys))
     rows = np.sort(first)
     pairs, similarity, dropped = _candidates(X, rows, threshold, block)
     asked, at = np.unique(pairs, return_inverse=True)
-    plain, mirrored, known = _hashes(keys, asked, read, Decoding("squash", max_pixels))
+    seen = thumbnails.contains(keys[rows])
+    plain, mirrored, known = _hashes(keys[asked], thumbnails)
     a, b = at.reshape(pairs.shape).T
     differ = np.minimum(hamming(plain[a], plain[b]), hamming(mirrored[a], plain[b]))
     comparable = known[a] & known[b]
@@ -118,7 +112,7 @@ def groups(
         bits=differ[same],
         identical=len(keys) - len(first),
         candidates=len(pairs),
-        unconfirmed=int((~comparable).sum()),
+        unseen=int((~seen).sum()),
         dropped=dropped,
     )
 
@@ -169,34 +163,17 @@ def _strongest(pairs: NDArray[np.intp], similarity: NDArray[np.float32]) -> NDAr
 
 
 def _hashes(
-    keys: NDArray[np.uint8], rows: NDArray[np.intp], read: Callable[[int], bytes], decoding: Decoding
+    keys: NDArray[np.uint8], thumbnails: Store
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.bool_]]:
-    """Hash pictures as they are and mirrored; the third says which could be read. All (len(rows),).
-
-    The decoding shows the whole picture: what a crop cuts off is what tells pictures apart.
-    """
-    both = np.zeros((len(rows), 2), np.uint64)
-    known = np.zeros(len(rows), bool)
-
-    def look(place: int) -> None:
-        row = int(rows[place])
-        try:
-            data = read(row)
-            if hashlib.sha256(data).digest() != keys[row].tobytes():
-                return
-            pixels = decode(data, SIDE, decoding)
-        except (OSError, RejectedImage):
-            return  # counted by the caller, as its pairs stay unconfirmed
-        both[place] = phash(pixels), phash(pixels[:, ::-1])
-        known[place] = True
-
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        for start in range(0, len(rows), _FILES_PER_TASK):
-            list(pool.map(look, range(start, min(start + _FILES_PER_TASK, len(rows)))))
+    """Hash pictures as they are and mirrored; the third says which have a thumbnail. All (len(keys),)."""
+    both, known = np.zeros((len(keys), 2), np.uint64), thumbnails.contains(keys)
+    places = np.flatnonzero(known)
+    for place, luma in zip(places, thumbnails.gather(keys[places]), strict=True):
+        both[place] = phash(luma), phash(luma[:, ::-1])
     return both[:, 0], both[:, 1], known
 
 
-def phash(pixels: NDArray[np.uint8]) -> np.uint64:
+def phash(luma: NDArray[np.float32]) -> np.uint64:
     """Hash the coarse shapes of a picture: which of its 8 x 8 lowest frequencies are above their median.
 
     Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010, section 3.2.1. Colour
@@ -204,19 +181,19 @@ def phash(pixels: NDArray[np.uint8]) -> np.uint64:
 
     Parameters
     ----------
-    pixels : (s, s, 3) uint8
-        RGB, 0..255; the whole picture, whatever its aspect ratio was.
+    luma : (s, s) float
+        The whole picture, whatever its aspect ratio was.
 
     Returns
     -------
     np.uint64
         To be compared with `hamming`. Unrelated pictures differ in about 32 of the 64 bits.
     """
-    side = len(pixels)
+    side = len(luma)
     # DCT-II, the rows of `basis` are its lowest frequencies; their scale moves no value across the median.
     angle = np.arange(_FREQUENCIES)[:, None] * (2 * np.arange(side) + 1) * np.pi / (2 * side)
     basis = np.cos(angle)
-    frequencies = (basis @ (pixels @ _LUMINANCE) @ basis.T).ravel()
+    frequencies = (basis @ luma @ basis.T).ravel()
     bits = frequencies > np.median(frequencies[1:])  # the first is the mean brightness: no shape
     return np.packbits(bits).view(">u8").astype(np.uint64)[0]
 

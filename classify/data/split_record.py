@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import h5py
 import numpy as np
 
 from cache.errors import UserError
-from cache.manifest import TRAIN
-from cache.storage.files import make_folder, write_file
-from cache.storage.hdf5 import UNREADABLE, image
+from cache.manifest import TEST, TRAIN, VAL
+from cache.storage.files import make_folder
+from cache.storage.hdf5 import UNREADABLE, read_arrays, write_arrays
 from cache.storage.keys import KEY_BYTES, as_items, match, unique
 
 FORMAT = 1
@@ -20,20 +19,30 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Assignments:
-    """Parts given to keys: `key` (m, 32) uint8, ascending, and `part` (m,) uint8, TRAIN, VAL or TEST."""
+    """Parts given to keys: `key` (m, 32) uint8, ascending, and `part` (m,) uint8, TRAIN, VAL or TEST.
+
+    `sealed` is False where some of it was read from a file without a hash of its content, as older versions wrote.
+    """
 
     key: np.ndarray
     part: np.ndarray
+    sealed: bool = True
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know, one line each."""
+        if self.sealed:
+            return []
+        return [
+            "the record of which pictures train and which are tested is of an older version, without a checksum: its "
+            "values are sound, and it gets a checksum now"
+        ]
 
     def save(self, path: Path) -> None:
         """Write the record, replacing an older one."""
-
-        def fill(file: h5py.File) -> None:
-            file.attrs["format"] = FORMAT
-            file["key"], file["part"] = self.key, self.part
-
         make_folder(path.parent)
-        write_file(path, image(fill, self.key.nbytes + self.part.nbytes))
+        key, part = (np.ascontiguousarray(array, np.uint8) for array in (self.key, self.part))
+        write_arrays(path, FORMAT, {"key": key, "part": part})
 
     @staticmethod
     def path(
@@ -50,22 +59,37 @@ class Assignments:
 
     @classmethod
     def load(cls, path: Path) -> Assignments | None:
-        """Read a record; None when there is none yet."""
-        if not path.exists():
-            return None
+        """Read a record; None when there is none yet.
+
+        Raises
+        ------
+        UserError
+            When it is damaged, or a newer coldframe wrote it.
+        """
+        lost = "what was tested before may then train, and figures are not comparable with those of earlier runs."
+        advice = f"Restore the file from a copy; or delete it, and the pictures are divided anew: {lost}"
         try:
-            with h5py.File(path, "r") as file:
-                version, key, part = int(file.attrs["format"]), file["key"][:], file["part"][:]
+            arrays, sealed = read_arrays(path, FORMAT, advice)
+            found = cls(arrays["key"], arrays["part"], sealed)
+            found._check()
+            return found
+        except FileNotFoundError:
+            return None
         except UNREADABLE as error:
             raise UserError(
-                f"Expected a record of train and test parts in {path}, received a damaged file ({error}). "
-                "Delete it to split anew; figures are then not comparable with earlier runs."
+                f"Expected the record of which pictures train and which are tested in {path}, but it is damaged: "
+                f"{error}. {advice}"
             ) from error
-        if version > FORMAT:
-            raise UserError(
-                f"Expected format {FORMAT} or older in {path}, received {version}. Update coldframe."
-            )
-        return cls(key, part)
+
+    def _check(self) -> None:
+        """ValueError for what `merged` never makes: a part unknown to it would be neither trained nor tested."""
+        if self.part.shape != (len(self.key),) or self.part.dtype != np.uint8:
+            raise ValueError(f"parts {self.part.shape} {self.part.dtype} for {len(self.key)} pictures")
+        items = as_items(self.key)
+        if not (items[1:] > items[:-1]).all():
+            raise ValueError("its pictures are not in order, or occur twice")
+        if not np.isin(self.part, (TRAIN, VAL, TEST)).all():
+            raise ValueError(f"a part that is not one of {TRAIN}, {VAL} and {TEST}")
 
 
 def recorded_parts(items: np.ndarray, previous: Assignments | None) -> np.ndarray:
@@ -84,8 +108,9 @@ def reserve(previous: Assignments | None, key: np.ndarray) -> Assignments:
 
 def merged(items: np.ndarray, part: np.ndarray, previous: Assignments | None) -> Assignments:
     """Add the parts to the record. Absent pictures stay in it: one that comes back keeps its part."""
+    sealed = previous is None or previous.sealed
     if previous is not None:
         items = np.concatenate([items, as_items(previous.key)])
         part = np.concatenate([part, previous.part])
     distinct, first, _ = unique(items)  # the first of equals is the current part
-    return Assignments(distinct.view(np.uint8).reshape(-1, KEY_BYTES), part[first])
+    return Assignments(distinct.view(np.uint8).reshape(-1, KEY_BYTES), part[first], sealed)

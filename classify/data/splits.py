@@ -6,12 +6,14 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import chain
 
 import numpy as np
 
 from cache.errors import UserError
 from cache.manifest import SPLITS, TEST, TRAIN, VAL, Manifest
 from cache.storage.keys import as_items, unique
+from cache.text import counted
 from classify.data.groups import join
 from classify.data.identity import digests
 from classify.data.split_record import Assignments, merged, recorded_parts
@@ -84,9 +86,9 @@ def split(
     notes = []
     conflicts, unlabelled = manifest.conflicts(), manifest.label < 0
     if conflicts.any():
-        notes.append(f"{conflicts.sum()} rows left out: the same picture carries two labels")
+        notes.append(f"{counted(int(conflicts.sum()), 'row')} left out: the same picture carries two labels")
     if unlabelled.any():
-        notes.append(f"{unlabelled.sum()} rows left out: no label")
+        notes.append(f"{counted(int(unlabelled.sum()), 'row')} left out: no label")
     identical = unique(as_items(manifest.key))[2]
     group = join(identical) if groups is None else join(identical, groups)
     usable = np.flatnonzero(~conflicts & ~unlabelled)
@@ -96,6 +98,8 @@ def split(
     if held:
         part[usable] = _own(manifest.split[usable], group[usable], held, notes)
     else:
+        known = (record.notes for record in (previous, tested) if record is not None)
+        notes += dict.fromkeys(chain.from_iterable(known))
         items, first, inverse = unique(as_items(manifest.key[usable]))
         recorded = recorded_parts(items, previous)
         if tested is not None:
@@ -106,7 +110,7 @@ def split(
         distinct = allot_parts(manifest.label[rows], group[rows], order, recorded, test_size, val_size)
         if moved := int(((recorded == TRAIN) & (distinct == TEST)).sum()):
             notes.append(
-                f"{moved} pictures moved from training to test: one of their group was tested before"
+                f"{counted(moved, 'picture')} moved from training to test: one of the same group was tested before"
             )
         part[usable] = distinct[inverse]
         assigned = merged(items, distinct, previous)
@@ -145,14 +149,20 @@ def _own(split: np.ndarray, group: np.ndarray, held: list[int], notes: list[str]
     elif VAL in held:
         notes.append(_kept(part))
     if (split == 0).any():
-        notes.append(f"{(split == 0).sum()} rows without a part of their own are used for training")
+        notes.append(
+            counted(
+                int((split == 0).sum()),
+                "row without a part of its own is used for training",
+                "rows without a part of their own are used for training",
+            )
+        )
     furthest = np.zeros(group.max() + 1, np.uint8)
     np.maximum.at(furthest, group, part)
     twice = part < furthest[group]
     if twice.any():
         notes.append(
-            f"{twice.sum()} rows left out of training or val: the same picture, or one of its group, is in a "
-            "later part"
+            f"{counted(int(twice.sum()), 'row')} left out of training or val: the same picture, "
+            "or one of its group, is in a later part"
         )
     part[twice] = 0
     return part

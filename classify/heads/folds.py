@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 
 from cache.errors import UserError
+from cache.text import counted
 
 UNEVEN = 10  # times as many rows in the largest class as in the smallest
 NAMED = 5  # classes that a note names
@@ -41,12 +42,14 @@ def imbalance(y: np.ndarray, folds: int) -> list[str]:
         )
         more = f" and {few - NAMED} more" if few > NAMED else ""
         notes.append(
-            f"{few} of {len(names)} classes have fewer training pictures than the {folds} folds: {named}{more}; "
+            f"{few} of {counted(len(names), 'class', 'classes')} {'has' if few == 1 else 'have'} fewer "
+            f"training pictures than the {folds} folds: {named}{more}; "
             "cross-validation says little about them"
         )
     if len(counts) and counts[-1] > UNEVEN * counts[0]:
         notes.append(
-            f"classes are uneven: {names[-1]} has {counts[-1]} training pictures, {names[0]} {counts[0]}; "
+            f"classes are uneven: {names[-1]} has {counted(int(counts[-1]), 'training picture')}, "
+            f"{names[0]} {counts[0]}; "
             "balanced accuracy counts every class alike"
         )
     return notes

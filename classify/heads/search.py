@@ -98,6 +98,8 @@ class SearchOptions:
         Called from several threads.
     on_progress : callable (done, total), optional
         Called after every fit of the search, from one thread at a time.
+    on_refit : callable ()
+        Called when the search is over and the chosen setting is fitted on all rows.
     """
 
     folds: int = 5
@@ -106,6 +108,7 @@ class SearchOptions:
     seconds: float | None = None
     clock: Callable[[], float] = time.perf_counter
     on_progress: Progress | None = None
+    on_refit: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         if self.folds < 2:
@@ -178,6 +181,7 @@ def search(head: Head, data: Labelled, how: SearchOptions | None = None) -> Sear
         table = [Candidate(candidates[i], board.accuracy[i]) for i in complete]
         # Rounded: equal accuracies whose mean differs in the last bit are equal.
         best = int(np.argmax([round(candidate.mean, 9) for candidate in table]))
+        how.on_refit()
         with threadpool_limits(1):
             pipeline = clone(template).set_params(**table[best].params)
             fit_weighted(pipeline, rows, classes[labels], weight)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +10,7 @@ from cache.errors import UserError
 from classify.heads.fitting import fitters
 from classify.heads.fitting.logistic import logistic
 from classify.heads.fitting.tasks import Fitter
+from classify.heads.users_code import made_by
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -218,22 +216,12 @@ def own_head(name: str) -> Head:
     Raises
     ------
     UserError
-        When there is no such module or factory, or it returns no classifier.
+        When there is no such module or factory, it raises anything, or returns no classifier.
     """
     from sklearn.base import BaseEstimator, is_classifier
     from sklearn.pipeline import Pipeline
 
-    module, _, attribute = name.partition(":")
-    sys.path.insert(0, os.getcwd())
-    try:
-        factory = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(
-            f"Expected --model {name} to name a function in a module of this folder or an installed one: {error}."
-        ) from error
-    finally:
-        sys.path.remove(os.getcwd())
-    made = factory() if callable(factory) else factory
+    made = made_by(name)
     made, grid = made if isinstance(made, tuple) else (made, {})
     if not isinstance(made, BaseEstimator) or not is_classifier(made):
         raise UserError(

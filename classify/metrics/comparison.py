@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from cache.text import counted
+
 DRAWS = 10_000
 LEVEL = 0.05  # below it a difference is called one
 
@@ -45,8 +47,8 @@ class Comparison:
         better = self.first if self.difference > 0 else self.second
         verdict = f"{better} is better" if self.differs else "no difference shown"
         return (
-            f"{self.first} is right on {self.only_first} pictures that {self.second} gets wrong, and wrong on "
-            f"{self.only_second} that it gets right, of {self.n}: {p}, {verdict} "
+            f"{self.first} is right on {counted(self.only_first, 'picture')} that {self.second} gets wrong, "
+            f"and wrong on {self.only_second} that it gets right, of {self.n}: {p}, {verdict} "
             f"({100 * self.difference:+.1f} points, 95 % interval {100 * self.low:+.1f} to "
             f"{100 * self.high:+.1f})."
         )

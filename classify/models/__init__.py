@@ -1,4 +1,5 @@
-"""A head as layers of a network; one model file from picture to probability.
+"""A head as layers of a network; one model file from picture to probability; a run that answers.
 
-Doors: `run_model.open_run`, `model_file.Artefact`, `layers.build_model`, `linear.fold`.
+Doors: `classifier.open_classifier`, `predictor.Predictor`, `run_model.open_run`, `model_file.Artefact`,
+`layers.build_model`, `linear.fold`.
 """

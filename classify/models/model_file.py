@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.errors import UserError
+from cache.storage import trusted
 from cache.storage.files import write_file
 from extract.backbones.external.hub_preset import from_hub, loadable, register
 
@@ -51,7 +52,7 @@ class Artefact:
 
 
 def save_model(model: keras.Model, path: Path, facts: dict[str, Any]) -> str:
-    """Write a model as a .keras file that carries `facts` as a member `coldframe.json`.
+    """Write a model as a .keras file that carries `facts` as a member `coldframe.json`, and note it as trusted.
 
     Parameters
     ----------
@@ -81,11 +82,15 @@ def save_model(model: keras.Model, path: Path, facts: dict[str, Any]) -> str:
             described = json.dumps({"format": FORMAT, **facts}, indent=1, sort_keys=True)
             archive.writestr(zipfile.ZipInfo(FACTS, _DATE), described)
     write_file(path, buffer.getbuffer())
-    return hashlib.sha256(buffer.getbuffer()).hexdigest()
+    sha256 = hashlib.sha256(buffer.getbuffer()).hexdigest()
+    trusted.remember(sha256)
+    return sha256
 
 
 def load_model(path: Path) -> Artefact:
-    """Load what `save_model` wrote, in Keras' safe mode: no code in the file is run.
+    """Load what `save_model` wrote, in Keras' safe mode, which is no proof against a crafted file.
+
+    So a file from a run folder is asked about first: see `run_model.TunedRun`.
 
     Raises
     ------

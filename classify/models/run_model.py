@@ -11,6 +11,8 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.space import Space
+from cache.storage import trusted
+from cache.storage.files import open_regular
 from cache.versions import versions
 from cache.workspace import Workspace
 from classify.models.layers import build_head, build_model, closed_form
@@ -52,7 +54,7 @@ class FittedRun:
             )
         self._workspace, self._loaded, self._head, self._say = workspace, loaded, head, say
         self._space = Space.from_json(loaded.record["space"]["json"])
-        self._backbone = backbone_of(workspace.store(self._space))
+        self._backbone = backbone_of(workspace.store(self._space), trust=trust)
         self.record = loaded.record
         self.decoding: Decoding = decoding_of(workspace, self._space)
         self.size = self._space.input_size
@@ -110,10 +112,11 @@ class TunedRun:
     Raises
     ------
     UserError
-        When the file is missing, damaged, or not the one that run.json describes.
+        When the file is missing, damaged, not the one that run.json describes, or none that this user wrote or
+        trusted and `trust` is False.
     """
 
-    def __init__(self, run: Path, record: dict[str, Any]) -> None:
+    def __init__(self, workspace: Workspace, run: Path, record: dict[str, Any], trust: bool) -> None:
         import_keras_quietly()
         from classify.models.model_file import load_model
 
@@ -125,7 +128,8 @@ class TunedRun:
             )
         self.file = run / described["file"]
         try:
-            digest = hashlib.sha256(self.file.read_bytes()).hexdigest()
+            with open_regular(self.file) as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise UserError(
                 f"Expected the model of {run} in {self.file}, but: {error}. Run `finetune` again."
@@ -135,6 +139,8 @@ class TunedRun:
                 f"Expected the model that run.json describes ({described['sha256'][:12]}) in {self.file}, received "
                 f"another file ({digest[:12]}). Run `finetune` again."
             )
+        if not trusted.admitted(digest, trust):
+            raise trusted.refusal("a model", self.file, digest, workspace.root)
         self.artefact = load_model(self.file)
         self.model: keras.Model = self.artefact.model
         self.record = record
@@ -162,5 +168,5 @@ def open_run(workspace: Workspace, run: Path, trust: bool, say: Say) -> FittedRu
     record = read_record(run)
     import_keras_quietly()
     if record.get("command") in OWN_MODEL:
-        return TunedRun(run, record)
+        return TunedRun(workspace, run, record, trust)
     return FittedRun(workspace, run, record, trust, say)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 
 from cache.text import align
@@ -13,6 +15,7 @@ TEXT_CLASSES = 40  # a wider table is not read in a terminal
 NUMBER_CLASSES = 25  # beyond, numbers do not fit into the cells
 NAME_CLASSES = 120  # beyond, names run into each other
 LETTERS = 24  # of a name, beside the picture
+LINE = 48  # letters of the title that fit over the smallest matrix
 CONFUSION = "confusion.png"
 
 
@@ -33,8 +36,11 @@ def confusion_text(evaluation: Evaluation) -> str:
     return "\n\n".join(parts)
 
 
-def confusion_png(evaluation: Evaluation) -> bytes:
-    """Draw the matrix, coloured by the share of the true class, and return the PNG file's bytes."""
+def confusion_png(evaluation: Evaluation, title: str = "") -> bytes:
+    """Draw the matrix, coloured by the share of the true class, and return the PNG file's bytes.
+
+    `title` says whose answers these are, to what.
+    """
     matrix, size = evaluation.confusion, len(evaluation.classes)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = float(np.clip(3 + 0.22 * size, 5, 24))
@@ -45,11 +51,13 @@ def confusion_png(evaluation: Evaluation) -> bytes:
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     interval = f"{evaluation.ci_low:.1%} - {evaluation.ci_high:.1%}"
-    axes.set_title(f"accuracy {evaluation.accuracy:.1%} ({interval}), n = {evaluation.n}")
+    figures = f"accuracy {evaluation.accuracy:.1%} ({interval}), n = {evaluation.n:,}"
+    lines = [*textwrap.wrap(printable(title), LINE), figures]
+    # parse_math=False: a class may be called "$5"
+    axes.set_title("\n".join(lines), fontsize=11, loc="left", pad=10, parse_math=False)
     if size <= NAME_CLASSES:
         names = [printable(name, LETTERS) for name in evaluation.classes]
         font = 9 if size <= NUMBER_CLASSES else 7
-        # parse_math=False: a class may be called "$5"
         axes.set_xticks(range(size), names, rotation=90, fontsize=font, parse_math=False)
         axes.set_yticks(range(size), names, fontsize=font, parse_math=False)
     if size <= NUMBER_CLASSES:

@@ -58,7 +58,7 @@ def picture_grid(cells: Sequence[Cell], columns: int, title: str = "", *, lines:
         Of the longest caption.
     """
     rows = -(-len(cells) // columns)
-    figure = new_figure(columns * 2.1, rows * (2.1 + 0.15 * lines) + 0.5 * bool(title))
+    figure = new_figure(columns * 2.1, rows * (2.1 + 0.18 * lines) + 0.5 * bool(title))
     places = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in places[len(cells) :]:
         axes.axis("off")

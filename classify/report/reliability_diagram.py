@@ -9,27 +9,28 @@ import numpy as np
 
 from classify.metrics.reliability import SHOWN, Calibration, Reliability
 from classify.report.figures import new_figure, png
+from classify.report.text import TITLE, printable
 
 FEW = 10  # rows; a bin with fewer is drawn hollow
 COLOURS = ("#1f5fa8", "#d1681d")
 
 
-def reliability_png(sets: Mapping[str, Calibration]) -> bytes:
-    """Draw one or two sets of rows, by name, and return the PNG file's bytes.
+def reliability_png(sets: Mapping[str, Calibration], title: str = "") -> bytes:
+    """Draw one or two sets of rows, by name, under a title, and return the PNG file's bytes.
 
     Left with temperature 1, right with the head's. Above, the accuracy of each tenth of the confidence with
     its 95 % interval, at its mean confidence, on a diagonal where both agree (hollow: fewer than 10 rows);
     below, the share of rows in it.
     """
-    figure = new_figure(11.5, 7.2)
+    figure = new_figure(11.5, 7.8)
     grid = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=[3.5, 1])
     temperature = next(iter(sets.values())).temperature
     edges = np.linspace(0, 1, SHOWN + 1)
-    for column, title in enumerate(
+    for column, when in enumerate(
         ("before calibration", f"after calibration, temperature {temperature:.3g}")
     ):
         above, below = grid[:, column]
-        above.set_title(title, fontsize=12, loc="left", pad=42)
+        above.set_title(when, fontsize=12, loc="left", pad=42)
         above.plot([0, 1], [0, 1], color="0.55", linewidth=1, linestyle=(0, (4, 3)), zorder=1)
         for line, (name, each) in enumerate(sets.items()):
             found, colour = each.after if column else each.before, COLOURS[line]
@@ -56,7 +57,28 @@ def reliability_png(sets: Mapping[str, Calibration]) -> bytes:
             axes.set_axisbelow(True)
     grid[0, 0].set_ylabel("accuracy, with 95 % intervals")
     grid[1, 0].set_ylabel("share of pictures")
+    if title:
+        # parse_math=False: a head may be called "$5"
+        figure.suptitle(
+            f"Probabilities of {printable(title, TITLE, keep='both')}",
+            x=0.01,
+            ha="left",
+            fontsize=13,
+            parse_math=False,
+        )
+    figure.legend(handles=_legend(), loc="outside lower center", ncols=3, frameon=False)
     return png(figure)
+
+
+def _legend() -> list[Any]:
+    from matplotlib.lines import Line2D
+
+    point: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 7, "color": "0.35"}
+    return [
+        Line2D([], [], **point, label=f"{FEW} pictures or more in this tenth"),
+        Line2D([], [], **point, markerfacecolor="white", label=f"fewer than {FEW}: hardly a figure"),
+        Line2D([], [], color="0.55", linestyle=(0, (4, 3)), label="as sure as right"),
+    ]
 
 
 def _draw(axes: Any, found: Reliability, colour: str) -> None:

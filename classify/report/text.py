@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+from unicodedata import east_asian_width
 
 from cache.frame import change_texts
 from cache.text import defused
@@ -12,18 +13,37 @@ from cache.text import defused
 if TYPE_CHECKING:
     import pandas as pd
 
-OVER_A_PICTURE = 14  # letters of a name that fit there
+OVER_A_PICTURE = 14  # letters of a name that fit there, two side by side
+FILE_NAME = 28  # letters of a file name, on a line of its own; fewer of broad ones
+IN_A_TITLE = 40  # letters of a name in the title of a picture
+TITLE = 64  # letters of such a title
 
 
-def printable(name: str, width: int | None = None, *, keep_end: bool = False) -> str:
+def printable(name: str, width: int | None = None, *, keep: Literal["start", "end", "both"] = "start") -> str:
     """Replace what no terminal, font or UTF-8 file can show: control characters and undecodable bytes.
 
-    A name of more than `width` letters loses its end, or its start with `keep_end`, and is `width` long then.
+    A name of more than `width` letters keeps its start, its end or both, and is `width` long then.
     """
     name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
     if width is None or len(name) <= width:
         return name
-    return "…" + name[len(name) - width + 1 :] if keep_end else name[: width - 1] + "…"
+    start = {"start": width - 1, "end": 0, "both": width // 2}[keep]
+    return f"{name[:start]}…{name[len(name) - (width - 1 - start) :]}"
+
+
+def file_name(path: str) -> str:
+    """The name of a picture's file, short enough to stand over it."""
+    name, width = path.rpartition("/")[2], FILE_NAME
+    while sum(map(_breadth, shown := printable(name, width, keep="both"))) > FILE_NAME:
+        width -= 1
+    return shown
+
+
+def _breadth(letter: str) -> float:
+    """How broad a letter is drawn, in digits, at most."""
+    if letter in "WM@%" or east_asian_width(letter) in "WF":
+        return 1.6
+    return 1.25 if letter.isupper() else 1.0
 
 
 def setting(value: object) -> str:
@@ -47,14 +67,13 @@ def span(low: float, high: float) -> str:
     return f"{low:.1%} to {high:.1%}"
 
 
-def csv_text(frame: pd.DataFrame, digits: str | None = None) -> str:
-    """Format a frame as CSV: RFC 4180 quoting, newline endings, empty cells for what is missing.
+def csv_text(frame: pd.DataFrame) -> str:
+    """Format a frame as CSV: RFC 4180 quoting, newline endings, six significant digits, empty cells for none.
 
-    Texts are `cache.text.defused`. `digits` is a format of fractions, such as "%.6g"; default: as many as tell them
-    apart.
+    Texts are `cache.text.defused`.
     """
     frame = change_texts(frame, defused)
-    text: str = frame.to_csv(index=False, lineterminator="\n", float_format=digits)
+    text: str = frame.to_csv(index=False, lineterminator="\n", float_format="%.6g")
     return text
 
 

@@ -20,7 +20,7 @@ def relocated(run: str, runs: Path) -> Path:
 
 
 def find_run(workspace: Workspace, named: str | None) -> Path:
-    """Return the folder of the run named by its path or by its folder's name alone; without a name, of the best.
+    """Return the folder of the run named by its path, its folder's name or its number; without a name, of the best.
 
     Raises
     ------
@@ -29,7 +29,8 @@ def find_run(workspace: Workspace, named: str | None) -> Path:
     """
     if not named:
         return best_run(workspace)
-    for path in (Path(named), workspace.runs / named):
+    numbered = workspace.runs.glob(f"{int(named):03d}-*") if named.isdecimal() else ()
+    for path in (Path(named), workspace.runs / named, *numbered):
         if path.is_dir():
             return path
     names = sorted(path.name for path in workspace.runs.glob("[0-9]*-*"))
@@ -41,14 +42,17 @@ def find_run(workspace: Workspace, named: str | None) -> Path:
 
 
 def best_run(workspace: Workspace) -> Path:
-    """Return the folder of the best run so far, also after the workspace was moved with its runs.
+    """Return the folder of the best run on the data set used last, else of the run fitted last.
+
+    They are found also after the workspace was moved with its runs.
 
     Raises
     ------
     UserError
         When there is none.
     """
-    known = (workspace.state().get("run") or {}).get("path")
+    state = workspace.state()
+    known = (_of(state, state.get("dataset")) or state.get("run") or {}).get("path")
     for path in (Path(known), workspace.runs / Path(known).name) if known else ():
         if (path / "run.json").exists():
             return path
@@ -58,12 +62,20 @@ def best_run(workspace: Workspace) -> Path:
     )
 
 
+def best_runs(workspace: Workspace) -> set[str]:
+    """Names of the folders of the best run of each data set."""
+    state = workspace.state()
+    entries = [state.get("run"), *(state.get("runs") or {}).values()]
+    return {Path(entry["path"]).name for entry in entries if entry}
+
+
 def remember_best(workspace: Workspace, run: Path, data: Embedded, data_sha256: str, accuracy: float) -> None:
-    """Make a run the workspace's best, unless one with a higher CV accuracy on the very same data is still there."""
-    known = workspace.state().get("run") or {}
+    """Make a run the best of its data set, which becomes the one used last.
+
+    A run with a higher CV accuracy on the very same data stays the best while it is there.
+    """
+    known = _of(workspace.state(), data.name)
     better = known.get("data_sha256") == data_sha256 and known.get("cv_accuracy", 0) > accuracy
-    if better and (Path(known["path"]) / "run.json").exists():
-        return
     entry = {
         "path": str(run.resolve()),
         "dataset": data.name,
@@ -71,7 +83,15 @@ def remember_best(workspace: Workspace, run: Path, data: Embedded, data_sha256: 
         "space": data.space.id,
         "cv_accuracy": accuracy,
     }
-    workspace.remember(run=entry)
+    if better and (Path(known["path"]) / "run.json").exists():
+        entry = known
+    workspace.remember(dataset=data.name, space=data.space.id, run=entry, runs={data.name: entry})
+
+
+def _of(state: dict[str, Any], dataset: str | None) -> dict[str, Any]:
+    """The best run on a data set, as it was remembered; older workspaces remember that of the last one alone."""
+    last = state.get("run") or {}
+    return last if last.get("dataset") == dataset else (state.get("runs") or {}).get(dataset) or {}
 
 
 def write_json(path: Path, content: Any) -> None:

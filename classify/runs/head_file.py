@@ -1,9 +1,11 @@
-"""head.joblib: written, and loaded only where it can be trusted."""
+"""head.joblib: written, and loaded only where this user made or trusts it."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import import_module
@@ -14,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
 from cache.space import Space
-from cache.storage.files import write_file
+from cache.storage import trusted
+from cache.storage.files import open_regular, write_file
 from cache.workspace import Workspace
 from classify.runs.folder import write_json
 from classify.runs.record import FORMAT, record_of
@@ -42,13 +45,11 @@ class LoadedHead:
     folder: Path
 
 
-def save_head(workspace: Workspace, folder: Path, head: CalibratedHead, record: dict[str, Any]) -> None:
-    """Write head.joblib and then run.json, which holds `record` and the head's SHA-256.
+def save_head(folder: Path, head: CalibratedHead, record: dict[str, Any]) -> None:
+    """Write head.joblib and then run.json, which holds `record` and the head's SHA-256, and note it as trusted.
 
     Parameters
     ----------
-    workspace : Workspace
-        Its ledger notes the file, so that `load_head` knows it.
     folder : Path
         From `workspace.new_run`.
     head : CalibratedHead
@@ -62,7 +63,7 @@ def save_head(workspace: Workspace, folder: Path, head: CalibratedHead, record: 
     data = buffer.getvalue()
     digest = sha256(data).hexdigest()
     write_file(folder / "head.joblib", data)
-    workspace.record_head(digest)
+    trusted.remember(digest, _imports(record))
     described = {
         **record["head"],
         "file": "head.joblib",
@@ -80,26 +81,29 @@ def load_head(
     """Load the head of a run.
 
     Loading a joblib file runs whatever code is in it, so the bytes must have the SHA-256 in run.json, and
-    this workspace must have written them.
+    this user must have written or trusted them: see `cache.storage.trusted`.
 
     Parameters
     ----------
     workspace : Workspace
+        Named in the message; what it says of heads counts for nothing.
     run : Path
         A run folder.
     trust : bool
-        Load the file wherever it comes from.
+        Load the file wherever it comes from, and from now on without asking. Modules of the user's own that it names
+        are looked for in the current folder, too.
     record : dict, optional
         What run.json says, where it was read already.
 
     Raises
     ------
     UserError
-        When the run has no head, or the file is not one this workspace wrote and `trust` is False.
+        When the run has no head, or the file is none that this user wrote or trusted and `trust` is False.
     """
     record = record_of(run) if record is None else record
     try:
-        data = (run / "head.joblib").read_bytes()
+        with open_regular(run / "head.joblib") as file:
+            data = file.read()
         expected = record["head"]["sha256"]
     except (OSError, KeyError, TypeError) as error:
         command = record.get("command")
@@ -113,26 +117,40 @@ def load_head(
             f"Expected run format {FORMAT} or older in {run}, received {record['format']}. Update coldframe."
         )
     digest = sha256(data).hexdigest()
-    if not trust and (digest != expected or not workspace.wrote_head(digest)):
-        expectation = f"the head that run.json describes ({expected[:12]})"
-        if digest == expected:
-            expectation = f"a head that this workspace ({workspace.root}) wrote"
+    if digest != expected and not trust:
         raise UserError(
-            f"Expected {expectation} in {run / 'head.joblib'}, received another file ({digest[:12]}). "
-            "Loading a head runs the code in it: pass --trust only if you know where it comes from."
+            f"Expected the head that run.json describes ({expected[:12]}) in {run / 'head.joblib'}, received another "
+            f"file ({digest[:12]}). Loading a head runs the code in it: pass --trust only if you know where it comes "
+            "from."
         )
-    sys.path.insert(0, os.getcwd())  # where `--model module:factory` found the user's own classes
+    if not trusted.admitted(digest, trust, _imports(record)):
+        raise trusted.refusal("a head", run / "head.joblib", digest, workspace.root)
     try:
-        head = _unpickled(data)
+        with _importable(trusted.imports_of(digest), os.getcwd() if trust else ""):
+            head = _unpickled(data)
     except (ImportError, AttributeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
         raise UserError(
             f"Expected a head that this installation can load in {run / 'head.joblib'}, but: {error!r}. It "
             f"was written with {record.get('versions')}. Run `fit-head` again, or, if it holds classes of your own, "
-            "run this from the folder with their module."
+            "run this with --trust from the folder with their module."
         ) from error
-    finally:
-        sys.path.remove(os.getcwd())
     return LoadedHead(head, record, run)
+
+
+def _imports(record: dict[str, Any]) -> str:
+    """The folder in which `--model module:factory` looks for the user's own classes; empty for any other head."""
+    return os.getcwd() if ":" in str(record["head"].get("name", "")) else ""
+
+
+@contextlib.contextmanager
+def _importable(*folders: str) -> Iterator[None]:
+    """Look for modules that are nowhere else in these folders, too."""
+    before = list(sys.path)
+    sys.path += filter(None, folders)
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 def _unpickled(data: bytes) -> CalibratedHead:

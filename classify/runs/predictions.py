@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from cache.errors import UserError
 from cache.frame import NUMBER, TEXT, change_texts, frame
-from cache.storage.files import write_file
+from cache.storage.files import open_regular, write_file
 from cache.text import restored
 from cache.workspace import Workspace
 from classify.metrics.evaluation import Evaluation
@@ -35,14 +37,18 @@ def save_evaluation(
     truth: np.ndarray,
     predicted: np.ndarray,
     probability: np.ndarray,
+    title: str = "",
 ) -> None:
-    """Write predictions.csv (n rows; `probability` (n,) of the predicted class) and the confusion matrix."""
+    """Write predictions.csv (n rows; `probability` (n,) of the predicted class) and the confusion matrix.
+
+    `title` says whose answers these are, to what.
+    """
     rows = zip(paths, truth.tolist(), predicted.tolist(), probability.tolist(), strict=True)
     columns = {"path": TEXT, "label": TEXT, "predicted": TEXT, "probability": NUMBER}
     answers = frame(columns, [dict(zip(columns, row, strict=True)) for row in rows])
     write_file(folder / "predictions.csv", csv_bytes(csv_text(answers)))
     write_file(folder / "confusion.txt", (confusion_text(evaluation) + "\n").encode())
-    write_file(folder / "confusion.png", confusion_png(evaluation))
+    write_file(folder / "confusion.png", confusion_png(evaluation, title))
 
 
 def save_validation(folder: Path, paths: Iterable[str], labels: Iterable[str]) -> None:
@@ -51,7 +57,41 @@ def save_validation(folder: Path, paths: Iterable[str], labels: Iterable[str]) -
     write_file(folder / "validation.csv", csv_bytes(csv_text(frame({"path": TEXT, "label": TEXT}, records))))
 
 
-def read_pictures(table: Path) -> pd.DataFrame:
+def of_tables(run: Path) -> dict[str, Any]:
+    """What run.json says of the tables in its folder: their SHA-256, so that another content is noticed."""
+    there = [name for name in HELD_OUT if (run / name).exists()]
+    return {"tables": {name: sha256((run / name).read_bytes()).hexdigest() for name in there}}
+
+
+def table_of(run: Path, record: dict[str, Any], name: str) -> pd.DataFrame | None:
+    """Read predictions.csv or validation.csv of a run as `read_pictures` does; None where the run wrote none.
+
+    Raises
+    ------
+    UserError
+        When it is not the one that `record`, its run.json, tells of; runs of older versions do not tell.
+    """
+    expected = (record.get("tables") or {}).get(name)
+    try:
+        with open_regular(run / name) as file:
+            data = file.read()
+    except FileNotFoundError:
+        if expected is None:
+            return None
+        received = "it is gone"
+    except OSError as error:
+        received = f"{error.strerror}"
+    else:
+        if expected in (None, sha256(data).hexdigest()):
+            return read_pictures(BytesIO(data))
+        received = "it has another content (SHA-256)"
+    raise UserError(
+        f"Expected {name} as the run wrote it in {run}, but {received}: a figure made with it would be of other "
+        "pictures or answers. Restore it, or train anew."
+    )
+
+
+def read_pictures(table: Path | BinaryIO) -> pd.DataFrame:
     """Read a run's predictions.csv or validation.csv, also that of `predict`.
 
     Returns
@@ -124,14 +164,13 @@ def held_out(workspace: Workspace, run: Path, record: dict[str, Any]) -> Picture
     Raises
     ------
     UserError
-        When no picture of it is there.
+        When no picture of it is there, or a list is not the one that the run wrote.
     """
     root = Path(record.get("root") or "")
     for name, part in HELD_OUT.items():
-        if (run / name).exists():
-            found = _there(root, _rows(run / name), part)
-            if found.files:
-                return found
+        found = _there(root, _rows(run, record, name), part)
+        if found.files:
+            return found
     known = _data_set(workspace, record) if record.get("dataset") in workspace.datasets() else []
     found = _there(root, known, "data set")
     if not found.files:
@@ -145,9 +184,10 @@ def trained_on(workspace: Workspace, run: Path, record: dict[str, Any]) -> Pictu
     Raises
     ------
     UserError
-        When the workspace does not know the data set, or no picture of it is there.
+        When the workspace does not know the data set, no picture of it is there, or a list is not the one that the
+        run wrote.
     """
-    other = {path for name in HELD_OUT if (run / name).exists() for path, _ in _rows(run / name)}
+    other = {path for name in HELD_OUT for path, _ in _rows(run, record, name)}
     root = Path(record.get("root") or "")
     rows = [(path, label) for path, label in _data_set(workspace, record) if path not in other]
     found = _there(root, rows, "training")
@@ -162,9 +202,9 @@ def _data_set(workspace: Workspace, record: dict[str, Any]) -> list[tuple[str, s
     return [(path, names[label]) for path, label in zip(manifest.paths, manifest.label.tolist(), strict=True)]
 
 
-def _rows(table: Path) -> Iterable[tuple[str, str]]:
-    listed = read_pictures(table)
-    return zip(listed["path"], listed["label"], strict=True)
+def _rows(run: Path, record: dict[str, Any], name: str) -> Iterable[tuple[str, str]]:
+    listed = table_of(run, record, name)
+    return () if listed is None else zip(listed["path"], listed["label"], strict=True)
 
 
 def _there(root: Path, rows: Iterable[tuple[str, str]], part: str) -> Pictures:

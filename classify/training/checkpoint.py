@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from cache.errors import UserError
-from cache.storage.files import write_file
-from cache.storage.hdf5 import UNREADABLE, image
+from cache.storage.hdf5 import UNREADABLE, read_arrays, write_arrays
 from classify.training.history import Epoch
 
-FORMAT = 1
+FORMAT = 2  # since all arrays are sealed together
+GROUPS = ("weights", "head", "best", "state")
 Arrays = Sequence[np.ndarray]
 
 
@@ -36,37 +35,29 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write the file, replacing an older one at once; UserError on a full disk, the older one intact."""
-        groups = {"weights": self.weights, "head": self.head, "best": self.best, "state": self.state}
-
-        def fill(file: h5py.File) -> None:
-            file.attrs["format"] = FORMAT
-            epochs = json.dumps([asdict(epoch) for epoch in self.epochs]).encode("ascii")
-            file["epochs"] = np.frombuffer(epochs, np.uint8)
-            file.attrs["best_epoch"] = self.best_epoch
-            for name, arrays in groups.items():
-                group = file.create_group(name)
-                for number, array in enumerate(arrays):
-                    group[f"{number:04d}"] = array
-
-        write_file(path, image(fill, sum(a.nbytes + 4096 for arrays in groups.values() for a in arrays)))
+        facts = {"epochs": [asdict(epoch) for epoch in self.epochs], "best_epoch": self.best_epoch}
+        arrays = {"facts": np.frombuffer(json.dumps(facts).encode("ascii"), np.uint8)}
+        for name in GROUPS:
+            arrays |= {f"{name}-{number:04d}": array for number, array in enumerate(getattr(self, name))}
+        write_arrays(path, FORMAT, arrays)
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
-        """Read the file back; UserError when it is damaged or newer than this version."""
+        """Read the file back; UserError when it is damaged, or of another version."""
+        advice = "Run finetune without --resume: cached activations are kept."
         try:
-            with h5py.File(path, "r") as file:
-                version = int(file.attrs["format"])
-                if version > FORMAT:
-                    raise UserError(
-                        f"Expected format {FORMAT} or older in {path}, received {version}. Update coldframe."
-                    )
-                read = {
-                    name: [file[name][number][()] for number in sorted(file[name])]
-                    for name in ("weights", "head", "best", "state")
-                }
-                epochs = [Epoch(**fields) for fields in json.loads(file["epochs"][()].tobytes())]
-                return cls(epochs, best_epoch=int(file.attrs["best_epoch"]), **read)
-        except UNREADABLE as error:
+            arrays, sealed = read_arrays(path, FORMAT, advice)
+            if not sealed:
+                raise ValueError("it has no SHA-256 of its content")
+            read = {
+                group: [arrays[name] for name in sorted(arrays) if name.startswith(f"{group}-")]
+                for group in GROUPS
+            }
+            facts = json.loads(arrays["facts"].tobytes())
+            epochs = [Epoch(**fields) for fields in facts["epochs"]]
+            return cls(epochs, best_epoch=facts["best_epoch"], **read)
+        except (FileNotFoundError, *UNREADABLE) as error:
             raise UserError(
-                f"Expected a checkpoint in {path}, received a damaged file ({error}). Run finetune without --resume."
+                f"Expected a checkpoint in {path}, received a damaged file or one of an older version ({error}). "
+                f"{advice}"
             ) from error

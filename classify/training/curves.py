@@ -9,14 +9,14 @@ import numpy as np
 
 from classify.metrics.intervals import wilson
 from classify.report.figures import new_figure, png
-from classify.report.text import printable
+from classify.report.text import IN_A_TITLE, TITLE, printable
 from classify.training.history import History
 
 TRAINING, VALIDATION, HEAD, KEPT = "#d1681d", "#1f5fa8", "0.35", "#1c7c3c"
 LONG = 40  # epochs; of more, no dot each
 
 
-def curves_png(history: History, head: str) -> bytes:
+def curves_png(history: History, head: str, dataset: str = "") -> bytes:
     """Draw accuracy and loss over the epochs and return the PNG file's bytes.
 
     Parameters
@@ -27,11 +27,16 @@ def curves_png(history: History, head: str) -> bytes:
         the calibrated one, by which the epoch was chosen, where it is known.
     head : str
         Name of the head that training started from; "" where it started from random weights.
+    dataset : str
+        What it trained on, for the title.
+
+    What is kept is circled: the head where alpha is 0, whichever epoch came nearest to it.
     """
     figure, (left, right) = _figure(1, 2, (12.5, 5.4))
     epochs = history.epochs
     number = np.array([epoch.number for epoch in epochs])
-    at = int(np.flatnonzero(number == history.best)[0])
+    kept = history.best if history.alpha else int(number[0])
+    at = int(np.flatnonzero(number == kept)[0])
     accuracy = _finite(epoch.accuracy for epoch in epochs), _finite(epoch.val_accuracy for epoch in epochs)
     calibrated = _finite(epoch.calibrated_loss for epoch in epochs)
     known = np.isfinite(calibrated).any()
@@ -45,7 +50,7 @@ def curves_png(history: History, head: str) -> bytes:
         axes.plot(number, training, color=TRAINING, label="training, as trained on", **style)
         axes.plot(number, validation, color=VALIDATION, label="validation", **style)
         axes.scatter(
-            [history.best],
+            [kept],
             validation[at : at + 1],
             110,
             facecolors="none",
@@ -81,14 +86,15 @@ def curves_png(history: History, head: str) -> bytes:
             color="0.45",
         )
         what = "Accuracy" if axes is left else "Calibrated loss (nats)" if known else "Loss (nats)"
-        then = f", {form.format(validation[at])} after epoch {history.best}" if history.best else ""
+        then = f", {form.format(validation[at])} after epoch {kept}" if at else ", which is kept"
         level_of = f"{form.format(level)} {'with the head' if head else 'untrained'}"
         axes.set_title(f"{what}, validation:\n{level_of}{then}", loc="left", fontsize=12, pad=22)
     _shade(left, number, accuracy[1], history.val_n)
-    name = printable(head, 60)
+    name = printable(head, IN_A_TITLE)
+    where = f" on {printable(dataset, IN_A_TITLE)}" if dataset else ""
     # parse_math=False: a head may be called "$5"
     figure.suptitle(
-        f"Fine-tuning from the head {name}" if head else "Training from random weights",
+        (f"Fine-tuning from the head {name}" if head else "Training from random weights") + where,
         x=0.01,
         ha="left",
         fontsize=13,
@@ -98,11 +104,12 @@ def curves_png(history: History, head: str) -> bytes:
     return png(figure)
 
 
-def interpolation_png(history: History) -> bytes:
+def interpolation_png(history: History, title: str = "") -> bytes:
     """Draw validation accuracy and calibrated loss on the line from the head to the fine-tuned weights, as a PNG file.
 
     At alpha the weights are (1 - alpha) * head + alpha * fine-tuned: WiSE-FT, Wortsman et al. 2021, "Robust
-    fine-tuning of zero-shot models", arXiv 2109.01903. The shaded range is Wilson's 95 % interval.
+    fine-tuning of zero-shot models", arXiv 2109.01903. The shaded range is Wilson's 95 % interval. `title` says which
+    head on what.
     """
     figure, (above, below) = _figure(2, 1, (8.5, 6.6), sharex=True)
     line = history.line
@@ -135,6 +142,10 @@ def interpolation_png(history: History) -> bytes:
     where = {0.0: "the head is kept unchanged", 1.0: "the fine-tuned weights are kept"}
     verdict = where.get(history.alpha, f"a mixture is kept, alpha {history.alpha:.3g}")
     above.set_title(f"Between head and fine-tuned weights: {verdict}", loc="left", fontsize=12)
+    if title:
+        figure.suptitle(
+            printable(title, TITLE, keep="both"), x=0.01, ha="left", fontsize=13, parse_math=False
+        )
     figure.legend(*above.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     return png(figure)
 
@@ -156,10 +167,8 @@ def _finite(values: Iterable[float]) -> np.ndarray:
 
 
 def _kept(history: History) -> str:
-    if not history.best:
+    if not history.best or not history.alpha:
         return "kept: the head"
-    if not history.alpha:
-        return f"best: epoch {history.best} (kept: the head)"
     if history.alpha < 1:
         return f"kept: {history.alpha:.3g} of the way to epoch {history.best}"
     return f"kept: epoch {history.best}"

@@ -81,9 +81,9 @@ class History:
 def history_csv(history: History) -> bytes:
     """Return a UTF-8 CSV file with a line an epoch; the first, number 0, is the head.
 
-    Figures have six significant digits; one that is not finite is an empty cell.
+    A figure that is not finite is an empty cell.
     """
-    return csv_bytes(csv_text(history.to_frame().replace([math.inf, -math.inf], math.nan), "%.6g"))
+    return csv_bytes(csv_text(history.to_frame().replace([math.inf, -math.inf], math.nan)))
 
 
 def check_installed() -> None:

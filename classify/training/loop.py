@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from cache.text import counted
 from classify.training.batches import TrainingRows
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import Epoch
@@ -122,7 +123,7 @@ def train(
 def _patience_over(now: Checkpoint, settings: Settings) -> str:
     """Why training ends before its last epoch; empty while it goes on."""
     if now.best_epoch and len(now.epochs) - 1 - now.best_epoch >= settings.patience:
-        return f"no lower validation loss for {settings.patience} epochs"
+        return f"no lower validation loss for {counted(settings.patience, 'epoch')}"
     return ""
 
 

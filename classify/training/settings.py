@@ -13,6 +13,7 @@ LEARNING_RATES = {"adamw": 3e-4, "adam": 3e-4, "sgd": 1e-2, "rmsprop": 1e-4}
 GB = 10**9  # bytes, as limits are given
 
 
+OWN_PART = "there is a validation part already"
 WHERE = Group("What trains, one of", validator=one_of, sort_key=0)
 
 
@@ -69,6 +70,12 @@ class Settings:
     """also keep a model every so many epochs; 0: only the best"""
     tensorboard: bool = False
     """write logs for TensorBoard"""
+
+    def idle_val_size(self, why: str) -> list[str]:
+        """Say that --val-size has no effect, and why; nothing where it is the default."""
+        if self.val_size == Settings.val_size:
+            return []
+        return [f"--val-size {self.val_size:g} has no effect: {why}"]
 
     def __post_init__(self) -> None:
         for name, low, high in _RANGES:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cache.text import table
+from cache.text import table, terminal_width
 from extract.backbones.external.kinds import KINDS
 from extract.backbones.families import FAMILIES, weights_state
 from extract.commands.options import BackbonesOptions
@@ -22,8 +22,9 @@ class Backbones:
 
     def to_text(self) -> str:
         """A table, and examples of the other kinds."""
+        rows = table(self.rows, width=terminal_width(), spare=("parameters", "dim"))
         others = ", ".join(kind.example for kind in KINDS.values())
-        return f"{table(self.rows)}\n\nand models of your own or from elsewhere: {others}; see the guide"
+        return f"{rows}\n\nand models of your own or from elsewhere: {others}; see the guide"
 
 
 def run(options: BackbonesOptions, say: Callable[[str], None]) -> Backbones:

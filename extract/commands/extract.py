@@ -19,10 +19,13 @@ from extract.commands.options import ExtractOptions
 from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress, bar
 from extract.embedding.runner import Outcome
+from extract.embedding.thumbnails import complete
 from extract.embedding.views import Augmented, augment, untested
 from extract.pictures.policies import Views
 from extract.settings import Decoding, Options
 from extract.sources.source import PART, is_part, open_source
+
+LOST = "its row is gone"
 
 
 @dataclass
@@ -70,8 +73,8 @@ def extract(
     Raises
     ------
     UserError
-        For a source that is not a data set, a backbone whose weights cannot be had, or a full disk. What
-        was sealed before stays.
+        For a source that is not a data set, a backbone whose weights cannot be had, a full disk, or a workspace
+        that is deleted or damaged meanwhile. What was sealed before stays.
     """
     progress, began = progress or Progress(), time.monotonic()
     opened = open_source(workspace, source, data_dir=data_dir, note=progress.note)
@@ -101,8 +104,15 @@ def extract(
         workspace.remember(space=extractor.space.id)
     elif present.any():  # else no command could go on with it
         workspace.remember(space=extractor.space.id, dataset=dataset)
+    complete(workspace, extractor.space, manifest.select(present), decoding.max_pixels, progress)
     unread = found.rejects if options.shard[0] == 1 else []  # of several parts, the first tells of them
-    rejects = unread + extractor.rejects(manifest, present, outcome)
+    rejects = unread + extractor.rejects(manifest, present, outcome, LOST)
+    if lost := sum(reject.reason == LOST for reject in rejects):
+        raise UserError(
+            f"Expected rows for all pictures that had one or got one in {extractor.store.folder}, {lost:,} of them are "
+            "gone: the workspace, or a file in it, was deleted or damaged while this ran. What is there is kept; "
+            "run the same command again for the rest."
+        )
     conflicts = manifest.conflicts()
     if options.shard != (1, 1):
         progress.note(

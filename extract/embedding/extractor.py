@@ -15,6 +15,7 @@ from extract.embedding.picture_reader import Picture, PictureReader
 from extract.embedding.progress import Progress
 from extract.embedding.runner import Claims, Outcome, Reader, run
 from extract.embedding.spaces import make_space
+from extract.embedding.thumbnails import Thumbnails, thumbnails_of
 from extract.engines.choice import choose_engine, learn_network, open_engine
 from extract.engines.engine import Engine
 from extract.machine import usable_cores
@@ -45,6 +46,7 @@ class Extractor:
             self.engine = self._started.name
         self.space = make_space(backbone, self.network, decoding, options.dtype, view)
         self.store: Store = workspace.store(self.space)
+        self._workspace = workspace
 
     def embed(
         self,
@@ -60,15 +62,19 @@ class Extractor:
         """
         force, refused = self.options.force, {} if self.options.force else self.refused()
         claims = Claims(_contains_none if force else self.store.contains)
+        thumbnails = Thumbnails(thumbnails_of(self._workspace, self.space), again=force)
 
         def write(keys: np.ndarray, rows: np.ndarray, rejects: list[Reject]) -> None:
             if len(keys):
+                thumbnails.seal(
+                    [key.tobytes() for key in keys]
+                )  # first: a row that is there has its thumbnail
                 self.store.add(keys, rows)
             self.store.add_rejects(r for r in rejects if r.key is not None and r.key not in refused)
             claims.settle(keys)
 
         size, decoding = self.backbone.input_size, self.decoding
-        reader: Reader = FileReader(manifest, size, decoding, claims, refused, self.view)
+        reader: Reader = FileReader(manifest, size, decoding, claims, refused, self.view, thumbnails)
         if pictures:
             reader = PictureReader(pictures, manifest, size, decoding, claims, reader)
         progress.start(len(rows))

@@ -6,8 +6,9 @@ from pathlib import Path
 from cache.manifest import Manifest
 from cache.storage.rejects import Reject
 from extract.embedding.runner import Claims, Read
+from extract.embedding.thumbnails import Thumbnails
 from extract.pictures.augmentation import View
-from extract.pictures.decoding import RejectedImage, limits, render
+from extract.pictures.decoding import RejectedImage, decode_both, limits, render
 from extract.pictures.files import Contents, large, opened
 from extract.settings import Decoding
 
@@ -28,6 +29,8 @@ class FileReader:
         Key to reason of pictures that this decoder is known to refuse; they are not decoded again.
     view : View, optional
         Default: the plain pictures.
+    thumbnails : Thumbnails, optional
+        Takes those of the plain pictures.
     """
 
     def __init__(
@@ -38,10 +41,12 @@ class FileReader:
         claims: Claims,
         refused: dict[bytes, str],
         view: View | None = None,
+        thumbnails: Thumbnails | None = None,
     ) -> None:
         self._manifest, self._root = manifest, Path(manifest.root)
         self._size, self._decoding, self._view = size, decoding, view
         self._claims, self._refused = claims, refused
+        self._thumbnails = thumbnails if view is None else None
 
     def __call__(self, indices: Sequence[int]) -> list[Read]:
         """Read, hash and decode the files at these rows of the manifest; the large ones one by one."""
@@ -81,7 +86,11 @@ class FileReader:
         try:
             if read.key in self._refused:
                 raise RejectedImage(self._refused[read.key])
-            read.pixels = render(data, read.key, self._size, self._decoding, self._view)
+            if self._thumbnails is None:
+                read.pixels = render(data, read.key, self._size, self._decoding, self._view)
+            else:
+                read.pixels, small = decode_both(data, self._size, self._decoding)
+                self._thumbnails.add(read.key, small)
         except RejectedImage as error:
             read.reject = self._reject(read.index, read.key, error.reason)
 

@@ -1,10 +1,13 @@
 """A space and the backbone, decoding and view that it names, both ways."""
 
+from typing import Any
+
 from cache.errors import UserError
 from cache.space import Space
 from cache.storage.store import Store
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
+from extract.backbones.external import kinds
 from extract.backbones.preprocessing import mode_of, text_of
 from extract.engines.network_cache import Network
 from extract.pictures.augmentation import View
@@ -32,10 +35,27 @@ def make_space(
     )
 
 
-def backbone_of(store: Store) -> Backbone:
-    """Name the backbone that computes in the space of `store`, with its weights where they were found last."""
+def backbone_of(store: Store, *, trust: bool = False) -> Backbone:
+    """Name the backbone that computes in the space of `store`, with its weights where they were found last.
+
+    Parameters
+    ----------
+    store : Store
+        Of its origin.json the place of a model from elsewhere is believed only as far as `kinds.admit` says; a
+        backbone of the table is the one of that name, whatever stands there.
+    trust : bool
+        Load a model from elsewhere that this user never named.
+
+    Raises
+    ------
+    UserError
+        For such a model, and for one that is gone or another by now.
+    """
     space, origin = store.space, store.origin()
-    asked = origin.get("model") or space.backbone
+    asked = space.backbone
+    if kinds.kind_of(space.backbone):
+        asked = _place(space.backbone, origin.get("model"))
+        kinds.admit(asked, trust)
     backbone = Backbone.of(
         asked,
         origin.get("weights", "pretrained"),
@@ -50,6 +70,16 @@ def backbone_of(store: Store) -> Backbone:
             "extract again with the one there is now."
         )
     return backbone
+
+
+def _place(name: str, model: Any) -> str:
+    """Where a model from elsewhere was found last, if it is of the kind that the space names."""
+    if isinstance(model, str) and model.partition(":")[0] == name.partition(":")[0]:
+        return model
+    raise UserError(
+        f"Expected to be told where the model of {name} is, received {model!r} in its space's origin.json. Run "
+        "extract again with --backbone and that model: nothing is computed again."
+    )
 
 
 def largest(workspace: Workspace, space: Space) -> int:

@@ -24,7 +24,7 @@ def choose_engine(asked: str, backbone: Backbone) -> str:
     if gpu_seen() or backbone.precision != "float32":
         return "keras"
     known = network_cache.find(backbone)
-    return "keras" if known is not None and known.refused else "litert"
+    return "keras" if known is not None and known.unconvertible else "litert"
 
 
 def learn_network(
@@ -52,27 +52,34 @@ def learn_network(
     """
     network = network_cache.find(backbone)
     if network is not None and (engine == "keras" or network.model):
-        if network.refused and fall_back and not gpu_seen():
-            note(_instead(network.refused))
+        if network.unconvertible and fall_back and not gpu_seen():
+            note(_instead(network.unconvertible))
         return network, None
     note(f"preparing {backbone.name} for this machine: once, about half a minute")
-    refused = ""
+    unconvertible = ""
     if engine == "litert":
         try:
             return convert(backbone), None
         except Unconvertible as error:
             if not fall_back:
                 raise
-            refused = error.reason
-            note(_instead(refused))
+            unconvertible = error.reason if error.lasting else ""
+            note(_instead(error.reason) if error.lasting else _this_time(error.reason))
     built = KerasEngine(backbone)
-    network = replace(built.network, refused=refused)
+    network = replace(built.network, unconvertible=unconvertible)
     network_cache.remember(backbone, network)
     return network, built
 
 
-def _instead(refused: str) -> str:
-    return f"LiteRT cannot run this network ({refused}): Keras does, which is slower on a CPU"
+def _instead(reason: str) -> str:
+    return f"LiteRT cannot run this network ({reason}): Keras does, which is slower on a CPU"
+
+
+def _this_time(reason: str) -> str:
+    return (
+        f"making this network ready for LiteRT failed ({reason}): Keras runs it now, which is slower on a CPU; the "
+        "next run tries again"
+    )
 
 
 def open_engine(

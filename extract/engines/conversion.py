@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,13 +21,16 @@ TOLERANCE = 1e-3  # relative
 
 
 class Unconvertible(UserError):
-    """The network cannot be had for LiteRT; `reason` says why, for a line of text."""
+    """The network cannot be had for LiteRT; `reason` says why, for a line of text.
 
-    def __init__(self, name: str, reason: str) -> None:
-        self.reason = reason
+    `lasting` tells that it is the network's fault, and not that of a conversion that crashed or was killed.
+    """
+
+    def __init__(self, name: str, reason: str, *, lasting: bool = True) -> None:
+        self.reason, self.lasting = reason, lasting
         super().__init__(
             f"Expected TensorFlow to convert {name} for LiteRT, but it failed: {reason}. "
-            "Pass --engine keras to run it without conversion."
+            f"{'Pass' if lasting else 'Try again, or pass'} --engine keras to run it without conversion."
         )
 
 
@@ -38,14 +42,17 @@ def convert(backbone: Backbone) -> Network:
     UserError
         If the weights cannot be had, or TensorFlow cannot convert the network.
     """
-    source = Path(cache.__file__).parents[1]
+    # This very code, wherever it was found; and nothing of the current folder, which may come from elsewhere: without
+    # -P it would be first, and an empty entry of PYTHONPATH stands for it.
+    path = [str(Path(cache.__file__).parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     environment = os.environ | {
         "KERAS_BACKEND": "tensorflow",
         "CUDA_VISIBLE_DEVICES": "-1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")])),
+        "PYTHONPATH": os.pathsep.join(filter(None, path)),
+        "PYTHONSAFEPATH": "1",
     }
-    command = [sys.executable, "-m", "extract.engines.conversion", json.dumps(asdict(backbone))]
+    command = [sys.executable, "-P", "-m", "extract.engines.conversion", json.dumps(asdict(backbone))]
     with network_cache.being_made(backbone):
         known = network_cache.find(backbone)
         if known is not None and known.model:
@@ -56,10 +63,12 @@ def convert(backbone: Backbone) -> Network:
         return Network(**json.loads(answer[0]))
     if child.returncode == 1 and answer[0].startswith('{"error"'):
         raise UserError(json.loads(answer[0])["error"])
+    if child.returncode == 2 and answer[0].startswith('{"unconvertible"'):
+        raise Unconvertible(backbone.name, json.loads(answer[0])["unconvertible"])
     reason = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
-    if answer[0].startswith('{"unconvertible"'):
-        reason = json.loads(answer[0])["unconvertible"]
-    raise Unconvertible(backbone.name, reason)
+    if child.returncode < 0:
+        reason = f"its process was ended by {signal.Signals(-child.returncode).name}"
+    raise Unconvertible(backbone.name, reason, lasting=False)
 
 
 def _convert_here(backbone: Backbone) -> Network:
@@ -73,6 +82,8 @@ def _convert_here(backbone: Backbone) -> Network:
         model.export(folder, verbose=False)
         try:
             data = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+        except (MemoryError, OSError, ImportError, tf.errors.ResourceExhaustedError):
+            raise  # the machine's fault, and not the network's
         except Exception as error:  # the converter passes on whatever the C++ below it throws
             raise Unconvertible(backbone.name, _short(error)) from error
     if backbone.location:

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cache.storage.files import locked, make_folder, write_file
+from cache.storage.files import locked, make_folder, open_regular, user_folder, write_file
+from cache.storage.json_file import DamagedJson, build, read_json, write_json
 from extract.backbones.backbone import Backbone
 from extract.backbones.families import family
-from extract.machine import user_folder
 
+DIGITS = 32  # of a converted network's hash, in its file's name
 VERSION = 1  # of the file format and of the conversion: raise it when either changes
 
 
@@ -27,7 +28,7 @@ class Network:
     dim: int
     parameters: int
     model: str = ""
-    refused: str = ""  # why LiteRT cannot run it; empty if it can or nobody has tried
+    unconvertible: str = ""  # why LiteRT cannot run it; empty if it can or nobody has tried
 
     @property
     def model_path(self) -> Path:
@@ -40,10 +41,14 @@ def folder() -> Path:
 
 
 def find(backbone: Backbone) -> Network | None:
-    """Look up what is known of `backbone`; None if it was never built, or its converted file is damaged."""
+    """Look up what is known of `backbone`; None if it was never built, or what was kept of it is damaged."""
     try:
-        network = Network(**json.loads(_record(backbone).read_text()))
-    except (FileNotFoundError, ValueError, TypeError):
+        fields = read_json(_record(backbone))
+        # Older versions took any failure for the network's, and remembered it under this name: it is tried once more.
+        if fields.pop("refused", ""):
+            return None
+        network = build(Network, fields)
+    except (OSError, DamagedJson):
         return None
     if network.model and not _intact(network.model_path):
         return None
@@ -53,12 +58,12 @@ def find(backbone: Backbone) -> Network | None:
 def remember(backbone: Backbone, network: Network) -> None:
     """Keep the facts of `network` for `find`."""
     make_folder(folder())
-    write_file(_record(backbone), json.dumps(asdict(network), indent=1).encode())
+    write_json(_record(backbone), asdict(network))
 
 
 def keep_model(data: bytes) -> str:
     """Store a converted network and return its file name, which carries its hash."""
-    name = f"{hashlib.sha256(data).hexdigest()[:32]}.tflite"
+    name = f"{hashlib.sha256(data).hexdigest()[:DIGITS]}.tflite"
     make_folder(folder())
     write_file(folder() / name, data)
     return name
@@ -85,7 +90,10 @@ def _record(backbone: Backbone) -> Path:
 
 
 def _intact(path: Path) -> bool:
+    if path.parent != folder() or len(path.stem) != DIGITS:
+        return False
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest().startswith(path.stem)
-    except FileNotFoundError:
+        with open_regular(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest().startswith(path.stem)
+    except OSError:
         return False

@@ -1,6 +1,8 @@
 """The bytes of a picture file -> square RGB pixels. The one decoder for training, prediction and serving."""
 
+import contextlib
 import io
+from collections.abc import Iterator
 
 import numpy as np
 import PIL
@@ -21,6 +23,7 @@ from extract.pictures import png
 from extract.pictures.augmentation import View
 from extract.pictures.memory import PIXELS, cost
 from extract.pictures.square import RejectedImage, check_size, eight_bits, fit, reason, square, upright
+from extract.pictures.thumbnail import thumbnail
 from extract.settings import Decoding
 
 # Image.open asks only these; naming one that is not imported would make it import all of Pillow's forty.
@@ -69,33 +72,42 @@ def decode(data: bytes, size: int, decoding: Decoding) -> np.ndarray:
     RejectedImage
         If the bytes are no picture, are damaged, or exceed `decoding.max_pixels`.
     """
+    with _opened(data, size, decoding) as picture:
+        return square(*picture, size, decoding.resize)
+
+
+def decode_both(data: bytes, size: int, decoding: Decoding) -> tuple[np.ndarray, np.ndarray]:
+    """Decode one picture file once: its pixels as `decode` gives them, and its thumbnail."""
+    with _opened(data, size, decoding) as picture:
+        return square(*picture, size, decoding.resize), thumbnail(*picture)
+
+
+@contextlib.contextmanager
+def _opened(
+    data: bytes, size: int, decoding: Decoding
+) -> Iterator[tuple[Image.Image, tuple[float, float], Image.Transpose | None]]:
+    """Load a picture large enough for `size`: the picture, what counts of it, and the turn left to do."""
     check_start(data)
     try:
-        return _decode(data, size, decoding)
+        image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+        check_size(image, decoding.max_pixels)
+
+        full = image.size
+        # libjpeg can decode at 1/2, 1/4 or 1/8 at a fraction of the cost; twice the target is enough.
+        _, target = fit(*image.size, size, decoding.resize)
+        drafted = image.draft(None, (2 * target[0], 2 * target[1]))
+        with PIXELS.hold(cost(image, full)):
+            image.load()
+            if image.format == "PNG":
+                png.check_rows(image, data)
+            turn = upright(image)  # after load: EXIF behind the pixels of a PNG; loading turns a TIFF
+            # A drafted picture is rounded up to whole pixels; its content ends at width / scale.
+            content = drafted[1][2:] if drafted else image.size
+            yield eight_bits(image), content, turn
     except RejectedImage:
         raise
-    except (
-        Exception
-    ) as error:  # Pillow's parsers raise whatever hostile bytes lead them to, SyntaxError included
+    except Exception as error:  # Pillow's parsers raise whatever hostile bytes lead them to
         raise RejectedImage(_reason(error, data)) from error
-
-
-def _decode(data: bytes, size: int, decoding: Decoding) -> np.ndarray:
-    image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
-    check_size(image, decoding.max_pixels)
-
-    full = image.size
-    # libjpeg can decode at 1/2, 1/4 or 1/8 at a fraction of the cost; twice the target is enough.
-    _, target = fit(*image.size, size, decoding.resize)
-    drafted = image.draft(None, (2 * target[0], 2 * target[1]))
-    with PIXELS.hold(cost(image, full)):
-        image.load()
-        if image.format == "PNG":
-            png.check_rows(image, data)
-        turn = upright(image)  # after load: PNG may keep EXIF behind the pixels, TIFF is turned by loading
-        # A drafted picture is rounded up to whole pixels; its content ends at width / scale.
-        content = drafted[1][2:] if drafted else image.size
-        return square(eight_bits(image), content, turn, size, decoding.resize)
 
 
 def may_be_picture(start: bytes) -> bool:

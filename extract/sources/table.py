@@ -26,7 +26,7 @@ def is_table(source: Path) -> bool:
 
 
 def delimiter(path: Path) -> str:
-    """Choose what separates the columns: a tabulator in .tsv, a comma elsewhere."""
+    """Choose what separates the columns of a table to write: a tabulator in .tsv, a comma elsewhere."""
     return _DELIMITERS.get(path.suffix.lower(), ",")
 
 
@@ -40,8 +40,9 @@ def read_table(path: Path) -> Scan:
     Parameters
     ----------
     path : Path
-        Text in UTF-8, with or without a byte order mark. Bytes that are not UTF-8 are taken in the path of an
-        existing file only: file names may hold any. Or a Parquet file, see `extract.sources.parquet.read_rows`.
+        Text in UTF-8, with or without a byte order mark, separated by commas, semicolons or tabulators. Bytes that
+        are not UTF-8 are taken in the path of an existing file only: file names may hold any. Or a Parquet file, see
+        `extract.sources.parquet.read_rows`.
 
     Returns
     -------
@@ -53,15 +54,20 @@ def read_table(path: Path) -> Scan:
     UserError
         If the table cannot be read or understood, says two things of one picture, or none of its files exist.
     """
-    lines = parquet.read_rows(path) if _is_parquet(path) else _rows(path)
+    if _is_parquet(path):
+        separator, lines = "", parquet.read_rows(path)
+    else:
+        text = _text(path)
+        separator = _separator(path, text)
+        lines = _rows(path, text, separator)
     header, _ = next(lines, ([], 0))
-    names = _columns(path, header)
+    names = _columns(path, header, separator)
     rows = _Rows(path, names, unnamed=len(header) - len(names))
     for values, line in lines:
         if len(values) != len(header):
             raise UserError(
                 f"Expected {len(header)} columns as in the header of {path}, received {len(values)} in line "
-                f"{line}. A value that holds {delimiter(path)!r} must be in double quotes."
+                f"{line}. A value that holds {separator!r} must be in double quotes."
             )
         rows.add(values, line)
     return rows.found()
@@ -75,16 +81,28 @@ def _place(path: Path, number: int) -> str:
     return f"row {number}" if _is_parquet(path) else f"line {number}"
 
 
-def _rows(path: Path) -> Iterator[tuple[list[str], int]]:
-    """Yield the fields and the line number of each row that is not blank."""
+def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"Expected a table of pictures in {path}, but: {error.strerror}.") from error
     if b"\0" in data:
         raise _not_utf8(path, "a zero byte, as in UTF-16 ('Unicode text')")
-    text = data.decode("utf-8-sig", "surrogateescape")
-    separator = _separator(path, text)
+    return data.decode("utf-8-sig", "surrogateescape")
+
+
+def _separator(path: Path, text: str) -> str:
+    """What the first row separates `path` and `label` by; spreadsheets write semicolons in much of the world."""
+    usual = delimiter(path)
+    header = text.partition("\n")[0].lower()
+    for separator in (usual, ";", "\t", ","):
+        if {"path", "label"} <= {name.strip().strip('"') for name in header.split(separator)}:
+            return separator
+    return usual
+
+
+def _rows(path: Path, text: str, separator: str) -> Iterator[tuple[list[str], int]]:
+    """Yield the fields and the line number of each row that is not blank."""
     # Strict, because a stray quote would otherwise swallow the rows up to the next one without a word. Not by pandas,
     # which takes such a table, fills short rows, and cannot say which line a row began in.
     table = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
@@ -99,18 +117,7 @@ def _rows(path: Path) -> Iterator[tuple[list[str], int]]:
         ) from error
 
 
-def _separator(path: Path, text: str) -> str:
-    """A semicolon, as spreadsheets write where the comma is for decimals, if only so the first line has our columns."""
-    first = text.partition("\n")[0]
-    usual = delimiter(path)
-    for separator in (usual, ";", "\t", ","):
-        names = {name.strip().strip('"').lower() for name in first.split(separator)}
-        if {"path", "label"} <= names:
-            return separator
-    return usual
-
-
-def _columns(path: Path, header: list[str]) -> dict[str, int]:
+def _columns(path: Path, header: list[str], separator: str) -> dict[str, int]:
     """Map the names of the columns to their positions; those of `_KNOWN` in lower case."""
     names = [name.strip() for name in header]
     names = [name.lower() if name.lower() in _KNOWN else name for name in names]
@@ -121,7 +128,7 @@ def _columns(path: Path, header: list[str]) -> dict[str, int]:
         if _is_parquet(path):
             where, how = "the columns", "Rename the columns."
         else:
-            where, how = "a first row with the columns", f"Name them there, separated by {delimiter(path)!r}."
+            where, how = "a first row with the columns", f"Name them there, separated by {separator!r}."
         raise UserError(f"Expected {where} path and label, each once, in {path}, received {received}. {how}")
     if odd := [name for name in names if _odd(name)]:
         raise _not_utf8(path, f"the column {odd[0]!r}")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
 from urllib.parse import quote
 
 from cache.errors import UserError
@@ -16,6 +17,9 @@ from extract.sources.scan import SPLIT_NAMES
 from extract.sources.unpacked import TABLE
 
 PREFIX = "tfds:"
+RETRIES = (
+    4  # of a download, within seven seconds; the package's own ten take minutes where there is no network
+)
 _SPEC = re.compile(r"(\w+)(?:/([\w.+-]+))?(?::([\d.*]+))?")
 _SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"GIF8": ".gif", b"BM": ".bmp", b"RIFF": ".webp"}
 
@@ -144,12 +148,12 @@ def _features(tfds: ModuleType, source: Path, info: Any) -> tuple[str, str]:
 def _prepare(source: Path, builder: Any, note: Callable[[str], None]) -> None:
     if builder.is_prepared():
         return
-    note(
-        f"{source} is not in {builder.data_dir}: it is downloaded and prepared, once (without a network this fails "
-        "after some minutes)"
-    )
+    from tensorflow_datasets.core.download import downloader
+
+    note(f"{source} is not in {builder.data_dir}: it is downloaded and prepared, once")
     try:
-        builder.download_and_prepare()
+        with mock.patch.object(downloader, "MAX_RETRIES", RETRIES, create=True):
+            builder.download_and_prepare()
     except Exception as error:  # whatever the code of a data set raises
         name = str(source).removeprefix(PREFIX)
         raise UserError(

@@ -10,7 +10,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ["cache", "extract", "classify"]
-SOURCES = [path for name in PACKAGES for path in sorted((ROOT / name).rglob("*.py"))] + [ROOT / "cli.py"]
+SOURCES = [path for name in PACKAGES for path in sorted((ROOT / name).rglob("*.py"))] + [
+    ROOT / "cli.py",
+    ROOT / "coldframe.py",
+]
 HEAVY = {"tensorflow", "keras", "jax", "torch"}
 MAY_IMPORT_KERAS = {
     "classify/commands/baseline/network.py",
@@ -124,7 +127,7 @@ def test_extract_gives_notebooks_their_names_when_asked() -> None:
 
 def test_no_other_distribution_owns_our_names() -> None:
     owners = importlib.metadata.packages_distributions()
-    for name in [*PACKAGES, "cli"]:
+    for name in [*PACKAGES, "cli", "coldframe"]:
         assert set(owners.get(name, ["coldframe"])) == {"coldframe"}
 
 

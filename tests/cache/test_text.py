@@ -1,6 +1,20 @@
 import pytest
 
-from cache.text import align, counted, defused, on_one_line, restored, table, visible
+from cache.text import (
+    align,
+    counted,
+    defused,
+    on_one_line,
+    restored,
+    table,
+    terminal_width,
+    visible,
+)
+
+
+def test_a_number_agrees_with_its_noun() -> None:
+    assert [counted(n, "picture") for n in (0, 1, 2000)] == ["0 pictures", "1 picture", "2,000 pictures"]
+    assert [counted(n, "class", "classes") for n in (1, 2)] == ["1 class", "2 classes"]
 
 
 def test_columns_are_aligned_and_numbers_end_together():
@@ -22,10 +36,6 @@ def test_a_text_for_a_terminal_keeps_its_lines():
     assert align([("a\nb", "1")]) == r"a\nb  1"
 
 
-def test_what_is_counted_is_in_the_plural_but_one():
-    assert [counted(n, "class", "classes") for n in (0, 1, 2000)] == ["0 classes", "1 class", "2,000 classes"]
-
-
 @pytest.mark.parametrize(
     "cell", ["=1+1", "+cmd|' /C calc'!A0", "-rf", "@SUM(A1)", "\t=1", "\r=1", "'=1", "''-x"]
 )
@@ -37,3 +47,21 @@ def test_a_cell_that_a_spreadsheet_would_run_is_defused(cell: str):
 @pytest.mark.parametrize("cell", ["", "rose", "1-2", "-1", "+5.5", "-1e3", "'quoted'", "a=b"])
 def test_other_cells_stay_as_they_are(cell: str):
     assert defused(cell) == restored(cell) == cell
+
+
+def test_what_is_wider_than_the_terminal_loses_columns_and_then_the_end_of_the_last():
+    rows = [("head", "F1", "seconds", "settings"), ("svm", "0.912", "12.5", "C=1 gamma=scale kernel=rbf")]
+    whole = align(rows, right=(1, 2))
+    assert align(rows, right=(1, 2), width=len(whole.splitlines()[1]), spare=(1, 2)) == whole
+    assert align(rows, right=(1, 2), width=46, spare=(1, 2)).splitlines() == [
+        "head  seconds  settings",
+        "svm      12.5  C=1 gamma=scale kernel=rbf",
+        "not shown in 46 columns: F1",
+    ]
+    narrow = align(rows, right=(1, 2), width=24, spare=(1, 2)).splitlines()
+    assert narrow[1:] == ["svm   C=1 gamma=scale k…", "not shown in 24 columns: F1, seconds"]
+    assert max(map(len, narrow[:2])) == 24
+
+
+def test_a_pipe_has_no_width(capsys):
+    assert terminal_width() is None

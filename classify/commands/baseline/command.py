@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cache.errors import UserError
+from cache.text import counted
 from cache.versions import now
 from cache.workspace import Workspace
 from classify.commands.baseline.options import BaselineOptions, Settings
 from classify.commands.baseline.pixels import Pixels
 from classify.commands.baseline.report import keep
-from classify.commands.baseline.result import NAME, Outcome, Setup, Tested, against_best_head
+from classify.commands.baseline.result import NAME, Outcome, Setup, Tested, against_best_head, known_answers
 from classify.data.division import divide, set_aside
 from classify.data.identity import part_hash
-from classify.data.splits import TEST
+from classify.data.splits import TEST, VAL
 from classify.heads.calibration import fit_temperature
 from classify.metrics.evaluation import evaluate
 from classify.models.probabilities import answer
@@ -25,8 +27,8 @@ from classify.runs.readings import Log, Reading
 from classify.training.batches import TrainingRows
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import History
-from classify.training.settings import GB
-from extract.embedding.progress import Say
+from classify.training.settings import GB, OWN_PART
+from extract.embedding.progress import Progress, Say, bar
 from extract.embedding.spaces import decoding_of
 from extract.machine import import_keras_quietly
 
@@ -41,6 +43,8 @@ def baseline(
     dataset: str | None = None,
     space: str | None = None,
     say: Say = lambda line: None,
+    progress: Progress | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
     """Train a small network from random weights, and keep the epoch with the lowest calibrated validation loss.
 
@@ -51,6 +55,10 @@ def baseline(
     dataset, space : str, optional
         Default: the current ones. The space says how pictures become square, and which are near copies.
     say : callable (line of text), optional
+    progress : Progress, optional
+        Told of the reading of files of which a cache of an earlier version has no thumbnail.
+    clock : callable () -> float
+        Seconds, which the time in the report is measured in.
 
     Raises
     ------
@@ -59,13 +67,14 @@ def baseline(
     KeyboardInterrupt
         On Ctrl-C before the first epoch is finished; later, the best epoch so far makes the run.
     """
-    began = time.monotonic()
+    began = clock()
     division = divide(
         workspace,
         workspace.load(dataset, space),
         test_size=settings.test_size,
         seed=settings.seed,
         shares=settings.split,
+        progress=progress,
     )
     fit, val = set_aside(division, settings.val_size, settings.seed)
     classes = tuple(map(str, np.unique(division.names[fit])))
@@ -74,7 +83,12 @@ def baseline(
             f"Expected training pictures of two classes at least, received {len(fit)} of {len(classes)}. Add pictures."
         )
     decoding, notes = decoding_of(workspace, division.data.space), list(division.notes)
+    if (division.split.part == VAL).any():
+        notes += settings.training().idle_val_size(OWN_PART)
     setup = Setup(settings, division, decoding, classes, fit, val)
+    heads = known_answers(
+        workspace, division.sha256
+    )  # what is damaged ends the command before it has trained
     training, judging = _samples(setup, say)
     import_keras_quietly()
     from classify.commands.baseline.network import build_network, finished
@@ -82,7 +96,9 @@ def baseline(
 
     network = build_network(settings.input_size, len(classes), settings.seed)
     parameters = int(network.count_params())
-    say(f"{len(fit):,} pictures train {parameters:,} parameters, {len(val):,} validate")
+    say(
+        f"{counted(len(fit), 'picture trains', 'pictures train')} {parameters:,} parameters, {len(val):,} validate"
+    )
     checkpoint, stopped, interrupted = _train(network, training, judging, settings, say)
     notes += [stopped] if stopped else []
     write_weights(network, checkpoint.best)
@@ -96,7 +112,13 @@ def baseline(
     there = np.isfinite(probability[:, 0])
     rows, probability = rows[there], probability[there]
     if lost := len(division.truth) - len(rows):
-        notes.append(f"{lost:,} test pictures could not be read again and are left out")
+        notes.append(
+            counted(
+                lost,
+                "test picture could not be read again and is left out",
+                "test pictures could not be read again and are left out",
+            )
+        )
     if not len(rows):
         raise UserError(
             "Expected to read the test pictures again, but none is there. Restore them, or run extract again."
@@ -112,13 +134,13 @@ def baseline(
         history=History(checkpoint.epochs, checkpoint.best_epoch, [], 1.0, len(val)),
         evaluation=evaluate(truth, predicted, probability, np.array(classes)),
         parameters=parameters,
-        seconds=time.monotonic() - began,
-        comparison=against_best_head(workspace, division.sha256, paths, truth, predicted, settings.seed),
+        seconds=clock() - began,
+        comparison=against_best_head(heads, paths, truth, predicted, settings.seed),
         notes=notes,
         interrupted=interrupted,
     )
-    keep(outcome, setup, model, Tested(rows, predicted, probability))
-    return outcome
+    tested = Tested(rows, predicted, probability)
+    return keep(workspace, outcome, setup, model, tested, lambda: clock() - began)
 
 
 def _samples(setup: Setup, say: Say) -> tuple[TrainingRows, TrainingRows]:
@@ -133,7 +155,7 @@ def _samples(setup: Setup, say: Say) -> tuple[TrainingRows, TrainingRows]:
     ]
     needed = sum(each.bytes for each in pixels)
     if needed <= settings.max_memory_gb * GB:
-        say(f"decoding {len(fit) + len(val):,} pictures once: {needed / GB:.2f} GB of memory")
+        say(f"decoding {counted(len(fit) + len(val), 'picture')} once: {needed / GB:.2f} GB of memory")
         for each in pixels:
             each.hold(say)
     else:
@@ -172,7 +194,9 @@ def _train(
         if not last:
             raise
         interrupted = True
-        stopped = f"stopped by Ctrl-C after {len(last[0].epochs) - 1} epochs: the best of them is kept"
+        stopped = (
+            f"stopped by Ctrl-C after {counted(len(last[0].epochs) - 1, 'epoch')}: the best of them is kept"
+        )
         say(stopped)
     if not last:
         raise UserError(f"Expected a finite loss in the first epoch, but {stopped}.")
@@ -194,4 +218,11 @@ def _reading(setup: Setup, tested: str) -> Reading:
 def run(options: BaselineOptions, say: Say) -> Outcome:
     """Answer the command line."""
     workspace = Workspace.locate(options.workspace)
-    return baseline(workspace, options.settings, dataset=options.dataset, space=options.space, say=say)
+    return baseline(
+        workspace,
+        options.settings,
+        dataset=options.dataset,
+        space=options.space,
+        say=say,
+        progress=bar(say),
+    )

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from cache.space import Space
 from cache.storage.files import write_file
+from cache.text import counted
 from cache.versions import now, versions
+from cache.workspace import Workspace
 from classify.commands.baseline.result import NAME, Outcome, Setup, Tested
 from classify.report.confusion import CONFUSION
+from classify.report.glossary import with_words
 from classify.report.tables import class_table
 from classify.report.text import escape, span, table
 from classify.runs.folder import write_json
-from classify.runs.predictions import save_evaluation, save_validation
+from classify.runs.predictions import of_tables, save_evaluation, save_validation
+from classify.runs.readings import standing
 from classify.runs.record import of_division, of_space, record
 from classify.training.curves import curves_png
 from classify.training.history import history_csv
@@ -27,8 +32,18 @@ if TYPE_CHECKING:
 MODEL = "model.keras"
 
 
-def keep(outcome: Outcome, setup: Setup, model: keras.Model, tested: Tested) -> None:
-    """Write the model, as `classify.commands.baseline.network.finished` gave it, and what people look at."""
+def keep(
+    workspace: Workspace,
+    outcome: Outcome,
+    setup: Setup,
+    model: keras.Model,
+    tested: Tested,
+    seconds: Callable[[], float],
+) -> Outcome:
+    """Write the model, as `classify.commands.baseline.network.finished` gave it, and what people look at.
+
+    `seconds` tells how long the command has taken; the outcome that is returned has it as of when its page was written.
+    """
     from classify.models.model_file import save_model
     from extract.backbones.network import hash_weights
 
@@ -56,11 +71,13 @@ def keep(outcome: Outcome, setup: Setup, model: keras.Model, tested: Tested) -> 
     sha256 = save_model(model, folder / MODEL, facts)
     rows, probability = tested.rows, tested.probability.max(axis=1)
     where = [paths[row] for row in rows]
-    save_evaluation(folder, outcome.evaluation, where, names[rows], tested.predicted, probability)
+    title = f"a small network from scratch on {data.name}"
+    save_evaluation(folder, outcome.evaluation, where, names[rows], tested.predicted, probability, title)
     write_file(folder / "history.csv", history_csv(outcome.history))
-    write_file(folder / "curves.png", curves_png(outcome.history, ""))
+    write_file(folder / "curves.png", curves_png(outcome.history, "", data.name))
     write_file(folder / "summary.txt", summary_text(model.get_layer("classifier")).encode())
     save_validation(folder, (paths[row] for row in setup.val), names[setup.val])
+    outcome = replace(outcome, seconds=seconds())
     write_file(folder / "report.md", _page(outcome, setup).encode("utf-8"))
     described = record(
         NAME,
@@ -71,20 +88,25 @@ def keep(outcome: Outcome, setup: Setup, model: keras.Model, tested: Tested) -> 
         model={"file": MODEL, "sha256": sha256, "classes": list(setup.classes)},
         result=outcome.to_json(),
         test=outcome.evaluation.to_json(),
+        **of_tables(folder),
+        **standing(workspace, division.test_hash),
     )
     write_json(folder / "run.json", described)
+    return outcome
 
 
 def _page(outcome: Outcome, setup: Setup) -> str:
     e, history = outcome.evaluation, outcome.history
     settings, dataset, fit = setup.settings, setup.division.data.name, len(setup.fit)
     facts: dict[str, Any] = {
-        "Data set": f"{dataset}: {fit:,} pictures for training, {history.val_n:,} for validation, {e.n:,} for testing",
+        "Data set": f"{dataset}: {counted(fit, 'picture')} for training, "
+        f"{history.val_n:,} for validation, {e.n:,} for testing",
         "Network": f"three convolutions and two dense layers on {settings.input_size} pixels, "
         f"{outcome.parameters:,} parameters, random first weights (seed {settings.seed})",
         "Training": f"Adam, learning rate {settings.lr:g}, views of the policy {settings.augment}",
         "Epochs": f"{len(history.epochs) - 1}, {outcome.seconds_per_epoch:.1f} s each; number {history.best} is kept: "
         "it had the lowest calibrated loss on the validation part",
+        "Time": f"{outcome.seconds:.0f} s for the whole command, until this page was written",
         "Written": now(),
     }
     rows = [
@@ -105,4 +127,4 @@ def _page(outcome: Outcome, setup: Setup) -> str:
         class_table(e, "Precision"),
         f"![Confusion matrix]({CONFUSION})",
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return with_words("\n\n".join(part for part in parts if part))

@@ -13,7 +13,7 @@ from classify.commands.baseline.options import Settings
 from classify.data.division import Division
 from classify.metrics.comparison import Comparison, compare
 from classify.metrics.evaluation import Evaluation
-from classify.runs.predictions import read_pictures
+from classify.runs.predictions import table_of
 from classify.runs.record import record_of
 from classify.training.history import History
 from extract.settings import Decoding
@@ -105,21 +105,49 @@ class Outcome:
         return f"the best head is {how} the baseline: {self.comparison.sentence()}"
 
 
-def against_best_head(
-    workspace: Workspace,
-    data_sha256: str,
-    paths: list[str],
-    truth: np.ndarray,
-    predicted: np.ndarray,
-    seed: int,
-) -> Comparison | None:
-    """Compare with the best head on the very same pictures, labels and parts.
+def known_answers(workspace: Workspace, data_sha256: str) -> list[tuple[str, dict[str, str]]]:
+    """Read what heads said on the test part of the very same pictures, labels and parts.
 
     Parameters
     ----------
     workspace : Workspace
     data_sha256 : str
         Of the division.
+
+    Returns
+    -------
+    answers : list of (head, {path: class name})
+        By falling cross-validated accuracy.
+
+    Raises
+    ------
+    UserError
+        When the answers of a run are not those it wrote.
+    """
+    found = [(record_of(folder), folder) for folder in sorted(workspace.runs.glob("*-fit-head"))]
+    same = [(record, folder) for record, folder in found if record.get("data_sha256") == data_sha256]
+    answers = list[tuple[str, dict[str, str]]]()
+    for record, folder in sorted(same, key=lambda each: -each[0]["head"]["cv_accuracy"]):
+        listed = table_of(folder, record, "predictions.csv")
+        if listed is not None:
+            said = dict(zip(listed["path"], listed["predicted"], strict=True))
+            answers.append((f"{record['head']['name']} of {folder.name}", said))
+    return answers
+
+
+def against_best_head(
+    known: list[tuple[str, dict[str, str]]],
+    paths: list[str],
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    seed: int,
+) -> Comparison | None:
+    """Compare with the best head that answered for these pictures.
+
+    Parameters
+    ----------
+    known : list of (head, {path: class name})
+        The best first.
     paths : list of str
         The n tested pictures, as in the manifest.
     truth, predicted : (n,) class names
@@ -129,24 +157,11 @@ def against_best_head(
     Returns
     -------
     Comparison or None
-        The head, with the highest cross-validated accuracy, comes first. None where there is none, or its list of
-        predictions is gone.
+        The head comes first. None where there is none.
     """
-    found = [(record_of(folder), folder) for folder in sorted(workspace.runs.glob("*-fit-head"))]
-    same = [(record, folder) for record, folder in found if record.get("data_sha256") == data_sha256]
-    for record, folder in sorted(same, key=lambda each: -each[0]["head"]["cv_accuracy"]):
-        said = _predictions(folder / "predictions.csv")
+    for name, said in known:
         rows = [row for row, path in enumerate(paths) if path in said]
         if rows:
             head = np.array([said[paths[row]] for row in rows])
-            name = f"{record['head']['name']} of {folder.name}"
             return compare(name, NAME, truth[rows], head, predicted[rows], seed=seed)
     return None
-
-
-def _predictions(table: Path) -> dict[str, str]:
-    try:
-        answers = read_pictures(table)
-    except OSError:
-        return {}
-    return dict(zip(answers["path"], answers["predicted"], strict=True))

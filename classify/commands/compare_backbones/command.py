@@ -11,6 +11,7 @@ from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.storage.files import write_file
 from cache.storage.store import Store
+from cache.text import counted
 from cache.workspace import Workspace
 from classify.commands.compare_backbones.options import CompareOptions, Contest
 from classify.commands.compare_backbones.plot import tournament_png
@@ -21,6 +22,7 @@ from classify.data.sample import training_sample
 from classify.heads.folds import check_classes, imbalance
 from classify.heads.search import SearchOptions, search
 from classify.heads.table import HEADS
+from classify.report.glossary import words_of
 from classify.report.text import csv_bytes
 from classify.runs.folder import write_json
 from classify.runs.readings import COMMAND
@@ -31,9 +33,9 @@ from extract.commands.manifest import survey
 from extract.commands.options import ExtractOptions
 from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress, Say, bar
+from extract.embedding.thumbnails import complete, thumbnails_of
 from extract.engines.network_cache import Network
 from extract.engines.timing import keep_cost, milliseconds, recall_cost
-from extract.pictures import files
 from extract.pictures.decoding import RejectedImage
 from extract.pictures.files import load_row
 from extract.settings import Decoding, Options
@@ -97,7 +99,7 @@ def compare_backbones(
     for each in named:
         try:
             backbone = _backbone(each, contest)
-            say(f"{each}: {len(sample):,} pictures at {backbone.input_size} pixels")
+            say(f"{each}: {counted(len(sample), 'picture')} at {backbone.input_size} pixels")
             extractor = _embed(workspace, backbone, sample, decoding, options, progress)
             if (
                 twin := next((one for one in entrants if one.store.space == extractor.space), None)
@@ -114,14 +116,21 @@ def compare_backbones(
         raise UserError(f"Expected a backbone that can take part, but: {'; '.join(notes)}")
     present = np.all([each.store.contains(sample.key) for each in entrants], axis=0)
     if missing := int((~present).sum()):
-        notes.append(f"{missing:,} pictures of the sample could not be read: they are left out")
+        notes.append(
+            counted(
+                missing,
+                "picture of the sample could not be read: it is left out",
+                "pictures of the sample could not be read: they are left out",
+            )
+        )
     sample = sample.select(present)
     truth = np.array(sample.classes)[sample.label]
     notes += imbalance(truth, FOLDS)
     # Near copies by the first backbone, for all: the folds are to be the same.
     embedding = entrants[0].store.gather(sample.key)
-    read = files.reader(sample)
-    copies = near_duplicates.groups(sample.key, embedding, read, max_pixels=decoding.max_pixels).group
+    space = entrants[0].store.space
+    complete(workspace, space, sample, decoding.max_pixels, progress)
+    copies = near_duplicates.groups(sample.key, embedding, thumbnails_of(workspace, space)).group
     entries = [each.entry(sample, truth, copies, contest.seed) for each in entrants]
     table = rank(entries, truth, contest.seed)
     winner, reason = elect(table)
@@ -250,9 +259,11 @@ def _write(
     sample: Manifest,
 ) -> None:
     folder = outcome.run
-    write_file(folder / "table.txt", "\n".join([outcome.page(), *outcome.notes, ""]).encode())
+    page = "\n".join([outcome.page(), *outcome.notes])
+    words = [f"{term}: {meaning}" for term, meaning in words_of(page).items()]
+    write_file(folder / "table.txt", "\n".join([page, "", *words, ""]).encode())
     write_file(folder / "backbones.csv", csv_bytes(outcome.csv()))
-    write_file(folder / "backbones.png", tournament_png(outcome.table, outcome.winner))
+    write_file(folder / "backbones.png", tournament_png(outcome.table, outcome.winner, outcome.dataset))
     described = record(
         COMMAND,
         parameters=asdict(contest) | asdict(decoding) | asdict(options),

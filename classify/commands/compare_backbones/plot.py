@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cache.text import counted
 from classify.commands.compare_backbones.standings import Standing
 from classify.report.figures import new_figure, png
-from classify.report.text import printable
+from classify.report.text import IN_A_TITLE, printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
 TIED, BEHIND, WINNER = "#1f5fa8", "0.55", "#1c7c3c"
 
 
-def tournament_png(table: Sequence[Standing], winner: Standing) -> bytes:
+def tournament_png(table: Sequence[Standing], winner: Standing, dataset: str) -> bytes:
     """Return `draw` as the PNG file's bytes."""
-    return png(draw(table, winner))
+    return png(draw(table, winner, dataset))
 
 
-def draw(table: Sequence[Standing], winner: Standing) -> Figure:
+def draw(table: Sequence[Standing], winner: Standing, dataset: str) -> Figure:
     """Draw accuracy with its 95 % interval against milliseconds a picture (log scale).
 
     Parameters
@@ -30,6 +31,7 @@ def draw(table: Sequence[Standing], winner: Standing) -> Figure:
     table : sequence of Standing, at least one
     winner : Standing
         One of them.
+    dataset : str
     """
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
@@ -55,7 +57,7 @@ def draw(table: Sequence[Standing], winner: Standing) -> Figure:
         seen.add(what)
         # parse_math=False: a backbone may be called "keras:$5.keras"
         axes.annotate(
-            printable(each.backbone, 30, keep_end=True),
+            printable(each.backbone, 30, keep="end"),
             (each.milliseconds, each.accuracy),
             (7, 5),
             textcoords="offset points",
@@ -73,9 +75,11 @@ def draw(table: Sequence[Standing], winner: Standing) -> Figure:
     axes.set_xlabel("milliseconds a picture, the network alone (log scale)")
     axes.set_ylabel("accuracy, cross-validated ridge")
     axes.set_title(
-        f"Backbones on the same {table[0].n:,} training pictures, with 95 % intervals",
+        f"Backbones on {printable(dataset, IN_A_TITLE)}:\n"
+        f"the same {counted(table[0].n, 'training picture')}, with 95 % intervals",
         loc="left",
         fontsize=12,
+        parse_math=False,
     )
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="0.92", linewidth=0.8)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.frame import COUNT, FLAG, NUMBER, TEXT, frame
-from cache.text import align
+from cache.text import align, counted, terminal_width
 from classify.metrics.comparison import LEVEL, Comparison, compare
 from classify.metrics.intervals import wilson
 from classify.report.text import csv_text
@@ -175,10 +175,10 @@ class Outcome:
 
     def to_text(self) -> str:
         """Return the table, who won and why, and where the run is."""
-        return f"{self.page()}\nrun: {self.run}"
+        return f"{self.page(terminal_width())}\nrun: {self.run}"
 
-    def page(self) -> str:
-        """The table with what its columns mean."""
+    def page(self, width: int | None = None) -> str:
+        """The table, at most `width` letters a line, with what its columns mean."""
         rows = [
             (
                 "backbone",
@@ -208,9 +208,10 @@ class Outcome:
                     each.engine,
                 )
             )
+        spare = [rows[0].index(name) for name in ("engine", "parameters", "input", "dim", "95 % interval")]
         return (
-            f"{align(rows, right=(1, 4, 5, 6, 7))}\n"
-            f"accuracy: ridge, cross-validated on {self.table[0].n:,} training pictures of {self.dataset}; "
+            f"{align(rows, right=(1, 4, 5, 6, 7), width=width, spare=spare)}\n"
+            f"accuracy: ridge, cross-validated on {counted(self.table[0].n, 'training picture')} of {self.dataset}; "
             f"ms: the network alone, on this machine, pictures decoded before\n"
             f"winner: {self.winner.backbone}, {self.reason}"
         )
@@ -228,5 +229,5 @@ class Outcome:
         return frame(columns, [each.to_json() | vars(each) for each in self.table])
 
     def csv(self) -> str:
-        """The table as CSV, figures in full."""
+        """The table as CSV."""
         return csv_text(self.to_frame()[[*COLUMNS, "p"]])

@@ -14,6 +14,7 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.storage.files import TEMPORARY, make_folder, sync_folder, write_error, write_file
+from cache.text import counted
 from cache.workspace import Workspace
 from classify.commands.export.options import KINDS, ExportOptions
 from classify.commands.export.result import ExportResult, Quantised
@@ -64,7 +65,7 @@ def export(
     force : bool
         Replace what is there.
     trust : bool
-        Load a head that this workspace did not write.
+        Load a head or model that this user did not make.
     sample : int
         Training pictures that show `int8` the range of each activation.
     say : callable (line of text), optional
@@ -91,7 +92,7 @@ def export(
         )
     unseen = held_out(workspace, run, source.record)
     compared, pixels = unseen.sample(COMPARED).decode(source.size, source.decoding)
-    say(f"asking the run for its answers to {len(pixels)} pictures ({compared.part})")
+    say(f"asking the run for its answers to {counted(len(pixels), 'picture')} ({compared.part})")
     embedding, expected = source.answers(compared, pixels)
     inputs = embedding if to == "saved-head" else pixels
     shown = None

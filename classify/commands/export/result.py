@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cache.text import counted
+
 
 @dataclass(frozen=True)
 class Quantised:
@@ -46,12 +48,14 @@ class ExportResult:
         lines = [
             f"{self.file}: {self.bytes / 1e6:.1f} MB, takes {self.takes}",
             f"{self.milliseconds:.1f} ms: {self.measured}",
-            f"compared with the run on {self.n} pictures ({self.part}): same answer on {self.agreement:.1%}, "
+            f"compared with the run on {counted(self.n, 'picture')} ({self.part}): "
+            f"same answer on {self.agreement:.1%}, "
             f"probabilities differ by {self.max_difference:.1e} at most",
         ]
         if self.int8:
             lines.append(
                 f"8-bit integers: accuracy {self.int8.before:.1%} before, {self.int8.after:.1%} after "
-                f"(n = {self.int8.n}, {self.int8.part}), calibrated on {self.int8.calibrated_on} training pictures"
+                f"(n = {self.int8.n}, {self.int8.part}), "
+                f"calibrated on {counted(self.int8.calibrated_on, 'training picture')}"
             )
         return "\n".join([*lines, *(f"note: {note}" for note in self.caveats)])

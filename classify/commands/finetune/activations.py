@@ -12,6 +12,7 @@ import numpy as np
 from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.storage.rows import Rows
+from cache.text import counted
 from cache.workspace import Workspace
 from classify.commands.finetune.result import Tuned
 from classify.commands.finetune.session import Session
@@ -167,7 +168,12 @@ class Supply:
         """What a person should know, one line each."""
         if not self.lost:
             return []
-        return [f"{len(self.lost):,} pictures could not be read again: they neither train nor validate"]
+        lost = counted(
+            len(self.lost),
+            "picture could not be read again: it neither trains nor validates",
+            "pictures could not be read again: they neither train nor validate",
+        )
+        return [lost]
 
     def of(self, rows: np.ndarray) -> TrainingRows:
         """These rows, to train on or to judge by; only training rows have views and weights."""
@@ -222,8 +228,8 @@ def choose_supply(session: Session, start: Start, tuned: Tuned) -> Supply:
     shape = tuple(map(int, tuned.network.get_layer(tuned.border.layer).output.shape[1:]))
     planned = planned_bytes(shape, settings.dtype, len(everything), len(train), settings.views)
     free = shutil.disk_usage(session.workspace.root).free
-    size_of = f"{' x '.join(map(str, shape))}, {len(views)} views"
-    text = f"activations {size_of}: {planned / GB:.2f} GB as {settings.dtype}"
+    looks = f"plain and in {counted(settings.views, 'view')}" if settings.views else "plain"
+    text = f"activations {' x '.join(map(str, shape))}, {looks}: {planned / GB:.2f} GB as {settings.dtype}"
     wanted = [(view, train if number else everything) for number, view in enumerate(views)]
     options = replace(options, engine=engine, dtype=settings.dtype)
     parts = open_parts(session.workspace, bottom, decoding, options, manifest, wanted, progress.note)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,7 @@ def finetune(
     trust: bool = False,
     progress: Progress | None = None,
     say: Say = lambda line: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
     """Fine-tune, or go on with a fine-tune.
 
@@ -47,16 +50,19 @@ def finetune(
     options : Options, optional
         Engine, batch size and reading threads of the frozen part.
     trust : bool
-        Load a head that this workspace did not write.
+        Load a head or model that this user did not make.
     progress : Progress, optional
         Told of the caching of activations.
     say : callable (line of text), optional
+    clock : callable () -> float
+        Seconds, which the time in the report is measured in.
 
     Raises
     ------
     UserError
         As `tuning.tune`, for a missing head, and for settings or a run given to a run that has its own.
     """
+    began = clock()
     settings = Settings(**given)
     if settings.tensorboard:
         check_installed()
@@ -75,9 +81,8 @@ def finetune(
     from classify.commands.finetune.tuning import tune
 
     try:
-        return tune(
-            Session(workspace, options or Options(), progress or Progress(), say), settings, loaded, begun
-        )
+        session = Session(workspace, options or Options(), progress or Progress(), say, trust, clock, began)
+        return tune(session, settings, loaded, begun)
     except KeyboardInterrupt:
         say("Activations and finished epochs are kept: `finetune --resume` goes on after the last of them.")
         raise

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cache.text import counted
 from classify.commands.finetune.interpolation import Point, choose, walk
 from classify.commands.finetune.network.top import set_head
 from classify.models.linear import LinearHead
@@ -70,7 +71,9 @@ def cross_validate(
         trained = train(model, fold.fit, None, settings, watch=watch)
         seconds = sum(epoch.seconds for epoch in trained.epochs)
         stopped = f"; {trained.stopped}" if trained.stopped else ""
-        say(f"fold {number} of {len(folds)}: {len(trained.epochs) - 1} epochs in {seconds:.0f} s{stopped}")
+        say(
+            f"fold {number} of {len(folds)}: {counted(len(trained.epochs) - 1, 'epoch')} in {seconds:.0f} s{stopped}"
+        )
         points.append(lines)
         epochs.append(trained.epochs)
     write_weights(model, original)

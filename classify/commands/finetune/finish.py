@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cache.text import counted
 from cache.versions import now, versions
 from cache.workspace import Workspace
 from classify.commands.finetune.network.top import read_head
@@ -24,7 +25,8 @@ from classify.models.linear import LinearHead
 from classify.models.model_file import save_model
 from classify.models.probabilities import answer
 from classify.runs.folder import remember_best, write_json
-from classify.runs.readings import Log, Reading
+from classify.runs.predictions import of_tables
+from classify.runs.readings import Log, Reading, standing
 from classify.runs.record import of_division, of_space, record
 from classify.training.history import History
 from classify.training.loop import write_weights
@@ -57,7 +59,13 @@ def finish(
         answers = answer(model, start.data.manifest, rows, size, tuned.decoding, count, session.say)
     there = np.isfinite(answers[:, 0])
     if not there.all():
-        notes.append(f"{(~there).sum():,} test pictures could not be read again and are left out")
+        lost = int((~there).sum())
+        told = counted(
+            lost,
+            "test picture could not be read again and is left out",
+            "test pictures could not be read again and are left out",
+        )
+        notes.append(told)
         rows, truth, probability, answers = rows[there], truth[there], probability[there], answers[there]
     names = [classes[p.argmax(axis=1)] for p in (probability, answers)]
     before, after = (
@@ -81,8 +89,8 @@ def finish(
         notes=notes,
     )
     tested = Tested(rows, truth, names[0], names[1], probability.max(axis=1), answers.max(axis=1))
-    write_pages(outcome, tested, start, tuned)
-    _write_record(start, outcome, sha256, head)
+    write_pages(session, outcome, tested, start, tuned)
+    _write_record(session.workspace, start, outcome, sha256, head)
     if sha256 and not kept:
         _remember(session.workspace, start, outcome)
     return outcome
@@ -126,7 +134,9 @@ def _facts(tuned: Tuned, start: Start, head: AnyHead, alpha: float) -> dict[str,
     }
 
 
-def _write_record(start: Start, outcome: Outcome, sha256: str | None, head: AnyHead | None) -> None:
+def _write_record(
+    workspace: Workspace, start: Start, outcome: Outcome, sha256: str | None, head: AnyHead | None
+) -> None:
     model = {"file": MODEL, "sha256": sha256, "classes": list(head.classes)} if head else None
     described = record(
         "finetune",
@@ -143,6 +153,8 @@ def _write_record(start: Start, outcome: Outcome, sha256: str | None, head: AnyH
         test={"head": outcome.before.to_json(), "fine_tuned": outcome.after.to_json()},
         interpolations=[asdict(point) for point in outcome.history.line],
         best_epoch=outcome.history.best,
+        **of_tables(outcome.run),
+        **standing(workspace, start.division.test_hash),
     )
     write_json(outcome.run / "run.json", described)
 

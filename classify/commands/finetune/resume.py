@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from cache.errors import UserError
+from cache.storage.json_file import read_json
 from cache.workspace import Workspace
 from classify.commands.finetune.start import Start
 from classify.data.identity import part_hash
@@ -97,13 +97,18 @@ def decide(folder: Path, history: History, temperature: float) -> None:
 def decision(folder: Path) -> tuple[History, float] | None:
     """What the folds chose; None where they are not done."""
     try:
-        kept = json.loads((folder / FOLDS).read_text("utf-8"))
+        kept = read_json(folder / FOLDS)
+        fields = kept["history"]
+        epochs = [Epoch(**epoch) for epoch in fields.pop("epochs")]
+        line = [Interpolation(**point) for point in fields.pop("line")]
+        return History(epochs=epochs, line=line, **fields), kept["temperature"]
     except FileNotFoundError:
         return None
-    fields = kept["history"]
-    epochs = [Epoch(**epoch) for epoch in fields.pop("epochs")]
-    line = [Interpolation(**point) for point in fields.pop("line")]
-    return History(epochs=epochs, line=line, **fields), kept["temperature"]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"Expected what the folds of an unfinished run chose in {folder / FOLDS}, but: {error}. Run finetune "
+            "without --resume."
+        ) from error
 
 
 def close_run(folder: Path) -> None:
@@ -114,7 +119,7 @@ def close_run(folder: Path) -> None:
 def _plan(folder: Path) -> dict[str, Any]:
     path = folder / PLAN
     try:
-        return json.loads(path.read_text("utf-8"))
+        return read_json(path)
     except (OSError, ValueError) as error:
         raise UserError(
             f"Expected the plan of an unfinished run in {path}, but: {error}. Run finetune without --resume."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cache.workspace import Workspace
@@ -19,3 +21,11 @@ class Session:
     )  # engine, batch size and reading threads of the frozen part
     progress: Progress = field(default_factory=Progress)  # of the caching of activations
     say: Say = lambda line: None
+    trust: bool = False  # a head or model that this user did not make
+    clock: Callable[[], float] = time.monotonic  # seconds
+    began: float = field(default_factory=time.monotonic)  # by that clock
+
+    @property
+    def seconds(self) -> float:
+        """How long the command has taken so far."""
+        return self.clock() - self.began

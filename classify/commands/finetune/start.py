@@ -17,6 +17,7 @@ import numpy as np
 
 from cache.dataset import Embedded
 from cache.errors import UserError
+from cache.text import counted
 from cache.workspace import Workspace
 from classify.data.division import Division, divide, set_aside
 from classify.data.labelled import Labelled
@@ -28,7 +29,7 @@ from classify.models.linear import LinearHead, distil, fold
 from classify.runs.folder import best_run, relocated
 from classify.runs.head_file import LoadedHead, load_head
 from classify.runs.record import record_of
-from classify.training.settings import Settings
+from classify.training.settings import OWN_PART, Settings
 from extract.embedding.progress import Progress
 from extract.pictures.policies import Views
 
@@ -100,7 +101,7 @@ def head_of(workspace: Workspace, run: Path | None, *, trust: bool) -> LoadedHea
     Raises
     ------
     UserError
-        When there is none, or this workspace did not write it and `trust` is false.
+        When there is none, or this user did not make it and `trust` is false.
     """
     return load_head(workspace, run, trust=trust) if run else _best_linear(workspace, trust)
 
@@ -141,6 +142,7 @@ def begin(
         shares=parameters.get("split"),  # absent from runs of older versions
         group_by=parameters["group_by"],
         class_weight=settings.class_weight or parameters["class_weight"],
+        progress=progress,
     )
     if (views := Views(**parameters.get("views", {}))).number:
         division = with_views(workspace, division, views, progress, say)
@@ -175,6 +177,10 @@ def begin(
         _trial(loaded, division, fit, val, linear, reuse)
         for fit, val in _parts(division, settings.val_size, parameters["seed"])
     ]
+    idle = _idle_val_size(settings, division, trials)
+    for note in idle:
+        say(note)
+    notes += idle
     start = Start(settings, loaded, division, trials, linear, distilled, notes)
     notes = notes + _missing(start)
     if distilled:
@@ -214,6 +220,16 @@ def _parts(division: Division, val_size: float, seed: int) -> list[tuple[np.ndar
     if len(train) <= FEW and not (division.split.part == VAL).any():
         return _folds(train, division, seed)
     return [set_aside(division, val_size, seed)]
+
+
+def _idle_val_size(settings: Settings, division: Division, trials: Sequence[Trial]) -> list[str]:
+    """Say so where --val-size decided nothing."""
+    if (division.split.part == VAL).any():
+        return settings.idle_val_size(OWN_PART)
+    if len(trials) == 1:
+        return []
+    train = counted(len(division.y), "training picture")
+    return settings.idle_val_size(f"of {train}, {FEW} at most, each validates once, in {len(trials)} folds")
 
 
 def _folds(train: np.ndarray, division: Division, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache.errors import UserError
-from cache.workspace import Workspace
+from cache.text import counted
 from classify.commands.finetune import resume
 from classify.commands.finetune.activations import Supply, choose_supply
 from classify.commands.finetune.cross_validation import Fold, cross_validate
@@ -54,7 +54,7 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
         a full disk. What was finished before stays: `unfinished` goes on with it.
     """
     workspace, say = session.workspace, session.say
-    backbone, network, border = _network(workspace, loaded, settings)
+    backbone, network, border = _network(session, loaded, settings)
     start = begin(workspace, loaded, settings, say=say, progress=session.progress)
     say(_introduction(start))
     model = build_top(network, border, backbone, _handed(start))
@@ -97,7 +97,7 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
 
 def _introduction(start: Start) -> str:
     record, n = start.loaded.record["head"], len(start.train)
-    how = f"{n:,} pictures train, {len(start.val):,} validate"
+    how = f"{counted(n, 'picture trains', 'pictures train')}, {len(start.val):,} validate"
     if len(start.trials) > 1:
         how = f"{n:,} pictures train and validate in {len(start.trials)} folds"
     tested = len(start.division.truth)
@@ -130,7 +130,7 @@ def _with_folds(
     if not history.alpha:
         return Result(history, read_weights(tuned.model), temperature, "")
     everything = supply.of(start.train)
-    watch.say(f"training on all {len(everything):,} pictures for {history.best} epochs")
+    watch.say(f"training on all {len(everything):,} pictures for {counted(history.best, 'epoch')}")
     trained = train(tuned.model, everything, None, settings, until=history.best, resumed=resumed, watch=watch)
     return Result(history, between(trained.head, trained.best, history.alpha), temperature, trained.stopped)
 
@@ -150,11 +150,11 @@ def _handed(start: Start) -> LinearHead:
 
 
 def _network(
-    workspace: Workspace, loaded: LoadedHead, settings: Settings
+    session: Session, loaded: LoadedHead, settings: Settings
 ) -> tuple[Backbone, keras.Model, Border]:
     """Build the network that the head's embeddings came from, and find what of it trains."""
-    store = workspace.store_by_id(loaded.record["space"]["id"])
-    backbone = backbone_of(store)
+    store = session.workspace.store_by_id(loaded.record["space"]["id"])
+    backbone = backbone_of(store, trust=session.trust)
     if settings.precision == "float16" and not backbone.halves:
         raise UserError(
             f"Expected --precision float32 or auto for {backbone.name}: it computes as it was saved."

@@ -11,23 +11,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.errors import UserError
+from cache.text import terminal_width
 from cache.workspace import Workspace
 from classify.commands.fit_head.fitted_head import FittedHead, fit_one
 from classify.commands.fit_head.leaderboard import HeadResult, leaderboard, to_frame
 from classify.commands.fit_head.learning_curve import LearningCurve, learning_curve
 from classify.commands.fit_head.options import BUDGET, FitHeadOptions, FitOptions
-from classify.commands.fit_head.record import write_record
+from classify.commands.fit_head.record import Later, complete, write_run
+from classify.commands.fit_head.stages import STOPPING, Stages
 from classify.data.division import Division, divide
 from classify.data.splits import TEST, TRAIN
 from classify.data.views import with_views
 from classify.heads.folds import imbalance
 from classify.heads.mlp import shape_mlp
 from classify.heads.table import Head, select
-from classify.metrics.comparison import compare
+from classify.metrics.comparison import Comparison, compare
 from classify.metrics.evaluation import tie
 from classify.runs.folder import remember_best
 from classify.runs.readings import Log, Reading, sample_notes
-from extract.embedding.progress import Progress, bar
+from classify.runs.standing import answers_now
+from extract.embedding.course import Course, shown
+from extract.embedding.progress import Progress
 from extract.pictures.policies import Views
 
 if TYPE_CHECKING:
@@ -45,6 +49,7 @@ class FitResult:
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
     views: Views = field(default_factory=Views)
+    closing: list[str] = field(default_factory=list)  # what `predict` answers with now
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as the command line's JSON."""
@@ -64,7 +69,7 @@ class FitResult:
 
     def to_text(self) -> str:
         """Return the leaderboard and where the run is."""
-        return f"{leaderboard(self.heads)}\nbest: {self.best}, in {self.run} (start with report.md)"
+        return f"{leaderboard(self.heads, terminal_width())}\nbest: {self.best}, in {self.run} (start with report.md)"
 
 
 def fit_heads(
@@ -76,6 +81,7 @@ def fit_heads(
     on_progress: Callable[[str], None] | None = None,
     progress: Progress | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    course: Course | None = None,
 ) -> FitResult:
     """Train heads on a data set's embeddings and write a run folder with the best.
 
@@ -93,7 +99,9 @@ def fit_heads(
     progress : Progress, optional
         Told of the embedding of views that are not in the cache yet.
     clock : callable () -> float
-        Seconds, which the budget is measured in.
+        Seconds, which the budget and the time in the report are measured in.
+    course : Course, optional
+        Told of the stages.
 
     Raises
     ------
@@ -102,9 +110,17 @@ def fit_heads(
     KeyboardInterrupt
         On Ctrl-C before the first head is finished; later, the finished heads make the run.
     """
+    began = clock()
+
+    def seconds() -> float:
+        return clock() - began
+
     say = on_progress or (lambda line: None)
+    stages = Stages(course or Course())
     heads = shape_mlp(select(options.models), options.hidden, options.batch_norm)
     data = workspace.load(dataset, space)
+    stages.load()
+    stages.divide(data)
     division = divide(
         workspace,
         data,
@@ -113,12 +129,13 @@ def fit_heads(
         shares=options.split,
         group_by=options.group_by,
         class_weight=options.class_weight,
+        progress=progress,
     )
     if options.views.number:
         division = with_views(workspace, division, options.views, progress, say)
     notes = division.notes + sample_notes(workspace, division) + imbalance(division.y, options.folds)
     log = Log(workspace, division.test_hash)
-    trained, interrupted, said = _train_all(heads, division, options, log, say, clock)
+    trained, interrupted, said = _train_all(heads, division, options, log, say, clock, stages)
     notes += said
     trained.sort(key=lambda each: (-round(each.result.cv_accuracy, 9), each.rank))
     for each in trained:
@@ -130,23 +147,43 @@ def fit_heads(
         notes.append(
             f"{simplest.result.name} is the simplest head within one standard error of {best.result.name}"
         )
-    comparisons = []
-    if len(trained) > 1:
-        first, second = trained[0], trained[1]
-        names = first.result.name, second.result.name
-        if tie(first.result.evaluation, second.result.evaluation):
-            notes.append(
-                f"a tie: the test intervals of {names[0]} and {names[1]} overlap; {names[0]} is kept for its CV "
-                "accuracy"
-            )
-        comparisons = [compare(*names, division.truth, first.predicted, second.predicted, seed=options.seed)]
-    notes += _without_grouping(best, division)
-    curve = _curve(best, division, options, say) if options.curve and not interrupted else None
+    if len(trained) > 1 and tie(best.result.evaluation, trained[1].result.evaluation):
+        names = best.result.name, trained[1].result.name
+        notes.append(
+            f"a tie: the test intervals of {names[0]} and {names[1]} overlap; {names[0]} is kept for its CV accuracy"
+        )
 
+    # The test part has been read: the figures are kept before anything else takes time, or is interrupted.
     run = workspace.new_run("fit-head")
-    write_record(workspace, run, division, trained, options, notes, comparisons, curve)
+    stages.write(options.curve and not interrupted)
+    whole = _missing(comparison=len(trained) > 1, curve=options.curve)
+    try:
+        write_run(workspace, run, division, trained, options, [*notes, *whole], seconds)
+    except KeyboardInterrupt:
+        if interrupted:
+            raise
+        interrupted = True
+        write_run(workspace, run, division, trained, options, [*notes, *whole], seconds)
     remember_best(workspace, run, data, division.sha256, best.result.cv_accuracy)
-    return FitResult(run, best.result.name, simplest.result.name, results, notes, interrupted, options.views)
+    try:
+        later, more = _later(trained, division, options, interrupted, stages)
+        notes += more + _missing(comparison=False, curve=options.curve and interrupted)
+        if more or later != Later():
+            stages.report()
+            complete(run, division, trained, options, notes, later, seconds)
+    except KeyboardInterrupt:
+        interrupted = True
+        notes += whole
+    return FitResult(
+        run,
+        best.result.name,
+        simplest.result.name,
+        results,
+        notes,
+        interrupted,
+        options.views,
+        [answers_now(workspace, run)],
+    )
 
 
 def _train_all(
@@ -156,6 +193,7 @@ def _train_all(
     log: Log,
     say: Callable[[str], None],
     clock: Callable[[], float],
+    stages: Stages,
 ) -> tuple[list[FittedHead], bool, list[str]]:
     """Train head after head and log each reading of the test part; returns them, whether Ctrl-C came, and notes."""
     budget = BUDGET if options.budget is None and "all" in options.models else options.budget
@@ -163,8 +201,9 @@ def _train_all(
     trained, notes = list[FittedHead](), list[str]()
     for number, head in enumerate(heads):
         left = None if end is None else max(0.0, end - clock())
+        stages.place(number + 1, len(heads))
         try:
-            trained.append(fit_one(head, division, options, left, say, clock))
+            trained.append(fit_one(head, division, options, left, say, clock, stages))
         except KeyboardInterrupt:
             if not trained:
                 raise
@@ -187,6 +226,36 @@ def _simplest(trained: Sequence[FittedHead]) -> FittedHead:
     error = best.result.cv_std / np.sqrt(len(best.found.folds))
     near = [each for each in trained if each.result.cv_accuracy >= best.result.cv_accuracy - error]
     return min(near, key=lambda each: each.rank)
+
+
+def _missing(*, comparison: bool, curve: bool) -> list[str]:
+    """What a run says that was ended before all of it was found out."""
+    missing = ["the comparison of the first two heads"] if comparison else []
+    missing += ["the learning curve"] if curve else []
+    if not missing:
+        return []
+    verb = "are" if len(missing) > 1 else "is"
+    return [
+        f"{' and '.join(missing)} {verb} missing, as the command was stopped before: all figures are there, and the "
+        "same command again makes the rest"
+    ]
+
+
+def _later(
+    trained: Sequence[FittedHead],
+    division: Division,
+    options: FitOptions,
+    interrupted: bool,
+    stages: Stages,
+) -> tuple[Later, list[str]]:
+    """Find out what no figure of the heads waits for, and the notes of it."""
+    best, comparisons = trained[0], list[Comparison]()
+    for other in trained[1:2]:
+        names = best.result.name, other.result.name
+        comparisons = [compare(*names, division.truth, best.predicted, other.predicted, seed=options.seed)]
+    notes = [] if interrupted else _without_grouping(best, division)
+    curve = _curve(best, division, options, stages) if options.curve and not interrupted else None
+    return Later(comparisons, curve), notes
 
 
 def _without_grouping(best: FittedHead, division: Division) -> list[str]:
@@ -213,10 +282,8 @@ def _without_grouping(best: FittedHead, division: Division) -> list[str]:
     ]
 
 
-def _curve(
-    best: FittedHead, division: Division, options: FitOptions, say: Callable[[str], None]
-) -> LearningCurve:
-    say(f"learning curve of {best.result.name}")
+def _curve(best: FittedHead, division: Division, options: FitOptions, stages: Stages) -> LearningCurve:
+    stages.curve(best.result.name)
     answers = best.found.classes[best.found.scores.argmax(axis=1)]
     return learning_curve(
         best.result.name,
@@ -226,6 +293,7 @@ def _curve(
         whole=answers == division.y,
         seed=options.seed,
         n_jobs=options.n_jobs,
+        on_progress=stages.course.step,
     )
 
 
@@ -247,11 +315,13 @@ def _reading(division: Division, trained: FittedHead, options: FitOptions) -> Re
 def run(options: FitHeadOptions, say: Callable[[str], None]) -> FitResult:
     """Answer the command line."""
     views = Views.of(options.fit.views.number, options.fit.views.augment)
-    return fit_heads(
-        Workspace.locate(options.workspace),
-        replace(options.fit, views=views, curve=not options.no_curve),
-        dataset=options.dataset,
-        space=options.space,
-        on_progress=say,
-        progress=bar(say),
-    )
+    with shown(Course(say), STOPPING) as course:
+        return fit_heads(
+            Workspace.locate(options.workspace),
+            replace(options.fit, views=views, curve=not options.no_curve),
+            dataset=options.dataset,
+            space=options.space,
+            on_progress=course.say,
+            progress=course.progress("embedding views"),
+            course=course,
+        )

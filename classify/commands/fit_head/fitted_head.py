@@ -12,13 +12,14 @@ import numpy as np
 from cache.errors import UserError
 from cache.versions import now
 from classify.commands.fit_head.leaderboard import HeadResult
+from classify.commands.fit_head.stages import Stages
 from classify.data.division import Division
 from classify.heads.calibration import CalibratedHead, fit_temperature
 from classify.heads.search import SearchOptions, SearchResult, search
 from classify.heads.table import Head
+from classify.heads.users_code import users_code
 from classify.metrics.evaluation import evaluate
 from classify.metrics.reliability import Calibration, calibration
-from extract.embedding.progress import seldom
 
 if TYPE_CHECKING:
     from classify.commands.fit_head.options import FitOptions
@@ -45,6 +46,7 @@ def fit_one(
     seconds: float | None,
     say: Callable[[str], None],
     clock: Callable[[], float] = time.perf_counter,
+    stages: Stages | None = None,
 ) -> FittedHead:
     """Choose a head's settings on the training part, calibrate it there, then test it.
 
@@ -56,22 +58,19 @@ def fit_one(
     seconds : float or None
         After that the search begins no further fit.
     say : callable (line of text)
-        Told of progress every few seconds, and of the outcome.
+        Told of the outcome.
     clock : callable () -> float
+    stages : Stages, optional
+        Told of how far it is.
     """
-    start = clock()
-    sometimes = seldom(say)
-
-    def progress(done: int, total: int) -> None:
-        taken = clock() - start
-        left = taken / done * (total - done)
-        sometimes(
-            f"{head.name}: {done} of {total} fits, {done / taken:.1f} a second, about {left:.0f} s left"
-        )
-
+    start, stages = clock(), stages or Stages()
+    stages.search(head.name, division, options)
     try:
-        how = SearchOptions(options.folds, options.seed, options.n_jobs, seconds, clock, progress)
-        found = search(head, division, how)
+        how = SearchOptions(
+            options.folds, options.seed, options.n_jobs, seconds, clock, stages.course.step, stages.refit
+        )
+        with users_code(head.name):
+            found = search(head, division, how)
     except MemoryError as error:
         if options.hidden is None or not head.name.startswith("mlp"):
             raise
@@ -84,6 +83,7 @@ def fit_one(
     calibrated = CalibratedHead(found.pipeline, fit_temperature(found.scores, codes))
     taken = clock() - start
     say(f"{head.name}: cross-validated accuracy {found.cv_accuracy:.1%} in {taken:.1f} s")
+    stages.test(division)
 
     tested = now()
     scores = calibrated.scores(division.X_test)

@@ -56,8 +56,8 @@ def to_frame(results: Sequence[HeadResult]) -> pd.DataFrame:
     return frame(columns, [each.to_json() | {"cv_std": each.cv_std} for each in results])
 
 
-def leaderboard(results: Sequence[HeadResult]) -> str:
-    """Format heads, in the order given, as aligned columns.
+def leaderboard(results: Sequence[HeadResult], width: int | None = None) -> str:
+    """Format heads, in the order given, as aligned columns; at most `width` letters a line.
 
     The interval is Wilson's for 95 %; "cv" is the mean and standard deviation of the cross-validated
     accuracy.
@@ -81,4 +81,5 @@ def leaderboard(results: Sequence[HeadResult]) -> str:
                 settings,
             )
         )
-    return align(rows, right=range(1, 8))
+    spare = [rows[0].index(name) for name in ("macro-F1", "log-loss", "seconds")]
+    return align(rows, right=range(1, 8), width=width, spare=spare)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cache.frame import COUNT, NUMBER, frame
+from cache.text import counted
 from classify.commands.fit_head.power_law import Forecast, forecast
 from classify.data.labelled import Labelled, in_all_views
 from classify.heads.fitting.fitters import fit_kernel, fit_weighted
@@ -94,6 +95,7 @@ def learning_curve(
     whole: np.ndarray | None = None,
     seed: int = 0,
     n_jobs: int | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> LearningCurve:
     """Fit a head with fixed settings on growing parts of each fold and score it on the rows held out.
 
@@ -117,6 +119,8 @@ def learning_curve(
         Of the draws.
     n_jobs : int, optional
         Threads; default: the cores this process may use. The result does not depend on it.
+    on_progress : callable (done, total)
+        Called after every fold of every draw.
 
     Returns
     -------
@@ -159,15 +163,16 @@ def learning_curve(
         warnings.simplefilter("always")
         futures = [pool.submit(run, *task) for task in tasks]
         try:
-            for future in futures:
+            for done, future in enumerate(as_completed(futures), 1):
                 future.result()
+                on_progress(done, len(tasks))
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     least = min(len(fit) for fit, _ in parts)
-    notes += [f"{_size(shares[i][0], least)} labels: {why}" for i, why in sorted(failed.items())]
+    notes += [f"{counted(_size(shares[i][0], least), 'label')}: {why}" for i, why in sorted(failed.items())]
     lines = Counter(str(warning.message).splitlines()[0] for warning in caught)
-    notes += [f"warned {n} times: {line}" for line, n in lines.items()]
+    notes += [f"warned {counted(n, 'time')}: {line}" for line, n in lines.items()]
     kept = [i for i in range(len(shares)) if i not in failed]
     points, covariance = _points([(*shares[i], hits[i]) for i in kept], least)
     sizes, accuracy = np.array([p.size for p in points]), np.array([p.accuracy for p in points])
@@ -214,7 +219,8 @@ def _possible(
         ]
         if max(lacks) or min(sizes) < 2:
             notes.append(
-                f"{min(sizes)} labels ({share:.0%}) are too few: {max(lacks)} classes would have none"
+                f"{counted(min(sizes), 'label')} ({share:.0%}) {'is' if min(sizes) == 1 else 'are'} too few: "
+                f"{counted(max(lacks), 'class', 'classes')} would have none"
             )
         else:
             kept.append((share, draws))

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from cache.text import counted
 from classify.commands.fit_head.learning_curve import LearningCurve
 from classify.report.figures import new_figure, png
-from classify.report.text import printable
+from classify.report.text import TITLE, printable
 
 COLOUR = "#1f5fa8"
 
 
-def learning_curve_png(curve: LearningCurve) -> bytes:
+def learning_curve_png(curve: LearningCurve, title: str = "") -> bytes:
     """Draw accuracy against labels (log scale), each draw faint, and return the PNG file's bytes.
+
+    `title` says which head on what; default: the curve's head.
 
     The dashed line is the power law, up to twice the labels, with its range there.
     """
@@ -66,7 +69,8 @@ def learning_curve_png(curve: LearningCurve) -> bytes:
     axes.set_ylabel("accuracy on pictures held out")
     # parse_math=False: a head may be called "$5"
     axes.set_title(
-        f"{printable(curve.head)}: {curve.folds} folds of {curve.n:,} training pictures",
+        f"Learning curve of {printable(title or curve.head, TITLE, keep='both')}\n"
+        f"{curve.folds} folds of {counted(curve.n, 'training picture')}",
         loc="left",
         parse_math=False,
     )

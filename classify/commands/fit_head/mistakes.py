@@ -14,7 +14,7 @@ from classify.commands.fit_head.fitted_head import FittedHead
 from classify.data.division import Division
 from classify.data.splits import TEST, TRAIN
 from classify.report.figures import Cell, picture_grid
-from classify.report.text import OVER_A_PICTURE, csv_bytes, csv_text, printable
+from classify.report.text import OVER_A_PICTURE, TITLE, csv_bytes, csv_text, file_name, printable
 from extract.pictures.decoding import RejectedImage
 from extract.pictures.files import load_row
 from extract.settings import Decoding
@@ -70,14 +70,15 @@ def mistakes_csv(found: Sequence[Mistake]) -> bytes:
     return csv_bytes(csv_text(to_frame(found)))
 
 
-def mistakes_png(found: Sequence[Mistake], data: Embedded, decoding: Decoding) -> bytes:
-    """Draw the first twelve of at least one mistake; return the PNG file's bytes."""
+def mistakes_png(found: Sequence[Mistake], data: Embedded, decoding: Decoding, title: str = "") -> bytes:
+    """Draw the first twelve of at least one mistake; `title` says whose, in what. Return the PNG file's bytes."""
     cells = []
     for each in found[:DRAWN]:
         label, predicted = (printable(name, OVER_A_PICTURE) for name in (each.label, each.predicted))
-        caption = f"{label}?\n{predicted} {each.probability:.0%}"
+        caption = f"{file_name(each.path)}\n{label}?\n{predicted} {each.probability:.0%}"
         cells.append(Cell(_picture(data, each.row, decoding), caption))
-    return picture_grid(cells, COLUMNS, "Labelled so? The head is sure of something else", lines=2)
+    whose = printable(title or "The head", TITLE, keep="both")
+    return picture_grid(cells, COLUMNS, f"Labelled so? {whose} is sure of something else", lines=3)
 
 
 def _picture(data: Embedded, row: int, decoding: Decoding) -> np.ndarray | None:

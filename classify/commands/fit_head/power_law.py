@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from cache.text import counted
+
 EXPONENTS = np.geomspace(0.05, 2.0, 60)
 POINTS = 4  # least sizes that a law with three numbers is fitted to
 MISFIT = 3.0  # largest chi-square a degree of freedom
@@ -42,7 +44,7 @@ class Forecast:
     def sentence(self) -> str:
         """Say what the law promises, or that it cannot."""
         low, high = 100 * self.gain_low, 100 * self.gain_high
-        double = f"from {self.labels:,} to {2 * self.labels:,} labels"
+        double = f"from {self.labels:,} to {counted(2 * self.labels, 'label')}"
         if self.gain_high < FLAT:
             return (
                 f"The curve is flat: going {double} would probably bring less than {100 * FLAT:.1f} points."

@@ -1,14 +1,15 @@
-"""The files of a run of fit-head; run.json comes last."""
+"""The files of a run of fit-head; run.json comes last, and what takes long after it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from cache.storage.files import write_file
+from cache.text import counted
 from cache.versions import now
 from cache.workspace import Workspace
 from classify.commands.fit_head.fitted_head import FittedHead
@@ -22,48 +23,108 @@ from classify.data.splits import TEST
 from classify.metrics.comparison import Comparison
 from classify.runs.folder import write_json
 from classify.runs.head_file import save_head
-from classify.runs.predictions import save_evaluation
-from classify.runs.record import of_division, of_space, record
+from classify.runs.predictions import of_tables, save_evaluation
+from classify.runs.readings import standing
+from classify.runs.record import of_division, of_space, read_record, record
 from extract.embedding.spaces import largest
 from extract.settings import Decoding
 
 
-def write_record(
+@dataclass(frozen=True)
+class Later:
+    """What is found out once the run is safe: a paired test of the first two heads, and the learning curve."""
+
+    comparisons: Sequence[Comparison] = ()
+    curve: LearningCurve | None = None
+
+
+def write_run(
     workspace: Workspace,
     run: Path,
     division: Division,
     trained: Sequence[FittedHead],
     options: FitOptions,
-    notes: list[str],
-    comparisons: Sequence[Comparison],
-    curve: LearningCurve | None,
+    notes: Sequence[str],
+    seconds: Callable[[], float],
 ) -> None:
-    """Write the run of its heads, the best first."""
+    """Write a whole run of its heads, the best first; `write_pages` adds what is found out later.
+
+    `seconds` tells how long the command has taken so far.
+    """
     best, data = trained[0], division.data
     manifest = data.manifest
     paths = [manifest.paths[row] for row in np.flatnonzero(division.split.part == TEST)]
-    save_evaluation(run, best.result.evaluation, paths, division.truth, best.predicted, best.probability)
+    title, answers = _title(best, division), (division.truth, best.predicted, best.probability)
+    save_evaluation(run, best.result.evaluation, paths, *answers, title)
+    wrong = mistakes(best, division)
+    write_file(run / "mistakes.csv", mistakes_csv(wrong))
+    if wrong:
+        write_file(
+            run / MISTAKES,
+            mistakes_png(wrong, data, Decoding(data.space.resize, largest(workspace, data.space)), title),
+        )
+    write_pages(run, division, trained, options, notes, Later(), seconds)
+    described = record(
+        "fit-head",
+        parameters=asdict(replace(options, models=list(options.models))),
+        **of_division(division),
+        space=of_space(data.space),
+        head={
+            "name": best.result.name,
+            "params": best.result.params,
+            "cv_accuracy": best.result.cv_accuracy,
+            "test_accuracy": best.result.evaluation.accuracy,
+        },
+        notes=notes,
+        **of_tables(run),
+        **standing(workspace, division.test_hash),
+    )
+    save_head(run, best.head, described)
+
+
+def complete(
+    run: Path,
+    division: Division,
+    trained: Sequence[FittedHead],
+    options: FitOptions,
+    notes: Sequence[str],
+    later: Later,
+    seconds: Callable[[], float],
+) -> None:
+    """Add what was found out later to a run, and to its notes."""
+    write_pages(run, division, trained, options, notes, later, seconds)
+    write_json(run / "run.json", read_record(run) | {"notes": notes})
+
+
+def write_pages(
+    run: Path,
+    division: Division,
+    trained: Sequence[FittedHead],
+    options: FitOptions,
+    notes: Sequence[str],
+    later: Later,
+    seconds: Callable[[], float],
+) -> None:
+    """Write leaderboard.txt, report.md with its pictures, and report.json."""
+    best, data = trained[0], division.data
     results = [each.result for each in trained]
     table = leaderboard(results)
     write_file(run / "leaderboard.txt", "\n".join([table, *(f"note: {note}" for note in notes), ""]).encode())
     facts = {
-        "Data set": f"{data.name}, {len(division.y):,} pictures for training and {len(division.truth):,} for testing",
+        "Data set": f"{data.name}, {counted(len(division.y), 'picture')} for training "
+        f"and {len(division.truth):,} for testing",
         "Space": f"{data.space.id[:12]} ({data.space.backbone}, {data.space.input_size} pixels)",
+        "Time": f"{seconds():.0f} s for the whole command, until this page was written",
         "Written": now(),
     }
     if options.views.number:
         facts["Views"] = (
             f"{options.views} train beside the plain one; plain pictures alone are held out and tested"
         )
-    title = f"{best.result.name} on {data.name}"
     wrong = mistakes(best, division)
-    write_file(run / "mistakes.csv", mistakes_csv(wrong))
-    if wrong:
-        write_file(
-            run / MISTAKES,
-            mistakes_png(wrong, data, Decoding(data.space.resize, largest(workspace, data.space))),
-        )
-    write_report(run, Report(title, facts, results, comparisons, best.calibration, curve, wrong, notes))
+    title, calibration = _title(best, division), best.calibration
+    page = Report(title, facts, results, later.comparisons, calibration, later.curve, wrong, notes)
+    write_report(run, page)
     heads = [
         each.result.to_json()
         | {
@@ -80,23 +141,12 @@ def write_record(
     ]
     report = {
         "heads": heads,
-        "comparisons": [each.to_json() for each in comparisons],
-        "learning_curve": curve.to_json() if curve else None,
+        "comparisons": [each.to_json() for each in later.comparisons],
+        "learning_curve": later.curve.to_json() if later.curve else None,
         "notes": notes,
     }
     write_json(run / "report.json", report)
-    described = record(
-        "fit-head",
-        created=facts["Written"],
-        parameters=asdict(replace(options, models=list(options.models))),
-        **of_division(division),
-        space=of_space(data.space),
-        head={
-            "name": best.result.name,
-            "params": best.result.params,
-            "cv_accuracy": best.result.cv_accuracy,
-            "test_accuracy": best.result.evaluation.accuracy,
-        },
-        notes=notes,
-    )
-    save_head(workspace, run, best.head, described)
+
+
+def _title(best: FittedHead, division: Division) -> str:
+    return f"{best.result.name} on {division.data.name}"

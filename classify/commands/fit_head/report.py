@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cache.storage.files import write_file
+from cache.text import counted
 from classify.commands.fit_head.leaderboard import HeadResult
 from classify.commands.fit_head.learning_curve import LearningCurve
 from classify.commands.fit_head.learning_curve_plot import learning_curve_png
@@ -14,6 +15,7 @@ from classify.commands.fit_head.mistakes import DRAWN, Mistake
 from classify.metrics.comparison import Comparison
 from classify.metrics.reliability import Calibration
 from classify.report.confusion import CONFUSION
+from classify.report.glossary import with_words
 from classify.report.reliability_diagram import reliability_png
 from classify.report.tables import CLASSES, FIGURES, class_table, figures
 from classify.report.text import escape, setting, span, table
@@ -42,9 +44,9 @@ class Report:
 def write_report(folder: Path, report: Report) -> None:
     """Write report.md and its pictures into a run's folder; the confusion matrix is there already."""
     if report.calibration:
-        write_file(folder / DIAGRAM, reliability_png(report.calibration))
+        write_file(folder / DIAGRAM, reliability_png(report.calibration, report.title))
     if report.curve and report.curve.points:
-        write_file(folder / CURVE, learning_curve_png(report.curve))
+        write_file(folder / CURVE, learning_curve_png(report.curve, report.title))
     write_file(folder / "report.md", markdown(report).encode("utf-8"))
 
 
@@ -83,7 +85,7 @@ def markdown(report: Report) -> str:
             parts += [_curve(report.curve), f"![Learning curve]({CURVE})"]
         if report.curve.notes:
             parts.append("\n".join(f"- {escape(note)}" for note in report.curve.notes))
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return with_words("\n\n".join(part for part in parts if part))
 
 
 def _heads(heads: Sequence[HeadResult]) -> str:
@@ -122,7 +124,8 @@ def _mistakes(found: Sequence[Mistake]) -> str:
         for m in found[:DRAWN]
     ]
     text = (
-        f"{len(found):,} pictures got a wrong answer from a model that had not trained on them: the test pictures from "
+        f"{counted(len(found), 'picture')} got a wrong answer from a model that had not trained on it: the test "
+        "pictures from "
         "this head, the training pictures from those of cross-validation. Where a model is sure and wrong, look at the "
         "label first. mistakes.csv lists all."
     )
@@ -135,5 +138,5 @@ def _curve(curve: LearningCurve) -> str:
         for p in curve.points
     ]
     text = table(("Labels", "Share", "Draws", "Accuracy", "95 % interval"), rows, left=0)
-    how = f"Each accuracy is over the {curve.n:,} training pictures, held out in turn by {curve.folds} folds."
+    how = f"Each accuracy is over the {counted(curve.n, 'training picture')}, held out in turn by {curve.folds} folds."
     return f"{text}\n\n{how}"

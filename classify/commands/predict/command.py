@@ -11,25 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.errors import UserError
-from cache.space import Space
-from cache.storage.files import write_file
+from cache.storage.files import make_folder, write_file
 from cache.storage.rejects import Reject
 from cache.workspace import Workspace
 from classify.commands.predict.options import PredictOptions
-from classify.commands.predict.predictions import Predictions, classify_rows, rank
-from classify.models.run_model import TunedRun
+from classify.commands.predict.predictions import Predictions, rank
+from classify.models.classifier import open_classifier
 from classify.report.text import csv_bytes
-from classify.runs.folder import OWN_MODEL, find_run, write_json
-from classify.runs.head_file import check_space, load_head
-from classify.runs.record import record_of
+from classify.runs.folder import write_json
+from classify.runs.standing import answering
 from extract.commands.extract import all_rejected
-from extract.embedding.extractor import Extractor
-from extract.embedding.file_reader import FileReader
 from extract.embedding.progress import Progress, bar
-from extract.embedding.runner import Claims, Outcome
-from extract.embedding.runner import run as run_pipeline
-from extract.embedding.spaces import backbone_of, decoding_of
-from extract.machine import usable_cores
 from extract.settings import Options
 from extract.sources.unlabelled import list_pictures
 
@@ -37,7 +29,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN = 10  # predictions on a terminal; all of them are in the file
-Found = tuple[Predictions, list[Reject], dict[str, Any]]  # the last: what answered, for run.json
 
 
 @dataclass(frozen=True)
@@ -46,8 +37,9 @@ class Answers:
 
     predictions: Predictions
     rejects: list[Reject]
-    file: Path
+    file: Path | None  # None where there is no prediction
     run: Path  # that answered
+    said: str = ""  # which run that is, and why
     shown: int | None = None  # rows that the text has; None: all
 
     def records(self) -> list[dict[str, Any]]:
@@ -73,13 +65,16 @@ class Answers:
 
     @property
     def closing(self) -> list[str]:
-        """What is said below the table."""
+        """What is said below the table: who answered, and where the table is."""
         count = len(self.predictions.paths)
         more = 0 if self.shown is None else count - self.shown
-        told = (
-            f"{count:,} pictures classified by {self.run.name}, {len(self.rejects):,} rejected: {self.file}"
-        )
-        return [f"... and {more:,} more", told] if more > 0 else [told]
+        lines = [f"... and {more:,} more"] if more > 0 else []
+        lines += [self.said] if self.said else []
+        if self.file:
+            pictures = "1 picture" if count == 1 else f"{count:,} pictures"
+            told = f"{pictures} classified by {self.run.name}, {len(self.rejects):,} rejected: {self.file}"
+            lines.append(told)
+        return lines
 
     @property
     def failure(self) -> str | None:
@@ -97,6 +92,8 @@ def predict(
     top: int = 3,
     options: Options | None = None,
     trust: bool = False,
+    out: Path | None = None,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> Answers:
     """Classify pictures and folders of pictures.
@@ -110,7 +107,7 @@ def predict(
     paths : sequence of Path
         Pictures, or folders that are searched for them at any depth.
     run : str, optional
-        Run folder; default: the workspace's best.
+        Run folder, or a .keras file that coldframe wrote; default: the workspace's best.
     space : str, optional
         Start of a space's id; a head of another space is refused.
     top : int
@@ -118,115 +115,58 @@ def predict(
     options : Options, optional
         Engine, batch size and reading threads.
     trust : bool
-        Load a head that this workspace did not write.
+        Load a head or model that this user did not make.
+    out : Path, optional
+        CSV file to write; default: predictions.csv in a run folder, which there is only if a picture was answered.
+    force : bool
+        Replace `out`.
 
     Raises
     ------
     UserError
-        For a path that is not there, a head that cannot be trusted or is of another space, or a backbone
-        whose weights are no longer those of the head.
+        For an `out` that is there or is no CSV file, a path that is not there, a head that cannot be trusted or is
+        of another space, or a backbone whose weights are no longer those of the head.
     """
-    folder = find_run(workspace, run)
-    asked = _Asked(
-        workspace, folder, record_of(folder), paths, space, top, options or Options(), progress or Progress()
-    )
-    if asked.record.get("command") in OWN_MODEL:
-        predictions, rejects, source = _by_model(asked)
-    else:
-        predictions, rejects, source = _by_head(asked, trust)
+    if out is not None:
+        _check_table(out, force)
+    progress = progress or Progress()
+    classifier = open_classifier(workspace, run, options=options, trust=trust, progress=progress)
+    if space is not None:
+        classifier.check(workspace.store_by_id(space).space)
+    manifest = list_pictures(paths)
+    found = classifier.answer(manifest, progress)
+    names = [manifest.paths[row] for row in np.flatnonzero(found.present)]
+    predictions = rank(found.probability, classifier.classes_, names, top)
+    said = answering(workspace, classifier.run, classifier.record, classifier.classes_.tolist(), bool(run))
+    answers = Answers(predictions, found.rejects, None, classifier.run, said)
+    return _kept(answers, workspace, paths, classifier.source, out) if names else answers
 
+
+def _check_table(out: Path, force: bool) -> None:
+    if out.suffix.lower() != ".csv":
+        raise UserError(f"Expected --out to be a file that ends in .csv, received {out}. Name it so.")
+    if out.exists() and not force:
+        raise UserError(f"Expected a new file, received {out}, which exists. Pass --force to replace it.")
+
+
+def _kept(
+    answers: Answers, workspace: Workspace, paths: Sequence[Path], source: dict[str, Any], out: Path | None
+) -> Answers:
+    """Write the table and the run's record."""
     folder = workspace.new_run("predict")
-    file = folder / "predictions.csv"
-    write_file(file, csv_bytes(predictions.csv()))
+    file = out or folder / "predictions.csv"
+    make_folder(file.absolute().parent)
+    write_file(file, csv_bytes(answers.csv()))
     record = {
         "command": "predict",
         **source,
         "paths": [str(path) for path in paths],
-        "pictures": len(predictions.paths),
-        "rejects": [reject.to_json() for reject in rejects],
+        "pictures": len(answers.predictions.paths),
+        "file": str(file.absolute()),
+        "rejects": [reject.to_json() for reject in answers.rejects],
     }
     write_json(folder / "run.json", record)
-    return Answers(predictions, rejects, file, asked.run)
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What is asked, and the run that is to answer."""
-
-    workspace: Workspace
-    run: Path
-    record: dict[str, Any]  # what its run.json says
-    paths: Sequence[Path]
-    space: str | None
-    top: int
-    options: Options
-    progress: Progress
-
-
-def _by_head(asked: _Asked, trust: bool) -> Found:
-    """Embed what has no embedding yet, and ask the head of a fit-head run."""
-    workspace, progress = asked.workspace, asked.progress
-    loaded = load_head(workspace, asked.run, trust=trust, record=asked.record)
-    trained = Space.from_json(loaded.record["space"]["json"])
-    width = loaded.head.n_features_in_
-    if asked.space is not None:
-        check_space(loaded, workspace.store_by_id(asked.space).space, width)
-    backbone = backbone_of(workspace.store(trained))
-    options = replace(asked.options, dtype=trained.dtype)
-    extractor = Extractor(workspace, backbone, decoding_of(workspace, trained), options, progress.note)
-    check_space(loaded, extractor.space, width)
-
-    manifest, outcome = list_pictures(asked.paths), Outcome()
-    extractor.embed(manifest, np.arange(len(manifest)), progress, outcome)
-    present = manifest.hashed & extractor.store.contains(manifest.key)
-    rejects = extractor.rejects(manifest, present, outcome)
-    found = manifest.select(present)
-    embedding = extractor.store.gather(found.key) if len(found) else np.empty((0, width), np.float32)
-    source = {
-        "head": str(loaded.folder),
-        "head_sha256": loaded.record["head"]["sha256"],
-        "space": trained.id,
-    }
-    return classify_rows(loaded.head, embedding, found.paths, asked.top), rejects, source
-
-
-def _by_model(asked: _Asked) -> Found:
-    """Ask the model of a run of finetune or baseline; its answers are not kept in the cache."""
-    workspace, progress = asked.workspace, asked.progress
-    if asked.options.engine == "litert":
-        raise UserError(
-            f"Expected --engine auto or keras for {asked.run}: such a run answers with its model.keras. "
-            "`export --to tflite` makes a LiteRT file of it."
-        )
-    tuned = TunedRun(asked.run, asked.record)
-    trained, classes = Space.from_json(tuned.record["space"]["json"]), np.array(tuned.artefact.classes)
-    if asked.space is not None and workspace.store_by_id(asked.space).space.id != trained.id:
-        raise UserError(
-            f"Expected space {trained.id[:12]}, in which {asked.run} was trained, received {asked.space}. Leave "
-            "--space out."
-        )
-    answers: dict[bytes, np.ndarray] = {}
-
-    def keep(keys: np.ndarray, rows: np.ndarray, rejects: list[Reject]) -> None:
-        answers.update(zip((key.tobytes() for key in keys), rows, strict=True))
-
-    manifest, outcome = list_pictures(asked.paths), Outcome()
-    claims = Claims(lambda keys: np.array([key.tobytes() in answers for key in keys], bool))
-    progress.start(len(manifest))
-    run_pipeline(
-        range(len(manifest)),
-        FileReader(manifest, trained.input_size, decoding_of(workspace, trained), claims, {}),
-        lambda: tuned.artefact,
-        keep,
-        outcome,
-        workers=asked.options.workers or usable_cores(),
-        on_progress=progress.advance,
-    )
-    present = np.array([manifest.key[i].tobytes() in answers for i in range(len(manifest))], bool)
-    found = manifest.select(present)
-    rows = np.array([answers[key.tobytes()] for key in found.key]).reshape(len(found), len(classes))
-    source = {"model": str(tuned.file), "model_sha256": tuned.record["model"]["sha256"]}
-    return rank(rows, classes, found.paths, asked.top), outcome.rejects, source
+    return replace(answers, file=file)
 
 
 def run(options: PredictOptions, say: Callable[[str], None]) -> Answers:
@@ -239,6 +179,8 @@ def run(options: PredictOptions, say: Callable[[str], None]) -> Answers:
         top=options.top,
         options=Options(**asdict(options.engine)),
         trust=options.trust,
+        out=Path(options.out) if options.out else None,
+        force=options.force,
         progress=bar(say),
     )
     return replace(answers, shown=SHOWN) if sys.stdout.isatty() and not options.json else answers

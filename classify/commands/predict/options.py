@@ -21,11 +21,15 @@ class PredictOptions(Common):
     """pictures, or folders of them"""
     _: KW_ONLY
     run: Run = None
-    """folder of the run to use (default: the best)"""
+    """folder of the run to use, or a model.keras (default: the best)"""
     space: Annotated[str | None, Parameter(metavar="ID")] = None
     """refuse a run of another space than this"""
     top: Positive = 3
     """classes to list per picture"""
+    out: Annotated[File | None, Parameter(metavar="FILE")] = None
+    """CSV file to write (default: in a run folder)"""
+    force: bool = False
+    """replace an existing file"""
     trust: Trust = False
     engine: Annotated[Engine, FLAT] = Engine()
     strict: Strict = False

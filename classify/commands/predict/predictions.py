@@ -16,8 +16,6 @@ from classify.report.text import csv_text
 if TYPE_CHECKING:
     import pandas as pd
 
-    from classify.heads.calibration import CalibratedHead
-
 
 @dataclass(frozen=True)
 class Predictions:
@@ -55,35 +53,24 @@ class Predictions:
         return csv_text(self.to_frame())
 
 
-def classify_rows(head: CalibratedHead, X: np.ndarray, paths: Sequence[str], top: int = 1) -> Predictions:
-    """Find the most probable classes of each picture.
+def rank(probability: np.ndarray, classes: np.ndarray, paths: Sequence[str], top: int) -> Predictions:
+    """Take the k most probable of C classes for each picture, at most all.
 
     Parameters
     ----------
-    head : CalibratedHead
-    X : (n, D) float array
-        Embeddings of the head's space.
+    probability : (n, C) float array
+    classes : (C,) array of names
     paths : sequence of n str
     top : int
-        Classes a picture, k; at most the head's number of classes.
+        k
 
     Raises
     ------
     UserError
-        When X has another width than the head, or top is below 1.
+        When top is below 1.
     """
     if top < 1:
         raise UserError(f"Expected --top of at least 1, received {top}.")
-    if X.shape[1] != head.n_features_in_:
-        raise UserError(
-            f"Expected embeddings of width {head.n_features_in_}, received {X.shape[1]}: this head was "
-            "trained in another space. Run `extract` with the backbone of the head, or pass --space."
-        )
-    return rank(head.predict_proba(X), head.classes_, paths, top)
-
-
-def rank(probability: np.ndarray, classes: np.ndarray, paths: Sequence[str], top: int) -> Predictions:
-    """Take the k most probable of C classes for each picture; probability (n, C), classes (C,) names."""
     # Stable on the negated values: of equal probabilities the first column leads, as in argmax.
     order = np.argsort(-probability, axis=1, kind="stable")[:, :top]
     return Predictions(paths, classes[order], np.take_along_axis(probability, order, axis=1))

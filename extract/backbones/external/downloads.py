@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cache.errors import UserError
-from cache.storage.files import make_folder, temporary_name, write_error, write_file
-from extract.machine import user_folder
+from cache.storage.files import make_folder, temporary_name, user_folder, write_error, write_file
 from extract.sources.archive import unpack_whole
 
 SUFFIXES = (".tar.gz", ".tgz", ".tar")
@@ -25,6 +24,20 @@ def folder() -> Path:
     return user_folder() / "models"
 
 
+def is_address(where: str) -> bool:
+    """Tell an http(s) address from a path."""
+    return where.startswith(("http://", "https://"))
+
+
+def kept(url: str) -> bool:
+    """Tell whether an archive was downloaded before."""
+    return _archive(url).is_file()
+
+
+def _archive(url: str) -> Path:
+    return folder() / f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.tar.gz"
+
+
 def fetch(url: str) -> Path:
     """Download an archive, unless it was before.
 
@@ -33,8 +46,8 @@ def fetch(url: str) -> Path:
     UserError
         If it cannot be had.
     """
-    path = folder() / f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.tar.gz"
-    if path.is_file():
+    path = _archive(url)
+    if kept(url):
         return path
     make_folder(folder())
     made = temporary_name(path)

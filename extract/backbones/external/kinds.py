@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
+from cache.storage import trusted
 from extract.backbones.external import downloads, hub_preset, keras_file, saved_model
 from extract.machine import import_keras_quietly, quiet_stderr
 
@@ -63,8 +64,30 @@ def kind_of(name: str) -> Kind | None:
     return KINDS.get(name.partition(":")[0]) if ":" in name else None
 
 
+def admit(name: str, trust: bool) -> None:
+    """Refuse a model that this user never named, but a file of a workspace does; nothing of it is opened or fetched.
+
+    Raises
+    ------
+    UserError
+        As said, unless `trust`; and if the model is gone.
+    """
+    kind_name, where, _ = _parts(name)
+    told = (
+        f"Expected a model that you named before, its files unchanged since; received {name}, which only a file of the "
+        "workspace names so. Loading a model can "
+        f"read and write files: if you know where it comes from, run `extract FOLDER/ --backbone {name}` once, or pass "
+        "--trust where there is such an option."
+    )
+    if downloads.is_address(where) and not downloads.kept(where) and not trust:
+        raise UserError(told)
+    digest = KINDS[kind_name].locate(where)[2]
+    if not trusted.admitted(digest, trust):
+        raise UserError(told)
+
+
 def find(name: str) -> Foreign:
-    """Look a model up, and open it if this is the first time.
+    """Look a model up that the user named, or `admit` let in, and open it if this is the first time.
 
     Parameters
     ----------
@@ -79,6 +102,7 @@ def find(name: str) -> Foreign:
     kind_name, where, output = _parts(name)
     kind = KINDS[kind_name]
     where, place, digest = kind.locate(where)
+    trusted.admitted(digest, trust=True)
     location = f"{kind_name}:{where}{OUTPUT + output if output else ''}"
     asked = json.dumps([VERSION, kind_name, digest, output])
     record = f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.json"

@@ -39,7 +39,7 @@ def locate(where: str) -> tuple[str, Path, str]:
     UserError
         If nothing is there, or it holds no SavedModel.
     """
-    if where.startswith(("http://", "https://")):
+    if downloads.is_address(where):
         path = downloads.unpack(downloads.fetch(where))
     else:
         path = Path(os.path.expanduser(where)).resolve()

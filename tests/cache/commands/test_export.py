@@ -104,14 +104,66 @@ except UserError as error:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.h5", "o.h5", "spaces"]
 
 
-@pytest.mark.parametrize("letters", [1, 3_000])
-def test_the_room_that_is_taken_is_enough(store, sample, tmp_path, letters):
-    keys, rows = sample(20_000)
-    store.add(keys, rows)
-    n = np.arange(20_000)
-    manifest = Manifest(
-        "/d", ("a",), ["x" * letters] * 20_000, n.astype("i4") * 0, n.astype("u1") * 0, keys, n, n
-    )
+FAIL = """
+import io, os, sys
+from pathlib import Path
+from cache.errors import UserError
+import cache.commands.export as export
+from cache.manifest import Manifest
+from cache.storage.store import Store
+number, left = getattr(__import__("errno"), sys.argv[4]), int(sys.argv[5])
+class Failing(io.FileIO):
+    def write(self, data):
+        global left
+        left -= 1
+        if left < 0:
+            raise OSError(number, os.strerror(number))
+        return super().write(data)
+export._Disk.__bases__ = (Failing,)
+export._BLOCK = 4
+try:
+    export.export(Manifest.load(Path(sys.argv[1])), Store.open(Path(sys.argv[2])), Path(sys.argv[3]), force=True)
+    print("written in", int(sys.argv[5]) - left)
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("number", ["EIO", "ENOSPC"])
+@pytest.mark.parametrize("at", [0, 3, 12, -1])
+def test_a_write_that_fails_is_told_in_a_line(flowers, tmp_path, child, number, at):
+    manifest, store, _ = flowers
     out = tmp_path / "o.h5"
-    export(manifest, store, out)
-    assert out.stat().st_size < cache.commands.export._largest_size(manifest, store)
+    out.write_bytes(b"precious")
+    manifest.save(tmp_path / "m.h5")
+    arguments = tmp_path / "m.h5", store.folder, out, number
+    if at < 0:
+        text, err = child(FAIL, *arguments, 10_000).communicate()
+        at += int(text.split()[-1])
+        out.write_bytes(b"precious")
+    process = child(FAIL, *arguments, at)
+    text, err = process.communicate()
+    assert (process.returncode, err) == (0, ""), "HDF5 crashes at exit if it could not close the file"
+    assert text.startswith(f"Could not write {out}: "), text
+    assert out.read_bytes() == b"precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.h5", "o.h5", "spaces"]
+
+
+def test_what_a_killed_export_left_goes_with_the_next_one_and_what_another_writes_stays(flowers, tmp_path):
+    manifest, store, _ = flowers
+    killed = []
+
+    def dies(*_):
+        killed.append(next(tmp_path.glob(".tmp-*")))
+        killed[0].with_name(f"{killed[0].name}-copy").write_bytes(
+            b"half"
+        )  # what a kill at this moment leaves
+        assert export(manifest, store, tmp_path / "o.h5") == 25  # another process, which finds it locked
+        assert killed[0].exists() and not killed[0].with_name(f"{killed[0].name}-copy").exists()
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        real = cache.commands.export._fill
+        patch.setattr(cache.commands.export, "_fill", lambda *all_: dies() if not killed else real(*all_))
+        export(manifest, store, tmp_path / "o.h5")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["o.h5"]

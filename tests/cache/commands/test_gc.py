@@ -8,7 +8,7 @@ import cache.commands.gc
 from cache.commands.gc import collect
 from cache.commands.verify import verify
 from cache.errors import UserError
-from cache.storage.shard import Shard
+from cache.storage.shard import Shard, seal
 
 
 def fill(store, sample, sizes):
@@ -101,3 +101,13 @@ def test_a_shard_that_cannot_be_removed_is_reported(store, sample, tmp_path):
     shard.path = tmp_path  # a folder cannot be unlinked
     with pytest.raises(UserError, match="Could not"):
         store.remove(shard)
+
+
+def test_rows_that_are_not_finite_are_not_merged_with_good_ones(store, sample):
+    keys, rows = fill(store, sample, [10, 10])
+    bad = rows[:1].copy()
+    bad[0, 0] = np.nan
+    seal(store.shard_folder, store.space.id, keys[:1], bad)
+    with pytest.warns(UserWarning, match="NaN or infinity in 1 of"):
+        assert len(collect(store).damaged) == 1
+    assert np.array_equal(store.gather(keys), rows)

@@ -1,8 +1,11 @@
 import shutil
 
+import numpy as np
 import pytest
 
+import cache.storage.shard
 from cache.commands.verify import verify
+from cache.storage.intact import is_intact
 from cache.storage.shard import Shard, seal
 
 
@@ -22,7 +25,7 @@ def test_a_flipped_bit_is_noticed_set_aside_and_kept(store, sample, where):
     data[Shard(broken, store.space.id)._rows_at if where == "row" else -1] ^= 4
     broken.chmod(0o644)
     broken.write_bytes(data)
-    assert len(store) == 20  # nothing shows at opening
+    assert len(store) == 20  # nothing shows in a listing
     with pytest.warns(UserWarning, match="Damaged shard"):
         damaged = verify(store)
     assert damaged == [store.folder / "damaged" / broken.name]
@@ -43,3 +46,49 @@ def test_a_name_without_a_hash_is_noticed(store, sample):
     path.rename(path.with_name("renamed.h5"))
     with pytest.warns(UserWarning, match=r"Damaged shard renamed\.h5"):
         assert len(verify(store)) == 1
+
+
+def unsorted(keys, rows):
+    return keys[::-1], rows
+
+
+def repeated(keys, rows):
+    return np.repeat(keys[:1], len(keys), axis=0), rows
+
+
+def not_a_number(keys, rows):
+    rows[2, 1] = np.nan
+    return keys, rows
+
+
+def infinite(keys, rows):
+    rows[2, 1] = np.inf
+    return keys, rows
+
+
+def halves(keys, rows):
+    return keys, rows.astype(np.float16)
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (unsorted, "keys are not in ascending order"),
+        (repeated, "or repeat"),
+        (not_a_number, "NaN or infinity in 1 of the rows 0 to 4"),
+        (infinite, "NaN or infinity in 1 of the rows 0 to 4"),
+        (halves, "expected rows of float32, received float16"),
+    ],
+)
+def test_a_shard_with_a_good_hash_that_nobody_can_use_is_noticed(store, sample, monkeypatch, made, told):
+    keys, rows = sample(5)
+    keys = keys[np.lexsort(keys.T[::-1])]
+    monkeypatch.setattr(  # a program that does not sort
+        cache.storage.shard, "unique", lambda items: (items, np.arange(len(items)), np.arange(len(items)))
+    )
+    path = seal(store.shard_folder, store.space.id, *made(keys, rows))
+    monkeypatch.undo()
+    assert is_intact(path)
+    with pytest.warns(UserWarning, match=f"Damaged shard {path.name}.*{told}"):
+        assert verify(store) == [store.folder / "damaged" / path.name]
+    assert not store.contains(keys).any()

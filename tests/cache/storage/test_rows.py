@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from cache.commands.gc import collect
 from cache.errors import UserError
 from cache.storage.rows import Rows
-from cache.storage.shard import _map
+from cache.storage.shard import Shard
 from cache.storage.store import Store
 
 
@@ -37,14 +38,11 @@ def test_rows_of_any_shape_are_widened(store, sample, space):
     assert np.array_equal(found, rows.astype(np.float16).astype(np.float32)[[5, 2]].reshape(2, 2, 2, 2))
 
 
-@pytest.mark.parametrize("mapped", [True, False])
-def test_shards_that_are_merged_meanwhile_are_found_again(store, sample, mapped):
+def test_shards_that_are_merged_meanwhile_are_found_again(store, sample):
     keys, rows = fill(store, sample, [4, 5, 6])
     found = Rows(store, keys)
     assert np.array_equal(found.take(np.array([14, 1])), rows[[14, 1]])
     assert collect(store).merged == 3
-    if not mapped:  # a map outlives its file, but there are only so many maps
-        _map.cache_clear()
     assert np.array_equal(found.take(np.arange(15)), rows)
     assert np.array_equal(found.take(np.array([3])), rows[[3]])
 
@@ -56,7 +54,7 @@ def test_rows_are_located_once(store, sample, monkeypatch):
     def listed(self):
         raise AssertionError("looked again")
 
-    monkeypatch.setattr(type(store), "shards", listed)
+    monkeypatch.setattr(type(store), "paths", listed)
     assert np.array_equal(found.take(np.array([8, 0])), rows[[8, 0]])
 
 
@@ -72,6 +70,17 @@ def test_rows_that_are_lost_meanwhile_are_reported(store, sample):
     found = Rows(store, keys)
     for path in store.paths():
         path.unlink()
-    _map.cache_clear()
     with pytest.raises(UserError, match="12 have none"):
+        found.take(np.array([11]))
+
+
+def test_rows_that_are_cut_off_meanwhile_are_reported(store, sample):
+    keys, _ = fill(store, sample, [6, 6])
+    found = Rows(store, keys)
+    newest = store.paths()[0]
+    os.truncate(newest, Shard(newest, store.space.id)._rows_at + 99)
+    with (
+        pytest.warns(UserWarning, match="cut short after it had been opened"),
+        pytest.raises(UserError, match="6 have none"),
+    ):
         found.take(np.array([11]))

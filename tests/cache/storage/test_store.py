@@ -1,14 +1,20 @@
+import os
+import shutil
 import warnings
+from datetime import datetime
 
 import h5py
 import numpy as np
 import pytest
 
+import cache.storage.intact
 import cache.storage.shard
+import cache.storage.store
 from cache.commands.gc import collect
 from cache.commands.verify import verify
 from cache.errors import UserError
 from cache.space import Space
+from cache.storage.shard import Shard
 from cache.storage.store import Store
 
 
@@ -106,29 +112,36 @@ def test_only_finite_rows_of_the_same_shape_get_in(store, sample):
     assert len(store) == 4
 
 
-def test_headers_are_read_once_and_maps_reused(store, sample, monkeypatch):
+@pytest.fixture
+def opened(monkeypatch):
+    """Paths of the shards that are opened, as they are."""
+    found = []
+    for module in (cache.storage.shard, cache.storage.intact):
+        real = module.open_raw
+        monkeypatch.setattr(module, "open_raw", lambda path, real=real: found.append(path) or real(path))
+    return found
+
+
+def test_headers_and_keys_are_read_once(store, sample, opened):
     keys, rows = sample(10)
     store.add(keys[:5], rows[:5])
     store.add(keys[5:], rows[5:])
     store = Store.open(store.folder)
-    opened = []
-    real = cache.storage.shard.open_raw
-    monkeypatch.setattr(cache.storage.shard, "open_raw", lambda path: opened.append(path) or real(path))
-    cache.storage.shard._map.cache_clear()
-    for _ in range(3):
-        store.contains(keys)
-        store.gather(keys)
-    assert len(opened) == 2
-    assert cache.storage.shard._map.cache_info().misses == 2
+    assert store.contains(keys).all()
+    opened.clear()
+    assert store.contains(keys).all()
+    assert opened == []
+    store.gather(keys)
+    assert sorted(opened) == sorted(store.paths())
 
 
-def test_a_found_key_ends_the_search(store, sample):
+def test_a_found_key_ends_the_search(store, sample, opened):
     keys, rows = sample(10)
     store.add(keys[:5], rows[:5])
-    store.add(keys[5:], rows[5:])
-    cache.storage.shard._map.cache_clear()
-    store.contains(keys[5:7])
-    assert cache.storage.shard._map.cache_info().misses == 1
+    newest = store.add(keys[5:], rows[5:])
+    opened.clear()
+    Store.open(store.folder).contains(keys[5:7])
+    assert set(opened) == {newest}
 
 
 def test_more_shards_than_open_files(store, sample, child):
@@ -148,6 +161,31 @@ print(store.contains(keys).sum(), len(store.gather(keys)))
 """
     out, err = child(code, store.folder).communicate()
     assert out.split() == ["330", "330"], err
+
+
+def test_what_is_sealed_last_counts_although_the_clock_went_back(store, sample, monkeypatch):
+    keys, rows = sample(10)
+    clock = iter(["2026", "2020", "2026", "2019"])
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, zone):
+            return cls(int(next(clock)), 3, 4, 5, 6, 7, 8, zone)
+
+    monkeypatch.setattr(cache.storage.shard, "datetime", Clock)
+    for number in range(4):
+        store = Store.open(store.folder)
+        store.add(keys, rows + number)
+        assert np.array_equal(store.gather(keys), rows + number)
+    stamps = [path.name.split("-")[0] for path in store.paths()]
+    assert stamps == [f"20260304T0506070000{n:02}" for n in (11, 10, 9, 8)]
+
+
+def test_a_name_without_a_time_is_followed_too(store, sample):
+    keys, rows = sample(10)
+    cache.storage.shard.seal(store.shard_folder, store.space.id, keys, rows, stamp="zz")
+    store.add(keys, rows + 1)
+    assert np.array_equal(store.gather(keys), rows + 1)
 
 
 # ---- damage
@@ -188,6 +226,106 @@ def test_a_damaged_shard_is_set_aside_and_its_rows_become_misses(store, sample, 
     assert (store.folder / "damaged" / broken.name).exists()
     store.add(keys[:10], rows[:10])
     assert np.array_equal(store.gather(keys), rows)
+
+
+def flip_a_row(path):
+    """Change one bit of a row, and nothing that a look at the folder shows but for the times of the file."""
+    before = path.stat()
+    data = bytearray(path.read_bytes())
+    data[-400] ^= 4
+    path.chmod(0o644)
+    path.write_bytes(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_flipped_bit_is_noticed_before_a_row_is_used(store, sample):
+    keys, rows = sample(20)
+    flip_a_row(store.add(keys[:10], rows[:10]))
+    store.add(keys[10:], rows[10:])
+    with pytest.warns(UserWarning, match="do not have the hash in its name.*moved to"):
+        assert store.contains(keys).tolist() == [False] * 10 + [True] * 10
+    store.add(keys[:10], rows[:10])
+    assert np.array_equal(store.gather(keys), rows)
+
+
+def test_a_shard_is_compared_with_its_hash_once_a_machine(store, sample, opened, monkeypatch, tmp_path):
+    monkeypatch.setenv("COLDFRAME_CACHE", str(tmp_path / "machine"))
+    hashed = []
+    real = cache.storage.intact.is_intact
+    monkeypatch.setattr(cache.storage.store, "is_intact", lambda path: hashed.append(path) or real(path))
+    store = Store.open(store.folder)
+    keys, rows = sample(20)
+    path = store.add(keys, rows)
+    for _ in range(2):
+        assert np.array_equal(Store.open(store.folder).gather(keys), rows)
+    assert hashed == []  # this machine has written it
+
+    monkeypatch.setenv("COLDFRAME_CACHE", str(tmp_path / "another machine"))
+    for _ in range(2):
+        assert np.array_equal(Store.open(store.folder).gather(keys), rows)
+    assert hashed == [path]
+
+
+def test_no_list_of_intact_shards_travels_with_a_copy(store, sample, tmp_path):
+    keys, rows = sample(20)
+    store.add(keys, rows)
+    assert store.contains(keys).all()
+    copy = Store.open(shutil.copytree(store.folder, tmp_path / "copy" / store.folder.name))
+    flip_a_row(copy.paths()[0])
+    with pytest.warns(UserWarning, match="do not have the hash"):
+        assert not copy.contains(keys).any()
+    assert np.array_equal(store.gather(keys), rows)
+
+
+@pytest.mark.parametrize("place", ["a file", "a folder"])
+def test_a_cache_folder_that_cannot_be_written_costs_time_only(store, sample, monkeypatch, tmp_path, place):
+    (tmp_path / "a file").write_bytes(b"")
+    (tmp_path / "a folder" / "verified").mkdir(parents=True)
+    (tmp_path / "a folder" / "verified").chmod(0o555)
+    monkeypatch.setenv("COLDFRAME_CACHE", str(tmp_path / place))
+    store = Store.open(store.folder)
+    keys, rows = sample(20)
+    store.add(keys, rows)
+    assert np.array_equal(Store.open(store.folder).gather(keys), rows)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_rows_that_are_not_finite_are_never_handed_out(store, sample, value):
+    keys, rows = sample(10)
+    rows[3, 2], rows[7, 0] = value, value
+    cache.storage.shard.seal(store.shard_folder, store.space.id, keys, rows)
+    names = [f"r/{i}.jpg" for i in range(10)]
+    with pytest.raises(
+        UserError, match=r"NaN or infinity for r/3\.jpg and 1 more of 10 .*cache verify.*extract"
+    ):
+        store.gather(keys, names)
+    with pytest.raises(UserError, match=f"for SHA-256 {keys[7].tobytes().hex()} of 1 "):
+        store.gather(keys[7:8])
+    assert np.array_equal(store.gather(keys[8:]), rows[8:])
+
+
+def test_a_shard_that_is_cut_short_while_it_is_read_is_set_aside(store, sample):
+    keys, rows = sample(30)
+    first = store.add(keys[:10], rows[:10])
+    store.add(keys[10:], rows[10:])
+    blocks = store.stream(keys[::-1], 20)
+    next(blocks)
+    os.truncate(first, Shard(first, store.space.id)._rows_at + 99)
+    with (
+        pytest.warns(UserWarning, match="cut short after it had been opened"),
+        pytest.raises(UserError, match=r"each of 10 pictures, 10 have none"),
+    ):
+        next(blocks)
+    assert store.contains(keys).tolist() == [False] * 10 + [True] * 20
+
+
+def test_a_file_that_changes_after_it_was_opened_is_looked_at_again(store, sample):
+    keys, rows = sample(10)
+    path = store.add(keys, rows)
+    assert store.contains(keys).all()
+    os.truncate(path, 100)
+    with pytest.warns(UserWarning, match="Damaged shard"):
+        assert not store.contains(keys).any()
 
 
 def test_a_damaged_shard_that_cannot_be_moved_is_ignored(store, sample):
@@ -260,7 +398,6 @@ def test_a_shard_merged_away_after_its_header_was_read_is_found_again(store, sam
     blocks = store.stream(keys, 10)
     assert np.array_equal(next(blocks), rows[:10])
     collect(Store.open(store.folder))
-    cache.storage.shard._map.cache_clear()
     assert np.array_equal(np.concatenate(list(blocks)), rows[10:])
 
 

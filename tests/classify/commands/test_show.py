@@ -40,9 +40,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[Cell], int]]:
     """What is drawn, and in how many columns; it is drawn all the same."""
     found, draw = [], show.picture_grid
 
-    def keep(cells: list[Cell], columns: int) -> bytes:
+    def keep(cells: list[Cell], columns: int, *, lines: int) -> bytes:
         found.append((cells, columns))
-        return draw(cells, columns)
+        return draw(cells, columns, lines=lines)
 
     monkeypatch.setattr(show, "picture_grid", keep)
     return found
@@ -62,7 +62,8 @@ def test_nine_random_pictures_with_their_labels(
     (cells, columns), files = drawn[0], [each["path"] for each in found.pictures]
     assert columns == 3 and len(cells) == len(set(files)) == 9
     for cell, picture in zip(cells, found.pictures, strict=True):
-        assert cell.caption == picture["label"] == picture["path"].split("/")[1]
+        label, name = picture["path"].split("/")[1:]
+        assert picture["label"] == label and cell.caption == f"{label}\n{name}"
         assert cell.picture[0, 0, 0] == 20 * int(Path(picture["path"]).stem)
     assert files == [each["path"] for each in shown(workspace, pictures, out).pictures]
     other = [each["path"] for each in shown(workspace, pictures, out, seed=1).pictures]

@@ -1,9 +1,9 @@
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,12 +19,14 @@ from cache.manifest import SPLITS, Manifest
 from cache.workspace import Workspace
 from classify.commands.fit_head.command import FitResult, fit_heads
 from classify.commands.fit_head.options import FitOptions
-from classify.data import near_duplicates
 from classify.data.division import Division, divide
 from classify.data.split_record import Assignments
 from classify.data.splits import TEST, TRAIN, VAL, split
 from classify.heads import table
 from classify.heads.table import Head
+from extract.embedding import thumbnails
+from extract.embedding.progress import Progress
+from extract.settings import Decoding
 from tests.classify.data.test_near_duplicates import encode, look
 from tests.classify.samples import SPACE, make_manifest
 
@@ -57,7 +59,7 @@ def test_the_parts_are_those_of_the_split(workspace: Workspace, digits: Data) ->
     assert (found.X_test == digits[0][:300][test]).all() and (found.truth == digits[1][:300][test]).all()
     assert (found.names == digits[1][:300]).all()
     assert found.weight is None and found.group is None and found.ungrouped is None
-    assert all("look alike but could not be compared" in note for note in found.notes)
+    assert [note.partition(" were ")[0] for note in found.notes] == ["300 pictures"]
 
 
 def test_shares_keep_a_validation_part_out_of_it_all(workspace: Workspace, digits: Data) -> None:
@@ -209,7 +211,7 @@ def test_missing_embeddings_and_unseen_classes_are_said(workspace: Workspace, di
     found = division(workspace)
     assert any(note.startswith("4 pictures of digits have no embedding") for note in found.notes)
     nines = int((found.truth == "9").sum())
-    assert any(note.startswith(f"{nines} test rows belong to classes without") for note in found.notes)
+    assert any(note.startswith(f"{nines} test pictures belong to classes without") for note in found.notes)
 
 
 @pytest.fixture
@@ -260,20 +262,41 @@ def test_near_copies_stay_on_one_side(copied: Callable[..., tuple[Workspace, np.
     assert found.ungrouped is not None and (found.ungrouped[:24] != found.ungrouped[24:]).any()
 
 
-def test_copies_are_looked_for_among_all_pictures_that_were_let_in(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+def test_the_figures_of_an_older_cache_do_not_change_once_its_files_were_read(
+    copied: Callable[..., tuple[Workspace, np.ndarray]], tmp_path: Path
 ) -> None:
-    limits, groups = [], near_duplicates.groups
+    """`copied` keeps rows only, as an earlier version did."""
+    workspace, _ = copied(SHUFFLED)
+    (tmp_path / "pictures").rename(tmp_path / "moved")
+    assert any("48 pictures were not compared" in note for note in division(workspace).notes)
+    (tmp_path / "moved").rename(tmp_path / "pictures")
+    shutil.rmtree(tmp_path / ".coldframe" / "splits")
+    told: list[int] = []
+    progress = Progress(told.append, lambda done, rejected: told.append(done))
+    found = division(workspace, progress=progress)  # type: ignore[arg-type]
+    assert told == [48, 48] and not any("not compared" in note for note in found.notes)
+    shutil.rmtree(tmp_path / "pictures")
+    for path in (tmp_path / ".coldframe" / "splits").iterdir():
+        path.unlink()
+    again = division(workspace)
+    assert again.sha256 == found.sha256 and again.notes == found.notes and len(told) == 2
 
-    def spy(*given: Any, max_pixels: int) -> near_duplicates.Groups:
-        limits.append(max_pixels)
-        return groups(*given, max_pixels=max_pixels)
 
-    monkeypatch.setattr(near_duplicates, "groups", spy)
-    division(workspace)
+def test_pictures_that_were_let_in_are_compared_whatever_their_size(
+    copied: Callable[..., tuple[Workspace, np.ndarray]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, _ = copied(SHUFFLED)
     workspace.store(SPACE).record_origin(max_pixels=10**8)
+    limits: list[int] = []
+    real = thumbnails.decode_both
+
+    def spy(data: bytes, size: int, decoding: Decoding) -> tuple[np.ndarray, np.ndarray]:
+        limits.append(decoding.max_pixels)
+        return real(data, size, decoding)
+
+    monkeypatch.setattr(thumbnails, "decode_both", spy)
     division(workspace)
-    assert limits == [64_000_000, 10**8]
+    assert set(limits) == {10**8}
 
 
 @pytest.fixture

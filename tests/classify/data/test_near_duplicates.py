@@ -4,16 +4,21 @@ import io
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 from sklearn.datasets import load_sample_images
 
+from cache.storage.store import Store
+from cache.workspace import Workspace
 from classify.data import near_duplicates
 from classify.data.near_duplicates import Groups, groups
-from extract.pictures.files import reader
-from tests.classify.samples import make_manifest
+from extract.embedding.thumbnails import Thumbnails, thumbnails_of
+from extract.pictures.decoding import decode_both
+from extract.settings import Decoding
+from tests.classify.samples import SPACE
 
 WIDTH, HEIGHT = 160, 140
 COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
@@ -38,21 +43,25 @@ def look(data: bytes) -> np.ndarray:
     return (small + small[:, ::-1]).ravel()
 
 
-class Files:
-    """Pictures in memory, and which of them were read."""
+def keep_thumbnails(store: Store, contents: list[bytes]) -> None:
+    made = Thumbnails(store)
+    for data in contents:
+        made.add(sha256(data).digest(), decode_both(data, 64, Decoding())[1])
+    made.seal()
 
-    def __init__(self, contents: list[bytes]) -> None:
-        self.contents = contents
+
+class Files:
+    """Pictures in memory, and their thumbnails in a cache."""
+
+    def __init__(self, contents: list[bytes], seen: list[bytes] | None = None) -> None:
         self.keys = np.array([list(sha256(data).digest()) for data in contents], np.uint8).reshape(-1, 32)
         self.X = np.array([look(data) for data in contents])
-        self.seen: list[int] = []
-
-    def read(self, row: int) -> bytes:
-        self.seen.append(row)
-        return self.contents[row]
+        self.folder = TemporaryDirectory()
+        self.thumbnails = thumbnails_of(Workspace(Path(self.folder.name)), SPACE)
+        keep_thumbnails(self.thumbnails, contents if seen is None else seen)
 
     def groups(self, **options) -> Groups:  # type: ignore[no-untyped-def]
-        return groups(self.keys, self.X, self.read, **options)
+        return groups(self.keys, self.X, self.thumbnails, **options)
 
 
 @pytest.fixture(scope="module")
@@ -77,26 +86,21 @@ def test_each_picture_is_grouped_with_its_copy(tiles: list[Image.Image], copy: s
     assert len(np.unique(found.group)) >= n - 2
     assert (found.pairs[:, 0] < found.pairs[:, 1]).all() and (found.bits <= 10).all()
     assert (found.similarity >= 0.8).all()
-    assert found.unconfirmed == found.identical == found.dropped == 0
+    assert found.unseen == found.identical == found.dropped == 0
 
 
-def test_without_copies_nothing_is_grouped_and_few_files_are_read(tiles: list[Image.Image]) -> None:
+def test_without_copies_nothing_is_grouped(tiles: list[Image.Image]) -> None:
     files = Files([encode(tile) for tile in tiles])
-    found = files.groups()
-    assert len(np.unique(found.group)) >= len(tiles) - 1
-    assert len(files.seen) == len(set(files.seen)) <= 2 * found.candidates
-    files.seen.clear()
-    assert files.groups(threshold=0.9999).group.tolist() == list(range(len(tiles))) and files.seen == []
-    small = files.groups(max_pixels=WIDTH * HEIGHT - 1)
-    assert small.unconfirmed == small.candidates == found.candidates > 0 == found.unconfirmed
+    assert len(np.unique(files.groups().group)) >= len(tiles) - 1
+    assert files.groups(threshold=0.9999).group.tolist() == list(range(len(tiles)))
 
 
-def test_identical_bytes_are_grouped_without_reading(tiles: list[Image.Image]) -> None:
+def test_identical_bytes_are_grouped_without_thumbnails(tiles: list[Image.Image]) -> None:
     contents = [encode(tile) for tile in tiles[12:18]]
-    files = Files([*contents, contents[2], contents[2], contents[0]])
+    files = Files([*contents, contents[2], contents[2], contents[0]], seen=[])
     found = files.groups(threshold=0.9999)
     assert found.group.tolist() == [0, 1, 2, 3, 4, 5, 2, 2, 0]
-    assert found.identical == 3 and len(found.pairs) == 0 and files.seen == []
+    assert found.identical == 3 and len(found.pairs) == 0 and found.unseen == 6
     assert found.notes[0].startswith("5 pictures are copies or near copies of one another, in 2 groups")
 
 
@@ -110,23 +114,14 @@ def test_the_block_size_changes_nothing(tiles: list[Image.Image]) -> None:
         assert set(map(tuple, cut.pairs)) == set(map(tuple, whole.pairs))
 
 
-def test_files_that_fail_leave_pairs_unconfirmed(tiles: list[Image.Image]) -> None:
+def test_pictures_without_a_thumbnail_are_alone_and_counted(tiles: list[Image.Image]) -> None:
     contents = [encode(tile, quality) for quality in (90, 70) for tile in tiles[12:18]]
-    files = Files(contents)
-    every = files.groups(threshold=0.97).pairs.tolist()
+    every = Files(contents).groups().pairs.tolist()
     assert [0, 6] in every and [1, 7] in every and [2, 8] in every
-
-    def read(row: int) -> bytes:
-        if row == 0:
-            raise FileNotFoundError
-        # 7 was overwritten by another picture since it was hashed; 8 is damaged and was hashed so.
-        return contents[9] if row == 7 else contents[row][:100] if row == 8 else contents[row]
-
-    files.keys[8] = list(sha256(contents[8][:100]).digest())
-    found = groups(files.keys, files.X, read, threshold=0.97)
-    assert found.unconfirmed == sum(bool({0, 7, 8} & set(pair)) for pair in every) == 3
+    found = Files(contents, seen=[data for row, data in enumerate(contents) if row not in (0, 7, 8)]).groups()
+    assert found.unseen == 3
     assert found.pairs.tolist() == [pair for pair in every if not {0, 7, 8} & set(pair)]
-    assert "3 pairs look alike but could not be compared" in found.notes[1]
+    assert found.notes[-1].startswith("3 pictures were not compared with others")
 
 
 def test_a_picture_has_a_bounded_number_of_pairs(monkeypatch: pytest.MonkeyPatch, tiles) -> None:
@@ -140,25 +135,9 @@ def test_a_picture_has_a_bounded_number_of_pairs(monkeypatch: pytest.MonkeyPatch
     assert "further pairs look alike and were not compared" in found.notes[-1]
 
 
-def test_degenerate_embeddings_are_no_candidates() -> None:
+def test_degenerate_embeddings_are_no_candidates(tmp_path: Path) -> None:
     keys = np.arange(5 * 32, dtype=np.uint8).reshape(5, 32)
-
-    def read(row: int) -> bytes:
-        raise AssertionError
-
+    none = thumbnails_of(Workspace(tmp_path), SPACE)
     for X in (np.ones((5, 3), np.float32), np.full((5, 3), np.nan, np.float32)):
-        assert groups(keys, X, read).group.tolist() == [0, 1, 2, 3, 4]
-    assert groups(keys[:0], X[:0], read).group.tolist() == []
-
-
-def test_the_reader_reads_the_manifests_files(tmp_path: Path) -> None:
-    manifest = make_manifest(np.zeros(2, int), ("a",))
-    manifest.root, manifest.paths = str(tmp_path), ["x.jpg", "gone.jpg"]
-    (tmp_path / "x.jpg").write_bytes(b"abc")
-    manifest.size[:] = 3
-    read = reader(manifest)
-    assert read(0) == b"abc"
-    with pytest.raises(OSError):
-        read(1)
-    (tmp_path / "x.jpg").write_bytes(b"abcdefgh")
-    assert read(0) == b"abcd"  # never more than one byte too many: enough to see that it changed
+        assert groups(keys, X, none).group.tolist() == [0, 1, 2, 3, 4]
+    assert groups(keys[:0], X[:0], none).group.tolist() == []

@@ -112,7 +112,7 @@ def test_val_serves_where_there_is_no_test() -> None:
     found = split(with_parts(["train"] * 4 + ["val"] * 2 + [""]))
     assert found.part.tolist() == [TRAIN] * 4 + [TEST] * 2 + [TRAIN]
     assert "val part serves as the test part" in found.notes[0]
-    assert found.notes[1].startswith("1 rows without a part")
+    assert found.notes[1].startswith("1 row without a part")
 
 
 def test_train_alone_is_divided() -> None:
@@ -176,7 +176,7 @@ def test_the_record_survives_the_disk(manifest: Manifest, tmp_path: Path) -> Non
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     path = tmp_path / "record.h5"
     path.write_bytes(b"not HDF5")
-    with pytest.raises(UserError, match=r"record\.h5, received a damaged file"):
+    with pytest.raises(UserError, match=r"record\.h5, but it is damaged"):
         Assignments.load(path)
 
 
@@ -231,7 +231,7 @@ def test_what_was_tested_never_trains_when_a_bridge_arrives(manifest: Manifest) 
     groups[[a, b]] = 0
     second = split(manifest, previous=first.assigned, groups=groups)
     assert np.flatnonzero(second.part != first.part).tolist() == [a] and second.part[a] == TEST
-    assert second.notes == ["1 pictures moved from training to test: one of their group was tested before"]
+    assert second.notes == ["1 picture moved from training to test: one of the same group was tested before"]
     third = split(manifest, previous=second.assigned, groups=groups)
     assert (third.part == second.part).all() and third.notes == []
 

@@ -177,7 +177,9 @@ def test_a_run_with_views(
 
     plain = augmented("ridge", views=Views())
     assert plain.heads[0].cv_accuracy != result.heads[0].cv_accuracy and plain.to_json()["augment"] is None
-    assert any(note.startswith("this test part was read 1 time before") for note in plain.notes)
+    assert any(
+        note.startswith("the test pictures are no longer new: 1 head was tested") for note in plain.notes
+    )
 
 
 def test_a_fine_tune_fits_its_heads_on_the_same_views(

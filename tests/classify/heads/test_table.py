@@ -15,6 +15,7 @@ from classify.data.labelled import Labelled
 from classify.heads.calibration import CalibratedHead
 from classify.heads.search import Candidate, SearchOptions, search
 from classify.heads.table import HEADS, Head, own_head, select
+from classify.heads.users_code import users_code
 
 Data = tuple[np.ndarray, np.ndarray]
 
@@ -157,6 +158,33 @@ def test_what_is_no_head_is_refused(own: Callable[[str], str]) -> None:
     for name in ("no_such_module_here:make", ":make", f"{module}:"):
         with pytest.raises(UserError, match="to name a function in a module"):
             select([name])
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import no_such_library\n", "ModuleNotFoundError: No module named 'no_such_library'.*line 1"),
+        ("1 / 0\n", "ZeroDivisionError: division by zero.*line 1"),
+        ("def make():\n    raise RuntimeError('mine')\n", "RuntimeError: mine.*line 2"),
+        ("def make(:\n", "SyntaxError"),
+        ("def make():\n    return undefined\n", "NameError: name 'undefined'.*line 2"),
+    ],
+)
+def test_what_ones_own_code_raises_is_said_to_be_ones_own(
+    own: Callable[[str], str], code: str, said: str
+) -> None:
+    with pytest.raises(UserError, match=rf"your own code.*{said}"):
+        own_head(f"{own(code)}:make")
+
+
+def test_what_a_classifier_of_ones_own_raises_while_it_is_fitted(own: Callable[[str], str]) -> None:
+    with (
+        pytest.raises(UserError, match=r"from a:b .*your own code.*ValueError: at the seventh row"),
+        users_code("a:b"),
+    ):
+        raise ValueError("at the\nseventh row")
+    with pytest.raises(ValueError, match="ours"), users_code("svm"):
+        raise ValueError("ours")
 
 
 def test_the_module_search_path_is_left_as_it_was(own: Callable[[str], str]) -> None:

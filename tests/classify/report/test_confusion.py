@@ -48,6 +48,14 @@ def test_the_picture_grows_with_the_classes_within_reason(size: int) -> None:
         assert picture.height >= 1400  # 14 pixels a name
 
 
+def test_a_title_of_any_length_stays_over_the_matrix() -> None:
+    widths = []
+    for title in ("", "logreg on flowers", "$a " * 100, "x" * 300):
+        picture = Image.open(BytesIO(confusion_png(evaluation(["a", "b"]), title)))
+        widths.append(picture.width)
+    assert max(widths) < 1.2 * min(widths)
+
+
 def test_odd_names_are_drawn_and_printed() -> None:
     names = ["$\\frac{", "a\nb", "caf\udce9", "日本", "x" * 300]
     assert confusion_png(evaluation(names))[:4] == b"\x89PNG"

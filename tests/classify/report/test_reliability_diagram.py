@@ -1,9 +1,11 @@
 from io import BytesIO
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from classify.metrics.reliability import calibration
+from classify.report import reliability_diagram
 from classify.report.reliability_diagram import reliability_png
 from tests.classify.metrics.test_reliability import drawn
 
@@ -26,6 +28,17 @@ def test_the_picture_shows_both_sets_and_what_the_temperature_changed() -> None:
         one.shape[0] > 500
         and (one[150:-100, 100 : half - 20] != one[150:-100, half + 100 : -20][:, : half - 120]).any()
     )
+
+
+def test_hollow_points_and_the_title_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = []
+    monkeypatch.setattr(reliability_diagram, "png", lambda figure: figures.append(figure) or b"")
+    scores, codes = drawn(60)
+    reliability_png({"test part": calibration(scores, codes, 1.0)}, "$5 on flowers")
+    (figure,) = figures
+    told = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert told == ["10 pictures or more in this tenth", "fewer than 10: hardly a figure", "as sure as right"]
+    assert figure.get_suptitle() == "Probabilities of $5 on flowers"
 
 
 def test_few_rows_and_one_confidence_can_be_drawn() -> None:

@@ -98,7 +98,10 @@ def test_a_keras_file_from_extract_to_a_fine_tune(place: Path, capsys: pytest.Ca
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["cached"] == 24
     other = keras.Sequential([keras.Input((32, 32, 3)), layers.Conv2D(3, 3, name="last")])
     other.save(place / "own.keras")
-    assert run("predict", "stripes", "--run", str(next((place / "runs").glob("*-fit-head")))) == 1
+    again = ["predict", "stripes", "--run", str(next((place / "runs").glob("*-fit-head")))]
+    assert run(*again) == 1
+    assert "named before, its files unchanged since; received keras:" in capsys.readouterr().err
+    assert run(*again, "--trust") == 1
     assert "where it was, received keras:" in capsys.readouterr().err
 
 

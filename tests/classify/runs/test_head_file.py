@@ -1,6 +1,7 @@
 import json
 import pickle
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from hashlib import sha256
@@ -12,11 +13,12 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
 from cache.errors import UserError
+from cache.storage import trusted
 from cache.workspace import Workspace
 from classify.data.identity import data_hash
 from classify.heads.calibration import CalibratedHead
 from classify.heads.fitting.batch_norm_mlp import BatchNormMLP
-from classify.heads.table import HEADS
+from classify.heads.table import HEADS, own_head
 from classify.metrics.evaluation import evaluate
 from classify.runs.folder import best_run, find_run
 from classify.runs.head_file import load_head, save_head
@@ -27,6 +29,13 @@ from tests.classify.samples import make_manifest
 Data = tuple[np.ndarray, np.ndarray]
 
 
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's own folder, with nothing in it."""
+    monkeypatch.setenv("COLDFRAME_STATE", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
 @pytest.fixture
 def head(digits: Data) -> CalibratedHead:
     return CalibratedHead(HEADS["logreg"].make().fit(*digits), 0.7)
@@ -35,7 +44,7 @@ def head(digits: Data) -> CalibratedHead:
 @pytest.fixture
 def saved(workspace: Workspace, head: CalibratedHead) -> Path:
     folder = workspace.new_run("fit-head")
-    save_head(workspace, folder, head, record("fit-head", head={"name": "logreg"}, odd=object()))
+    save_head(folder, head, record("fit-head", head={"name": "logreg"}, odd=object()))
     return folder
 
 
@@ -75,7 +84,12 @@ def test_foreign_bytes_are_not_even_unpickled(workspace: Workspace, saved: Path,
     record = json.loads((saved / "run.json").read_text())
     record["head"]["sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
     (saved / "run.json").write_text(json.dumps(record))
-    with pytest.raises(UserError, match=r"that this workspace .* wrote.*--trust"):
+    with pytest.raises(UserError, match=r"a head that you made or trusted before.*--trust"):
+        load_head(workspace, saved)
+    # Nor is what older versions noted in the workspace.
+    (workspace.root / "heads").mkdir()
+    (workspace.root / "heads" / record["head"]["sha256"]).touch()
+    with pytest.raises(UserError, match=r"--trust.*asked once.*counts no more"):
         load_head(workspace, saved)
     assert not (tmp_path / "boom").exists()
     load_head(workspace, saved, trust=True)
@@ -86,17 +100,62 @@ def test_a_head_of_another_run_is_not_taken_for_this_one(
     workspace: Workspace, saved: Path, digits: Data
 ) -> None:
     other = workspace.new_run("fit-head")
-    save_head(workspace, other, CalibratedHead(HEADS["logreg"].make().fit(*digits), 2.0), {"head": {}})
+    save_head(other, CalibratedHead(HEADS["logreg"].make().fit(*digits), 2.0), {"head": {}})
     (saved / "head.joblib").write_bytes((other / "head.joblib").read_bytes())
     with pytest.raises(UserError, match=r"head that run\.json describes"):
         load_head(workspace, saved)
 
 
-def test_another_workspace_has_to_trust(saved: Path, tmp_path: Path, digits: Data) -> None:
-    other = Workspace(tmp_path / "other").create()
+def test_another_machine_has_to_trust_once(workspace: Workspace, saved: Path, state: Path) -> None:
+    shutil.rmtree(state)
     with pytest.raises(UserError, match="--trust"):
-        load_head(other, saved)
-    assert load_head(other, saved, trust=True).head.n_features_in_ == 64
+        load_head(workspace, saved)
+    assert load_head(workspace, saved, trust=True).head.n_features_in_ == 64
+    assert load_head(workspace, saved).head.n_features_in_ == 64
+
+
+OWN = """
+from sklearn.neighbors import KNeighborsClassifier
+class Mine(KNeighborsClassifier): pass
+"""
+
+
+def test_a_head_of_ones_own_finds_its_module_where_it_was_made(
+    workspace: Workspace, tmp_path: Path, digits: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "own_heads_of_mine.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path / "project")
+    fitted = own_head("own_heads_of_mine:Mine").make().fit(*digits)
+    folder = workspace.new_run("fit-head")
+    save_head(folder, CalibratedHead(fitted, 1.0), {"head": {"name": "own_heads_of_mine:Mine"}})
+    # The same name in a folder from elsewhere: nobody asked for it there.
+    (tmp_path / "download").mkdir()
+    hostile = f"import pathlib; pathlib.Path({str(tmp_path / 'boom')!r}).touch()"
+    for name in ("own_heads_of_mine", "joblib", "sklearn"):
+        (tmp_path / "download" / f"{name}.py").write_text(hostile)
+    monkeypatch.chdir(tmp_path / "download")
+    monkeypatch.delitem(sys.modules, "own_heads_of_mine")
+    before = list(sys.path)
+    assert type(load_head(workspace, folder).head.pipeline[-1]).__name__ == "Mine"
+    assert sys.path == before and not (tmp_path / "boom").exists()
+
+
+def test_a_known_head_takes_no_module_from_the_current_folder(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = b"cwanted_by_a_head\nHead\n."
+    folder = workspace.new_run("fit-head")
+    (folder / "run.json").write_text(
+        json.dumps({"head": {"name": "knn", "sha256": sha256(text).hexdigest()}})
+    )
+    (folder / "head.joblib").write_bytes(text)
+    trusted.remember(sha256(text).hexdigest())
+    (tmp_path / "wanted_by_a_head.py").write_text(f"open({str(tmp_path / 'boom')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="with --trust from the folder with their module"):
+        load_head(workspace, folder)
+    assert not (tmp_path / "boom").exists()
 
 
 def test_a_run_is_found_by_its_path_and_by_its_name(
@@ -208,12 +267,12 @@ def test_heads_fitted_before_their_classes_moved_still_load(
         for module in BEFORE.values():
             monkeypatch.delitem(sys.modules, module, raising=False)
         folder = workspace.new_run("fit-head")
-        save_head(workspace, folder, head, {"command": "fit-head", "head": {"name": "old"}})
+        save_head(folder, head, {"command": "fit-head", "head": {"name": "old"}})
         record = json.loads((folder / "run.json").read_text())
         record["head"]["sha256"] = sha256(text).hexdigest()
         (folder / "run.json").write_text(json.dumps(record))
         (folder / "head.joblib").write_bytes(text)
-        workspace.record_head(record["head"]["sha256"])
+        trusted.remember(record["head"]["sha256"])
         loaded = load_head(workspace, folder).head
         np.testing.assert_array_equal(loaded.predict_proba(digits[0]), head.predict_proba(digits[0]))
     assert named == set(BEFORE)

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def run(folder: Path, workspace: Path | None = None, **options) -> Summary:  # type: ignore[no-untyped-def]
-    name = options.pop("name", None)
+    name, progress = options.pop("name", None), options.pop("progress", None)
     return extract(
         Workspace(workspace or folder.parent / "workspace"),
         folder,
@@ -36,6 +36,7 @@ def run(folder: Path, workspace: Path | None = None, **options) -> Summary:  # t
         Decoding(),
         Options(**options),
         name=name,
+        progress=progress,
     )
 
 
@@ -91,6 +92,46 @@ def test_rehash_reads_and_force_embeds_again(folder: Path, engine: CountingEngin
     assert counts(run(folder, rehash=True)) == (9, 1, 8, 0)
     assert counts(run(folder, force=True)) == (9, 9, 0, 0)
     assert engine.pictures == 9 + 1 + 9
+
+
+@pytest.mark.parametrize("deleted", ["", "spaces", "spaces/*/shards"])
+def test_what_is_deleted_while_it_runs_is_told_and_embedded_next_time(
+    folder: Path, engine: CountingEngine, monkeypatch: pytest.MonkeyPatch, deleted: str
+) -> None:
+    monkeypatch.setattr(runner, "SEAL_ROWS", 2)
+    workspace, lost = folder.parent / "workspace", []
+
+    def advance(*_: int) -> None:  # called between two seals
+        shards = list(workspace.glob("spaces/*/shards/*.h5"))
+        if shards and not lost:
+            lost.append(2 * len(shards))
+            for path in list(workspace.glob(deleted)) if deleted else [workspace]:
+                shutil.rmtree(path)
+
+    with pytest.raises(UserError, match=r"of them are gone: .*deleted or damaged.*again") as told:
+        run(folder, progress=Progress(advance=advance))
+    assert f", {lost[0]} of them" in str(told.value)
+    assert counts(run(folder)) == (9, lost[0], 9 - lost[0], 0)
+
+
+def test_a_shard_that_is_cut_short_while_it_runs_is_told_and_costs_its_rows_only(
+    folder: Path, engine: CountingEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(folder / "cat", folder.parent / "cats" / "cat")
+    run(folder.parent / "cats")
+    (shard,) = (folder.parent / "workspace").glob("spaces/*/shards/*.h5")
+
+    def embed(pixels: np.ndarray) -> np.ndarray:
+        os.truncate(shard, 1_000) if shard.exists() else None
+        return CountingEngine.embed(engine, pixels)
+
+    monkeypatch.setattr(engine, "embed", embed)
+    with (
+        pytest.warns(UserWarning, match="Damaged shard"),
+        pytest.raises(UserError, match=r", 5 of them are gone"),
+    ):
+        run(folder)
+    assert counts(run(folder)) == (9, 5, 4, 0)
 
 
 def test_the_same_picture_twice_is_embedded_once(folder: Path, engine: CountingEngine) -> None:

@@ -56,6 +56,9 @@ def test_rows_become_samples_in_the_order_of_the_table(folder: Path) -> None:
         ("t.TSV", "Label\tPATH\r\nx\ta.jpg\r\n\r\ny\tb.jpg"),
         ("t.csv", "\ufeff Label ,Path\nx,a.jpg\ny,b.jpg\n"),
         ("t.CSV", '\ufeff"label","path"\nx,a.jpg\n\n\ny,b.jpg\n'),
+        ("t.csv", '\ufeff"Label";Path;price\r\nx;a.jpg;1,5\r\ny;b.jpg;2,5\r\n'),
+        ("t.csv", "label\tpath\nx\ta.jpg\ny\tb.jpg\n"),
+        ("t.csv", "label,path,a;b\nx,a.jpg,1\ny,b.jpg,2\n"),
     ],
 )
 def test_suffix_header_and_byte_order_mark(folder: Path, name: str, text: str) -> None:
@@ -136,6 +139,8 @@ def test_files_that_are_not_there_are_counted_rejects(folder: Path) -> None:
     [
         ("", "an empty file"),
         ("path,label\n", "the names of the columns alone"),
+        ("path|label\na.jpg|x\n", "received 'path\\|label'.*separated by ','"),
+        ("path;label\na.jpg;x;y\n", "received 3 in line 2. A value that holds ';' must be in double quotes"),
         ("a.jpg,x\n", "received 'a.jpg', 'x'"),
         ("path,Path,label\n", "received 'path' twice"),
         ("path,label\na.jpg,x,y\n", "2 columns .* received 3 in line 2"),

@@ -160,6 +160,26 @@ def test_without_a_network_the_way_out_is_told(
         open_source(workspace, Path("tfds:tf_flowers"), data_dir=str(tmp_path / "empty"))
 
 
+def test_without_a_network_a_download_is_not_tried_for_minutes(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from urllib3.connection import HTTPConnection
+    from urllib3.exceptions import NewConnectionError
+    from urllib3.util.retry import Retry
+
+    tried, waited = [], []
+
+    def offline(connection: HTTPConnection) -> None:
+        tried.append(connection.host)
+        raise NewConnectionError(connection, "no network")
+
+    monkeypatch.setattr(HTTPConnection, "connect", offline)
+    monkeypatch.setattr(Retry, "sleep", lambda retry, response=None: waited.append(retry.get_backoff_time()))
+    with pytest.raises(UserError, match=r"no network.*`tfds build tf_flowers`"):
+        open_source(workspace, Path("tfds:tf_flowers"), data_dir=str(tmp_path / "empty"))
+    assert len(tried) == 5 and sum(waited) < 10
+
+
 def test_a_set_without_labelled_pictures_is_refused(workspace: Workspace, tmp_path: Path) -> None:
     import tensorflow_datasets as tfds
 

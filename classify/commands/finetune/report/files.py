@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from cache.storage.files import write_file
+from cache.text import counted
 from cache.versions import now
 from classify.commands.finetune.report.changed_pictures import changed, changed_csv, contact_sheet
 from classify.commands.finetune.report.diagram import diagram_svg
 from classify.commands.finetune.report.page import Story
 from classify.commands.finetune.result import Outcome, Tuned
+from classify.commands.finetune.session import Session
 from classify.commands.finetune.start import Start
 from classify.report.confusion import confusion_png, confusion_text
 from classify.runs.predictions import save_evaluation, save_validation
@@ -33,17 +35,19 @@ class Tested:
     p_after: np.ndarray
 
 
-def write_pages(outcome: Outcome, tested: Tested, start: Start, tuned: Tuned) -> None:
+def write_pages(session: Session, outcome: Outcome, tested: Tested, start: Start, tuned: Tuned) -> None:
     """Write report.md and all that it shows into the run's folder."""
     folder, history, data, settings = outcome.run, outcome.history, start.data, start.settings
     head = start.loaded.record["head"]["name"]
+    what = "fine-tuned" if history.alpha else "kept unchanged"
     paths = [data.manifest.paths[row] for row in tested.rows]
-    save_evaluation(folder, outcome.after, paths, tested.truth, tested.after, tested.p_after)
+    title = f"{head}, {what}, on {data.name}"
+    save_evaluation(folder, outcome.after, paths, tested.truth, tested.after, tested.p_after, title)
     write_file(folder / "confusion_before.txt", (confusion_text(outcome.before) + "\n").encode())
-    write_file(folder / "confusion_before.png", confusion_png(outcome.before))
+    write_file(folder / "confusion_before.png", confusion_png(outcome.before, f"{head} on {data.name}"))
     write_file(folder / "history.csv", history_csv(history))
-    write_file(folder / "curves.png", curves_png(history, head))
-    write_file(folder / "interpolation.png", interpolation_png(history))
+    write_file(folder / "curves.png", curves_png(history, head, data.name))
+    write_file(folder / "interpolation.png", interpolation_png(history, f"{head} on {data.name}"))
     write_file(folder / "summary.txt", summary_text(tuned.network).encode())
     write_file(folder / "diagram.svg", diagram_svg(tuned.network, tuned.border, len(start.linear.classes)))
     if not history.folds:  # with folds, the final model has trained on every one
@@ -72,17 +76,21 @@ def write_pages(outcome: Outcome, tested: Tested, start: Start, tuned: Tuned) ->
         write_file(folder / "changed.png", sheet)
     how = f"{len(start.val):,} for validation"
     if history.folds:
-        how = f"validated in {history.folds} folds"
+        how = f"validated in {counted(history.folds, 'fold')}"
     trained = history.epochs[1:]
     facts = {
-        "Data set": f"{data.name}: {len(start.train):,} pictures for training, {how}, {outcome.after.n:,} for testing",
+        "Data set": f"{data.name}: {counted(len(start.train), 'picture')} for training, "
+        f"{how}, {outcome.after.n:,} for testing",
         "Started from": f"{head} of {start.loaded.folder.name}",
         "Backbone": f"{data.space.backbone}, {data.space.input_size} pixels",
         "Trained": tuned.border.describe(),
         "Optimizer": f"{settings.optimizer}, learning rate {settings.learning_rate:g}, {settings.schedule}",
-        "Views": f"{settings.views} of the policy {settings.augment}, besides the plain picture",
-        "Time": f"{outcome.seconds_caching:.0f} s to cache activations, "
-        f"{sum(epoch.seconds for epoch in trained):.0f} s for {len(trained)} epochs",
+        "Views": f"{settings.views} of the policy {settings.augment}, besides the plain picture"
+        if settings.views
+        else "none",
+        "Time": f"{session.seconds:.0f} s for the whole command, until this page was written: "
+        f"{outcome.seconds_caching:.0f} s to cache activations, "
+        f"{sum(epoch.seconds for epoch in trained):.0f} s for {counted(len(trained), 'epoch')}",
         "Written": now(),
     }
     files = {what: name for what, name in files.items() if (folder / name).exists()}

@@ -11,6 +11,7 @@ from classify.commands.finetune.report.advice import advice, chosen
 from classify.metrics.comparison import Comparison
 from classify.metrics.evaluation import Evaluation, tie
 from classify.metrics.intervals import wilson
+from classify.report.glossary import with_words
 from classify.report.tables import CLASSES, FIGURES, class_table, figures
 from classify.report.text import escape, span, table
 from classify.training.history import History
@@ -65,7 +66,7 @@ class Story:
             parts.append(f"The {CLASSES} classes with the lowest recall.")
         if self.files:
             parts += ["## Files", *self._files()]
-        return "\n\n".join(part for part in parts if part) + "\n"
+        return with_words("\n\n".join(part for part in parts if part))
 
     def _test(self) -> list[str]:
         if not self.history.alpha:

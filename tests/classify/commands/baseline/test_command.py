@@ -13,7 +13,7 @@ from cache.workspace import Workspace
 from classify.commands.baseline.command import baseline
 from classify.commands.baseline.options import Settings
 from classify.commands.baseline.pixels import Pixels
-from classify.commands.baseline.result import against_best_head
+from classify.commands.baseline.result import against_best_head, known_answers
 from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
 from classify.runs.folder import best_run
@@ -75,7 +75,7 @@ def test_whole_command_on_the_split_of_the_head(
 
 def test_the_test_part_is_read_once_and_a_repetition_is_called_one(tinted: Workspace) -> None:
     first = baseline(tinted, QUICK)
-    assert any("read 1 time before" in note for note in first.notes)  # by the head
+    assert any("1 head was tested" in note for note in first.notes)  # by the head
     second = baseline(tinted, QUICK)
     assert any("repetition" in note for note in second.notes)
     (test,) = {path.name for path in (tinted.root / "readings").iterdir()}
@@ -107,7 +107,7 @@ def test_what_is_gone_is_counted_or_named(tinted: Workspace) -> None:
     (root / tested[0]).unlink()
     outcome = baseline(tinted, QUICK)
     assert outcome.evaluation.n == 11 and outcome.comparison and outcome.comparison.n == 11
-    assert any("1 test pictures could not be read" in note for note in outcome.notes)
+    assert any("1 test picture could not be read" in note for note in outcome.notes)
     trained = next(path for path in sorted(root.rglob("*.png")) if str(path.relative_to(root)) not in tested)
     trained.unlink()
     with pytest.raises(UserError, match=r"Expected to read .* again for training"):
@@ -120,9 +120,16 @@ def test_the_best_head_of_the_same_split_is_compared_with(tinted: Workspace) -> 
         table = sorted(paths(tinted.runs / run / "predictions.csv"))
         truth = np.array([path.split("/")[0] for path in table])
         sha256 = record_of(tinted.runs / run)["data_sha256"]
-        found = against_best_head(tinted, sha256, table, truth, np.full(len(table), "red"), seed)
+        found = against_best_head(
+            known_answers(tinted, sha256), table, truth, np.full(len(table), "red"), seed
+        )
         assert found and found.first == f"centroid of {run}" and found.difference > 0.5
-        assert against_best_head(tinted, "0" * 64, table, truth, truth, seed) is None
+        assert known_answers(tinted, "0" * 64) == []
+    assert against_best_head([], table, truth, truth, 0) is None
+    answers = tinted.runs / "001-fit-head" / "predictions.csv"
+    answers.write_text(answers.read_text().replace(",red,", ",blue,", 1))
+    with pytest.raises(UserError, match="another content"):  # and before anything is trained
+        baseline(tinted, QUICK, say=pytest.fail)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +143,12 @@ def test_settings_out_of_range_are_refused(wrong: dict) -> None:
 def test_the_shares_of_the_parts_are_those_of_the_head(tinted: Workspace) -> None:
     shares = "50/25/25"
     fitted = fit_heads(tinted, FitOptions(models=["centroid"], folds=2, split=shares, curve=False))
-    outcome = baseline(tinted, Settings(input_size=16, epochs=1, batch_size=16, split=shares))
+    ticks = iter(range(0, 10_000, 100))
+    asked = Settings(input_size=16, epochs=1, batch_size=16, split=shares, val_size=0.3)
+    outcome = baseline(tinted, asked, clock=lambda: float(next(ticks)))
+    assert "--val-size 0.3 has no effect: there is a validation part already" in outcome.notes
+    page, seconds = (outcome.run / "report.md").read_text("utf-8"), next(ticks) - 100
+    assert outcome.seconds == seconds and f"- Time: {seconds} s for the whole command" in page
     divided = record_of(outcome.run)["split"]
     assert divided["validated on"] == divided["val"] > 0 and divided["trained on"] == divided["train"]
     assert paths(outcome.run / "predictions.csv") == paths(fitted.run / "predictions.csv")

@@ -77,7 +77,7 @@ def test_table_names_every_backbone_and_its_engine(tmp_path: Path) -> None:
 def test_plot_shows_every_backbone_and_one_winner() -> None:
     """Two of them have one name, as two models of one architecture may."""
     table = rank([entry("large $5", 20, 90.0), entry("own", 22, 10.0), entry("own", 90, 5.0)], TRUTH, 0)
-    figure = draw(table, elect(table)[0])
+    figure = draw(table, elect(table)[0], "my $5 flowers")
     (axes,) = figure.axes
     points = [drawn.lines[0] for drawn in axes.containers]
     places = [(line.get_xdata()[0], line.get_ydata()[0]) for line in points]
@@ -92,7 +92,8 @@ def test_plot_shows_every_backbone_and_one_winner() -> None:
     named = [text.get_text() for text in figure.legends[0].get_texts()]
     assert named == ["no difference shown to the first", "winner", "behind the first"]
     assert axes.get_xscale() == "log" and "200 training pictures" in axes.get_title(loc="left")
-    assert tournament_png(table[:1], table[0]).startswith(b"\x89PNG")
+    assert "my $5 flowers" in axes.get_title(loc="left")
+    assert tournament_png(table[:1], table[0], "flowers").startswith(b"\x89PNG")
 
 
 def test_a_frame_has_a_row_a_backbone() -> None:

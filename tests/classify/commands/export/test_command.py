@@ -189,6 +189,7 @@ def test_what_can_be_refused_at_once(
         export(workspace, run, "tflite", tmp_path / "model.bin")
     with pytest.raises(UserError, match=r"run\.json"):
         export(workspace, tmp_path, "keras")
+    monkeypatch.setenv("COLDFRAME_STATE", str(tmp_path / "state"))
     with pytest.raises(UserError, match="--trust"):
         export(Workspace(tmp_path / "other").create(), run, "saved-head", tmp_path / "head.keras")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

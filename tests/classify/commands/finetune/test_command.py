@@ -147,7 +147,11 @@ sys.exit(cli.main({words!r}))
 def test_folds_decide_where_pictures_are_few(stripes: Workspace) -> None:
     said: list[str] = []
     given = GIVEN | {"epochs": 2, "batch_size": 16}
-    outcome = finetune(stripes, given, say=said.append)
+    ticks = iter(range(0, 10_000, 100))
+    outcome = finetune(stripes, given, say=said.append, clock=lambda: float(next(ticks)))
+    assert f"| Time | {next(ticks) - 100} s for the whole command" in (outcome.run / "report.md").read_text(
+        "utf-8"
+    )
     assert outcome.history.folds == 5 and outcome.history.val_n == 48
     assert any("in 5 folds" in line for line in said)
     assert json.loads((outcome.run / "folds.json").read_text())["history"]["alpha"] == outcome.history.alpha
@@ -167,7 +171,7 @@ def test_a_picture_that_is_gone_is_told_and_noted(
     original, said = activations.fill, list[str]()
     monkeypatch.setattr(activations, "fill", lambda *given: (original(*given)[0], np.array([0])))
     outcome = finetune(workspace, GIVEN | {"epochs": 1}, say=said.append)
-    note = "1 pictures could not be read again: they neither train nor validate"
+    note = "1 picture could not be read again: it neither trains nor validates"
     assert said.count(note) == 1 == outcome.notes.count(note)
 
 

@@ -59,7 +59,7 @@ def headed(workspace: Workspace, model: str = "ridge", accuracy: float = 0.5, **
         "space": {"id": data.space.id, "json": data.space.to_json()},
         "head": {"name": model, "cv_accuracy": accuracy},
     }
-    save_head(workspace, run, CalibratedHead(pipeline, 0.7), record)
+    save_head(run, CalibratedHead(pipeline, 0.7), record)
     if accuracy >= (workspace.state().get("run") or {}).get("cv_accuracy", 0):
         workspace.remember(run={"path": str(run), "cv_accuracy": accuracy})
     return run
@@ -105,6 +105,11 @@ def test_each_training_picture_validates_once_where_there_are_few(small: Workspa
         np.testing.assert_allclose(share, 1 / FOLDS, atol=0.07)  # stratified
     again = begun(small)
     assert all(np.array_equal(a.val, b.val) for a, b in zip(start.trials, again.trials, strict=True))
+    idle = (
+        f"--val-size 0.3 has no effect: of {len(train)} training pictures, {FEW} at most, each validates once"
+    )
+    assert any(note.startswith(idle) for note in begun(small, val_size=0.3).notes)
+    assert not any("--val-size" in note for note in again.notes)
 
 
 def test_a_share_of_each_class_validates_where_there_are_many(build: Build) -> None:
@@ -118,7 +123,7 @@ def test_a_share_of_each_class_validates_where_there_are_many(build: Build) -> N
         assert len(train) > FEW and np.array_equal(np.sort(np.concatenate([trial.fit, trial.val])), train)
         found = np.bincount(start.codes(trial.val)) / np.bincount(start.codes(train))
         np.testing.assert_allclose(found, share, atol=0.01)
-    assert not any("no picture of" in note for note in start.notes)
+    assert not any("no picture of" in note or "--val-size" in note for note in start.notes)
 
 
 @pytest.mark.parametrize("counts", [[60, 50, 40], [300, 250, 200]])
@@ -132,6 +137,10 @@ def test_the_validation_part_of_fit_head_validates(build: Build, counts: list[in
     np.testing.assert_allclose(np.bincount(start.codes(trial.val)) / counts, 0.2, atol=0.02)
     assert trial.head is start.loaded.head  # it was fitted on these very rows
     assert not any("has changed since" in note for note in start.notes)
+    assert (
+        "--val-size 0.3 has no effect: there is a validation part already"
+        in begun(workspace, val_size=0.3).notes
+    )
 
 
 @pytest.mark.parametrize("counts", [[60, 50, 40], [300, 250, 200]])
@@ -431,9 +440,11 @@ def test_lost_embeddings_are_refused(small: Workspace) -> None:
         begun(small)
 
 
-def test_a_foreign_head_is_not_loaded(small: Workspace) -> None:
+def test_a_foreign_head_is_not_loaded(
+    small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = begun(small).loaded.folder
-    shutil.rmtree(small.root / "heads")
+    monkeypatch.setenv("COLDFRAME_STATE", str(tmp_path / "state"))
     with pytest.raises(UserError, match="--trust"):
         begun(small, run)
     assert head_of(small, run, trust=True).folder == run

@@ -24,6 +24,7 @@ from classify.heads.table import HEADS
 from classify.runs import predictions, readings
 from classify.runs.folder import best_run
 from classify.runs.head_file import check_space, load_head
+from classify.runs.record import record_of
 from tests.classify.samples import SPACE, make_manifest
 
 Data = tuple[np.ndarray, np.ndarray]
@@ -215,9 +216,21 @@ def test_pictures_without_an_embedding_and_classes_without_training_are_noted(
     workspace.save_manifest("digits", extra)
     result = run(workspace, "ridge")
     assert any(note.startswith("2 pictures of digits have no embedding") for note in result.notes)
-    unseen = f"{(y == 9).sum()} test rows belong to classes without training"
+    unseen = f"{(y == 9).sum()} test pictures belong to classes without training"
     assert any(note.startswith(unseen) for note in result.notes)
     assert result.heads[0].evaluation.recall[9] == 0
+
+
+def test_the_time_in_the_report_is_that_of_the_whole_command(workspace: Workspace) -> None:
+    told = list[float]()
+
+    def clock() -> float:
+        told.append(100.0 * len(told))
+        return told[-1]
+
+    result = run(workspace, "centroid", "ridge", clock=clock)
+    page = (result.run / "report.md").read_text("utf-8")
+    assert f"\n- Time: {told[-1]:.0f} s for the whole command" in page  # from the first question to the last
 
 
 def test_ctrl_c_keeps_finished_heads(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,17 +283,17 @@ def test_readings_are_logged_head_by_head(workspace: Workspace, monkeypatch: pyt
 
 def test_repeated_and_different_readings_are_said(workspace: Workspace) -> None:
     first = run(workspace, "centroid")
-    assert not any("was read" in note for note in first.notes)
+    assert not any("tested on them before" in note for note in first.notes)
     again = run(workspace, "centroid")
     assert any(note.startswith("a repetition") for note in again.notes)
     other = run(workspace, "ridge")
-    assert any(note.startswith("this test part was read 1 time before") for note in other.notes)
+    assert any("1 head was tested on them before" in note for note in other.notes)
     assert not any(note.startswith("a repetition") for note in other.notes)
     # The same head with other weights is another choice.
     balanced = run(workspace, "centroid", class_weight="balanced")
-    assert any(note.startswith("this test part was read 2 times before") for note in balanced.notes)
+    assert any("2 heads were tested on them before" in note for note in balanced.notes)
     assert logged(workspace) == ["centroid", "centroid", "ridge", "centroid"]
-    assert not any("was read" in note for note in run(workspace, "centroid", seed=1).notes)
+    assert not any("tested on them before" in note for note in run(workspace, "centroid", seed=1).notes)
 
 
 def clock(step: float) -> Callable[[], float]:
@@ -328,7 +341,7 @@ def test_only_all_has_a_budget_of_its_own(workspace: Workspace, monkeypatch: pyt
 
 def test_all_heads_keep_to_the_budget(workspace: Workspace) -> None:
     # Enough looks at the clock for three heads and a part of the fourth.
-    result = run(workspace, "all", budget=1000.0, n_jobs=1, clock=clock(1.0))
+    result = run(workspace, "all", budget=700.0, n_jobs=1, clock=clock(1.0))
     assert any(" left out: Expected time" in note or ": out of time after" in note for note in result.notes)
     left_out = [note.split()[0] for note in result.notes if " left out: Expected time" in note]
     assert {head.name for head in result.heads} | set(left_out) == set(HEADS)
@@ -390,3 +403,46 @@ def test_layers_beyond_all_memory_are_an_error_that_names_them(
         UserError, match=r"--hidden .* received 10000000000000,8 on rows of width 64: .*narrower"
     ):
         fit_heads(workspace, options)
+
+
+def test_ctrl_c_during_the_curve_leaves_a_run_with_all_its_figures(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "learning_curve", interrupt)
+    stopped = run(workspace, "centroid", "ridge", curve=True)
+    assert stopped.interrupted and (stopped.run / "head.joblib").exists()
+    report = json.loads((stopped.run / "report.json").read_text())
+    assert [head["name"] for head in report["heads"]] == [result.name for result in stopped.heads]
+    assert report["learning_curve"] is None
+    missing = "the comparison of the first two heads and the learning curve are missing"
+    for notes in (stopped.notes, record_of(stopped.run)["notes"], report["notes"]):
+        assert sum(note.startswith(missing) for note in notes) == 1
+    assert missing in (stopped.run / "report.md").read_text()
+    assert best_run(workspace) == stopped.run and logged(workspace) == ["centroid", "ridge"]
+
+    monkeypatch.undo()
+    again = run(workspace, "centroid", "ridge", curve=True)
+    report = json.loads((again.run / "report.json").read_text())
+    assert report["learning_curve"] and len(report["comparisons"]) == 1
+    assert record_of(again.run)["notes"] == again.notes == report["notes"]
+    assert not any("missing" in note for note in again.notes)
+
+
+def test_ctrl_c_while_the_run_is_written_writes_it_all_the_same(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, calls = command.write_run, list[int]()
+
+    def write(*given: Any) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        original(*given)
+
+    monkeypatch.setattr(command, "write_run", write)
+    stopped = run(workspace, "centroid", curve=True)
+    assert stopped.interrupted and len(calls) == 2 and (stopped.run / "run.json").exists()
+    assert any(note.startswith("the learning curve is missing") for note in stopped.notes)

@@ -84,6 +84,20 @@ def test_a_file_that_is_gone_leaves_its_place(workspace: Workspace, monkeypatch:
     ).mean() > 0.4
 
 
+def test_each_picture_is_named(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(
+        "classify.commands.fit_head.mistakes.picture_grid", lambda *given, **_: drawn.append(given)
+    )
+    found = [Mistake(f"a/{'long ' * 20}{n}.png", "a", "b", 0.9, "test", n) for n in range(2)]
+    mistakes_png(found, workspace.load(), Decoding(), "svm on letters")
+    ((cells, _, title),) = drawn
+    assert [cell.caption for cell in cells] == [
+        f"long long long…ng long {n}.png\na?\nb 90%" for n in range(2)
+    ]
+    assert title == "Labelled so? svm on letters is sure of something else"
+
+
 def test_a_frame_has_a_row_a_mistake() -> None:
     frame = to_frame([Mistake("caf\udce9.png", "a", "b", 0.123456789, "test", 3)])
     assert list(frame) == ["path", "label", "predicted", "probability", "part"]

@@ -60,7 +60,7 @@ def test_activations_are_extracted_like_embeddings(
         extractor.embed(found, np.arange(len(found)), Progress(), Outcome())
         rows = extractor.store.gather(found.key)
         assert rows.shape == (6, 16, 16, 24) and rows.dtype == np.float32
-        assert [shard.rows.dtype for shard in extractor.store.shards()] == [np.dtype(dtype)]
+        assert [shard.dtype for shard in extractor.store.shards()] == [np.dtype(dtype)]
         assert extractor.space.pooling == "layer:block2_add" and backbone_of(extractor.store) == bottom
         files = zip(found.paths, found.key, strict=True)
         pixels = np.stack([load(pictures, path, key.tobytes(), 64, Decoding(), view) for path, key in files])

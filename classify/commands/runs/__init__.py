@@ -1,0 +1,1 @@
+"""Commands on run folders: `runs ls` and `runs rm`."""

@@ -1,0 +1,218 @@
+"""A run that answers for pictures: a head on embeddings from the cache, or a model.keras on pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cache.errors import UserError
+from cache.manifest import Manifest
+from cache.space import Space
+from cache.storage import trusted
+from cache.storage.files import open_regular
+from cache.storage.rejects import Reject
+from cache.workspace import Workspace
+from classify.models.model_file import Artefact, load_model
+from classify.models.run_model import TunedRun
+from classify.runs.folder import OWN_MODEL, find_run
+from classify.runs.head_file import check_space, load_head
+from classify.runs.record import record_of
+from extract.embedding.extractor import Extractor
+from extract.embedding.file_reader import FileReader
+from extract.embedding.picture_reader import Picture, PictureReader
+from extract.embedding.progress import Progress
+from extract.embedding.runner import Claims, Outcome, Reader
+from extract.embedding.runner import run as run_pipeline
+from extract.embedding.spaces import backbone_of, decoding_of
+from extract.machine import import_keras_quietly, usable_cores
+from extract.settings import Decoding, Options
+
+MODEL = ".keras"  # the suffix by which a file is told from the folder of a run
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a run says of the n pictures of a manifest, whose keys are known now."""
+
+    present: np.ndarray  # (n,) bool: the m that could be read
+    probability: np.ndarray  # (m, C), in the order of the manifest
+    rejects: list[Reject]
+
+
+class HeadClassifier:
+    """The head of a run of fit-head; what is embedded for it is kept in the cache, as by `extract`."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        run: Path,
+        record: dict[str, Any],
+        options: Options,
+        trust: bool,
+        note: Any = lambda text: None,
+    ) -> None:
+        self.run, self.record = run, record
+        self._loaded = load_head(workspace, run, trust=trust, record=record)
+        self._space = Space.from_json(record["space"]["json"])
+        self._workspace, self._trust, self._note = workspace, trust, note
+        self._options = replace(options, dtype=self._space.dtype)
+        self.source = {"head": str(run), "head_sha256": record["head"]["sha256"], "space": self._space.id}
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """(C,) class names."""
+        return self._loaded.head.classes_
+
+    def check(self, space: Space) -> None:
+        """Refuse another space than the head's."""
+        check_space(self._loaded, space, self._loaded.head.n_features_in_)
+
+    @cached_property
+    def _extractor(self) -> Extractor:
+        workspace, space = self._workspace, self._space
+        backbone = backbone_of(workspace.store(space), trust=self._trust)
+        decoding = decoding_of(workspace, space)
+        extractor = Extractor(workspace, backbone, decoding, self._options, self._note)
+        check_space(self._loaded, extractor.space, self._loaded.head.n_features_in_)
+        return extractor
+
+    def answer(
+        self, manifest: Manifest, progress: Progress, pictures: Mapping[int, Picture] | None = None
+    ) -> Answered:
+        """Embed what has no embedding yet, and ask the head."""
+        extractor, outcome = self._extractor, Outcome()
+        store = extractor.store.create()  # somebody may have tidied up since
+        todo = np.flatnonzero(~(manifest.hashed & store.contains(manifest.key)))
+        extractor.embed(manifest, todo, progress, outcome, pictures)
+        present = manifest.hashed & store.contains(manifest.key)
+        rejects, head = extractor.rejects(manifest, present, outcome), self._loaded.head
+        if not present.any():
+            return Answered(present, np.empty((0, len(head.classes_))), rejects)
+        return Answered(present, head.predict_proba(store.gather(manifest.key[present])), rejects)
+
+
+@dataclass(frozen=True)
+class ModelClassifier:
+    """A model from pixels to probabilities; its answers are not kept in the cache."""
+
+    run: Path
+    record: dict[str, Any]
+    source: dict[str, Any]
+    artefact: Artefact
+    size: int  # pixels a side
+    decoding: Decoding
+    workers: int | None = None
+    space: Space | None = None
+
+    @classmethod
+    def of_run(
+        cls, workspace: Workspace, run: Path, record: dict[str, Any], options: Options, trust: bool
+    ) -> ModelClassifier:
+        """Load the model of a run of finetune or baseline."""
+        _refuse_litert(run, options)
+        tuned = TunedRun(workspace, run, record, trust)
+        space = Space.from_json(record["space"]["json"])
+        source = {"model": str(tuned.file), "model_sha256": record["model"]["sha256"]}
+        how = space.input_size, decoding_of(workspace, space), options.workers, space
+        return cls(run, record, source, tuned.artefact, *how)
+
+    @classmethod
+    def of_file(cls, workspace: Workspace, file: Path, options: Options, trust: bool) -> ModelClassifier:
+        """Load a file that `export --to keras` wrote, or the model.keras of a run."""
+        _refuse_litert(file, options)
+        with open_regular(file) as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        if not trusted.admitted(digest, trust):
+            raise trusted.refusal("a model", file, digest, workspace.root)
+        import_keras_quietly()
+        artefact = load_model(file)
+        if len(artefact.model.input_shape) != 4:
+            raise UserError(
+                f"Expected a model that takes pictures in {file}, received one that takes embeddings, as "
+                "`export --to saved-head` writes it. Name the run, or a file of `export --to keras`."
+            )
+        how = int(artefact.facts["input_size"]), Decoding(artefact.facts["resize"]), options.workers
+        record = {"head": {"name": artefact.facts["head"]}}
+        return cls(file, record, {"model": str(file)}, artefact, *how)
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """(C,) class names."""
+        return np.array(self.artefact.classes)
+
+    def check(self, space: Space) -> None:
+        """Refuse another space than that in which the run began."""
+        if self.space is None or space.id != self.space.id:
+            trained = f"space {self.space.id[:12]}" if self.space else "the space"
+            raise UserError(
+                f"Expected {trained}, in which {self.run} was trained, received {space.id[:12]}. Leave --space out."
+            )
+
+    def answer(
+        self, manifest: Manifest, progress: Progress, pictures: Mapping[int, Picture] | None = None
+    ) -> Answered:
+        """Ask the model, each distinct picture once."""
+        answers: dict[bytes, np.ndarray] = {}
+
+        def keep(keys: np.ndarray, rows: np.ndarray, rejects: list[Reject]) -> None:
+            answers.update(zip((key.tobytes() for key in keys), rows, strict=True))
+
+        claims, outcome = (
+            Claims(lambda keys: np.array([key.tobytes() in answers for key in keys], bool)),
+            Outcome(),
+        )
+        reader: Reader = FileReader(manifest, self.size, self.decoding, claims, {})
+        if pictures:
+            reader = PictureReader(pictures, manifest, self.size, self.decoding, claims, reader)
+        progress.start(len(manifest))
+        run_pipeline(
+            range(len(manifest)),
+            reader,
+            lambda: self.artefact,
+            keep,
+            outcome,
+            workers=self.workers or usable_cores(),
+            on_progress=progress.advance,
+        )
+        present = np.array([key.tobytes() in answers for key in manifest.key], bool)
+        rows = np.array([answers[key.tobytes()] for key in manifest.key[present]])
+        return Answered(present, rows.reshape(-1, len(self.artefact.classes)), outcome.rejects)
+
+
+def open_classifier(
+    workspace: Workspace,
+    named: str | None,
+    *,
+    options: Options | None = None,
+    trust: bool = False,
+    progress: Progress | None = None,
+) -> HeadClassifier | ModelClassifier:
+    """Load a run that answers: by its folder, by a .keras file that coldframe wrote, or the best.
+
+    Raises
+    ------
+    UserError
+        For a run that is not there, a head that cannot be trusted, or a model that is damaged.
+    """
+    options, note = options or Options(), (progress or Progress()).note
+    if named and named.endswith(MODEL) and Path(named).is_file():
+        return ModelClassifier.of_file(workspace, Path(named), options, trust)
+    run = find_run(workspace, named)
+    record = record_of(run)
+    if record.get("command") in OWN_MODEL:
+        return ModelClassifier.of_run(workspace, run, record, options, trust)
+    return HeadClassifier(workspace, run, record, options, trust, note)
+
+
+def _refuse_litert(run: Path, options: Options) -> None:
+    if options.engine == "litert":
+        raise UserError(
+            f"Expected --engine auto or keras for {run}: it answers with a .keras model. "
+            "`export --to tflite` makes a LiteRT file of it."
+        )

@@ -1,0 +1,43 @@
+"""Figures depend on the cache alone: real pictures, extracted, moved and deleted."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cli import main
+
+
+def figures(capsys: pytest.CaptureFixture[str], workspace: Path) -> tuple[dict, bytes]:
+    """What fit-head answers, without the run's name and what took how long; and its predictions."""
+    words = ["fit-head", "--workspace", str(workspace), "--no-curve", "--json", "--model", "logreg,centroid"]
+    assert main(words) == 0
+    told = json.loads(capsys.readouterr().out)
+    run = Path(told.pop("run"))
+    kept = json.loads((run / "run.json").read_text())
+    heads = [{k: v for k, v in head.items() if "seconds" not in k} for head in told["heads"]]
+    notes = [note for note in kept["notes"] if "read" not in note]  # how often the test part was
+    return {"heads": heads, "data": kept["data_sha256"], "notes": notes}, (
+        run / "predictions.csv"
+    ).read_bytes()
+
+
+def test_moving_or_deleting_the_folder_changes_no_figure(
+    few_flowers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in sorted(few_flowers.glob("*/*"))[::2]:
+        with Image.open(path) as picture:
+            picture.resize((240, 200)).save(path.with_name(f"copy-{path.name}"), quality=60)
+    workspace = tmp_path / "w"
+    assert main(["extract", str(few_flowers), "--workspace", str(workspace)]) == 0
+    capsys.readouterr()
+    first = figures(capsys, workspace)
+    assert any("near copies of one another" in note for note in first[0]["notes"])
+    few_flowers.rename(tmp_path / "pictures")
+    assert figures(capsys, workspace) == first
+    shutil.rmtree(tmp_path / "pictures")
+    assert figures(capsys, workspace) == first
+    shutil.rmtree(workspace / "splits")
+    assert figures(capsys, workspace) == first
