@@ -23,6 +23,7 @@ from extract.embedding.thumbnails import complete
 from extract.embedding.views import Augmented, augment, untested
 from extract.pictures.policies import Views
 from extract.settings import Decoding, Options
+from extract.sources.changes import Changes, compare
 from extract.sources.source import PART, is_part, open_source
 
 LOST = "its row is gone"
@@ -47,10 +48,12 @@ class Summary:
     images_per_second: float = 0.0
     conflicts: list[str] = field(default_factory=list)  # paths whose bytes carry more than one label
     rejects: list[Reject] = field(default_factory=list)
+    changes: Changes | None = None  # since the last time; None if there was none
 
     def to_json(self) -> dict:
         """The figures for scripts, rejects as path and reason."""
-        return asdict(self) | {"rejects": [r.to_json() for r in self.rejects]}
+        changes = self.changes.to_json() if self.changes is not None else None
+        return asdict(self) | {"rejects": [r.to_json() for r in self.rejects], "changes": changes}
 
 
 def extract(
@@ -79,6 +82,7 @@ def extract(
     progress, began = progress or Progress(), time.monotonic()
     opened = open_source(workspace, source, data_dir=data_dir, note=progress.note)
     dataset = name or opened.name
+    before = workspace.manifest(dataset) if dataset in workspace.datasets() else None
     found = opened.scan_again(workspace, dataset, progress.note, rehash=options.rehash)
     if found.ignored:
         progress.note(
@@ -132,6 +136,7 @@ def extract(
         images_per_second=round(outcome.embedded / embedding_took, 1) if outcome.embedded else 0.0,
         conflicts=[manifest.paths[i] for i in np.flatnonzero(conflicts)],
         rejects=rejects,
+        changes=compare(before, manifest) if before is not None and options.shard == (1, 1) else None,
     )
 
 
@@ -195,11 +200,11 @@ class Extracted:
 
     @property
     def notes(self) -> list[str]:
-        """A warning of pictures in two classes."""
-        conflicts = self.summary.conflicts
+        """What changed since the last time, and a warning of pictures in two classes."""
+        changes, conflicts = self.summary.changes, self.summary.conflicts
         listed = ", ".join(map(on_one_line, conflicts[:SHOWN]))
         told = f"warning: {len(conflicts):,} files hold a picture that is in two classes: {listed}"
-        return [told] if conflicts else []
+        return ([changes.to_text()] if changes else []) + ([told] if conflicts else [])
 
     def to_json(self) -> dict[str, Any]:
         """The summary, and the views' counts."""

@@ -27,6 +27,7 @@ from extract.engines.choice import choose_engine, learn_network, open_engine
 from extract.machine import usable_cores
 from extract.pictures.augmentation import View
 from extract.settings import Decoding, Options
+from extract.sources.changes import left
 
 
 class Cached:
@@ -197,6 +198,8 @@ class Supply:
     def _there(self, rows: np.ndarray) -> np.ndarray:
         there = rows[~np.isin(rows, self.lost)]
         if not len(there):
+            if gone := left(self.start.data.name, self.start.data.manifest):
+                raise UserError(f"Expected pictures to train and to validate on, but {gone}.")
             raise UserError(
                 f"Expected pictures to train and to validate on, but none of {len(rows):,} can be read."
             )
