@@ -26,6 +26,11 @@ from extract.pictures.square import RejectedImage, check_size, eight_bits, fit, 
 from extract.pictures.thumbnail import thumbnail
 from extract.settings import Decoding
 
+try:
+    import pillow_heif
+except ImportError:
+    pillow_heif = None
+
 # Image.open asks only these; naming one that is not imported would make it import all of Pillow's forty.
 # JPEG includes MPO, the several pictures in one file that phones and stereo cameras write.
 _PLUGINS = [JpegImagePlugin.JpegImageFile, PngImagePlugin.PngImageFile, BmpImagePlugin.BmpImageFile]
@@ -36,9 +41,15 @@ if features.check("avif"):
     from PIL import AvifImagePlugin
 
     _PLUGINS.append(AvifImagePlugin.AvifImageFile)
+if pillow_heif is not None:  # after AVIF, whose files may begin like these: what that refuses is tried here
+    pillow_heif.register_heif_opener(thumbnails=False)  # of a thumbnail the numbers would be others
+    _PLUGINS.append(pillow_heif.as_plugin.HeifImageFile)
 FORMATS = tuple(str(plugin.format) for plugin in _PLUGINS)
 
 _ACCEPT = [Image.OPEN[name][1] for name in FORMATS]
+
+# Brands of pictures as phones write them; HEIF files of another coding, such as AVIF, may begin with mif1, too.
+_HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 
 # What fixes the numbers, for `Space.decoder`; the resize rule is a field of its own there.
 DECODER = "pillow;exif;alpha-white;cmyk-rgb;16bit-scale;first-frame;draft2x;bicubic"
@@ -124,8 +135,16 @@ def check_start(start: bytes) -> None:
 
 
 def _no_picture(start: bytes) -> str:
+    if "HEIF" not in FORMATS and start[4:8] == b"ftyp" and _HEIC.intersection(_brands(start)):
+        return "HEIC: pip install 'coldframe[heic]'"
     known = ", ".join(FORMATS)
     return f"no picture, or its header is damaged: starts with {start[:8]!r}, expected one of {known}"
+
+
+def _brands(start: bytes) -> list[bytes]:
+    """What a file says it may be read as: its main brand, and those that its first 64 bytes have room for."""
+    end = min(int.from_bytes(start[:4], "big"), len(start), 64)
+    return [start[8:12], *(start[at : at + 4] for at in range(16, end - 3, 4))]
 
 
 def _reason(error: Exception, data: bytes) -> str:

@@ -23,6 +23,7 @@ from extract.commands.extract import Summary, extract
 from extract.commands.manifest import survey
 from extract.embedding import runner
 from extract.embedding.progress import Progress
+from extract.pictures import decoding
 from extract.settings import Decoding, Options
 from tests.extract import sample_pictures
 from tests.extract.counting import CountingEngine, make_pictures
@@ -427,3 +428,17 @@ def test_what_has_no_classes_is_told_of_predict_and_does_not_become_current(
     before = Workspace(place).state()
     told(new)
     assert Workspace(place).state() == before and before["dataset"] == "pictures"
+
+
+@pytest.mark.skipif("HEIF" not in decoding.FORMATS, reason="pillow-heif is not installed: coldframe[heic]")
+def test_pictures_of_phones_are_tried_again_once_they_can_be_read(
+    folder: Path, engine: CountingEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "cat/IMG_0001.HEIC").write_bytes(sample_pictures.encode(sample_pictures.scene(), "HEIF"))
+    with monkeypatch.context() as without:
+        without.setattr(decoding, "FORMATS", decoding.FORMATS[:-1])
+        without.setattr(decoding, "_ACCEPT", decoding._ACCEPT[:-1])
+        (reject,) = run(folder).rejects
+        assert str(reject) == "cat/IMG_0001.HEIC: HEIC: pip install 'coldframe[heic]'"
+        assert counts(run(folder)) == (10, 0, 9, 1)
+    assert counts(run(folder)) == (10, 1, 9, 0)
