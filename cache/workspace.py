@@ -234,7 +234,9 @@ class Workspace:
                 f"found none for its {len(manifest):,} pictures. Run `{_EXTRACT}` on {manifest.root} with "
                 "that backbone."
             )
-        return Embedded(name, store.space, manifest.select(found), store, int((~found).sum()))
+        missing = int((~found).sum())
+        refused = store.refused(manifest.key[~found]) if missing else 0
+        return Embedded(name, store.space, manifest.select(found), store, missing, refused)
 
     # ---- runs
 

@@ -26,11 +26,6 @@ from extract.pictures.square import RejectedImage, check_size, eight_bits, fit, 
 from extract.pictures.thumbnail import thumbnail
 from extract.settings import Decoding
 
-try:
-    import pillow_heif
-except ImportError:
-    pillow_heif = None
-
 # Image.open asks only these; naming one that is not imported would make it import all of Pillow's forty.
 # JPEG includes MPO, the several pictures in one file that phones and stereo cameras write.
 _PLUGINS = [JpegImagePlugin.JpegImageFile, PngImagePlugin.PngImageFile, BmpImagePlugin.BmpImageFile]
@@ -41,7 +36,11 @@ if features.check("avif"):
     from PIL import AvifImagePlugin
 
     _PLUGINS.append(AvifImagePlugin.AvifImageFile)
-if pillow_heif is not None:  # after AVIF, whose files may begin like these: what that refuses is tried here
+with contextlib.suppress(
+    ImportError
+):  # after AVIF, whose files may begin alike: what that refuses is tried here
+    import pillow_heif
+
     pillow_heif.register_heif_opener(thumbnails=False)  # of a thumbnail the numbers would be others
     _PLUGINS.append(pillow_heif.as_plugin.HeifImageFile)
 FORMATS = tuple(str(plugin.format) for plugin in _PLUGINS)
