@@ -236,8 +236,8 @@ def _closing(done: Summary, options: ExtractOptions) -> list[str]:
         )
     source = shlex.quote(options.source) if Path(options.source).is_dir() else "FOLDER"
     return [
-        f"{f'only one class: {told}' if classes else 'no labels'}. There is nothing to tell apart, so "
-        f"{on_one_line(done.dataset)} does not become the current data set.",
+        f"{on_one_line(done.dataset)} does not become the current data set: its pictures "
+        f"{f'are of one class, {told}' if classes else 'have no labels'}",
         "next: one folder for each class to train on; or, to have a run name these pictures, "
         f"`python cli.py predict {source}{where}`",
     ]

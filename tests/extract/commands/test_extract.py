@@ -417,8 +417,8 @@ def test_what_has_no_classes_is_told_of_predict_and_does_not_become_current(
         new.write_text("path,label\nnew/all/0.png,\nnew/all/1.png,\n")
     said = told(new)[1].splitlines()[-2:]
     assert said[0] == (
-        f"{'only one class: all 5' if kind == 'one folder' else 'no labels'}. There is nothing to tell apart, so new "
-        "does not become the current data set."
+        "new does not become the current data set: its pictures "
+        f"{'are of one class, all 5' if kind == 'one folder' else 'have no labels'}"
     )
     assert f"predict {new if kind == 'one folder' else 'FOLDER'} --workspace" in said[1]
     assert not Workspace(place).state()
