@@ -220,6 +220,11 @@ class Workspace:
                 f"Expected a whole data set, found only parts of one ({', '.join(parts[:3])}). Once all parts are "
                 "done, run `extract` once without --shard to join them; nothing is embedded again."
             )
+        if not (name and prefix) and self.spaces():
+            raise UserError(
+                f"Expected a current data set in {self.root}, found none: one without two classes does not become it. "
+                f"Run `{_EXTRACT}` on a folder of class folders, or pass --dataset and --space (`cache ls` lists them)."
+            )
         if not name or not prefix:
             raise UserError(
                 f"Expected extracted pictures in {self.root}, found none: nothing was extracted yet. "
@@ -233,7 +238,9 @@ class Workspace:
                 f"found none for its {len(manifest):,} pictures. Run `{_EXTRACT}` on {manifest.root} with "
                 "that backbone."
             )
-        return Embedded(name, store.space, manifest.select(found), store, int((~found).sum()))
+        missing = int((~found).sum())
+        refused = store.refused(manifest.key[~found]) if missing else 0
+        return Embedded(name, store.space, manifest.select(found), store, missing, refused)
 
     # ---- runs
 

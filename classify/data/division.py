@@ -112,13 +112,13 @@ def divide(
     notes = [*divided.notes, *found.notes]
     if gone := left(data.name, manifest):
         notes.append(f"{gone}. The figures need the cache alone")
-    if data.missing:
+    if data.refused:
+        files = counted(data.refused, "file")
+        notes.append(f"left out: {files} of {data.name}, no pictures or damaged ones, as `extract` said")
+    if unknown := data.missing - data.refused:
         notes.append(
-            counted(
-                data.missing,
-                f"picture of {data.name} has no embedding in this space and is left out",
-                f"pictures of {data.name} have no embedding in this space and are left out",
-            )
+            f"left out: {counted(unknown, 'file')} of {data.name}, which could not be read or were not extracted in "
+            "this space yet: `extract` tries again"
         )
     names = np.array(manifest.classes)
     fitted, tested = divided.part == TRAIN, divided.part == TEST
