@@ -97,9 +97,13 @@ class Workspace:
         advice = "Delete it, and run extract and fit-head again: no picture is embedded again."
         try:
             state = check(read_json(path), dataset=str, space=str, run=dict, runs=dict, last_run=int)
-            for run in (state.get("run") or {}, *(state.get("runs") or {}).values()):
-                texts = dict.fromkeys(("path", "dataset", "data_sha256", "space"), str)
-                check(run, cv_accuracy=float, **texts)
+            runs = state.get("runs") or {}
+            check(runs, **dict.fromkeys(runs, dict))
+            texts = dict.fromkeys(("path", "dataset", "data_sha256", "space"), str)
+            for run in (state.get("run"), *runs.values()):
+                check(run or {}, cv_accuracy=float, **texts)
+                if run and not run.get("path"):
+                    raise DamagedJson("a run in it has no path")
             return state
         except FileNotFoundError:
             return {}

@@ -29,6 +29,10 @@ INNER: dict[str, dict[str, type]] = {
     "start": {"run": str, "head_sha256": str},
     "model": {"file": str, "sha256": str, "classes": list},
 }
+ANSWERS = (
+    "predict",
+    "evaluate",
+)  # commands whose runs name the head or model of another one in place of their own
 PACKAGES = ("numpy", "scipy", "scikit-learn", "joblib", "h5py", "keras")
 
 
@@ -63,9 +67,11 @@ def read_record(run: Path) -> dict[str, Any]:
         for what it lacks.
     """
     try:
-        found = check(read_json(run / "run.json"), **TYPES)
-        for name, types in INNER.items():
-            check(found.get(name) or {}, **types)
+        found = read_json(run / "run.json")
+        named = INNER if found.get("command") in ANSWERS else {}
+        check(found, **{name: str if name in named else kind for name, kind in TYPES.items()})
+        for name in INNER.keys() - named.keys():
+            check(found.get(name) or {}, **INNER[name])
     except (OSError, DamagedJson) as error:
         raise UserError(
             f"Expected run.json of a finished run in {run}, but: {error}. Name another run with --run, or move this "

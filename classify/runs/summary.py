@@ -20,6 +20,7 @@ from classify.runs.record import record_of
 
 NAME = re.compile(r"(\d+)-(.+)")
 UNFINISHED = "unfinished"
+DAMAGED = "its run.json is damaged"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Run:
     def of(cls, folder: Path, *, best: bool = False, used: bool = False) -> Run:
         """Read a folder that is named as runs are."""
         number, command = NAME.fullmatch(folder.name).groups()  # type: ignore[union-attr]
-        record, begun = record_of(folder), _plan(folder)
+        record, unknown = _record(folder)
+        begun = _plan(folder)
         began = str(_at(record, "start", "run") or begun.get("start") or "")
         dataset = _at(record, "dataset") or _at(record, "result", "dataset") or ""
         tell = _MODELS.get(command, lambda record: "")
@@ -63,7 +65,7 @@ class Run:
             command=command,
             finished=bool(record),
             dataset=str(dataset),
-            model=tell(record) if record else UNFINISHED,
+            model=tell(record) if record else unknown,
             figure=_figure(record),
             created=str(record.get("created") or _changed(folder)),
             bytes=sum(_size(path) for path in folder.rglob("*")),
@@ -104,6 +106,14 @@ def runs_of(workspace: Workspace) -> list[Run]:
     best = best_runs(workspace)
     found = [Run.of(path, best=path.name in best, used=path.resolve() == used) for path in folders]
     return sorted(found, key=lambda run: (run.number, run.command))
+
+
+def _record(folder: Path) -> tuple[dict[str, Any], str]:
+    """What run.json says; where it says nothing, what the run is instead."""
+    try:
+        return record_of(folder), UNFINISHED
+    except UserError:
+        return {}, DAMAGED
 
 
 def _at(record: Any, *names: str) -> Any:

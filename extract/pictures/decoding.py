@@ -21,7 +21,7 @@ from PIL import (
 
 from extract.pictures import png
 from extract.pictures.augmentation import View
-from extract.pictures.memory import PIXELS, cost
+from extract.pictures.memory import MIB, PIXELS, cost
 from extract.pictures.square import RejectedImage, check_size, eight_bits, fit, reason, square, upright
 from extract.pictures.thumbnail import thumbnail
 from extract.settings import Decoding
@@ -37,6 +37,11 @@ if features.check("avif"):
 
     _PLUGINS.append(AvifImagePlugin.AvifImageFile)
 FORMATS = tuple(str(plugin.format) for plugin in _PLUGINS)
+
+HEADER = 16 * MIB  # in which a picture's header ends, whatever comments stand before it
+_ONE_PICTURE = ("JPEG", "PNG", "BMP", "PPM")
+_ANYWAY = 64 * MIB  # of a file that may have any number of pixels: videos are appended to photographs
+_BYTES_A_PIXEL = 16
 
 _ACCEPT = [Image.OPEN[name][1] for name in FORMATS]
 
@@ -121,6 +126,35 @@ def check_start(start: bytes) -> None:
         raise RejectedImage("empty file")
     if not may_be_picture(start):
         raise RejectedImage(_no_picture(start))
+
+
+def check_large(start: bytes, size: int) -> None:
+    """Refuse a large file by its header, before it is read: there is none, or it is of far fewer pixels.
+
+    Parameters
+    ----------
+    start : bytes
+        The first `HEADER` bytes of the file.
+    size : int
+        Bytes of the whole file.
+
+    Raises
+    ------
+    RejectedImage
+        Formats that may hold many pictures, or say at the end how large they are, pass unseen.
+    """
+    for name in _ONE_PICTURE:
+        accept = Image.OPEN[name][1]
+        if accept is None or not accept(start[:16]):
+            continue
+        try:
+            width, height = Image.open(io.BytesIO(start), formats=[name]).size
+        except Exception as error:  # as in `decode`
+            raise RejectedImage(_reason(error, start)) from error
+        if size > max(_ANYWAY, _BYTES_A_PIXEL * width * height):
+            raise RejectedImage(
+                f"has {size:,} bytes for {width:,} x {height:,} pixels: no picture is stored so"
+            )
 
 
 def _no_picture(start: bytes) -> str:

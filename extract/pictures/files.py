@@ -15,7 +15,7 @@ import numpy as np
 
 from cache.manifest import Manifest
 from extract.pictures.augmentation import View
-from extract.pictures.decoding import RejectedImage, may_be_picture, render
+from extract.pictures.decoding import HEADER, RejectedImage, check_large, may_be_picture, render
 from extract.pictures.memory import FILES, MIB
 from extract.settings import Decoding
 
@@ -46,8 +46,9 @@ def opened(path: Path) -> Iterator[Contents]:
         with _regular(path) as (file, status):
             if not large(status):
                 contents = _whole(file, status)
-            elif may_be_picture(_start(file)):
+            elif may_be_picture(_start(file, _START)):
                 room.enter_context(FILES.hold(status.st_size))
+                check_large(_start(file, HEADER), status.st_size)
                 contents = _whole(file, status)
             else:
                 contents = _hashed(file, status)
@@ -96,8 +97,8 @@ def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _start(file: io.FileIO) -> bytes:
-    start = _read(file, _START)
+def _start(file: io.FileIO, most: int) -> bytes:
+    start = _read(file, most)
     file.seek(0)
     return start
 

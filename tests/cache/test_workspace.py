@@ -100,7 +100,14 @@ def test_state_merges(workspace):
     workspace.remember(space="cd", run={"path": "001-extract"})
     assert workspace.state() == {"dataset": "flowers", "space": "cd", "run": {"path": "001-extract"}}
     sealed = (workspace.root / "current.json").read_text()
-    wrong = ('{"dataset": 1}', '{"run": []}', '{"run": {"path": {}}}', '{"run": {"cv_accuracy": "high"}}')
+    wrong = (
+        '{"dataset": 1}',
+        '{"run": []}',
+        '{"run": {"path": {}}}',
+        '{"run": {"cv_accuracy": "high"}}',
+        '{"runs": {"d": 1}}',
+        '{"run": {"space": "a"}}',
+    )
     for text in ("", "[1]", "[" * 10_000, *wrong, sealed.replace("flowers", "flawers")):
         (workspace.root / "current.json").write_text(text)
         with pytest.raises(UserError, match="Delete it"):

@@ -18,8 +18,7 @@ from classify.commands.finetune.network.border import Border, find_border
 from classify.commands.finetune.network.handoff_check import check
 from classify.commands.finetune.network.top import build_top
 from classify.commands.finetune.result import Outcome, Result, Tuned
-from classify.commands.finetune.session import Session
-from classify.commands.finetune.stages import Stages
+from classify.commands.finetune.session import Session, Stages
 from classify.commands.finetune.start import Start, begin
 from classify.models.linear import LinearHead
 from classify.runs.head_file import LoadedHead

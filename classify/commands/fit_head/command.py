@@ -8,15 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from cache.errors import UserError
 from cache.text import terminal_width
 from cache.workspace import Workspace
-from classify.commands.fit_head.fitted_head import FittedHead, fit_one
+from classify.commands.fit_head.fitted_head import FittedHead, fit_all, simplest_of
 from classify.commands.fit_head.leaderboard import HeadResult, leaderboard, to_frame
 from classify.commands.fit_head.learning_curve import LearningCurve, learning_curve
-from classify.commands.fit_head.options import BUDGET, FitHeadOptions, FitOptions
+from classify.commands.fit_head.options import FitHeadOptions, FitOptions
 from classify.commands.fit_head.record import Later, complete, write_run
 from classify.commands.fit_head.stages import STOPPING, Stages
 from classify.data.division import Division, divide
@@ -24,11 +21,11 @@ from classify.data.splits import TEST, TRAIN
 from classify.data.views import with_views
 from classify.heads.folds import imbalance
 from classify.heads.mlp import shape_mlp
-from classify.heads.table import Head, select
+from classify.heads.table import select
 from classify.metrics.comparison import Comparison, compare
 from classify.metrics.evaluation import tie
 from classify.runs.folder import remember_best
-from classify.runs.readings import Log, Reading, sample_notes
+from classify.runs.readings import Log, sample_notes
 from classify.runs.standing import answers_now
 from extract.embedding.course import Course, shown
 from extract.embedding.progress import Progress
@@ -135,14 +132,14 @@ def fit_heads(
         division = with_views(workspace, division, options.views, progress, say)
     notes = division.notes + sample_notes(workspace, division) + imbalance(division.y, options.folds)
     log = Log(workspace, division.test_hash)
-    trained, interrupted, said = _train_all(heads, division, options, log, say, clock, stages)
+    trained, interrupted, said = fit_all(heads, division, options, log, say, clock, stages)
     notes += said
     trained.sort(key=lambda each: (-round(each.result.cv_accuracy, 9), each.rank))
     for each in trained:
         notes += [note for note in each.found.notes if note not in notes]
     notes += log.notes
     results, best = [each.result for each in trained], trained[0]
-    simplest = _simplest(trained)
+    simplest = simplest_of(trained)
     if simplest.result.name != best.result.name:
         notes.append(
             f"{simplest.result.name} is the simplest head within one standard error of {best.result.name}"
@@ -184,48 +181,6 @@ def fit_heads(
         options.views,
         [answers_now(workspace, run)],
     )
-
-
-def _train_all(
-    heads: Sequence[Head],
-    division: Division,
-    options: FitOptions,
-    log: Log,
-    say: Callable[[str], None],
-    clock: Callable[[], float],
-    stages: Stages,
-) -> tuple[list[FittedHead], bool, list[str]]:
-    """Train head after head and log each reading of the test part; returns them, whether Ctrl-C came, and notes."""
-    budget = BUDGET if options.budget is None and "all" in options.models else options.budget
-    end = None if budget is None else clock() + budget
-    trained, notes = list[FittedHead](), list[str]()
-    for number, head in enumerate(heads):
-        left = None if end is None else max(0.0, end - clock())
-        stages.place(number + 1, len(heads))
-        try:
-            trained.append(fit_one(head, division, options, left, say, clock, stages))
-        except KeyboardInterrupt:
-            if not trained:
-                raise
-            notes.append(f"stopped while fitting {head.name}: only the heads finished before are reported")
-            return trained, True, notes
-        except UserError as error:
-            if end is None or (not trained and number == len(heads) - 1):
-                raise
-            notes.append(f"{head.name} left out: {error}")
-            continue
-        log.add(_reading(division, trained[-1], options))
-        if trained[-1].found.interrupted:
-            return trained, True, notes
-    return trained, False, notes
-
-
-def _simplest(trained: Sequence[FittedHead]) -> FittedHead:
-    """The one-standard-error rule (Breiman et al. 1984, section 3.4.3) over heads; `trained` is best first."""
-    best = trained[0]
-    error = best.result.cv_std / np.sqrt(len(best.found.folds))
-    near = [each for each in trained if each.result.cv_accuracy >= best.result.cv_accuracy - error]
-    return min(near, key=lambda each: each.rank)
 
 
 def _missing(*, comparison: bool, curve: bool) -> list[str]:
@@ -294,21 +249,6 @@ def _curve(best: FittedHead, division: Division, options: FitOptions, stages: St
         seed=options.seed,
         n_jobs=options.n_jobs,
         on_progress=stages.course.step,
-    )
-
-
-def _reading(division: Division, trained: FittedHead, options: FitOptions) -> Reading:
-    extra: dict[str, Any] = {} if options.class_weight == "none" else {"class_weight": options.class_weight}
-    if options.views.number:
-        extra["views"] = options.views.to_json()
-    return Reading(
-        test=division.test_hash,
-        command="fit-head",
-        head=trained.result.name,
-        params=trained.result.params | extra,
-        trained_on=division.train_hash,
-        space=division.data.space.id,
-        time=trained.tested,
     )
 
 

@@ -1,17 +1,18 @@
-"""One head from embeddings to figures: search, calibrate, read the test part once."""
+"""Heads from embeddings to figures: search, calibrate, read the test part once, and log that."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from cache.errors import UserError
 from cache.versions import now
 from classify.commands.fit_head.leaderboard import HeadResult
+from classify.commands.fit_head.options import BUDGET, FitOptions
 from classify.commands.fit_head.stages import Stages
 from classify.data.division import Division
 from classify.heads.calibration import CalibratedHead, fit_temperature
@@ -20,9 +21,7 @@ from classify.heads.table import Head
 from classify.heads.users_code import users_code
 from classify.metrics.evaluation import evaluate
 from classify.metrics.reliability import Calibration, calibration
-
-if TYPE_CHECKING:
-    from classify.commands.fit_head.options import FitOptions
+from classify.runs.readings import Log, Reading
 
 
 @dataclass(frozen=True)
@@ -104,4 +103,61 @@ def fit_one(
         },
         found=found,
         tested=tested,
+    )
+
+
+def fit_all(
+    heads: Sequence[Head],
+    division: Division,
+    options: FitOptions,
+    log: Log,
+    say: Callable[[str], None],
+    clock: Callable[[], float],
+    stages: Stages,
+) -> tuple[list[FittedHead], bool, list[str]]:
+    """Train head after head and log each reading of the test part; returns them, whether Ctrl-C came, and notes."""
+    budget = BUDGET if options.budget is None and "all" in options.models else options.budget
+    end = None if budget is None else clock() + budget
+    trained, notes = list[FittedHead](), list[str]()
+    for number, head in enumerate(heads):
+        left = None if end is None else max(0.0, end - clock())
+        stages.place(number + 1, len(heads))
+        try:
+            trained.append(fit_one(head, division, options, left, say, clock, stages))
+        except KeyboardInterrupt:
+            if not trained:
+                raise
+            notes.append(f"stopped while fitting {head.name}: only the heads finished before are reported")
+            return trained, True, notes
+        except UserError as error:
+            if end is None or (not trained and number == len(heads) - 1):
+                raise
+            notes.append(f"{head.name} left out: {error}")
+            continue
+        log.add(_reading(division, trained[-1], options))
+        if trained[-1].found.interrupted:
+            return trained, True, notes
+    return trained, False, notes
+
+
+def simplest_of(trained: Sequence[FittedHead]) -> FittedHead:
+    """The one-standard-error rule (Breiman et al. 1984, section 3.4.3) over heads; `trained` is best first."""
+    best = trained[0]
+    error = best.result.cv_std / np.sqrt(len(best.found.folds))
+    near = [each for each in trained if each.result.cv_accuracy >= best.result.cv_accuracy - error]
+    return min(near, key=lambda each: each.rank)
+
+
+def _reading(division: Division, trained: FittedHead, options: FitOptions) -> Reading:
+    extra: dict[str, Any] = {} if options.class_weight == "none" else {"class_weight": options.class_weight}
+    if options.views.number:
+        extra["views"] = options.views.to_json()
+    return Reading(
+        test=division.test_hash,
+        command="fit-head",
+        head=trained.result.name,
+        params=trained.result.params | extra,
+        trained_on=division.train_hash,
+        space=division.data.space.id,
+        time=trained.tested,
     )

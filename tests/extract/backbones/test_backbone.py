@@ -244,7 +244,7 @@ def test_a_network_that_keras_ran_first_is_converted_or_falls_back(
     monkeypatch.setattr(choice, "convert", fail)
     assert choose_engine("auto", backbone) == "litert"
     network, engine = learn_network(backbone, "litert", said.append, fall_back=True)
-    assert engine is not None and engine.name == "keras" and network.refused == "no such operation"
+    assert engine is not None and engine.name == "keras" and network.unconvertible == "no such operation"
     assert "LiteRT cannot run this network (no such operation)" in said[-1]
     assert choose_engine("auto", backbone) == "keras"
     with pytest.raises(Unconvertible):

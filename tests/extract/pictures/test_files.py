@@ -100,3 +100,27 @@ def test_large_pictures_wait_for_one_another(tmp_path: Path, monkeypatch: pytest
     for thread in threads:
         thread.join()
     assert manifest.hashed.all() and most[0] <= 2 * size and room.taken == 0
+
+
+def test_a_large_file_with_a_small_pictures_header_is_refused_unread(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "a.jpg"
+    for start in (
+        encode(scene(64, 48), "JPEG"),
+        encode(scene(64, 48), "PNG"),
+        b"\xff\xd8\xff" + bytes(9),
+    ):
+        path.write_bytes(start)
+        os.truncate(path, 511 * MIB)
+        monkeypatch.setattr(files, "_whole", lambda *_: pytest.fail("read whole"))
+        with (
+            pytest.raises(RejectedImage, match=r"535,822,336 bytes for 64 x 48 pixels|header"),
+            files.opened(path),
+        ):
+            pass
+
+
+def test_a_large_photograph_with_a_video_behind_it_is_read(tmp_path: Path) -> None:
+    photograph = encode(scene(64, 48), "JPEG")
+    (tmp_path / "a.jpg").write_bytes(photograph + bytes(20 * MIB))
+    with files.opened(tmp_path / "a.jpg") as contents:
+        assert len(contents.data) == len(photograph) + 20 * MIB

@@ -16,6 +16,7 @@ from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.commands.fit_head import command, fitted_head, record, report
 from classify.commands.fit_head.command import FitResult, fit_heads
+from classify.commands.fit_head.fitted_head import simplest_of
 from classify.commands.fit_head.options import BUDGET, FitOptions
 from classify.data import identity
 from classify.data.splits import TEST, TRAIN, split
@@ -164,7 +165,7 @@ def test_the_same_command_gives_the_same_run(workspace: Workspace) -> None:
 def test_a_worse_run_of_the_same_data_does_not_become_the_best(workspace: Workspace) -> None:
     first = run(workspace, "ridge")
     entry = workspace.state()["run"]
-    assert entry["path"] == str(first.run) and entry["cv_accuracy"] == first.heads[0].cv_accuracy
+    assert entry["path"] == first.run.name and entry["cv_accuracy"] == first.heads[0].cv_accuracy
     assert entry["dataset"] == "digits" and entry["space"] == SPACE.id
     workspace.remember(run={**entry, "cv_accuracy": 1.1})
     worse = run(workspace, "ridge")
@@ -234,14 +235,14 @@ def test_the_time_in_the_report_is_that_of_the_whole_command(workspace: Workspac
 
 
 def test_ctrl_c_keeps_finished_heads(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = command.fit_one
+    original = fitted_head.fit_one
 
     def fit_one(head, *rest):
         if head.name == "svm":
             raise KeyboardInterrupt
         return original(head, *rest)
 
-    monkeypatch.setattr(command, "fit_one", fit_one)
+    monkeypatch.setattr(fitted_head, "fit_one", fit_one)
     result = run(workspace, "logreg", "svm")
     assert result.interrupted and [head.name for head in result.heads] == ["logreg"]
     assert best_run(workspace) == result.run
@@ -268,14 +269,14 @@ def logged(workspace: Workspace) -> list[str]:
 
 
 def test_readings_are_logged_head_by_head(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = command.fit_one
+    original = fitted_head.fit_one
 
     def fit_one(head, *rest):
         if head.name == "lda":
             raise RuntimeError("out of memory")
         return original(head, *rest)
 
-    monkeypatch.setattr(command, "fit_one", fit_one)
+    monkeypatch.setattr(fitted_head, "fit_one", fit_one)
     with pytest.raises(RuntimeError, match="out of memory"):
         run(workspace, "ridge", "lda")
     assert logged(workspace) == ["ridge"]
@@ -312,12 +313,12 @@ def test_a_budget_too_small_for_one_head_is_an_error(workspace: Workspace) -> No
 def test_a_budget_too_small_for_one_of_several_heads_is_a_note(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = command.fit_one
+    original = fitted_head.fit_one
 
     def fit_one(head, division, options, seconds, *rest):
         return original(head, division, options, None if head.name == "centroid" else 0.0, *rest)
 
-    monkeypatch.setattr(command, "fit_one", fit_one)
+    monkeypatch.setattr(fitted_head, "fit_one", fit_one)
     for order in (["centroid", "ridge"], ["ridge", "centroid"]):
         result = run(workspace, *order, budget=60.0)
         assert [head.name for head in result.heads] == ["centroid"] and not result.interrupted
@@ -332,7 +333,7 @@ def test_only_all_has_a_budget_of_its_own(workspace: Workspace, monkeypatch: pyt
         given.append(seconds)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "fit_one", fit_one)
+    monkeypatch.setattr(fitted_head, "fit_one", fit_one)
     for models, options in ((["all"], {}), (["all"], {"budget": 8.0}), (["svm", "knn"], {})):
         with pytest.raises(KeyboardInterrupt):
             run(workspace, *models, clock=clock(0.0), **options)
@@ -363,10 +364,10 @@ def test_the_simplest_head_within_one_standard_error() -> None:
         made_up("ridge", 0.8905, 1),
         made_up("mean", 0.8895, 0, std=0.5),
     )
-    assert command._simplest([best, near, far]).result.name == "ridge"
-    assert command._simplest([best, far]).result.name == "svm"
-    assert command._simplest([made_up("ridge", 0.9, 1), made_up("svm", 0.9, 6)]).result.name == "ridge"
-    assert command._simplest([made_up("svm", 0.90, 6, folds=16), near]).result.name == "svm"
+    assert simplest_of([best, near, far]).result.name == "ridge"
+    assert simplest_of([best, far]).result.name == "svm"
+    assert simplest_of([made_up("ridge", 0.9, 1), made_up("svm", 0.9, 6)]).result.name == "ridge"
+    assert simplest_of([made_up("svm", 0.90, 6, folds=16), near]).result.name == "svm"
 
 
 def test_the_simplest_head_is_in_the_result_and_a_note(workspace: Workspace) -> None:

@@ -87,6 +87,16 @@ def test_any_record_can_be_listed(tmp_path: Path, text: str) -> None:
     assert Listing(workspace.runs, found).to_text()
 
 
+def test_the_record_of_a_run_of_predict_is_whole(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path).create()
+    for command in ("predict", "evaluate"):
+        folder = workspace.new_run(command)
+        write_json(
+            folder / "run.json", {"command": command, "head": "runs/001-fit-head", "space": "ab", "paths": []}
+        )
+    assert [run.finished for run in runs_of(workspace)] == [True, True]
+
+
 def test_no_run_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["runs", "ls", "--workspace", str(tmp_path / "none")]) == 0
     assert "no run in" in capsys.readouterr().out

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from classify.commands.finetune.stages import PAGES, Stages
+from classify.commands.finetune.session import PAGES, Stages
 from classify.training.settings import Settings
 from extract.embedding.course import Course
 
