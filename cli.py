@@ -82,6 +82,8 @@ COMMANDS = {
         "check every shard against its hash", "cache verify --recompute 20"),
     "cache gc": Command(f"{K}.options:GcOptions", f"{K}.gc:run",
         "merge small shards, remove leftovers", "cache gc"),
+    "cache rm": Command(f"{K}.options:RemoveOptions", f"{K}.rm:run",
+        "delete spaces, a data set or cached activations", "cache rm --activations"),
     "cache export": Command(f"{K}.options:ExportOptions", f"{K}.export:run",
         "write one plain HDF5 file", "cache export flowers.h5"),
 }

@@ -54,6 +54,7 @@ JSON_COMMANDS = [
     "cache verify --recompute 2",
     "cache gc",
     "cache export out.h5",
+    "cache rm --dataset flowers",
 ]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.manifest import Manifest
+from cache.space import LAYER
 from cache.storage.rows import Rows
 from cache.text import counted
 from cache.workspace import Workspace
@@ -19,7 +20,7 @@ from classify.commands.finetune.session import Session
 from classify.commands.finetune.start import Start
 from classify.training.batches import Activations, TrainingRows, load_for_training
 from classify.training.settings import GB
-from extract.backbones.backbone import LAYER, Backbone
+from extract.backbones.backbone import Backbone
 from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress, Say
 from extract.embedding.runner import Embedder
