@@ -102,7 +102,7 @@ MEANT = {  # what others call it
     **dict.fromkeys(("val", "validate", "test", "score"), "`evaluate`"),
     **dict.fromkeys(("convert", "save"), "`export`"),
     **dict.fromkeys(("ls", "list"), "`cache ls` or `runs ls`"),
-    **dict.fromkeys(("rm", "remove", "delete"), "`runs rm`"),
+    **dict.fromkeys(("rm", "remove", "delete"), "`runs rm` or `cache rm`"),
 }
 GROUPS = {"runs": "look after runs", "cache": "look after the cache"}
 
