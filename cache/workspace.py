@@ -227,8 +227,8 @@ class Workspace:
         if self.datasets() and self.spaces() and not (name and prefix):
             raise UserError(
                 f"Expected a data set and a space that were used last in {self.root}, found none: one without two "
-                "classes, and one that was removed, is not. Choose with --dataset NAME and --space ID (`cache ls` lists "
-                f"them), or run `{_EXTRACT}` on a folder of class folders."
+                "classes, and one that was removed, is not. Choose with --dataset NAME and --space ID (`cache ls` lists"
+                f" them), or run `{_EXTRACT}` on a folder of class folders."
             )
         if not name or not prefix:
             raise UserError(

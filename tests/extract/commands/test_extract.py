@@ -422,7 +422,7 @@ def test_what_has_no_classes_is_told_of_predict_and_does_not_become_current(
     )
     assert f"predict {new if kind == 'one folder' else 'FOLDER'} --workspace" in said[1]
     assert not Workspace(place).state()
-    with pytest.raises(UserError, match=r"without two classes .*--dataset"):
+    with pytest.raises(UserError, match=r"without two classes, .*--dataset"):
         Workspace(place).load()
     told(folder)
     before = Workspace(place).state()
