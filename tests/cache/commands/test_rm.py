@@ -64,7 +64,7 @@ def test_a_space_goes_and_is_no_longer_the_current_one(workspace, garden):
     assert "--space ID" in result.notes[0] and "--dataset" not in result.notes[0]
     assert workspace.state() == {"dataset": "roses", "space": None}
     assert len(thumbnails) == 50 and workspace.datasets() == ["bees", "roses"]
-    with pytest.raises(UserError, match=r"used last, found none.*--space ID"):
+    with pytest.raises(UserError, match=r"used last in .*, found none.*--space ID"):
         workspace.load()
     assert os.listdir(workspace.root / "spaces") == [layer.space.id]
 
