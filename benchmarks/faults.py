@@ -33,14 +33,14 @@ from faults.room import Room, preload, remove
 from faults.verdict import OUTCOMES, SILENT, TRACEBACK
 
 KINDS = {  # name: cases, how many of them are in the short form
-    "kill": (disturbed.kills, 7),
-    "refusal": (disturbed.failures, 9),
-    "interrupt": (disturbed.interrupts, 4),
-    "damage": (damage.damages, 14),
+    "kill": (disturbed.kills, 5),
+    "refusal": (disturbed.failures, 7),
+    "interrupt": (disturbed.interrupts, 3),
+    "damage": (damage.damages, 10),
     "oddity": (oddities.oddities, 10),
-    "crowd": (crowd.crowds, 4),
-    "output": (terminal.outputs, 5),
-    "ctrl-c": (terminal.presses, 3),
+    "crowd": (crowd.crowds, 3),
+    "output": (terminal.outputs, 4),
+    "ctrl-c": (terminal.presses, 2),
     "finetune": (disturbed.tuning, 0),
     "model": (damage.tuned_damages, 0),
 }
@@ -122,6 +122,8 @@ def table(counts: dict[str, Counter]) -> str:
     """Outcomes by kind of fault."""
     lines = [f"{'kind of fault':14}{'tried':>8}" + "".join(f"{name:>11}" for name in OUTCOMES)]
     for kind, count in {**counts, "all": sum(counts.values(), Counter())}.items():
+        if not count:
+            continue
         lines.append(f"{kind:14}{count.total():8,}" + "".join(f"{count[name]:11,}" for name in OUTCOMES))
     return "\n".join(lines)
 

@@ -50,6 +50,7 @@ class Room:
         kept = folder().parent  # converted networks outlive a campaign
         for name in ("XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
             os.environ[name] = str(self.here / "user" / name[4:-5].lower())
+        os.environ["COLDFRAME_STATE"] = str(self.here / "user" / "state")
         os.environ["MPLCONFIGDIR"] = str(self.scratch / "matplotlib")
         os.environ.pop("COLDFRAME_WORKSPACE", None)
         self.here.mkdir(parents=True)
