@@ -6,6 +6,7 @@ try:
     import contextlib
     import json
     import os
+    import shlex
     import textwrap
     import warnings
     from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ try:
         Group,
         MissingArgumentError,
         Parameter,
+        UnknownCommandError,
         UnusedCliTokensError,
         ValidationError,
     )
@@ -80,10 +82,28 @@ COMMANDS = {
         "check every shard against its hash", "cache verify --recompute 20"),
     "cache gc": Command(f"{K}.options:GcOptions", f"{K}.gc:run",
         "merge small shards, remove leftovers", "cache gc"),
+    "cache rm": Command(f"{K}.options:RemoveOptions", f"{K}.rm:run",
+        "delete spaces, a data set or cached activations", "cache rm --activations"),
     "cache export": Command(f"{K}.options:ExportOptions", f"{K}.export:run",
         "write one plain HDF5 file", "cache export flowers.h5"),
 }
 # fmt: on
+NEEDS = {  # what trains on a cache takes no folder; to be run before it
+    "fit-head": "`{extract}` first, then `fit-head`",
+    "finetune": "`{extract}` and `fit-head` first, then `finetune`",
+    "baseline": "`{extract}` first, then `baseline`",
+}
+MEANT = {  # what others call it
+    **dict.fromkeys(
+        ("train", "fit", "learn"), "`fit-head` (a classifier on the cache) or `finetune` (the network)"
+    ),
+    **dict.fromkeys(("embed", "embeddings", "features", "index"), "`extract`"),
+    **dict.fromkeys(("classify", "infer", "inference", "label"), "`predict`"),
+    **dict.fromkeys(("val", "validate", "test", "score"), "`evaluate`"),
+    **dict.fromkeys(("convert", "save"), "`export`"),
+    **dict.fromkeys(("ls", "list"), "`cache ls` or `runs ls`"),
+    **dict.fromkeys(("rm", "remove", "delete"), "`runs rm` or `cache rm`"),
+}
 GROUPS = {"runs": "look after runs", "cache": "look after the cache"}
 
 
@@ -306,8 +326,19 @@ def _default(value: Any) -> str | None:
 
 def mistake(error: CycloptsError) -> str:
     """What cyclopts says, in the words of the help."""
+    words = [*(error.unused_tokens or ())]
+    if isinstance(error, UnknownCommandError) and not error.command_chain:
+        meant = MEANT.get(words[0])
+        if not meant and os.path.exists(words[0]):
+            meant = f"`extract {shlex.quote(words[0])}`"
+        if meant:
+            return f"Expected a command, received {words[0]}. Did you mean {meant}?"
     if isinstance(error, UnusedCliTokensError):
-        return f"Expected no more than that, received {' '.join(error.unused_tokens or ())} too."
+        needs = NEEDS.get(" ".join(error.command_chain or ()), "")
+        if needs:
+            source = shlex.quote(words[0]) if os.path.exists(words[0]) else "FOLDER"
+            needs = f" It trains on what extract kept: run {needs.format(extract=f'extract {source}')}."
+        return f"Expected no more than that, received {' '.join(words)} too.{needs}"
     if isinstance(error, MissingArgumentError) and error.argument and error.argument.index is not None:
         return f"Expected {error.argument.name.lstrip('-').upper()}, received none."
     return error.exception_message if isinstance(error, ValidationError) and error.group else str(error)

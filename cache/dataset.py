@@ -26,6 +26,7 @@ class Embedded:
     manifest: Manifest  # only the rows that have an embedding
     store: Store
     missing: int  # rows of the whole manifest without an embedding
+    refused: int = 0  # those of them that `extract` has rejected: no pictures, or damaged ones
 
     @cached_property
     def embedding(self) -> NDArray[np.float32]:

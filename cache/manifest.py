@@ -63,6 +63,16 @@ class Manifest:
             table=self.table,
         )
 
+    def counts(self) -> dict[str, int]:
+        """How many samples each class has; those without a label count nowhere."""
+        found = np.bincount(self.label[self.label >= 0], minlength=len(self.classes))
+        return dict(zip(self.classes, found.tolist(), strict=True))
+
+    @property
+    def trainable(self) -> bool:
+        """Whether there is anything to tell apart: samples of two classes."""
+        return sum(count > 0 for count in self.counts().values()) > 1
+
     def conflicts(self) -> NDArray[np.bool_]:
         """(n,) bool, True where the same picture occurs under more than one label (none is not a label)."""
         known = np.flatnonzero(self.hashed & (self.label >= 0))

@@ -9,6 +9,7 @@ from functools import cached_property
 from cache.errors import UserError
 
 DTYPES = ("float32", "float16")
+LAYER = "layer:"  # before a layer's name, in place of a pooling: that layer's output as it is, (h, w, c)
 
 
 @dataclass(frozen=True)

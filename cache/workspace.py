@@ -13,7 +13,7 @@ from cache.dataset import Embedded
 from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.space import Space
-from cache.storage.files import locked, make_folder, write_file
+from cache.storage.files import locked, make_folder, write_error, write_file
 from cache.storage.json_file import DamagedJson, check, read_json, write_json
 from cache.storage.store import Store
 
@@ -187,7 +187,11 @@ class Workspace:
 
     def forget_manifest(self, name: str) -> None:
         """Delete the manifest of a data set; the embeddings stay. It may be gone already."""
-        self._manifest_path(name).unlink(missing_ok=True)
+        path = self._manifest_path(name)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise write_error(path, error) from error
 
     def _manifest_path(self, name: str) -> Path:
         if not name:
@@ -220,6 +224,12 @@ class Workspace:
                 f"Expected a whole data set, found only parts of one ({', '.join(parts[:3])}). Once all parts are "
                 "done, run `extract` once without --shard to join them; nothing is embedded again."
             )
+        if self.datasets() and self.spaces() and not (name and prefix):
+            raise UserError(
+                f"Expected a data set and a space that were used last in {self.root}, found none: one without two "
+                "classes, and one that was removed, is not. Choose with --dataset NAME and --space ID (`cache ls` lists"
+                f" them), or run `{_EXTRACT}` on a folder of class folders."
+            )
         if not name or not prefix:
             raise UserError(
                 f"Expected extracted pictures in {self.root}, found none: nothing was extracted yet. "
@@ -233,7 +243,9 @@ class Workspace:
                 f"found none for its {len(manifest):,} pictures. Run `{_EXTRACT}` on {manifest.root} with "
                 "that backbone."
             )
-        return Embedded(name, store.space, manifest.select(found), store, int((~found).sum()))
+        missing = int((~found).sum())
+        refused = store.refused(manifest.key[~found]) if missing else 0
+        return Embedded(name, store.space, manifest.select(found), store, missing, refused)
 
     # ---- runs
 

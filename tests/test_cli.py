@@ -246,6 +246,17 @@ def test_backbones_lists_what_is_here() -> None:
         (["extract", ".", "--shard", "3/2"], 2, "expected I/N"),
         (["extract", ".", "--batch-size", "0"], 2, "above 0"),
         (["nothing"], 2, 'Unknown command "nothing"'),
+        (["train", "flowers"], 2, "`fit-head` (a classifier on the cache) or `finetune` (the network)?"),
+        (["val"], 2, "Did you mean `evaluate`?"),
+        (["/"], 2, "Did you mean `extract /`?"),
+        (["cache", "/"], 2, 'Unknown command "/". Available'),
+        (["fit-head", "."], 2, "trains on what extract kept: run `extract .` first, then `fit-head`."),
+        (
+            ["fit-head", "nowhere"],
+            2,
+            "received nowhere too. It trains on what extract kept: run `extract FOLDER`",
+        ),
+        (["finetune", "."], 2, "run `extract .` and `fit-head` first, then `finetune`. See"),
     ],
 )
 def test_mistakes_are_answered(

@@ -1,4 +1,4 @@
-"""Options that every command has, kinds of words (90s, 2048,1024), and what ls, verify, gc and export may be told."""
+"""Options that every command has, kinds of words (90s, 2048,1024), and what the commands may be told."""
 
 from __future__ import annotations
 
@@ -117,6 +117,21 @@ class VerifyOptions(OfDataSet):
 @dataclass(frozen=True, kw_only=True)
 class GcOptions(Common):
     """What `cache gc` may be told."""
+
+
+@dataclass(frozen=True)
+class RemoveOptions(Common):
+    """What `cache rm` may be told."""
+
+    spaces: Annotated[tuple[str, ...], Parameter(metavar="ID")] = ()
+    """spaces to delete: starts of their ids"""
+    _: KW_ONLY
+    dataset: Annotated[str | None, Parameter(metavar="NAME")] = None
+    """a data set to delete, with the rows that no other one needs"""
+    activations: bool = False
+    """delete what finetune keeps of the frozen part of networks"""
+    force: bool = False
+    """also what a run needs, or the only copy of pictures"""
 
 
 @dataclass(frozen=True)

@@ -235,6 +235,11 @@ class Store:
             if reject.key is not None and reject.decoder == decoder
         }
 
+    def refused(self, keys: NDArray[np.uint8]) -> int:
+        """Count those of (n, 32) keys that were rejected, whatever the decoder."""
+        known = {reject.key for reject in read_rejects(self.folder / "rejects")}
+        return sum(key.tobytes() in known for key in keys)
+
     def record_origin(self, **facts: Any) -> None:
         """Keep what made the rows but does not change them: where the weights lay, engine, versions."""
         write_json(self.folder / "origin.json", facts)

@@ -25,6 +25,7 @@ from extract.pictures import files
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import RejectedImage, decode
 from extract.settings import Decoding
+from extract.sources.changes import left
 from extract.sources.source import exists, open_source
 
 FILE = "samples.png"
@@ -111,6 +112,8 @@ def show_samples(
             continue
         shown.append({"path": path, "label": text})
     if not shown:
+        if gone := left(name, manifest):
+            raise UserError(f"Expected pictures, but {gone}.")
         first = f", the first {rejects[0].path!r} ({rejects[0].reason})" if rejects else ""
         raise UserError(f"Expected pictures in {name!r}, received {len(rejects)} files that are none{first}.")
     picture = picture_grid(cells, columns, lines=2)

@@ -22,6 +22,7 @@ from classify.data.splits import TEST, TRAIN, VAL, Split, parse_shares, refuse_o
 from extract.embedding.progress import Progress
 from extract.embedding.spaces import largest
 from extract.embedding.thumbnails import complete, thumbnails_of
+from extract.sources.changes import left
 
 CLASS_WEIGHTS = ("none", "balanced")
 
@@ -109,13 +110,15 @@ def divide(
         tested = _keep(record(), partial(cut, val_size=0.0, groups=group)).assigned
     divided = _keep(record(val_size), partial(cut, groups=group, tested=tested))
     notes = [*divided.notes, *found.notes]
-    if data.missing:
+    if gone := left(data.name, manifest):
+        notes.append(f"{gone}. The figures need the cache alone")
+    if data.refused:
+        files = counted(data.refused, "file")
+        notes.append(f"left out: {files} of {data.name}, no pictures or damaged ones, as `extract` said")
+    if unknown := data.missing - data.refused:
         notes.append(
-            counted(
-                data.missing,
-                f"picture of {data.name} has no embedding in this space and is left out",
-                f"pictures of {data.name} have no embedding in this space and are left out",
-            )
+            f"left out: {counted(unknown, 'file')} of {data.name}, which could not be read or were not extracted in "
+            "this space yet: `extract` tries again"
         )
     names = np.array(manifest.classes)
     fitted, tested = divided.part == TRAIN, divided.part == TEST

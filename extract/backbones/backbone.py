@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache.errors import UserError
+from cache.space import LAYER
 from extract.backbones.efficientnet_lite import VARIANTS, packaged_weights
 from extract.backbones.external import kinds
 from extract.backbones.families import family, own_spelling
@@ -15,7 +16,6 @@ from extract.settings import FLOATS, POOLINGS
 
 AT = "@"  # between a pooling and the layer whose output is pooled, where that is not the last
 LARGEST = 2048  # input size; beyond it one picture may take gigabytes of memory
-LAYER = "layer:"  # before a layer's name, in place of a pooling: that layer's output as it is, (h, w, c)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.errors import UserError
+from cache.space import LAYER
 from extract.backbones import efficientnet_lite
-from extract.backbones.backbone import AT, LAYER, Backbone
+from extract.backbones.backbone import AT, Backbone
 from extract.backbones.external import kinds
 from extract.backbones.families import family
 from extract.backbones.preprocessing import IMAGENET_MEAN, IMAGENET_STD, preprocess

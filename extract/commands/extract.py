@@ -1,5 +1,6 @@
 """`extract`: a source becomes a manifest and sealed rows; what is there already is kept."""
 
+import shlex
 import time
 import zlib
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from extract.embedding.thumbnails import complete
 from extract.embedding.views import Augmented, augment, untested
 from extract.pictures.policies import Views
 from extract.settings import Decoding, Options
+from extract.sources.changes import Changes, compare
 from extract.sources.source import PART, is_part, open_source
 
 LOST = "its row is gone"
@@ -32,7 +34,7 @@ LOST = "its row is gone"
 class Summary:
     """What an extraction found and did; files = embedded + cached + rejected.
 
-    A data set of which all files are rejected does not become the current one.
+    A data set without pictures of two classes does not become the current one: nothing could be trained on it.
     """
 
     dataset: str
@@ -45,12 +47,15 @@ class Summary:
     rejected: int = 0
     seconds: float = 0.0
     images_per_second: float = 0.0
+    classes: dict[str, int] = field(default_factory=dict)  # pictures of each class that have a row
     conflicts: list[str] = field(default_factory=list)  # paths whose bytes carry more than one label
     rejects: list[Reject] = field(default_factory=list)
+    changes: Changes | None = None  # since the last time; None if there was none
 
     def to_json(self) -> dict:
         """The figures for scripts, rejects as path and reason."""
-        return asdict(self) | {"rejects": [r.to_json() for r in self.rejects]}
+        changes = self.changes.to_json() if self.changes is not None else None
+        return asdict(self) | {"rejects": [r.to_json() for r in self.rejects], "changes": changes}
 
 
 def extract(
@@ -79,6 +84,7 @@ def extract(
     progress, began = progress or Progress(), time.monotonic()
     opened = open_source(workspace, source, data_dir=data_dir, note=progress.note)
     dataset = name or opened.name
+    before = workspace.manifest(dataset) if dataset in workspace.datasets() else None
     found = opened.scan_again(workspace, dataset, progress.note, rehash=options.rehash)
     if found.ignored:
         progress.note(
@@ -100,11 +106,12 @@ def extract(
         _save(workspace, dataset, manifest, options.shard, complete=bool(manifest.hashed.all()))
     embedding_took = time.monotonic() - embedding_began
     present = manifest.hashed & extractor.store.contains(manifest.key)
+    held = manifest.select(present)
     if options.shard != (1, 1):
         workspace.remember(space=extractor.space.id)
-    elif present.any():  # else no command could go on with it
+    elif held.trainable:  # else no command could go on with it
         workspace.remember(space=extractor.space.id, dataset=dataset)
-    complete(workspace, extractor.space, manifest.select(present), decoding.max_pixels, progress)
+    complete(workspace, extractor.space, held, decoding.max_pixels, progress)
     unread = found.rejects if options.shard[0] == 1 else []  # of several parts, the first tells of them
     rejects = unread + extractor.rejects(manifest, present, outcome, LOST)
     if lost := sum(reject.reason == LOST for reject in rejects):
@@ -130,8 +137,10 @@ def extract(
         rejected=len(rejects),
         seconds=round(time.monotonic() - began, 3),
         images_per_second=round(outcome.embedded / embedding_took, 1) if outcome.embedded else 0.0,
+        classes=held.counts(),
         conflicts=[manifest.paths[i] for i in np.flatnonzero(conflicts)],
         rejects=rejects,
+        changes=compare(before, manifest) if before is not None and options.shard == (1, 1) else None,
     )
 
 
@@ -175,7 +184,7 @@ def extract_views(
     return augment(workspace, data, untested(data), views, options, progress, decoding)
 
 
-SHOWN = 10  # conflicts listed on the terminal
+SHOWN = 10  # conflicts and classes listed on the terminal
 
 
 @dataclass(frozen=True)
@@ -187,6 +196,7 @@ class Extracted:
     views: Views
     viewed: Augmented | None
     failure: str | None
+    closing: list[str]  # classes with their pictures, and what to do next
 
     @property
     def rejects(self) -> list[Reject]:
@@ -195,11 +205,11 @@ class Extracted:
 
     @property
     def notes(self) -> list[str]:
-        """A warning of pictures in two classes."""
-        conflicts = self.summary.conflicts
+        """What changed since the last time, and a warning of pictures in two classes."""
+        changes, conflicts = self.summary.changes, self.summary.conflicts
         listed = ", ".join(map(on_one_line, conflicts[:SHOWN]))
         told = f"warning: {len(conflicts):,} files hold a picture that is in two classes: {listed}"
-        return [told] if conflicts else []
+        return ([changes.to_text()] if changes else []) + ([told] if conflicts else [])
 
     def to_json(self) -> dict[str, Any]:
         """The summary, and the views' counts."""
@@ -216,6 +226,26 @@ class Extracted:
             f"space {done.space[:12]} ({done.backbone} on {done.engine}) in {self.root}"
         )
         return f"{text}\n{self.views}: {self.viewed.to_text()}" if self.viewed else text
+
+
+def _closing(done: Summary, options: ExtractOptions) -> list[str]:
+    """Count the pictures class by class, and name the next command."""
+    classes = {name: count for name, count in done.classes.items() if count}
+    told = ", ".join(f"{on_one_line(name)} {count:,}" for name, count in list(classes.items())[:SHOWN])
+    more = f", and {len(classes) - SHOWN:,} more" if len(classes) > SHOWN else ""
+    where = f" --workspace {shlex.quote(options.workspace)}" if options.workspace else ""
+    if len(classes) > 1:
+        lines = [f"{len(classes):,} classes: {told}{more}"]
+        return (
+            lines if options.options.shard != (1, 1) else [*lines, f"next: `python cli.py fit-head{where}`"]
+        )
+    source = shlex.quote(options.source) if Path(options.source).is_dir() else "FOLDER"
+    return [
+        f"{on_one_line(done.dataset)} does not become the current data set: its pictures "
+        f"{f'are of one class, {told}' if classes else 'have no labels'}",
+        "next: one folder for each class to train on; or, to have a run name these pictures, "
+        f"`python cli.py predict {source}{where}`",
+    ]
 
 
 def all_rejected(where: str, count: int) -> str:
@@ -264,4 +294,5 @@ def run(
     viewed = None
     if views.number and not nothing:
         viewed = extract_views(workspace, done, views, *how, progress)
-    return Extracted(done, workspace.root, views, viewed, failure)
+    closing = [] if options.json or not done.embedded + done.cached else _closing(done, options)
+    return Extracted(done, workspace.root, views, viewed, failure, closing)

@@ -45,11 +45,10 @@ class Survey:
         """Counts by class, and the files in question."""
         manifest = self.manifest
         keys = manifest.key[manifest.hashed]
-        counts = np.bincount(manifest.label[manifest.label >= 0], minlength=len(manifest.classes))
         return {
             "dataset": self.dataset,
             "files": len(manifest) + len(self.rejects),
-            "classes": {name: int(n) for name, n in zip(manifest.classes, counts, strict=True)},
+            "classes": manifest.counts(),
             "splits": {SPLITS[code]: int((manifest.split == code).sum()) for code in (1, 2, 3)},
             "duplicates": len(keys) - len(np.unique(keys.view("V32"))),
             "conflicts": [manifest.paths[i] for i in np.flatnonzero(manifest.conflicts())],

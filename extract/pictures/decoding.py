@@ -36,6 +36,13 @@ if features.check("avif"):
     from PIL import AvifImagePlugin
 
     _PLUGINS.append(AvifImagePlugin.AvifImageFile)
+with contextlib.suppress(
+    ImportError
+):  # after AVIF, whose files may begin alike: what that refuses is tried here
+    import pillow_heif
+
+    pillow_heif.register_heif_opener(thumbnails=False)  # of a thumbnail the numbers would be others
+    _PLUGINS.append(pillow_heif.as_plugin.HeifImageFile)
 FORMATS = tuple(str(plugin.format) for plugin in _PLUGINS)
 
 HEADER = 16 * MIB  # in which a picture's header ends, whatever comments stand before it
@@ -44,6 +51,9 @@ _ANYWAY = 64 * MIB  # of a file that may have any number of pixels: videos are a
 _BYTES_A_PIXEL = 16
 
 _ACCEPT = [Image.OPEN[name][1] for name in FORMATS]
+
+# Brands of pictures as phones write them; HEIF files of another coding, such as AVIF, may begin with mif1, too.
+_HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 
 # What fixes the numbers, for `Space.decoder`; the resize rule is a field of its own there.
 DECODER = "pillow;exif;alpha-white;cmyk-rgb;16bit-scale;first-frame;draft2x;bicubic"
@@ -158,8 +168,16 @@ def check_large(start: bytes, size: int) -> None:
 
 
 def _no_picture(start: bytes) -> str:
+    if "HEIF" not in FORMATS and start[4:8] == b"ftyp" and _HEIC.intersection(_brands(start)):
+        return "HEIC: pip install 'coldframe[heic]'"
     known = ", ".join(FORMATS)
     return f"no picture, or its header is damaged: starts with {start[:8]!r}, expected one of {known}"
+
+
+def _brands(start: bytes) -> list[bytes]:
+    """What a file says it may be read as: its main brand, and those that its first 64 bytes have room for."""
+    end = min(int.from_bytes(start[:4], "big"), len(start), 64)
+    return [start[8:12], *(start[at : at + 4] for at in range(16, end - 3, 4))]
 
 
 def _reason(error: Exception, data: bytes) -> str:

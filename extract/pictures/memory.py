@@ -49,7 +49,7 @@ PIXELS = Room(512 * MIB)  # held while a picture is decoded
 # else 8; what the decoder of a format needs beside it.
 _OWN = {"1": 1, "L": 1, "P": 1, "I;16": 2}
 _CONVERSION = {"L": 0, "RGB": 0, "F": 12, "I": 12, "I;16": 10}
-_BESIDE = {"WEBP": 12, "AVIF": 6}
+_BESIDE = {"WEBP": 12, "AVIF": 6, "HEIF": 6}
 
 
 def cost(image: Image.Image, full: tuple[int, int]) -> int:

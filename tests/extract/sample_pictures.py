@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, features
 
+from extract.pictures.decoding import FORMATS
+
 
 def scene(width: int = 60, height: int = 40, seed: int = 0) -> Image.Image:
     """Draw a smooth, asymmetric RGB picture: every turn and every crop of it is different."""
@@ -103,6 +105,9 @@ def formats() -> dict[str, bytes]:
         files["lossless.webp"] = encode(image, "WEBP", lossless=True)
     if features.check("avif"):
         files["plain.avif"] = encode(image, "AVIF", quality=95)
+    if "HEIF" in FORMATS:
+        files["plain.heic"] = encode(image, "HEIF", quality=95)
+        files["mif1.heif"] = files["plain.heic"].replace(b"ftypheic", b"ftypmif1")
     return files
 
 
@@ -149,6 +154,11 @@ def modes() -> dict[str, bytes]:
     if features.check("webp"):
         files["alpha.webp"] = encode(alpha, "WEBP", lossless=True)
         files["animation.webp"] = encode(image, "WEBP", save_all=True, append_images=[later])
+    if "HEIF" in FORMATS:
+        files["grey.heic"] = encode(grey, "HEIF")
+        files["alpha.heic"] = encode(alpha, "HEIF")
+        files["tiles.heic"] = encode(scene(300, 200), "HEIF", tile_size=128)
+        files["several.heic"] = encode(image, "HEIF", save_all=True, append_images=[later], quality=95)
     return files
 
 
@@ -206,8 +216,10 @@ def bad() -> dict[str, tuple[bytes, str]]:
 def halves() -> Iterator[tuple[str, bytes]]:
     """Yield the first half of one file of every format, of a scene that does not compress away."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
-    for kind in ("JPEG", "PNG", "BMP", "GIF", "TIFF", "PPM", "WEBP", "AVIF"):
+    for kind in ("JPEG", "PNG", "BMP", "GIF", "TIFF", "PPM", "WEBP", "AVIF", "HEIF"):
         if kind in ("WEBP", "AVIF") and not features.check(kind.lower()):
+            continue
+        if kind == "HEIF" and kind not in FORMATS:
             continue
         data = encode(noise, kind)
         yield f"{kind.lower()}.{kind.lower()}", data[: len(data) // 2]

@@ -11,6 +11,7 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.manifest import Manifest
+from cache.space import LAYER
 from cache.storage.rows import Rows
 from cache.text import counted
 from cache.workspace import Workspace
@@ -19,7 +20,7 @@ from classify.commands.finetune.session import Session
 from classify.commands.finetune.start import Start
 from classify.training.batches import Activations, TrainingRows, load_for_training
 from classify.training.settings import GB
-from extract.backbones.backbone import LAYER, Backbone
+from extract.backbones.backbone import Backbone
 from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress, Say
 from extract.embedding.runner import Embedder
@@ -27,6 +28,7 @@ from extract.engines.choice import choose_engine, learn_network, open_engine
 from extract.machine import usable_cores
 from extract.pictures.augmentation import View
 from extract.settings import Decoding, Options
+from extract.sources.changes import left
 
 
 class Cached:
@@ -197,6 +199,8 @@ class Supply:
     def _there(self, rows: np.ndarray) -> np.ndarray:
         there = rows[~np.isin(rows, self.lost)]
         if not len(there):
+            if gone := left(self.start.data.name, self.start.data.manifest):
+                raise UserError(f"Expected pictures to train and to validate on, but {gone}.")
             raise UserError(
                 f"Expected pictures to train and to validate on, but none of {len(rows):,} can be read."
             )

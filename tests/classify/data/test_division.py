@@ -16,6 +16,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
+from cache.storage.rejects import Reject
 from cache.workspace import Workspace
 from classify.commands.fit_head.command import FitResult, fit_heads
 from classify.commands.fit_head.options import FitOptions
@@ -208,8 +209,17 @@ def test_missing_embeddings_and_unseen_classes_are_said(workspace: Workspace, di
     manifest = make_manifest(digits[1][:304].astype(int), tuple("0123456789"))
     manifest.split[:] = np.where((manifest.label == 9) | (np.arange(304) % 4 == 0), 3, 1)
     workspace.save_manifest("digits", manifest)
+    keys = [key.tobytes() for key in manifest.key]
+    refused = [
+        Reject(key, "notes.txt", "no picture", "pillow") for key in (*keys[300:303], keys[0], bytes(32))
+    ]
+    (store,) = workspace.spaces()
+    store.add_rejects(refused)
     found = division(workspace)
-    assert any(note.startswith("4 pictures of digits have no embedding") for note in found.notes)
+    assert "left out: 3 files of digits, no pictures or damaged ones, as `extract` said" in found.notes
+    assert any(
+        note.startswith("left out: 1 file of digits, which could not be read or") for note in found.notes
+    )
     nines = int((found.truth == "9").sum())
     assert any(note.startswith(f"{nines} test pictures belong to classes without") for note in found.notes)
 

@@ -1,5 +1,7 @@
 """Extraction end to end: real files, the real pipeline, a counting engine; and the real engine where it matters."""
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import cli
 from cache.errors import UserError
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
@@ -20,6 +23,7 @@ from extract.commands.extract import Summary, extract
 from extract.commands.manifest import survey
 from extract.embedding import runner
 from extract.embedding.progress import Progress
+from extract.pictures import decoding
 from extract.settings import Decoding, Options
 from tests.extract import sample_pictures
 from tests.extract.counting import CountingEngine, make_pictures
@@ -369,3 +373,72 @@ def test_a_linked_folder_is_its_own_data_set_again(
     workspace = Workspace(tmp_path / "w")
     assert run(tmp_path / "link", workspace.root).embedded == 9
     assert run(tmp_path / "link", workspace.root).cached == 9
+
+
+def told(folder: Path, *words: str, workspace: str = "my workspace") -> tuple[str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    place = ("--workspace", str(folder.parent / workspace)) if workspace else ()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        network = ("--backbone", "mobilenet_v2", "--weights", "none", "--input-size", "32")
+        assert cli.main(["extract", str(folder), *network, *place, *words]) == 0, err.getvalue()
+    return out.getvalue(), err.getvalue()
+
+
+def test_it_ends_with_the_classes_and_the_next_step(
+    folder: Path, engine: CountingEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "cat/notes.txt").write_text("no picture")
+    first, last = told(folder)[1].splitlines()[-2:]
+    assert first == "2 classes: cat 5, dog 4"
+    assert last == f"next: `python cli.py fit-head --workspace '{folder.parent / 'my workspace'}'`"
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.delenv("COLDFRAME_WORKSPACE", raising=False)
+    assert told(folder, workspace="")[1].splitlines()[-1] == "next: `python cli.py fit-head`"
+    out, err = told(folder, "--json")
+    assert json.loads(out)["classes"] == {"cat": 5, "dog": 4} and "next:" not in err
+    assert "next:" not in told(folder, "--quiet")[1] + told(folder, "--shard", "1/2")[1]
+
+
+def test_of_many_classes_it_names_the_first(folder: Path, engine: CountingEngine) -> None:
+    make_pictures(folder, {f"class {number:02}": 1 for number in range(14)})
+    line = told(folder)[1].splitlines()[-2]
+    assert line.startswith("16 classes: cat 5, class 00 1, class 01 1, ") and line.endswith(", and 6 more")
+
+
+@pytest.mark.parametrize("kind", ["one folder", "no labels"])
+def test_what_has_no_classes_is_told_of_predict_and_does_not_become_current(
+    folder: Path, engine: CountingEngine, kind: str
+) -> None:
+    place = folder.parent / "my workspace"
+    new = folder.parent / "new"
+    shutil.copytree(folder / "cat", new / "all")
+    if kind == "no labels":
+        new = folder.parent / "new.csv"
+        new.write_text("path,label\nnew/all/0.png,\nnew/all/1.png,\n")
+    said = told(new)[1].splitlines()[-2:]
+    assert said[0] == (
+        "new does not become the current data set: its pictures "
+        f"{'are of one class, all 5' if kind == 'one folder' else 'have no labels'}"
+    )
+    assert f"predict {new if kind == 'one folder' else 'FOLDER'} --workspace" in said[1]
+    assert not Workspace(place).state()
+    with pytest.raises(UserError, match=r"without two classes, .*--dataset"):
+        Workspace(place).load()
+    told(folder)
+    before = Workspace(place).state()
+    told(new)
+    assert Workspace(place).state() == before and before["dataset"] == "pictures"
+
+
+@pytest.mark.skipif("HEIF" not in decoding.FORMATS, reason="pillow-heif is not installed: coldframe[heic]")
+def test_pictures_of_phones_are_tried_again_once_they_can_be_read(
+    folder: Path, engine: CountingEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "cat/IMG_0001.HEIC").write_bytes(sample_pictures.encode(sample_pictures.scene(), "HEIF"))
+    with monkeypatch.context() as without:
+        without.setattr(decoding, "FORMATS", decoding.FORMATS[:-1])
+        without.setattr(decoding, "_ACCEPT", decoding._ACCEPT[:-1])
+        (reject,) = run(folder).rejects
+        assert str(reject) == "cat/IMG_0001.HEIC: HEIC: pip install 'coldframe[heic]'"
+        assert counts(run(folder)) == (10, 0, 9, 1)
+    assert counts(run(folder)) == (10, 1, 9, 0)

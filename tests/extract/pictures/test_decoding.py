@@ -11,13 +11,14 @@ import pytest
 from PIL import Image, ImageOps
 
 from cache.errors import UserError
-from extract.pictures.decoding import RejectedImage, decode, limits
+from extract.pictures.decoding import FORMATS, RejectedImage, check_start, decode, limits
 from extract.settings import RESIZES, Decoding
 from tests.extract import sample_pictures
 
 # pytest puts its own warning filters over the one that the module sets for the process.
 pytestmark = pytest.mark.filterwarnings(r"ignore:::PIL\.")
 
+ROOT = Path(__file__).parents[3]
 PLAIN = Decoding()
 GOOD = sample_pictures.formats() | sample_pictures.modes()
 BAD = sample_pictures.bad()
@@ -194,7 +195,7 @@ def test_floats_from_0_to_1_fill_the_range() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["animation.gif", "animation.png", "animation.webp", "pages.tif", "several.mpo"]
+    "name", ["animation.gif", "animation.png", "animation.webp", "pages.tif", "several.mpo", "several.heic"]
 )
 def test_first_frame_is_taken(name: str) -> None:
     if name not in GOOD:
@@ -202,6 +203,66 @@ def test_first_frame_is_taken(name: str) -> None:
     first, second = (reference(sample_pictures.scene(seed=seed), 32, (10, 0, 50, 40)) for seed in (0, 1))
     got = decode(GOOD[name], 32, PLAIN)
     assert np.abs(got - first).mean() < 4 < np.abs(got - second).mean()
+
+
+heic = pytest.mark.skipif("HEIF" not in FORMATS, reason="pillow-heif is not installed: coldframe[heic]")
+
+
+@heic
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_of_phones_are_turned_once(orientation: int) -> None:
+    image = sample_pictures.scene(600, 400)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turned = sample_pictures.encode(image, "HEIF", exif=exif.tobytes(), quality=95)
+    assert (b"irot" in turned or b"imir" in turned) == (orientation > 1)  # said twice, as phones do
+    data = sample_pictures.with_orientation(image, orientation, "PNG")
+    assert np.abs(decode(turned, 64, PLAIN).astype(int) - decode(data, 64, PLAIN)).mean() < 1.5
+
+
+@heic
+def test_a_thumbnail_inside_is_not_taken_for_the_picture() -> None:
+    image = sample_pictures.scene(600, 400)
+    plain, with_one = (
+        sample_pictures.encode(image, "HEIF", quality=95, thumbnails=sizes) for sizes in ([], [200])
+    )
+    assert len(with_one) > len(plain)
+    assert np.array_equal(decode(with_one, 64, PLAIN), decode(plain, 64, PLAIN))
+
+
+@heic
+def test_the_size_of_a_heic_picture_is_known_before_it_is_decoded() -> None:
+    with pytest.raises(RejectedImage, match="60 x 40 = 2400 pixels, the limit is 2399"):
+        decode(GOOD["plain.heic"], 8, Decoding(max_pixels=2399))
+
+
+def test_without_its_extra_a_picture_of_a_phone_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "pillow_heif.py").write_text("raise ImportError('not here')")
+    brands = (b"heic....mif1heic", b"mif1....mif1heic", b"hevc....msf1hevc", b"mif1....mif1avif", b"heix....")
+    files = [(8 + len(each)).to_bytes(4, "big") + b"ftyp" + each + bytes(200) for each in brands]
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+from extract.pictures.decoding import RejectedImage, decode, limits
+from extract.settings import Decoding
+for data in {files!r}:
+    try:
+        decode(data, 8, Decoding())
+    except RejectedImage as error:
+        print(error.reason)
+print(limits(Decoding()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    *told, limit = done.stdout.splitlines()
+    advice = "HEIC: pip install 'coldframe[heic]'"
+    assert [line == advice for line in told] == [True, True, True, False, True]
+    assert (
+        "no picture" in told[3] and "HEIF" not in limit
+    )  # so that they are tried again where it is installed
+    if "HEIF" in FORMATS:
+        assert "HEIF" in limits(PLAIN)
+        for data in files:
+            check_start(data)
 
 
 def test_size_limit_is_ours_and_names_both_numbers() -> None:
@@ -260,7 +321,6 @@ for data in files:
         rejected += 1
 print(rejected)
 """
-    root = Path(__file__).parents[3]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert int(done.stdout) == len(BAD)
     assert done.stderr == ""

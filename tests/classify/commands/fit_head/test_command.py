@@ -216,7 +216,7 @@ def test_pictures_without_an_embedding_and_classes_without_training_are_noted(
     extra.split[:] = np.append(manifest.split, [1, 1])
     workspace.save_manifest("digits", extra)
     result = run(workspace, "ridge")
-    assert any(note.startswith("2 pictures of digits have no embedding") for note in result.notes)
+    assert any(note.startswith("left out: 2 files of digits, which") for note in result.notes)
     unseen = f"{(y == 9).sum()} test pictures belong to classes without training"
     assert any(note.startswith(unseen) for note in result.notes)
     assert result.heads[0].evaluation.recall[9] == 0

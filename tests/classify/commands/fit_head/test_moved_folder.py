@@ -18,7 +18,8 @@ def figures(capsys: pytest.CaptureFixture[str], workspace: Path) -> tuple[dict, 
     run = Path(told.pop("run"))
     kept = json.loads((run / "run.json").read_text())
     heads = [{k: v for k, v in head.items() if "seconds" not in k} for head in told["heads"]]
-    notes = [note for note in kept["notes"] if "tested on" not in note]  # how often the test part was
+    # But how often the test part was read, and that the folder is gone.
+    notes = [note for note in kept["notes"] if "tested on" not in note and "is gone" not in note]
     return {"heads": heads, "data": kept["data_sha256"], "notes": notes}, (
         run / "predictions.csv"
     ).read_bytes()
@@ -36,6 +37,13 @@ def test_moving_or_deleting_the_folder_changes_no_figure(
     first = figures(capsys, workspace)
     assert any("near copies of one another" in note for note in first[0]["notes"])
     few_flowers.rename(tmp_path / "pictures")
+    assert figures(capsys, workspace) == first
+    here = ["--workspace", str(workspace)]
+    assert main(["show", *here]) == 1
+    assert "run `extract NEWPLACE --name flowers`" in capsys.readouterr().err
+    assert main(["extract", str(tmp_path / "pictures"), "--name", "flowers", *here]) == 0
+    told = capsys.readouterr()
+    assert "= 0 embedded +" in told.out and "the folder moved from" in told.err
     assert figures(capsys, workspace) == first
     shutil.rmtree(tmp_path / "pictures")
     assert figures(capsys, workspace) == first
