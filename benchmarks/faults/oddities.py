@@ -256,7 +256,8 @@ def _judge(ended: Ended, usual: Ended) -> Verdict:
 
 
 def _formulas(text: str, where: str) -> list[Verdict]:
-    cells = [cell for row in csv.reader(io.StringIO(text)) for cell in row]
+    # A lone carriage return in a name is no end of a line in these tables, but to this reader.
+    cells = [cell for row in csv.reader(io.StringIO(text.replace("\r", " "))) for cell in row]
     return [
         Verdict(SILENT, where, f"a cell of a CSV file that a spreadsheet runs: {cell[:40]!r}")
         for cell in cells

@@ -85,17 +85,39 @@ def export(manifest: Manifest, store: Store, out: Path, *, force: bool = False) 
 
 
 class _Disk(io.FileIO):
-    """A file that takes whatever HDF5 writes, and keeps the failure: HDF5 crashes where it cannot end what it began."""
+    """A file that takes whatever HDF5 writes, and keeps the failure: HDF5 crashes where it cannot end what it began.
+
+    What the disk did not take stays in memory, since HDF5 reads its own bytes again.
+    """
 
     failure: BaseException | None = None
 
+    def __init__(self, path: Path, mode: str) -> None:
+        super().__init__(path, mode)
+        self._lost: list[tuple[int, bytes]] = []
+
     def write(self, data: Any) -> int:
-        rest = memoryview(data).cast("B")
-        size = len(rest)
+        rest, start = memoryview(data).cast("B"), self.tell()
+        end = start + len(rest)
         with self._kept():
             while rest and self.failure is None:
                 rest = rest[super().write(rest) :]
-        return size
+        if rest:
+            self._lost.append((end - len(rest), bytes(rest)))
+            self.seek(end)
+        return end - start
+
+    def readinto(self, buffer: Any) -> int:
+        into, start = memoryview(buffer).cast("B"), self.tell()
+        into[:] = bytes(len(into))
+        with self._kept():
+            super().readinto(into)
+        for offset, data in self._lost:
+            low, high = max(start, offset), min(start + len(into), offset + len(data))
+            if low < high:
+                into[low - start : high - start] = data[low - offset : high - offset]
+        self.seek(start + len(into))
+        return len(into)
 
     def truncate(self, size: int | None = None) -> int:
         with self._kept():

@@ -1,11 +1,13 @@
+import errno
 import json
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
 import cache.commands.export
-from cache.commands.export import export
+from cache.commands.export import _Disk, export
 from cache.errors import UserError
 from cache.manifest import Manifest
 
@@ -167,3 +169,17 @@ def test_what_a_killed_export_left_goes_with_the_next_one_and_what_another_write
         patch.setattr(cache.commands.export, "_fill", lambda *all_: dies() if not killed else real(*all_))
         export(manifest, store, tmp_path / "o.h5")
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["o.h5"]
+
+
+def test_what_the_disk_does_not_take_is_read_back(tmp_path: Path) -> None:
+    with _Disk(tmp_path / "a", "w+") as disk:
+        disk.write(b"0123456789")
+        disk.failure = OSError(errno.ENOSPC, "full")
+        disk.seek(8)
+        assert disk.write(b"abcd") == 4 and disk.tell() == 12
+        disk.seek(6)
+        read = bytearray(9)
+        assert disk.readinto(read) == 9 and read == b"67abcd\0\0\0"
+        with pytest.raises(OSError, match="full"):
+            disk.check()
+    assert (tmp_path / "a").read_bytes() == b"0123456789"
