@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.manifest import Manifest
-from cache.storage.keys import as_items, match, unique
+from cache.storage.keys import as_items, unique
 from cache.text import counted, on_one_line
 
 SHOWN = 3  # names told of each kind
@@ -70,6 +70,8 @@ def left(name: str, manifest: Manifest) -> str | None:
 
 def compare(before: Manifest, now: Manifest) -> Changes:
     """Compare two manifests of one data set; pictures without a key are compared by their paths alone."""
+    if _same(before, now):
+        return Changes()
     was, at = _same_paths(before, now)
     known = before.hashed[was] & now.hashed[at]
     other = known & (before.key[was] != now.key[at]).any(axis=1)
@@ -96,6 +98,11 @@ def compare(before: Manifest, now: Manifest) -> Changes:
     )
 
 
+def _same(before: Manifest, now: Manifest) -> bool:
+    names = (before.root, before.classes, before.paths) == (now.root, now.classes, now.paths)
+    return names and np.array_equal(before.label, now.label) and np.array_equal(before.key, now.key)
+
+
 def _same_paths(before: Manifest, now: Manifest) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows of both that have one path."""
     places = dict(zip(before.paths, range(len(before)), strict=True))
@@ -113,12 +120,20 @@ def _others(manifest: Manifest, rows: NDArray[np.intp]) -> NDArray[np.intp]:
 def _same_keys(
     before: Manifest, now: Manifest, rows: NDArray[np.intp], others: NDArray[np.intp]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Places in `rows` and `others` that have one key, each key once."""
-    mine, theirs = np.flatnonzero(before.hashed[rows]), np.flatnonzero(now.hashed[others])
-    asked, first, _ = unique(as_items(before.key[rows[mine]]))
-    held, also, _ = unique(as_items(now.key[others[theirs]]))
-    i, j = match(asked, held)
-    return mine[first[i]], theirs[also[j]]
+    """Places in `rows` and `others` (ascending) that have one key; of copies the first with the first, and so on."""
+    mine, theirs = rows[before.hashed[rows]], others[now.hashed[others]]
+    _, _, code = unique(as_items(np.concatenate([before.key[mine], now.key[theirs]])))
+    _, i, j = np.intersect1d(_numbered(code[: len(mine)]), _numbered(code[len(mine) :]), return_indices=True)
+    return np.searchsorted(rows, mine[i]), np.searchsorted(others, theirs[j])
+
+
+def _numbered(code: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Make equal codes distinct, by how many came before each."""
+    order = np.argsort(code, kind="stable")
+    first = np.searchsorted(code[order], code[order])
+    number = np.empty(len(code), np.int64)
+    number[order] = np.arange(len(code)) - first
+    return code * np.int64(2**32) + number
 
 
 def _renamed(

@@ -89,6 +89,12 @@ def test_copies_move_one_by_one_and_empty_sides_compare() -> None:
     assert compare(before, before.select(np.zeros(3, bool))).gone == ["c/1", "c/2", "c/3"]
 
 
+def test_copies_in_a_class_that_is_renamed_go_with_it() -> None:
+    before = made("/a", {"c/1": ("c", "1"), "c/2": ("c", "1"), "d/3": ("d", "3")})
+    now = made("/a", {"e/1": ("e", "1"), "e/2": ("e", "1"), "d/3": ("d", "3")})
+    assert compare(before, now) == Changes(renamed={"c": "e"})
+
+
 def test_extract_tells_what_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("a", "b"):
         (tmp_path / "pics" / name).mkdir(parents=True)
