@@ -22,7 +22,6 @@ from classify.data.splits import TEST, TRAIN, VAL, Split, parse_shares, refuse_o
 from extract.embedding.progress import Progress
 from extract.embedding.spaces import largest
 from extract.embedding.thumbnails import complete, thumbnails_of
-from extract.sources.changes import left
 
 CLASS_WEIGHTS = ("none", "balanced")
 
@@ -110,8 +109,6 @@ def divide(
         tested = _keep(record(), partial(cut, val_size=0.0, groups=group)).assigned
     divided = _keep(record(val_size), partial(cut, groups=group, tested=tested))
     notes = [*divided.notes, *found.notes]
-    if gone := left(data.name, manifest):
-        notes.append(f"{gone}. The figures need the cache alone")
     if data.refused:
         files = counted(data.refused, "file")
         notes.append(f"left out: {files} of {data.name}, no pictures or damaged ones, as `extract` said")

@@ -30,6 +30,7 @@ from classify.runs.standing import answers_now
 from extract.embedding.course import Course, shown
 from extract.embedding.progress import Progress
 from extract.pictures.policies import Views
+from extract.sources.changes import left
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,6 +132,8 @@ def fit_heads(
     if options.views.number:
         division = with_views(workspace, division, options.views, progress, say)
     notes = division.notes + sample_notes(workspace, division) + imbalance(division.y, options.folds)
+    if gone := left(data.name, data.manifest):
+        notes.append(f"{gone}. The figures need the cache alone")
     log = Log(workspace, division.test_hash)
     trained, interrupted, said = fit_all(heads, division, options, log, say, clock, stages)
     notes += said

@@ -54,6 +54,12 @@ def test_the_child_takes_no_module_from_the_current_folder(
     assert not boom.exists()
 
 
+# By Python: a shell that was started in the background ignores SIGINT for ever.
+INTERRUPTED = (
+    f"exec {sys.executable} -c 'import os, signal; signal.signal(2, signal.SIG_DFL); os.kill(os.getpid(), 2)'"
+)
+
+
 def python(folder: Path, script: str) -> str:
     """Something in the place of Python."""
     (folder / "python").write_text(f"#!/bin/sh\n{script}\n")
@@ -65,7 +71,7 @@ def python(folder: Path, script: str) -> str:
     ("script", "why"),
     [
         ("kill -9 $$", "ended by SIGKILL"),
-        ("kill -2 $$", "ended by SIGINT"),
+        (INTERRUPTED, "ended by SIGINT"),
         ("echo ModuleNotFoundError: No module named x >&2; exit 1", "No module named x"),
         ("echo MemoryError >&2; exit 1", "MemoryError"),
     ],
