@@ -263,8 +263,7 @@ class Workspace:
 
     def _last_number(self) -> int:
         used = [int(m[1]) for path in self.runs.iterdir() if (m := re.match(r"(\d+)-", path.name))]
-        reserved = self.state().get("last_run")
-        return max([reserved if isinstance(reserved, int) else 0, *used])
+        return max([self.state().get("last_run") or 0, *used])
 
 
 def _valid(known: Mapping[str, object]) -> str:

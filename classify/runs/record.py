@@ -29,10 +29,8 @@ INNER: dict[str, dict[str, type]] = {
     "start": {"run": str, "head_sha256": str},
     "model": {"file": str, "sha256": str, "classes": list},
 }
-ANSWERS = (
-    "predict",
-    "evaluate",
-)  # commands whose runs name the head or model of another one in place of their own
+# Commands whose runs name the head or model of another one in place of their own.
+ANSWERS = ("predict", "evaluate")
 PACKAGES = ("numpy", "scipy", "scikit-learn", "joblib", "h5py", "keras")
 
 

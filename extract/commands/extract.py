@@ -84,7 +84,6 @@ def extract(
     progress, began = progress or Progress(), time.monotonic()
     opened = open_source(workspace, source, data_dir=data_dir, note=progress.note)
     dataset = name or opened.name
-    before = workspace.manifest(dataset) if dataset in workspace.datasets() else None
     found = opened.scan_again(workspace, dataset, progress.note, rehash=options.rehash)
     if found.ignored:
         progress.note(
@@ -140,7 +139,9 @@ def extract(
         classes=held.counts(),
         conflicts=[manifest.paths[i] for i in np.flatnonzero(conflicts)],
         rejects=rejects,
-        changes=compare(before, manifest) if before is not None and options.shard == (1, 1) else None,
+        changes=compare(found.before, manifest)
+        if found.before is not None and options.shard == (1, 1)
+        else None,
     )
 
 

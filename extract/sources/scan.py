@@ -23,6 +23,7 @@ class Scan:
     ignored: int  # names that start with a dot, and clutter such as Thumbs.db; an ignored folder counts once
     rejects: list[Reject]  # paths that are no samples, with the reason; decoder is "scan"
     notes: list[str]  # what a person should know before training; printable, one line each
+    before: Manifest | None = None  # of the last time, where it is a data set's that was extracted
 
 
 def class_notes(manifest: Manifest, folders: Iterable[str] = ()) -> list[str]:

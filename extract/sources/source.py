@@ -48,10 +48,10 @@ class Source:
             As `scan`, and for the name of a data set that is another source's.
         """
         previous = previous_manifests(workspace, dataset, self.path)
-        found = self.scan([] if rehash else previous)
+        found = self.scan([] if rehash else list(previous.values()))
         for line in found.notes:
             note(line)
-        return found
+        return replace(found, before=previous.get(dataset))
 
 
 def open_source(
@@ -199,12 +199,12 @@ def _carry_keys(old: Manifest, new: Manifest) -> None:
     new.key[here] = np.where(same[:, None], old.key[there], new.key[here])
 
 
-def previous_manifests(workspace: Workspace, dataset: str, source: Path) -> list[Manifest]:
-    """Load what is known of the data set's files; refuse a name that belongs to another source."""
+def previous_manifests(workspace: Workspace, dataset: str, source: Path) -> dict[str, Manifest]:
+    """Load what is known of the data set's files, whole and in parts, by name; refuse a name of another source's."""
     names = [n for n in workspace.datasets() if n == dataset or is_part(n, dataset)]
-    manifests = [workspace.manifest(n) for n in names]
+    manifests = {n: workspace.manifest(n) for n in names}
     here = origin(source)
-    for manifest in manifests:
+    for manifest in manifests.values():
         known = origin(Path(manifest.root, manifest.table))
         mine = (known,) if manifest.table or not here.is_dir() else (known, *known.parents)
         if known.exists() and here.exists() and here not in mine:
