@@ -5,7 +5,7 @@ import json
 import pytest
 
 from cache.errors import UserError
-from cache.space import Space
+from cache.space import Part, Space
 
 
 def test_json_is_canonical_and_hashes_to_the_id(space):
@@ -41,3 +41,16 @@ def test_other_fields_are_refused(space, change):
 def test_not_a_space(text):
     with pytest.raises(UserError, match="Expected a space"):
         Space.from_json(text)
+
+
+def test_a_row_of_every_stage_names_its_parts(space):
+    staged = dataclasses.replace(space, pooling="stages:24+40+1280")
+    assert staged.parts == (Part("stage1", 0, 24), Part("stage2", 24, 64), Part("top", 64, 1344))
+    assert Space.from_json(staged.to_json()).parts == staged.parts
+    assert space.parts == ()
+
+
+@pytest.mark.parametrize("widths", ["", "24+", "24++40", "0+24", "a+b", "24 + 40", "-1", "9" * 5000])
+def test_widths_that_are_none_are_refused(space, widths):
+    with pytest.raises(UserError, match="Expected the widths of a row's parts"):
+        dataclasses.replace(space, pooling=f"stages:{widths}")
