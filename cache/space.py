@@ -2,7 +2,9 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +12,18 @@ from cache.errors import UserError
 
 DTYPES = ("float32", "float16")
 LAYER = "layer:"  # before a layer's name, in place of a pooling: that layer's output as it is, (h, w, c)
+STAGES = "stages:"  # before the widths of a row's parts, as "stages:24+40+1280": averages of every stage, then the top
+TOP = "top"  # the last part: what the pooling "avg" gives
+_WIDTHS = re.compile(r"[1-9][0-9]{0,6}(\+[1-9][0-9]{0,6})+")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Columns start to stop of an embedding, and what they are called."""
+
+    name: str
+    start: int
+    stop: int
 
 
 @dataclass(frozen=True)
@@ -33,6 +47,21 @@ class Space:
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise UserError(f"Expected a storage dtype among {', '.join(DTYPES)}, received {self.dtype!r}.")
+        if self.pooling.startswith(STAGES) and not _WIDTHS.fullmatch(self.pooling.removeprefix(STAGES)):
+            raise UserError(
+                f"Expected the widths of two or more parts behind {STAGES!r}, as {STAGES}24+1280, received "
+                f"{self.pooling!r}. A newer coldframe may have written it: update this one."
+            )
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of a row: "stage1", "stage2", ... and `TOP`; none where the row is one whole."""
+        if not self.pooling.startswith(STAGES):
+            return ()
+        widths = [int(width) for width in self.pooling.removeprefix(STAGES).split("+")]
+        ends = list(itertools.accumulate(widths))
+        names = [f"stage{number}" for number in range(1, len(widths))] + [TOP]
+        return tuple(map(Part, names, [0, *ends], ends))
 
     def to_json(self) -> str:
         """Return the canonical JSON: ASCII, keys sorted, no spaces."""

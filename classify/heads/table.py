@@ -44,6 +44,8 @@ class Head:
         How all candidates are fitted; `fitters.each` suits every classifier.
     large : Head, optional
         What takes its place above `EXACT_KERNEL_ROWS` training rows.
+    users_own : bool
+        Not of the table: which columns of a row it uses is its own affair.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Head:
     rank: int
     fitter: Fitter = fitters.each
     large: Head | None = None
+    users_own: bool = False
 
     def for_rows(self, n: int) -> Head:
         """Return the head to use on n training rows."""
@@ -231,4 +234,4 @@ def own_head(name: str) -> Head:
     prefixed = (
         grid if isinstance(made, Pipeline) else {f"classify__{key}": value for key, value in grid.items()}
     )
-    return Head(name, lambda: pipeline, lambda width: prefixed, rank=len(HEADS))
+    return Head(name, lambda: pipeline, lambda width: prefixed, rank=len(HEADS), users_own=True)
