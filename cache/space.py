@@ -2,27 +2,25 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
 
 from cache.errors import UserError
 
 DTYPES = ("float32", "float16")
 LAYER = "layer:"  # before a layer's name, in place of a pooling: that layer's output as it is, (h, w, c)
-STAGES = (
-    "stages:"  # before the widths of a row's parts: the averages of every stage, then the plain embedding
-)
-_WIDTHS = r"[1-9]\d{0,8}(\+[1-9]\d{0,8})*"
-TOP = "top"  # the last part of such a row, the plain embedding
+STAGES = "stages:"  # before the widths of a row's parts, as "stages:24+40+1280": averages of every stage, then the top
+TOP = "top"  # the last part: what the pooling "avg" gives
+_WIDTHS = re.compile(r"[1-9][0-9]{0,6}(\+[1-9][0-9]{0,6})+")
 
 
 @dataclass(frozen=True)
 class Part:
-    """Columns `start` to `stop` of each row of a space, by the name of what they are the average of."""
+    """Columns start to stop of an embedding, and what they are called."""
 
     name: str
     start: int
@@ -50,11 +48,21 @@ class Space:
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise UserError(f"Expected a storage dtype among {', '.join(DTYPES)}, received {self.dtype!r}.")
-        if self.pooling.startswith(STAGES) and not re.fullmatch(_WIDTHS, self.pooling.removeprefix(STAGES)):
+        if self.pooling.startswith(STAGES) and not _WIDTHS.fullmatch(self.pooling.removeprefix(STAGES)):
             raise UserError(
-                f"Expected the widths of a row's parts behind {STAGES!r}, as in {STAGES}24+40+1280, received "
-                f"{self.pooling!r}."
+                f"Expected the widths of two or more parts behind {STAGES!r}, as {STAGES}24+1280, received "
+                f"{self.pooling!r}. A newer coldframe may have written it: update this one."
             )
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of a row: "stage1", "stage2", ... and `TOP`; none where the row is one whole."""
+        if not self.pooling.startswith(STAGES):
+            return ()
+        widths = [int(width) for width in self.pooling.removeprefix(STAGES).split("+")]
+        ends = list(itertools.accumulate(widths))
+        names = [f"stage{number}" for number in range(1, len(widths))] + [TOP]
+        return tuple(map(Part, names, [0, *ends], ends))
 
     def to_json(self) -> str:
         """Return the canonical JSON: ASCII, keys sorted, no spaces."""
@@ -64,15 +72,6 @@ class Space:
     def id(self) -> str:
         """SHA-256 in hex of the canonical JSON."""
         return hashlib.sha256(self.to_json().encode("ascii")).hexdigest()
-
-    @cached_property
-    def parts(self) -> tuple[Part, ...]:
-        """The parts of a row from left to right, "stage1", "stage2", ..., "top"; none where the row is one whole."""
-        if not self.pooling.startswith(STAGES):
-            return ()
-        ends = list(accumulate(int(width) for width in self.pooling.removeprefix(STAGES).split("+")))
-        names = [f"stage{number}" for number in range(1, len(ends))] + [TOP]
-        return tuple(map(Part, names, [0, *ends], ends))
 
     @classmethod
     def from_json(cls, text: str) -> "Space":

@@ -97,16 +97,30 @@ def attach_head(features: Any, pooling: str, head: AnyHead) -> Any:
 
 
 def _logits(x: Any, head: AnyHead) -> Any:
-    from keras import layers, ops
+    from keras import ops
 
     if head.scaling == "length":
-        x = layers.UnitNormalization(dtype="float32", name="length")(x)
+        x = _unit_length(x, head.widths)
     elif head.scaling == "root":
         # The root of zero has no gradient (NaN under XLA), and networks with ReLU give many zeros.
         x = ops.sign(x) * ops.sqrt(ops.maximum(ops.abs(x), _TINY))
     if isinstance(head, LinearHead):
         return _dense(x, head.kernel, head.bias, LOGITS)
     return _perceptron(x, head) if isinstance(head, DenseHead) else _expansion(x, head)
+
+
+def _unit_length(x: Any, widths: tuple[int, ...]) -> Any:
+    """Divide each row, or each of its parts, by its length."""
+    from keras import layers, ops
+
+    if not widths:
+        return layers.UnitNormalization(dtype="float32", name="length")(x)
+    parts = ops.split(x, np.cumsum(widths)[:-1].tolist(), axis=-1)
+    units = [
+        layers.UnitNormalization(dtype="float32", name=f"length_{number}")(part)
+        for number, part in enumerate(parts, 1)
+    ]
+    return ops.concatenate(units, axis=-1)
 
 
 def _dense(x: Any, kernel: np.ndarray, bias: np.ndarray, name: str) -> Any:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cache.dataset import Block
 from cache.errors import UserError
-from cache.space import Space
+from cache.space import Part, Space
 from classify.runs.record import of_space
 
 
@@ -29,23 +29,13 @@ class Input:
             return slice(None)
         return np.concatenate([np.arange(part.start, part.stop) for part in self._named])
 
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """How many numbers each part has; of a whole row those of all its parts, where it has parts."""
-        named = self._named if self.parts else self._parts
-        return tuple(part.stop - part.start for part in named)
-
     def width(self, row: int) -> int:
         """How many numbers they have together, in a row of so many."""
-        return sum(self.widths) if self.parts else row
+        return sum(part.stop - part.start for part in self._named) if self.parts else row
 
     @property
-    def _parts(self) -> tuple[Any, ...]:
-        return getattr(self.space, "parts", ())
-
-    @property
-    def _named(self) -> list[Any]:
-        return [part for part in self._parts if part.name in self.parts]
+    def _named(self) -> list[Part]:
+        return [part for part in self.space.parts if part.name in self.parts]
 
     def __str__(self) -> str:
         return f"{self.space.backbone} ({', '.join(self.parts)})" if self.parts else self.space.backbone
@@ -64,7 +54,7 @@ def inputs_of(record: Mapping[str, Any]) -> tuple[Input, ...]:
         return (Input(Space.from_json(record["space"]["json"])),)
     found = tuple(Input(Space.from_json(each["json"]), tuple(each.get("parts") or ())) for each in listed)
     for each in found:
-        known = [part.name for part in each._parts]
+        known = [part.name for part in each.space.parts]
         if [name for name in known if name in each.parts] != list(each.parts):
             raise _other(
                 f"parts among {', '.join(known) or 'none'}, in this order, received {', '.join(each.parts)}"

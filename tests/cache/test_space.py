@@ -5,7 +5,7 @@ import json
 import pytest
 
 from cache.errors import UserError
-from cache.space import Part, Space
+from cache.space import TOP, Part, Space
 
 
 def test_json_is_canonical_and_hashes_to_the_id(space):
@@ -43,14 +43,22 @@ def test_not_a_space(text):
         Space.from_json(text)
 
 
-def test_a_row_of_every_stage_names_its_parts(space):
-    staged = dataclasses.replace(space, pooling="stages:24+40+1280")
-    assert staged.parts == (Part("stage1", 0, 24), Part("stage2", 24, 64), Part("top", 64, 1344))
-    assert Space.from_json(staged.to_json()).parts == staged.parts
-    assert space.parts == ()
+def test_parts_of_a_row_of_stages(space):
+    stages = dataclasses.replace(space, pooling="stages:24+40+1280")
+    assert stages.parts == (Part("stage1", 0, 24), Part("stage2", 24, 64), Part(TOP, 64, 1344))
+    assert Space.from_json(stages.to_json()).parts == stages.parts
 
 
-@pytest.mark.parametrize("widths", ["", "24+", "24++40", "0+24", "a+b", "24 + 40", "-1", "9" * 5000])
-def test_widths_that_are_none_are_refused(space, widths):
-    with pytest.raises(UserError, match="Expected the widths of a row's parts"):
+@pytest.mark.parametrize("pooling", ["avg", "max", "avg@stages", "layer:stages:1+2"])
+def test_other_rows_are_one_whole(space, pooling):
+    assert dataclasses.replace(space, pooling=pooling).parts == ()
+
+
+@pytest.mark.parametrize(
+    "widths", ["", "8", "8+", "+8", "8++8", "8+0", "8+-1", "08+8", "8+a", "8 + 8", "8+8\n", "8+٨", "9" * 5000]
+)
+def test_malformed_widths_are_refused(space, widths):
+    with pytest.raises(UserError, match="widths"):
         dataclasses.replace(space, pooling=f"stages:{widths}")
+    with pytest.raises(UserError, match="widths"):
+        Space.from_json(space.to_json().replace('"avg"', json.dumps(f"stages:{widths}")))

@@ -107,7 +107,7 @@ def test_a_run_holds_all_that_people_look_at(workspace: Workspace) -> None:
 def test_the_kept_head_is_the_one_that_was_tested(workspace: Workspace, digits: Data) -> None:
     result = run(workspace, "svm")
     loaded = load_head(workspace, best_run(workspace))
-    check_space(loaded, SPACE, 64)
+    check_space(loaded, [SPACE], 64)
     manifest = workspace.manifest("digits")
     part = split(manifest).part
     X, y = digits[0][:300], digits[1][:300]
