@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
@@ -185,6 +185,9 @@ HEADS: dict[str, Head] = {
         Head("mlp", _mlp, lambda width: {"classify__hidden_layer_sizes": [(1024,), (2048, 1024)]}, 7),
     )
 }
+
+# A small search, to compare sets of networks with: what tells them apart need not be the best that one can reach.
+PROBE = replace(HEADS["logreg"], grid=_strengths("C", [3e-4, 3e-3], "standard"))
 
 
 def select(names: Iterable[str], table: dict[str, Head] = HEADS) -> Sequence[Head]:
