@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,16 @@ class Embedded:
             found += [Block(store.space, name, start + first, start + last) for name, first, last in parts]
             start += width
         return tuple(found)
+
+    @property
+    def top(self) -> slice:
+        """Columns of the first space's plain embedding: its row, or the last part of it."""
+        last = [block for block in self.blocks if block.space == self.space][-1]
+        return slice(last.start, last.stop)
+
+    def within(self, spaces: Collection[Space]) -> Embedded:
+        """The same samples in some of the spaces alone."""
+        return replace(self, stores=tuple(store for store in self.stores if store.space in spaces))
 
     @cached_property
     def embedding(self) -> NDArray[np.float32]:

@@ -23,6 +23,7 @@ from classify.data.splits import TEST
 from classify.metrics.comparison import Comparison
 from classify.runs.folder import write_json
 from classify.runs.head_file import save_head
+from classify.runs.inputs import to_record
 from classify.runs.predictions import of_tables, save_evaluation
 from classify.runs.readings import standing
 from classify.runs.record import of_division, of_space, read_record, record
@@ -68,7 +69,9 @@ def write_run(
         "fit-head",
         parameters=asdict(replace(options, models=list(options.models))),
         **of_division(division),
-        space=of_space(data.space),
+        space=of_space(best.inputs[0].space),
+        inputs=to_record(best.inputs),
+        divided_in=division.divided_in.id,
         head={
             "name": best.result.name,
             "params": best.result.params,
@@ -113,7 +116,10 @@ def write_pages(
     facts = {
         "Data set": f"{data.name}, {counted(len(division.y), 'picture')} for training "
         f"and {len(division.truth):,} for testing",
-        "Space": f"{data.space.id[:12]} ({data.space.backbone}, {data.space.input_size} pixels)",
+        "Space" if len(data.spaces) == 1 else "Spaces": ", ".join(
+            f"{space.id[:12]} ({space.backbone}, {space.input_size} pixels)" for space in data.spaces
+        ),
+        "Best head uses": " and ".join(map(str, best.inputs)),
         "Time": f"{seconds():.0f} s for the whole command, until this page was written",
         "Written": now(),
     }
