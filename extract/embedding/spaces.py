@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cache.errors import UserError
-from cache.space import LAYER, Space, tell_apart
+from cache.space import LAYER, STAGES, Space, tell_apart
 from cache.storage.store import Store
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
@@ -14,7 +14,7 @@ from extract.backbones.preprocessing import mode_of, text_of
 from extract.engines.network_cache import Network
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import DECODER
-from extract.settings import Decoding
+from extract.settings import EVERY_STAGE, Decoding
 
 PLAIN = "plain"  # what a space calls view 0
 
@@ -23,10 +23,11 @@ def make_space(
     backbone: Backbone, network: Network, decoding: Decoding, dtype: str, view: View | None = None
 ) -> Space:
     """Name everything that fixes the numbers that `backbone` gives."""
+    widths = "+".join(map(str, network.parts))
     return Space(
         backbone=backbone.name,
         weights=network.weights,
-        pooling=backbone.pooling,
+        pooling=STAGES + widths if backbone.pooling == EVERY_STAGE else backbone.pooling,
         input_size=backbone.input_size,
         resize=decoding.resize,
         preprocessing=text_of(backbone.preprocessing),
@@ -62,7 +63,7 @@ def backbone_of(store: Store, *, trust: bool = False) -> Backbone:
         asked,
         origin.get("weights", "pretrained"),
         space.input_size,
-        space.pooling,
+        EVERY_STAGE if space.parts else space.pooling,
         space.precision,
         mode_of(space.preprocessing),
     )

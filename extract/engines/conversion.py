@@ -74,7 +74,7 @@ def convert(backbone: Backbone) -> Network:
 def _convert_here(backbone: Backbone) -> Network:
     import tensorflow as tf
 
-    from extract.backbones.network import build_embedder, hash_weights
+    from extract.backbones.network import build_embedder, hash_weights, parts_of
 
     model = build_embedder(backbone)
     with tempfile.TemporaryDirectory() as folder:
@@ -93,6 +93,7 @@ def _convert_here(backbone: Backbone) -> Network:
         dim=int(model.output_shape[-1]),
         parameters=int(model.count_params()),
         model=network_cache.keep_model(data),
+        parts=parts_of(model, backbone.pooling),
     )
     network_cache.remember(backbone, network)
     return network
