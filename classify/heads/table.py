@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
 from classify.heads.fitting import fitters
-from classify.heads.fitting.logistic import logistic
 from classify.heads.fitting.tasks import Fitter
 from classify.heads.users_code import made_by
 
@@ -174,7 +173,7 @@ _LARGE_LINEAR = Head("svm-linear", _liblinear, _strengths("C", [1e-4, 1e-3, 1e-2
 HEADS: dict[str, Head] = {
     head.name: head
     for head in (
-        Head("logreg", _logreg, _strengths("C", _C, *_ALL), 3, logistic),
+        Head("logreg", _logreg, _strengths("C", _C, *_ALL), 3, fitters.logistic),
         Head("svm", _svm, _svm_grid, 6, fitters.kernel, large=Head("svm", _nystroem, _nystroem_grid, 6)),
         Head("lda", _lda, _strengths("shrinkage", _SHRINKAGE, *_ALL), 2, fitters.lda),
         Head("ridge", _ridge, _strengths("alpha", _ALPHA, *_ALL), 1, fitters.ridge),
