@@ -60,9 +60,7 @@ class Embedded:
         found, start = list[Block](), 0
         for store in self.stores:
             width = store.shards()[0].shape[-1]
-            parts = [(part.name, part.start, part.stop) for part in getattr(store.space, "parts", ())] or [
-                ("", 0, width)
-            ]
+            parts = [(part.name, part.start, part.stop) for part in store.space.parts] or [("", 0, width)]
             found += [Block(store.space, name, start + first, start + last) for name, first, last in parts]
             start += width
         return tuple(found)
@@ -75,6 +73,8 @@ class Embedded:
 
     def within(self, spaces: Collection[Space]) -> Embedded:
         """The same samples in some of the spaces alone."""
+        if all(space in spaces for space in self.spaces):
+            return self  # with what was read already
         return replace(self, stores=tuple(store for store in self.stores if store.space in spaces))
 
     @cached_property

@@ -118,7 +118,7 @@ def _row(branch: Branch, square: Any, names: set[str], number: int) -> Any:
     import keras
     from keras import ops
 
-    from extract.backbones.network import build_backbone, pool
+    from extract.backbones.network import build_backbone, features
     from extract.backbones.preprocessing import preprocess
 
     backbone, before = branch.backbone, keras.config.dtype_policy()
@@ -128,7 +128,7 @@ def _row(branch: Branch, square: Any, names: set[str], number: int) -> Any:
         if network.name in names:  # the same network twice, as with another pooling
             network.name = f"{network.name}_{number}"
         names.add(network.name)
-        x = pool(network(preprocess(square, backbone.preprocessing)), backbone.pooling)
+        x = features(backbone, preprocess(square, backbone.preprocessing), network)
         return x if branch.columns is None else ops.take(x, list(branch.columns), axis=-1)
     finally:
         keras.config.set_dtype_policy(before)

@@ -214,8 +214,8 @@ def _notes(to: str, source: Any, part: str, quantised: Quantised | None) -> list
     if part == "data set":
         notes.append("the run left no list of pictures it was not trained on: some of these it was")
     if to == "saved-head":
-        space = source.facts.get("space")
-        owner = f"of space {space[:12]}" if space else "of the run's own network, and of no other"
+        listed = source.facts.get("inputs")
+        owner = f"of {_named(listed)}" if listed else "of the run's own network, and of no other"
         notes.append(f"this head takes embeddings {owner}")
     if quantised and quantised.before - quantised.after > DROP:
         notes.append(
@@ -223,6 +223,13 @@ def _notes(to: str, source: Any, part: str, quantised: Quantised | None) -> list
             "show more pictures"
         )
     return notes
+
+
+def _named(inputs: Sequence[dict[str, Any]]) -> str:
+    """Say which rows a head takes, and which parts of them."""
+    parts = [f" ({', '.join(each['parts'])})" if "parts" in each else "" for each in inputs]
+    named = [f"space {each['space'][:12]}{part}" for each, part in zip(inputs, parts, strict=True)]
+    return ", ".join(named) + (", side by side in this order" if len(named) > 1 else "")
 
 
 def run(options: ExportOptions, say: Callable[[str], None]) -> ExportResult:
