@@ -120,7 +120,9 @@ def divide(
         val_size, test_size = parse_shares(shares)
         refuse_own_parts(manifest, data.name, shares)
     complete(workspace, data.space, manifest, largest(workspace, data.space), progress or Progress())
-    found = near_duplicates.groups(manifest.key, data.embedding[:, data.top], thumbnails_of(workspace, data.space))
+    found = near_duplicates.groups(
+        manifest.key, data.embedding[:, data.top], thumbnails_of(workspace, data.space)
+    )
     group = found.group if group_by is None else join(found.group, of_column(manifest, group_by))
     record = partial(Assignments.path, workspace.root, data.name, seed, test_size, group_by or "")
     cut = partial(split, manifest, test_size=test_size, val_size=val_size, seed=seed)
