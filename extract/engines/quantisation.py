@@ -6,6 +6,7 @@ average of 8 bits has 256 values, and one scale would have to do for all that is
 """
 
 import contextlib
+import copy
 import hashlib
 import io
 import re
@@ -145,7 +146,12 @@ def hash_tensors(network: bytes) -> str:
 def _read(network: bytes) -> Any:
     from ai_edge_litert import schema_py_generated as schema
 
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytearray(network), 0))
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytearray(network), 0))
+    for buffer in model.buffers:
+        if buffer.offset > 1:  # behind the flatbuffer, where large tensors may lie
+            buffer.data = np.frombuffer(network, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return model
 
 
 def _write(model: Any) -> bytes:
@@ -212,5 +218,26 @@ def _values(model: Any, tensor: Any) -> np.ndarray | None:
 
 
 def _with_integer_pictures(network: bytes) -> bytes:
-    """Take uint8 for int8 where the float32 preparation in between, (x + b) a to (x - 128), amounts to it exactly."""
-    return network
+    """Turn uint8 into int8 at once where the float32 preparation in between amounts to that, for each of 256 values.
+
+    So it is wherever a picture is scaled and shifted as a whole: CAST, MUL, ADD and QUANTIZE become one QUANTIZE.
+    """
+    model = _read(network)
+    graph = model.subgraphs[0]
+    chain = graph.operators[:4]
+    if [_kind(model, operator) for operator in chain] != ["CAST", "MUL", "ADD", "QUANTIZE"]:
+        return network
+    scale, shift = (_values(model, graph.tensors[operator.inputs[1]]) for operator in chain[1:3])
+    pixels, prepared = graph.tensors[chain[0].inputs[0]], graph.tensors[chain[3].outputs[0]]
+    step, zero = np.float32(prepared.quantization.scale[0]), int(prepared.quantization.zeroPoint[0])
+    if scale is None or shift is None or scale.size != 1 or shift.size != 1:
+        return network
+    values = np.arange(256)
+    quantised = np.rint((values.astype(np.float32) * scale + shift).ravel() / step) + zero
+    if not np.array_equal(quantised, values - 128):
+        return network
+    pixels.quantization = copy.deepcopy(prepared.quantization)
+    pixels.quantization.zeroPoint = np.array([zero + 128])
+    chain[3].inputs = chain[0].inputs
+    graph.operators = graph.operators[3:]
+    return _write(model)
