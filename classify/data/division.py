@@ -11,7 +11,7 @@ import numpy as np
 
 from cache.dataset import Block, Embedded
 from cache.errors import UserError
-from cache.space import Space
+from cache.space import TOP, Space
 from cache.text import counted
 from cache.workspace import Workspace, extract_command
 from classify.data import near_duplicates
@@ -26,7 +26,6 @@ from extract.embedding.thumbnails import complete, thumbnails_of
 
 CLASS_WEIGHTS = ("none", "balanced")
 PARTS = ("auto", "top", "all")
-TOP = "top"
 
 
 @dataclass(frozen=True, kw_only=True)
