@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.space import Space
 from cache.storage.store import Store
@@ -60,12 +61,25 @@ class Embedded:
         found, start = list[Block](), 0
         for store in self.stores:
             width = store.shards()[0].shape[-1]
-            parts = [(part.name, part.start, part.stop) for part in getattr(store.space, "parts", ())] or [
-                ("", 0, width)
-            ]
+            parts = [(part.name, part.start, part.stop) for part in store.space.parts] or [("", 0, width)]
             found += [Block(store.space, name, start + first, start + last) for name, first, last in parts]
             start += width
         return tuple(found)
+
+    def alone(self) -> Embedded:
+        """Return this, if it is in a single space.
+
+        Raises
+        ------
+        UserError
+            When it is not.
+        """
+        if len(self.stores) > 1:
+            ids = ", ".join(f"{space.id[:12]} ({space.backbone})" for space in self.spaces)
+            raise UserError(
+                f"Expected one space, received {len(self.stores)}: {ids}. Name one of them with --space."
+            )
+        return self
 
     @property
     def top(self) -> slice:
@@ -75,6 +89,8 @@ class Embedded:
 
     def within(self, spaces: Collection[Space]) -> Embedded:
         """The same samples in some of the spaces alone."""
+        if all(space in spaces for space in self.spaces):
+            return self  # with what was read already
         return replace(self, stores=tuple(store for store in self.stores if store.space in spaces))
 
     @cached_property

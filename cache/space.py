@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -97,3 +98,35 @@ class Space:
             if type(fields[name]) is not kind:
                 raise UserError(f"Expected {name} of a space to be {kind}, received {fields[name]!r}.")
         return cls(**fields)
+
+
+def tell_apart(spaces: Sequence[Space]) -> list[str]:
+    """Name spaces in a few words each: the backbone, and of several with one backbone what else differs."""
+
+    def named(space: Space) -> str:
+        same = [other for other in spaces if other.backbone == space.backbone]
+        words = {each: _words(each) for each in same}
+        differing = [name for name in words[space] if len({words[each][name] for each in same}) > 1]
+        return " ".join([space.backbone, *(words[space][name] for name in differing)])
+
+    return [named(space) for space in spaces]
+
+
+def _words(space: Space) -> dict[str, str]:
+    """What people call the fields of a space."""
+    fields = {name: str(value) for name, value in dataclasses.asdict(space).items()}
+    return fields | {
+        "pooling": "stages" if space.parts else space.pooling,
+        "input_size": f"{space.input_size} pixels",
+        "precision": space.precision.partition(" ")[0],
+        "weights": f"weights {space.weights[:8]}",
+    }
+
+
+def side_by_side(names: Sequence[str]) -> str:
+    """Join such names; what all of them begin with, up to the last "_", is said once."""
+    starts = [names[0][: at + 1] for at, letter in enumerate(names[0]) if letter == "_"]
+    common = max(
+        (each for each in starts if all(name.startswith(each) for name in names)), key=len, default=""
+    )
+    return " + ".join([names[0], *(name.removeprefix(common) for name in names[1:])])

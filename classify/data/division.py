@@ -11,7 +11,7 @@ import numpy as np
 
 from cache.dataset import Block, Embedded
 from cache.errors import UserError
-from cache.space import Space
+from cache.space import TOP, Space
 from cache.text import counted
 from cache.workspace import Workspace, extract_command
 from classify.data import near_duplicates
@@ -26,7 +26,6 @@ from extract.embedding.thumbnails import complete, thumbnails_of
 
 CLASS_WEIGHTS = ("none", "balanced")
 PARTS = ("auto", "top", "all")
-TOP = "top"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +119,9 @@ def divide(
         val_size, test_size = parse_shares(shares)
         refuse_own_parts(manifest, data.name, shares)
     complete(workspace, data.space, manifest, largest(workspace, data.space), progress or Progress())
-    found = near_duplicates.groups(manifest.key, data.embedding[:, data.top], thumbnails_of(workspace, data.space))
+    found = near_duplicates.groups(
+        manifest.key, data.embedding[:, data.top], thumbnails_of(workspace, data.space)
+    )
     group = found.group if group_by is None else join(found.group, of_column(manifest, group_by))
     record = partial(Assignments.path, workspace.root, data.name, seed, test_size, group_by or "")
     cut = partial(split, manifest, test_size=test_size, val_size=val_size, seed=seed)

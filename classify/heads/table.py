@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
 from classify.heads.fitting import fitters
-from classify.heads.fitting.logistic import logistic
 from classify.heads.fitting.tasks import Fitter
 from classify.heads.users_code import made_by
 
@@ -174,7 +173,7 @@ _LARGE_LINEAR = Head("svm-linear", _liblinear, _strengths("C", [1e-4, 1e-3, 1e-2
 HEADS: dict[str, Head] = {
     head.name: head
     for head in (
-        Head("logreg", _logreg, _strengths("C", _C, *_ALL), 3, logistic),
+        Head("logreg", _logreg, _strengths("C", _C, *_ALL), 3, fitters.logistic),
         Head("svm", _svm, _svm_grid, 6, fitters.kernel, large=Head("svm", _nystroem, _nystroem_grid, 6)),
         Head("lda", _lda, _strengths("shrinkage", _SHRINKAGE, *_ALL), 2, fitters.lda),
         Head("ridge", _ridge, _strengths("alpha", _ALPHA, *_ALL), 1, fitters.ridge),
@@ -186,6 +185,9 @@ HEADS: dict[str, Head] = {
         Head("mlp", _mlp, lambda width: {"classify__hidden_layer_sizes": [(1024,), (2048, 1024)]}, 7),
     )
 }
+
+# A small search, to compare sets of networks with: what tells them apart need not be the best that one can reach.
+PROBE = replace(HEADS["logreg"], grid=_strengths("C", [3e-4, 3e-3], "standard"))
 
 
 def select(names: Iterable[str], table: dict[str, Head] = HEADS) -> Sequence[Head]:

@@ -101,7 +101,12 @@ def remember_best(workspace: Workspace, run: Path, data: Embedded, data_sha256: 
     }
     if better and os.path.exists(relocated(known["path"], workspace.runs) / "run.json"):
         entry = known
-    workspace.remember(dataset=data.name, space=",".join(space.id for space in data.spaces), run=entry, runs={data.name: entry})
+    workspace.remember(
+        dataset=data.name,
+        space=",".join(space.id for space in data.spaces),
+        run=entry,
+        runs={data.name: entry},
+    )
 
 
 def _of(state: dict[str, Any], dataset: str | None) -> dict[str, Any]:

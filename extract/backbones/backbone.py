@@ -13,7 +13,7 @@ from extract.backbones.efficientnet_lite import VARIANTS, packaged_weights
 from extract.backbones.external import kinds
 from extract.backbones.families import family, own_spelling
 from extract.backbones.preprocessing import PREPROCESSING, mode_of
-from extract.settings import POOLINGS, PRECISIONS
+from extract.settings import EVERY_STAGE, POOLINGS, PRECISIONS
 
 AT = "@"  # between a pooling and the layer whose output is pooled, where that is not the last
 LARGEST = 2048  # input size; beyond it one picture may take gigabytes of memory
@@ -55,7 +55,7 @@ class Backbone:
         input_size : int, optional
             Pixels a side.
         pooling : str
-            One of `POOLINGS`; one of them with "@" and a layer's name behind it; or "layer:NAME".
+            One of `POOLINGS`; one of them with "@" and a layer's name behind it; "stages"; or "layer:NAME".
         precision : str
         preprocessing : str, optional
             A mode of `extract.backbones.preprocessing`.
@@ -145,11 +145,11 @@ class Backbone:
 
 def _check(pooling: str, precision: str, preprocessing: str | None) -> None:
     how, at, layer = pooling.partition(AT)
-    named = pooling.startswith(LAYER) and pooling != LAYER
-    if not named and (how not in POOLINGS or (at and not layer)):
+    whole = pooling == EVERY_STAGE or (pooling.startswith(LAYER) and pooling != LAYER)
+    if not whole and (how not in POOLINGS or (at and not layer)):
         raise UserError(
-            f"Expected one of {', '.join(POOLINGS)}, or {LAYER}NAME, or one of the three with {AT}NAME; received "
-            f"{pooling!r}."
+            f"Expected one of {', '.join(POOLINGS)}, one of the three with {AT}NAME, {EVERY_STAGE}, or {LAYER}NAME; "
+            f"received {pooling!r}."
         )
     if precision not in PRECISIONS:
         raise UserError(f"Expected one of {', '.join(PRECISIONS)}; received {precision!r}.")
@@ -191,7 +191,7 @@ def _from_elsewhere(
         found.location,
         found.digest,
     )
-    if backbone.layer is not None and not kind.shows_layers:
+    if (backbone.layer is not None or pooling == EVERY_STAGE) and not kind.shows_layers:
         raise UserError(
             f"Expected --pooling {', '.join(POOLINGS)} for {asked}: a SavedModel does not show its layers. Name "
             f"another of its outputs behind '{kinds.OUTPUT}'."

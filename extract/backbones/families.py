@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache.errors import UserError
-from extract.backbones.efficientnet_lite import VARIANTS, packaged_weights
+from extract.backbones.efficientnet_lite import VARIANTS, packaged_weights, stage_ends
 from extract.backbones.external import kinds
 
 
@@ -20,12 +20,15 @@ class Family:
     parameters: int
     preprocessing: str  # a key of extract.backbones.preprocessing.PREPROCESSING
     smallest: int = 32  # the least input size that the network accepts
+    stages: tuple[
+        str, ...
+    ] = ()  # layers that its stages end with; empty: found in the graph (`backbones.stages`)
 
 
 FAMILIES = {
-    "efficientnet_lite0": Family("", 224, 1280, 3_413_024, "lite"),
-    "efficientnet_lite1": Family("", 240, 1280, 4_189_344, "lite"),
-    "efficientnet_lite2": Family("", 260, 1280, 4_869_168, "lite"),
+    "efficientnet_lite0": Family("", 224, 1280, 3_413_024, "lite", stages=stage_ends("efficientnet_lite0")),
+    "efficientnet_lite1": Family("", 240, 1280, 4_189_344, "lite", stages=stage_ends("efficientnet_lite1")),
+    "efficientnet_lite2": Family("", 260, 1280, 4_869_168, "lite", stages=stage_ends("efficientnet_lite2")),
     "xception": Family("Xception", 299, 2048, 20_861_480, "tf", 71),
     "vgg16": Family("VGG16", 224, 512, 14_714_688, "caffe"),
     "vgg19": Family("VGG19", 224, 512, 20_024_384, "caffe"),

@@ -114,10 +114,10 @@ def _child(backbone: Backbone, pixels: str = "") -> dict[str, Any]:
 
 
 def _answer(backbone: Backbone, pixels: str) -> dict[str, Any]:
-    from extract.backbones.network import build_embedder, hash_weights
+    from extract.backbones.network import build_embedder, hash_weights, parts_of
 
     model = build_embedder(backbone)
-    parameters = int(model.count_params())
+    parameters, parts = int(model.count_params()), parts_of(model, backbone.pooling)
     if backbone.precision == "int8":
         model, data, backbone = _quantise(backbone, model, pixels)
         weights = hash_tensors(data)
@@ -128,6 +128,7 @@ def _answer(backbone: Backbone, pixels: str) -> dict[str, Any]:
         dim=int(model.output_shape[-1]),
         parameters=parameters,
         model=network_cache.keep_model(data),
+        parts=parts,
     )
     network_cache.remember(backbone, network)
     return {

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from cache.storage.files import locked, make_folder, open_regular, user_folder, write_file
@@ -30,6 +30,7 @@ class Network:
     parameters: int
     model: str = ""
     unconvertible: str = ""  # why LiteRT cannot run it; empty if it can or nobody has tried
+    parts: list[int] = field(default_factory=list)  # widths of a row's parts; empty: the row is one whole
 
     @property
     def model_path(self) -> Path:

@@ -6,14 +6,18 @@ Each function fits all candidates on one fold and yields (candidate number, scor
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from classify.heads.fitting.logistic import solve
+from classify.heads.fitting.scaling import split_scaling
 from classify.heads.fitting.scores import class_scores, squared_distances, vote_scores
-from classify.heads.fitting.tasks import Fold, Params, by_fold
+from classify.heads.fitting.tasks import Fold, Params, Result, Task, Work, by_fold
 
+BLOCK_BYTES = 128 * 2**20  # of the scores that one task of `logistic` works on
 Candidates = Sequence[tuple[int, Params]]
 Fitted = Iterator[tuple[int, np.ndarray]]
 
@@ -160,3 +164,51 @@ def _gram(basis: np.ndarray, gamma: float | None) -> np.ndarray:
 
 each, kernel, ridge = by_fold(fit_each), by_fold(fit_kernel), by_fold(fit_ridge)
 lda, neighbours = by_fold(fit_lda), by_fold(fit_neighbours)
+
+
+def logistic(work: Work) -> list[Task]:
+    """Fitter of LogisticRegression: problems share their products within a task; two tasks at least, one a core.
+
+    Where a fold lacks a class, or the preprocessing is not one that folds can share, each is fitted alone.
+    """
+    shared = split_scaling(work.template[0], work.X) if len(work.template.steps) == 2 else None
+    whole = all(len(np.unique(work.codes[fit])) == work.classes for fit, _ in work.folds)
+    if shared is None or not whole:
+        return each(work)
+    X, standardise = shared
+    pairs = [
+        (fold, number, params["C"]) for number, params in work.candidates for fold in range(len(work.folds))
+    ]
+    columns = work.classes if work.classes > 2 else 1
+    wide = X.shape[1] > max(len(fit) for fit, _ in work.folds)
+    # On the Gram side a fold's candidates share its Gram matrix, and folds share nothing.
+    lots = (
+        [[pair for pair in pairs if pair[0] == fold] for fold in range(len(work.folds))] if wide else [pairs]
+    )
+    fitting = max(1, int(BLOCK_BYTES / (4 * len(X) * columns)))  # problems whose scores fit in one block
+    tasks = max(1 if wide else 2, -(-len(lots[0]) // fitting))  # of each lot
+    every = np.arange(work.classes)
+
+    def run(mine: list[tuple[int, int, float]]) -> Iterator[list[Result]]:
+        fits = [work.folds[fold][0] for fold, _, _ in mine]
+        solution = solve(
+            X,
+            work.codes,
+            work.classes,
+            fits,
+            [C for _, _, C in mine],
+            standardise=standardise,
+            weight=work.weight,
+            tol=work.template[-1].tol,
+            max_iter=work.template[-1].max_iter,
+        )
+        results = []
+        for (fold, number, _), kernel, intercept in zip(mine, *solution, strict=True):
+            scores = X[work.folds[fold][1]] @ kernel + intercept
+            if columns == 1:
+                scores = np.hstack([np.zeros_like(scores), scores])
+            results.append((number, fold, every, scores))
+        yield results
+
+    # Every task gets all strengths: weak ones take longer, and no core should wait for another.
+    return [partial(run, lot[start::tasks]) for lot in lots for start in range(tasks) if lot[start::tasks]]

@@ -6,62 +6,14 @@ products become (N, D) @ (D, P * C), which run at the processor's full speed. Ax
 problems, K columns of scores (classes; 1 for two classes, as scikit-learn has it).
 """
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import numpy as np
+from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
-from classify.heads.fitting import fitters
-from classify.heads.fitting.scaling import split_scaling
-from classify.heads.fitting.tasks import Result, Task, Work
-
-BLOCK_BYTES = 128 * 2**20  # of the scores that one task works on
 MEMORY = 12  # pairs of steps and gradient changes that L-BFGS remembers
 ARMIJO = 1e-4  # least decrease, as a part of what the gradient promises
 STEPS = 25  # halvings of a step before a problem counts as solved to machine precision
-
-
-def logistic(work: Work) -> list[Task]:
-    """Fitter of LogisticRegression: problems share their products within a task; two tasks at least, one a core.
-
-    Where a fold lacks a class, or the preprocessing is not one that folds can share, each is fitted alone.
-    """
-    shared = split_scaling(work.template[0], work.X) if len(work.template.steps) == 2 else None
-    whole = all(len(np.unique(work.codes[fit])) == work.classes for fit, _ in work.folds)
-    if shared is None or not whole:
-        return fitters.each(work)
-    X, standardise = shared
-    pairs = [
-        (fold, number, params["C"]) for number, params in work.candidates for fold in range(len(work.folds))
-    ]
-    columns = work.classes if work.classes > 2 else 1
-    fitting = max(1, int(BLOCK_BYTES / (4 * len(X) * columns)))  # problems whose scores fit in one block
-    tasks = max(2, -(-len(pairs) // fitting))
-    every = np.arange(work.classes)
-
-    def run(mine: list[tuple[int, int, float]]) -> Iterator[list[Result]]:
-        fits = [work.folds[fold][0] for fold, _, _ in mine]
-        solution = solve(
-            X,
-            work.codes,
-            work.classes,
-            fits,
-            [C for _, _, C in mine],
-            standardise=standardise,
-            weight=work.weight,
-            tol=work.template[-1].tol,
-            max_iter=work.template[-1].max_iter,
-        )
-        results = []
-        for (fold, number, _), kernel, intercept in zip(mine, *solution, strict=True):
-            scores = X[work.folds[fold][1]] @ kernel + intercept
-            if columns == 1:
-                scores = np.hstack([np.zeros_like(scores), scores])
-            results.append((number, fold, every, scores))
-        yield results
-
-    # Every task gets all strengths: weak ones take longer, and no core should wait for another.
-    return [partial(run, pairs[start::tasks]) for start in range(tasks) if pairs[start::tasks]]
 
 
 def solve(
@@ -102,11 +54,79 @@ def solve(
         For raw rows X, scaling folded in.
     intercept : (P, K) float32
     """
+    if X.shape[1] > max(map(len, fits)):
+        return _solve_wide(X, codes, classes, fits, strengths, standardise, weight, tol, max_iter)
     problems = _Problems(X, codes, classes, fits, strengths, standardise, weight)
     W = _lbfgs(problems, tol, max_iter)
     kernel, intercept = problems.effective(W, np.arange(problems.count))
     kernel = kernel / problems.spread
     return kernel.transpose(0, 2, 1), intercept - kernel @ problems.centre
+
+
+def _solve_wide(
+    X: np.ndarray,
+    codes: np.ndarray,
+    classes: int,
+    fits: Sequence[np.ndarray],
+    strengths: Sequence[float],
+    standardise: bool,
+    weight: np.ndarray | None,
+    tol: float,
+    max_iter: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `solve`, where rows are wider than they are many: each fit in the span of its own rows.
+
+    The best kernel is a combination of the rows (representer theorem), so that the n rows may be replaced by any
+    others with the same inner products: by n numbers each in place of D.
+    """
+    columns = classes if classes > 2 else 1
+    kernels = np.empty((len(fits), X.shape[1], columns), np.float32)
+    intercepts = np.empty((len(fits), columns), np.float32)
+    for fit in {id(fit): fit for fit in fits}.values():
+        mine = [p for p, other in enumerate(fits) if other is fit]
+        Z = X[fit]
+        centre = Z.mean(axis=0, dtype=np.float64).astype(np.float32)
+        spread = (
+            _nonzero(Z.std(axis=0, dtype=np.float64)).astype(np.float32) if standardise else np.float32(1)
+        )
+        Z -= centre
+        Z /= spread
+        rows = same_products(Z)
+        found, intercept = solve(
+            rows,
+            codes[fit],
+            classes,
+            [np.arange(len(fit))] * len(mine),
+            [strengths[p] for p in mine],
+            standardise=False,
+            weight=None if weight is None else weight[fit],
+            tol=tol,
+            max_iter=max_iter,
+        )
+        flat = found.transpose(1, 0, 2).reshape(len(fit), -1)
+        share = solve_triangular(rows, flat, trans="T", lower=True, check_finite=False)
+        kernel = (Z.T @ share).reshape(-1, len(mine), columns).transpose(1, 0, 2) / np.reshape(
+            spread, (-1, 1)
+        )
+        kernels[mine], intercepts[mine] = kernel, intercept - centre @ kernel
+    return kernels, intercepts
+
+
+def same_products(Z: np.ndarray) -> np.ndarray:
+    """Rows of n numbers with the inner products of (n, D) rows, the Cholesky factor of their Gram matrix.
+
+    A millionth of the mean square is added to each row's product with itself, so that equal rows do no harm:
+    as if each had one more feature, small and of its own.
+    """
+    gram = (Z @ Z.T).astype(np.float64)
+    diagonal = np.einsum("ii->i", gram)
+    little = 1e-6 * diagonal.mean() or 1.0
+    while True:
+        diagonal += little
+        try:
+            return cholesky(gram, lower=True, check_finite=False).astype(np.float32)
+        except LinAlgError:
+            little *= 10
 
 
 class _Problems:

@@ -64,3 +64,24 @@ def test_constant_features_get_no_weight(digits: Data) -> None:
     codes = np.unique(digits[1], return_inverse=True)[1]
     kernel, _ = solve(X, codes, 10, [np.arange(400)], [0.1], standardise=True)
     assert np.abs(kernel[0, -2:]).max() < 1e-6
+
+
+def wide(digits: Data, classes: int = 10, columns: int = 400) -> Data:
+    """Fewer rows than columns, of which two are constant and one row is there twice."""
+    keep = np.flatnonzero(np.isin(digits[1], list("0123456789")[:classes]))[:200]
+    keep[-1] = keep[0]
+    mix = np.random.default_rng(0).normal(size=(digits[0].shape[1], columns))
+    X = np.maximum(digits[0][keep] @ mix, 0)
+    X[:, -2:] = 7
+    return X.astype(np.float32), digits[1][keep]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("standardise", [True, False])
+@pytest.mark.parametrize("classes", [10, 2])
+def test_wide_rows_have_the_same_solutions(
+    digits: Data, classes: int, standardise: bool, weighted: bool
+) -> None:
+    X, y = wide(digits, classes)
+    weight = np.linspace(0.5, 2, len(y)) if weighted else None
+    compare(X, y, [1e-4, 1e-2, 1.0], standardise, weight)
