@@ -33,7 +33,8 @@ Preprocessing = Annotated[
         help="of pictures for the network (default: the backbone's own)",
     ),
 ]
-FLOATS = ("float32", "float16")
+FLOATS = ("float32", "float16")  # of stored rows
+PRECISIONS = (*FLOATS, "int8")  # of the computation
 Workers = Annotated[
     Positive | None, Parameter(group=SPEED, help="reading threads (default: one per core)", metavar="N")
 ]
@@ -56,8 +57,9 @@ class BackboneOptions:
     """how feature maps become rows: avg, max or flatten; avg@NAME (or layer:NAME) for those of an inner layer; stages:
     the averages of every stage side by side, avg last, in the same time"""
     preprocessing: Preprocessing = None
-    precision: Annotated[str, Parameter(choices=FLOATS, group=NETWORK)] = "float32"
-    """of the computation; float16 is for a GPU"""
+    precision: Annotated[str, Parameter(choices=PRECISIONS, group=NETWORK)] = "float32"
+    """of the computation; float16 is for a GPU, int8 for a CPU: twice as fast with VNNI, calibrated on photographs or,
+    where its rows would be poor, on a sample of the pictures"""
 
 
 @dataclass(frozen=True)

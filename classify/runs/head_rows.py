@@ -13,6 +13,7 @@ from cache.manifest import Manifest
 from cache.storage.rejects import Reject
 from cache.workspace import Workspace
 from classify.runs.head_file import LoadedHead, check_space
+from extract.backbones.backbone import Backbone
 from extract.embedding.extractor import Extractor
 from extract.embedding.picture_reader import Picture
 from extract.embedding.progress import Progress
@@ -36,6 +37,12 @@ class HeadRows:
         self._trust, self._note = trust, note
 
     @cached_property
+    def backbones(self) -> list[Backbone]:
+        """That of each input; UserError for one that is gone, or that this user did not name."""
+        spaces = [each.space for each in self._loaded.inputs]
+        return [backbone_of(self._workspace.store(space), trust=self._trust) for space in spaces]
+
+    @cached_property
     def extractors(self) -> list[Extractor]:
         """One of each input, in their order.
 
@@ -45,9 +52,8 @@ class HeadRows:
             When one can no longer give the rows that the head was trained on.
         """
         made = []
-        for each in self._loaded.inputs:
+        for each, backbone in zip(self._loaded.inputs, self.backbones, strict=True):
             space = each.space
-            backbone = backbone_of(self._workspace.store(space), trust=self._trust)
             decoding = decoding_of(self._workspace, space)
             options = replace(self._options, dtype=space.dtype)
             made.append(Extractor(self._workspace, backbone, decoding, options, self._note))

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from cache.errors import UserError
 from cache.space import LAYER
+from extract.backbones.calibration import Calibration, shipped
 from extract.backbones.efficientnet_lite import VARIANTS, packaged_weights
 from extract.backbones.external import kinds
 from extract.backbones.families import family, own_spelling
 from extract.backbones.preprocessing import PREPROCESSING, mode_of
-from extract.settings import EVERY_STAGE, FLOATS, POOLINGS
+from extract.settings import EVERY_STAGE, POOLINGS, PRECISIONS
 
 AT = "@"  # between a pooling and the layer whose output is pooled, where that is not the last
 LARGEST = 2048  # input size; beyond it one picture may take gigabytes of memory
@@ -30,6 +31,7 @@ class Backbone:
     preprocessing: str = ""  # a mode of extract.backbones.preprocessing
     location: str = ""  # of a model from elsewhere, as `of` takes it for a name
     digest: str = ""  # SHA-256 of its files
+    calibration: Calibration | None = None  # of int8: measured on pictures of the user; None: what ships
 
     @classmethod
     def of(
@@ -100,6 +102,12 @@ class Backbone:
         return kind is None or kind.halves
 
     @property
+    def ranges(self) -> Calibration | None:
+        """By what it is quantised: its own calibration, or the one that ships; None if it has neither."""
+        ships = self.weights == "pretrained" and self.preprocessing == family(self.name).preprocessing
+        return self.calibration or (shipped(self.name) if not self.location and ships else None)
+
+    @property
     def weights_file(self) -> Path | None:
         """The file that the weights are read from; None if Keras downloads or invents them, or the model has its own.
 
@@ -143,8 +151,8 @@ def _check(pooling: str, precision: str, preprocessing: str | None) -> None:
             f"Expected one of {', '.join(POOLINGS)}, one of the three with {AT}NAME, {EVERY_STAGE}, or {LAYER}NAME; "
             f"received {pooling!r}."
         )
-    if precision not in FLOATS:
-        raise UserError(f"Expected one of {', '.join(FLOATS)}; received {precision!r}.")
+    if precision not in PRECISIONS:
+        raise UserError(f"Expected one of {', '.join(PRECISIONS)}; received {precision!r}.")
     if preprocessing is not None and preprocessing not in PREPROCESSING and mode_of(preprocessing) is None:
         raise UserError(
             f"Expected a preprocessing out of {', '.join(PREPROCESSING)}; received {preprocessing!r}."

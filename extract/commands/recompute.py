@@ -12,7 +12,11 @@ from extract.engines.choice import choose_engine, learn_network, open_engine
 from extract.pictures.decoding import RejectedImage, render
 from extract.pictures.files import opened
 
-TOLERANCE = {"float32": 1e-3, "float16": 1e-2}  # relative; other processors and engines round differently
+TOLERANCE = {
+    "float32": 1e-3,
+    "float16": 1e-2,
+    "int8": 5e-2,
+}  # relative; other processors and engines round differently
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def recompute(
                     keys.append(key)
         except RejectedImage:
             continue
-    tolerance = TOLERANCE[min(data.space.dtype, data.space.precision)]
+    tolerance = max(TOLERANCE[data.space.dtype], TOLERANCE[backbone.precision])
     if not keys:
         return Recomputed(0, len(drawn), 0, 0.0, tolerance)
     steps = range(0, len(pixels), engine.batch_size)

@@ -14,7 +14,7 @@ from extract.embedding.file_reader import FileReader
 from extract.embedding.picture_reader import Picture, PictureReader
 from extract.embedding.progress import Progress
 from extract.embedding.runner import Claims, Outcome, Reader, run
-from extract.embedding.spaces import make_space
+from extract.embedding.spaces import keep_calibration, make_space
 from extract.embedding.thumbnails import Thumbnails, thumbnails_of
 from extract.engines.choice import choose_engine, learn_network, open_engine
 from extract.engines.engine import Engine
@@ -40,12 +40,13 @@ class Extractor:
         view: View | None = None,
     ) -> None:
         self.backbone, self.decoding, self.options, self.view = backbone, decoding, options, view
-        self.engine = choose_engine(options.engine, backbone)
+        self.engine = choose_engine(options.engine, backbone, note)
         self.network, self._started = learn_network(backbone, self.engine, note, options.engine == "auto")
         if self._started is not None:
             self.engine = self._started.name
         self.space = make_space(backbone, self.network, decoding, options.dtype, view)
         self.store: Store = workspace.store(self.space)
+        keep_calibration(self.store, backbone)
         self._workspace = workspace
 
     def embed(

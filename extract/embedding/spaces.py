@@ -1,13 +1,16 @@
 """A space and the backbone, decoding and view that it names, both ways."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from cache.errors import UserError
 from cache.space import LAYER, STAGES, Space, tell_apart
+from cache.storage.json_file import DamagedJson, read_json, write_json
 from cache.storage.store import Store
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
+from extract.backbones.calibration import Calibration
 from extract.backbones.external import kinds
 from extract.backbones.families import own_spelling
 from extract.backbones.preprocessing import mode_of, text_of
@@ -17,6 +20,8 @@ from extract.pictures.decoding import DECODER
 from extract.settings import EVERY_STAGE, Decoding
 
 PLAIN = "plain"  # what a space calls view 0
+CALIBRATION = "calibration.json"
+CALIBRATED = "int8 calibrated "  # before the hash of a calibration that is kept beside space.json
 
 
 def make_space(
@@ -33,7 +38,7 @@ def make_space(
         preprocessing=text_of(backbone.preprocessing),
         decoder=DECODER,
         view=view.name if view else PLAIN,
-        precision=backbone.precision,
+        precision=_precision(backbone),
         dtype=dtype,
     )
 
@@ -64,15 +69,42 @@ def backbone_of(store: Store, *, trust: bool = False) -> Backbone:
         origin.get("weights", "pretrained"),
         space.input_size,
         EVERY_STAGE if space.parts else space.pooling,
-        space.precision,
+        space.precision.partition(" ")[0],
         mode_of(space.preprocessing),
     )
+    if space.precision.startswith(CALIBRATED):
+        backbone = replace(backbone, calibration=_calibration_of(store))
     if backbone.name != space.backbone:
         raise UserError(
             f"Expected {space.backbone} in {asked}, where it was, received {backbone.name}. Put the model back, or run "
             "extract again with the one there is now."
         )
     return backbone
+
+
+def keep_calibration(store: Store, backbone: Backbone) -> None:
+    """Seal a calibration of its own beside `space.json`: with it the same network is made again."""
+    path = store.folder / CALIBRATION
+    if backbone.calibration is not None and not path.exists():
+        write_json(path, {"ranges": backbone.calibration.to_json()})
+
+
+def _precision(backbone: Backbone) -> str:
+    return CALIBRATED + backbone.calibration.digest if backbone.calibration else backbone.precision
+
+
+def _calibration_of(store: Store) -> Calibration:
+    path, asked = store.folder / CALIBRATION, store.space.precision.removeprefix(CALIBRATED)
+    try:
+        calibration = Calibration.from_json(read_json(path)["ranges"])
+        if calibration.digest != asked:
+            raise DamagedJson(f"it is {calibration.digest}")
+    except (OSError, DamagedJson, KeyError, ValueError, TypeError) as error:
+        raise UserError(
+            f"Expected in {path} the calibration {asked}, by which the network of this space is made, but: {error}. "
+            "Restore the file, or run extract again: it calibrates anew, in another space."
+        ) from error
+    return calibration
 
 
 def _place(name: str, model: Any) -> str:

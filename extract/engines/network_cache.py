@@ -18,6 +18,7 @@ from extract.backbones.families import family
 
 DIGITS = 32  # of a converted network's hash, in its file's name
 VERSION = 1  # of the file format and of the conversion: raise it when either changes
+QUANTISATION = 1  # of what int8 does to a network
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,9 @@ def being_made(backbone: Backbone) -> Iterator[None]:
 def _record(backbone: Backbone) -> Path:
     asked = asdict(backbone) | {"weights": backbone.source(), "version": VERSION}
     del asked["location"]  # a model that was moved is the same
+    del asked["calibration"]
+    if backbone.precision == "int8":
+        asked["quantised"] = [QUANTISATION, backbone.ranges.digest if backbone.ranges else ""]
     if not backbone.digest:
         del asked["digest"]
         if backbone.preprocessing == family(backbone.name).preprocessing:

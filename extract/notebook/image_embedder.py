@@ -16,6 +16,7 @@ from cache.storage.files import locked, make_folder
 from cache.storage.rejects import Reject
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
+from extract.embedding.agreement import settled
 from extract.embedding.extractor import Extractor
 from extract.embedding.picture_reader import Picture
 from extract.embedding.progress import Progress, bar
@@ -52,8 +53,10 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         How pictures become square.
     max_pixels : int, default=64_000_000
         Larger pictures count as unreadable.
-    precision, dtype : {"float32", "float16"}, default="float32"
-        Of the computation, and of the rows as stored.
+    precision : {"float32", "float16", "int8"}, default="float32"
+        Of the computation; int8 as `extract` calibrated it in this workspace, else by the ranges that ship.
+    dtype : {"float32", "float16"}, default="float32"
+        Of the rows as stored.
     engine : {"auto", "litert", "keras"}, default="auto"
         What computes; "auto" takes Keras where a GPU is seen.
     batch_size, workers : int, default=None
@@ -219,6 +222,7 @@ def _checked(embedder: ImageEmbedder) -> Extractor:
     if embedder.errors not in ERRORS:
         raise UserError(f"Expected errors to be one of {', '.join(ERRORS)}; received {embedder.errors!r}.")
     workspace, backbone, decoding, options = settings(embedder)
+    backbone = settled(workspace, backbone, decoding, options, print)
     file = backbone.weights_file
     status = file.stat() if file else None
     written = (status.st_size, status.st_mtime_ns) if status else None

@@ -28,8 +28,8 @@ def write_network(path: Path, size: int, number: int) -> Path:
     keras.utils.set_random_seed(number)
     parts = [
         keras.Input((size, size, 3)),
-        layers.Conv2D(6, 5, strides=2, activation="relu", name="block1_conv"),
-        layers.Conv2D(8 + number, 3, strides=2, activation="relu", name="block2_conv"),
+        layers.Conv2D(6, 5, strides=4, padding="same", activation="relu", name="block1_conv"),
+        layers.Conv2D(8 + number, 3, strides=2, padding="same", activation="relu", name="block2_conv"),
     ]
     keras.Sequential(parts, name=path.stem).save(path)
     return path

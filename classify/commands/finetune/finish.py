@@ -15,7 +15,7 @@ from classify.commands.finetune.network.top import read_head
 from classify.commands.finetune.report.files import Tested, write_pages
 from classify.commands.finetune.result import Outcome, Result, Tuned
 from classify.commands.finetune.session import Session
-from classify.commands.finetune.start import Start
+from classify.commands.finetune.start.start import Start
 from classify.data.identity import part_hash
 from classify.data.splits import TEST
 from classify.metrics.comparison import compare

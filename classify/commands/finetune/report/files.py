@@ -15,7 +15,7 @@ from classify.commands.finetune.report.diagram import diagram_svg
 from classify.commands.finetune.report.page import Story
 from classify.commands.finetune.result import Outcome, Tuned
 from classify.commands.finetune.session import Session
-from classify.commands.finetune.start import Start
+from classify.commands.finetune.start.start import Start
 from classify.report.confusion import confusion_png, confusion_text
 from classify.runs.predictions import save_evaluation, save_validation
 from classify.training.curves import curves_png, interpolation_png
