@@ -183,6 +183,6 @@ class Exported:
 
 def run(options: ExportOptions, say: Callable[[str], None]) -> Exported:
     """Answer the command line."""
-    data = Workspace.locate(options.workspace).load(options.dataset, options.space)
+    data = Workspace.locate(options.workspace).load(options.dataset, options.space).alone()
     rows = export(data.manifest, data.store, Path(options.out), force=options.force)
     return Exported(rows, data.missing, options.out, data.space.id, data.name)

@@ -24,7 +24,7 @@ def list_workspace(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
                 "current": name == state.get("dataset"),
             }
         )
-    spaces = []
+    spaces, current = [], (state.get("space") or "").split(",")
     for store in workspace.spaces():
         shards = store.shards()
         spaces.append(
@@ -38,7 +38,7 @@ def list_workspace(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
                 "rows": sum(map(len, shards)),
                 "shards": len(shards),
                 "megabytes": round(sum(shard.nbytes for shard in shards) / 1e6, 1),
-                "current": store.space.id == state.get("space"),
+                "current": store.space.id in current,
             }
         )
     return {"datasets": datasets, "spaces": spaces}

@@ -51,7 +51,7 @@ def recompute(
     UserError
         If nothing was extracted yet, or the space's weights cannot be had any more.
     """
-    data = workspace.load(dataset, space)
+    data = workspace.load(dataset, space).alone()
     backbone, view = backbone_of(data.store), view_of(data.space)
     decoding = decoding_of(workspace, data.space)
     name = choose_engine("auto", backbone)
