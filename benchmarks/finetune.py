@@ -83,7 +83,7 @@ def speed(options: argparse.Namespace, temporary: Path) -> None:
 def link_training_part(workspace: Path, head: dict, folder: Path) -> int:
     """Make a folder of class folders with links to the pictures that finetune trains on."""
     from cache.workspace import Workspace
-    from classify.commands.finetune.start import begin
+    from classify.commands.finetune.start.start import begin
     from classify.runs.head_file import load_head
     from classify.training.settings import Settings
 

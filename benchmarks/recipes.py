@@ -183,7 +183,7 @@ def main() -> None:
 def divide(flowers: Path, place: Path) -> None:
     """Link the pictures as flowers/, as data/train, data/validation, data/test, and a few of these as sample/."""
     from cache.workspace import Workspace
-    from classify.commands.finetune.start import begin
+    from classify.commands.finetune.start.start import begin
     from classify.data.splits import TEST
     from classify.runs.head_file import load_head
     from classify.training.settings import Settings

@@ -4,10 +4,13 @@ import errno
 import json
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
+
+import numpy as np
 
 from cache.dataset import Embedded
 from cache.errors import UserError
@@ -209,12 +212,12 @@ class Workspace:
         dataset : str, optional
             Name; the current one, when not given.
         space : str, optional
-            Start of the id; the current one, when not given.
+            Start of the id, or of several with commas: their rows side by side; the current one, when not given.
 
         Raises
         ------
         UserError
-            When nothing was extracted yet, a name is unknown, or no sample has an embedding in the space.
+            When nothing was extracted yet, a name is unknown, or no sample has an embedding in each space.
         """
         state = self.state()
         name, prefix = dataset or state.get("dataset"), space or state.get("space")
@@ -235,17 +238,33 @@ class Workspace:
                 f"Expected extracted pictures in {self.root}, found none: nothing was extracted yet. "
                 f"Run `{_EXTRACT}` first, or point to another workspace with --workspace."
             )
-        manifest, store = self.manifest(name), self.store_by_id(prefix)
-        found = store.contains(manifest.key)
-        if not found.any():
+        manifest = self.manifest(name)
+        ids = {self.store_by_id(each.strip()).space.id: None for each in prefix.split(",")}
+        stores = tuple(map(self.store_by_id, ids))
+        found = [store.contains(manifest.key) for store in stores]
+        for store, has in zip(stores, found, strict=True):
+            if not has.any():
+                raise UserError(
+                    f"Expected embeddings of {name!r} in space {store.space.id[:12]} ({store.space.backbone}), "
+                    f"found none for its {len(manifest):,} pictures. "
+                    f"Run `{extract_command(store.space, manifest.root)}`."
+                )
+        everywhere = np.logical_and.reduce(found)
+        if not everywhere.any():
+            commands = " and ".join(f"`{extract_command(store.space, manifest.root)}`" for store in stores)
             raise UserError(
-                f"Expected embeddings of {name!r} in space {store.space.id[:12]} ({store.space.backbone}), "
-                f"found none for its {len(manifest):,} pictures. Run `{_EXTRACT}` on {manifest.root} with "
-                "that backbone."
+                f"Expected pictures of {name!r} with an embedding in each of {len(stores)} spaces, found none: each "
+                f"space has other ones. Run {commands}."
             )
-        missing = int((~found).sum())
-        refused = store.refused(manifest.key[~found]) if missing else 0
-        return Embedded(name, store.space, manifest.select(found), store, missing, refused)
+        rejected = [store.rejected(manifest.key, ~has) for store, has in zip(stores, found, strict=True)]
+        return Embedded(
+            name,
+            stores,
+            manifest.select(everywhere),
+            missing=int((~everywhere).sum()),
+            refused=int(np.logical_or.reduce(rejected).sum()),
+            lacking=tuple(int((~has & ~bad).sum()) for has, bad in zip(found, rejected, strict=True)),
+        )
 
     # ---- runs
 
@@ -269,3 +288,13 @@ class Workspace:
 def _valid(known: Mapping[str, object]) -> str:
     """Say which names would do."""
     return f"Known: {', '.join(known)}." if known else f"There is none yet: run `{_EXTRACT}` first."
+
+
+def extract_command(space: Space, root: str = "FOLDER/") -> str:
+    """The command that embeds the pictures in `root` in a space like this one."""
+    words = ["python cli.py extract", shlex.quote(root), "--backbone", shlex.quote(space.backbone)]
+    if space.pooling != "avg":
+        words += ["--pooling", "stages" if space.parts else space.pooling]
+    if space.precision != "float32":
+        words += ["--precision", space.precision.partition(" ")[0]]
+    return " ".join(words)

@@ -235,10 +235,13 @@ class Store:
             if reject.key is not None and reject.decoder == decoder
         }
 
-    def refused(self, keys: NDArray[np.uint8]) -> int:
-        """Count those of (n, 32) keys that were rejected, whatever the decoder."""
-        known = {reject.key for reject in read_rejects(self.folder / "rejects")}
-        return sum(key.tobytes() in known for key in keys)
+    def rejected(self, keys: NDArray[np.uint8], among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Tell which of (n, 32) keys were rejected, whatever the decoder, `among` (n,) bool: (n,) bool."""
+        found = np.zeros(len(keys), bool)
+        if among.any():
+            known = {reject.key for reject in read_rejects(self.folder / "rejects")}
+            found[among] = [key.tobytes() in known for key in keys[among]]
+        return found
 
     def record_origin(self, **facts: Any) -> None:
         """Keep what made the rows but does not change them: where the weights lay, engine, versions."""

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
-from cache.dataset import Embedded
+from cache.dataset import Block, Embedded
 from cache.errors import UserError
+from cache.space import TOP, Space
 from cache.text import counted
-from cache.workspace import Workspace
+from cache.workspace import Workspace, extract_command
 from classify.data import near_duplicates
 from classify.data.groups import join, of_column
 from classify.data.identity import data_hash, part_hash
-from classify.data.labelled import Labelled
+from classify.data.labelled import Columns, Labelled
 from classify.data.split_record import Assignments
 from classify.data.splits import TEST, TRAIN, VAL, Split, parse_shares, refuse_own_parts, split
 from extract.embedding.progress import Progress
@@ -24,6 +25,7 @@ from extract.embedding.spaces import largest
 from extract.embedding.thumbnails import complete, thumbnails_of
 
 CLASS_WEIGHTS = ("none", "balanced")
+PARTS = ("auto", "top", "all")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,21 @@ class Division(Labelled):
     truth: np.ndarray  # (m,) class names
     ungrouped: np.ndarray | None  # (rows of the manifest,) part codes
     notes: list[str]
+    divided_in: Space  # whose embeddings told the near copies
+
+    def within(self, spaces: Collection[Space], parts: str = "auto") -> Division:
+        """The same division of the rows in some of the spaces, of which a head may use `parts`."""
+        data = self.data.within(spaces)
+        kept = Columns("", tuple((b.start, b.stop) for b in self.data.blocks if b.space in spaces))
+        return replace(self._of(kept), data=data, choices=choices_of(data.blocks, parts))
+
+    def using(self, columns: Columns) -> Division:
+        """The same division with these columns of the rows alone."""
+        return replace(self._of(columns), choices=())
+
+    def _of(self, columns: Columns) -> Division:
+        views = None if self.views is None else columns.of(self.views)
+        return replace(self, X=columns.of(self.X), X_test=columns.of(self.X_test), views=views)
 
     @property
     def names(self) -> np.ndarray:
@@ -81,12 +98,14 @@ def divide(
     shares: str | None = None,
     group_by: str | None = None,
     class_weight: str = "none",
+    parts: str = "auto",
     progress: Progress | None = None,
 ) -> Division:
     """Split a data set, keep copies and groups on one side, and weigh its rows.
 
     `shares`, such as "80/10/10", are those of the training, validation and test part; they take the place of
     `test_size`. The split is recorded in the workspace, so that pictures keep their part when others are added.
+    `parts` says which parts of the rows a head may use, see `choices_of`.
     `progress` is told of the reading of files of which a cache of an earlier version has no thumbnail.
 
     Raises
@@ -100,7 +119,9 @@ def divide(
         val_size, test_size = parse_shares(shares)
         refuse_own_parts(manifest, data.name, shares)
     complete(workspace, data.space, manifest, largest(workspace, data.space), progress or Progress())
-    found = near_duplicates.groups(manifest.key, data.embedding, thumbnails_of(workspace, data.space))
+    found = near_duplicates.groups(
+        manifest.key, data.embedding[:, data.top], thumbnails_of(workspace, data.space)
+    )
     group = found.group if group_by is None else join(found.group, of_column(manifest, group_by))
     record = partial(Assignments.path, workspace.root, data.name, seed, test_size, group_by or "")
     cut = partial(split, manifest, test_size=test_size, val_size=val_size, seed=seed)
@@ -112,11 +133,7 @@ def divide(
     if data.refused:
         files = counted(data.refused, "file")
         notes.append(f"left out: {files} of {data.name}, no pictures or damaged ones, as `extract` said")
-    if unknown := data.missing - data.refused:
-        notes.append(
-            f"left out: {counted(unknown, 'file')} of {data.name}, which could not be read or were not extracted in "
-            "this space yet: `extract` tries again"
-        )
+    notes += _lacking(data)
     names = np.array(manifest.classes)
     fitted, tested = divided.part == TRAIN, divided.part == TEST
     y, truth = names[manifest.label[fitted]], names[manifest.label[tested]]
@@ -138,6 +155,7 @@ def divide(
         data=data,
         split=divided,
         X=data.embedding[fitted],
+        choices=choices_of(data.blocks, parts),
         y=y,
         weight=_weights(data, fitted, y, class_weight),
         group=own if len(np.unique(own)) < len(own) else None,
@@ -145,7 +163,49 @@ def divide(
         truth=truth,
         ungrouped=ungrouped,
         notes=notes,
+        divided_in=data.space,
     )
+
+
+def choices_of(blocks: Sequence[Block], parts: str = "auto") -> tuple[Columns, ...]:
+    """What a head may use of rows that are made of `blocks`.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        At least one.
+    parts : {"auto", "top", "all"}
+        The plain embedding of each network, all parts of each network, or both, to choose from; one choice where that
+        is the same.
+
+    Raises
+    ------
+    UserError
+        For another word.
+    """
+    if parts not in PARTS:
+        raise UserError(f"Expected --parts {', '.join(PARTS[:-1])} or {PARTS[-1]}, received {parts!r}.")
+    top = Columns("top", tuple((block.start, block.stop) for block in blocks if block.part in ("", TOP)))
+    every = Columns("all", tuple((block.start, block.stop) for block in blocks))
+    if parts == "top":
+        return (top,)
+    return (every,) if parts == "all" or top.spans == every.spans else (top, every)
+
+
+def _lacking(data: Embedded) -> list[str]:
+    """Say which pictures have no row though they were not rejected, and how to have one."""
+    unknown = data.missing - data.refused
+    if not unknown:
+        return []
+    files = f"left out: {counted(unknown, 'file')} of {data.name}, which could not be read or were not extracted in"
+    if len(data.stores) == 1:
+        return [f"{files} this space yet: `extract` tries again"]
+    lack = [
+        f"{counted(lacking, 'file')} by `{extract_command(space, data.manifest.root)}`"
+        for space, lacking in zip(data.spaces, data.lacking, strict=True)
+        if lacking
+    ]
+    return [f"{files} each of {len(data.stores)} spaces yet: {'; '.join(lack)}"]
 
 
 def _keep(path: Path, cut: Callable[..., Split]) -> Split:

@@ -15,6 +15,31 @@ Folds = list[tuple[np.ndarray, np.ndarray]]  # rows to fit, rows held out
 
 
 @dataclass(frozen=True)
+class Columns:
+    """Some columns of X, as a head may use them."""
+
+    name: str  # what people call them, as "top"
+    spans: tuple[tuple[int, int], ...]  # first and one past last of each part, from left to right
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """How many columns each part has."""
+        return tuple(stop - start for start, stop in self.spans)
+
+    @property
+    def width(self) -> int:
+        """d, how many columns there are in all."""
+        return sum(self.widths)
+
+    def of(self, X: np.ndarray) -> np.ndarray:
+        """(..., D) to (..., d); a view where the parts lie side by side."""
+        ends = zip(self.spans, self.spans[1:], strict=False)
+        if all(before[1] == after[0] for before, after in ends):
+            return X[..., self.spans[0][0] : self.spans[-1][1]]
+        return np.concatenate([X[..., start:stop] for start, stop in self.spans], axis=-1)
+
+
+@dataclass(frozen=True)
 class Labelled:
     """n rows to fit and to cross-validate on.
 
@@ -27,6 +52,9 @@ class Labelled:
     weight: np.ndarray | None = None  # (n,), in fitting; accuracy is not weighted
     group: np.ndarray | None = None  # (n,) int; one side of a fold has all of one; None: every row is alone
     views: np.ndarray | None = None  # (V, n, D), X the first of them; None where there are no others
+    choices: tuple[
+        Columns, ...
+    ] = ()  # what a head may use of X, the simplest first; none: X is one part, used whole
 
     def in_all_views(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Name the rows to fit view by view, (V * n, D); with them what `y` (n,) says of each, and their weight."""

@@ -24,14 +24,17 @@ def with_views(
 ) -> Division:
     """Add views of the training pictures to a division; those that are not in the cache are embedded first."""
     data, train = division.data, np.flatnonzero(division.split.part == TRAIN)
-    found = augment(workspace, data, train, views, progress=progress)
-    say(f"{views} train, too: {found.to_text()}")
-    notes = division.notes
-    if found.rejected:
-        notes = [
-            *notes,
-            f"{found.rejected:,} of {found.rows:,} views could not be made, as their pictures cannot be read or have "
-            "changed: the plain picture stands for them",
-        ]
-    rows = found.gather(division.X, data.manifest.key[train])
-    return replace(division, X=rows[0], views=rows, notes=notes)
+    rows, notes = list[np.ndarray](), list(division.notes)
+    for space in data.spaces:
+        found = augment(workspace, data.within([space]), train, views, progress=progress)
+        of = f" in {space.backbone}" if len(data.spaces) > 1 else ""
+        say(f"{views} train, too{of}: {found.to_text()}")
+        if found.rejected:
+            notes.append(
+                f"{found.rejected:,} of {found.rows:,} views{of} could not be made, as their pictures cannot be read "
+                "or have changed: the plain picture stands for them"
+            )
+        plain = division.within([space]).X
+        rows.append(found.gather(plain, data.manifest.key[train]))
+    views_of = rows[0] if len(rows) == 1 else np.concatenate(rows, axis=2)
+    return replace(division, X=views_of[0], views=views_of, notes=notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import warnings
 from collections import Counter
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.errors import UserError
-from classify.data.labelled import Labelled, in_folds
+from classify.data.labelled import Columns, Labelled, in_folds
 from classify.heads.fitting.fitters import fit_weighted, takes_weights
 from classify.heads.fitting.tasks import Params, Work
 from classify.heads.folds import check_classes, cross_validation_folds
@@ -36,11 +37,14 @@ class Candidate:
     @property
     def settings(self) -> dict[str, Any]:
         """The setting in plain values: steps' names left out, a scaling by its name, whatever is no JSON as text."""
+        from classify.heads.fitting.parts import PartSelector
         from classify.heads.fitting.scaling import scaling_name
 
         plain = {}
         for name, value in self.params.items():
-            if not isinstance(value, str | int | float | bool | list | tuple | None):
+            if isinstance(value, PartSelector):
+                value = value.columns.name
+            elif not isinstance(value, str | int | float | bool | list | tuple | None):
                 value = scaling_name(value) or repr(value)
             plain[name.rpartition("__")[2]] = "none" if value == "passthrough" else value
         return plain
@@ -60,9 +64,9 @@ class Candidate:
 class SearchResult:
     """What a search found.
 
-    `pipeline` is fitted on all rows with `params`. `scores` (n, C) float32 are the chosen candidate's scores
-    of each row by the fold model that had not seen it, -inf for a class that fold lacked; `classes` (C,)
-    names the columns. `seconds` covers search and refit. `candidates` are those tried on every fold of `folds`.
+    `pipeline` is fitted on `columns` of all rows with `params`. `scores` (n, C) float32 are the chosen candidate's
+    scores of each row by the fold model that had not seen it, -inf for a class that fold lacked; `classes` (C,)
+    names their columns. `seconds` covers search and refit. `candidates` are those tried on every fold of `folds`.
     """
 
     head: str
@@ -73,6 +77,7 @@ class SearchResult:
     candidates: list[Candidate]
     classes: np.ndarray
     scores: np.ndarray
+    columns: Columns
     pipeline: Pipeline
     seconds: float
     notes: list[str]
@@ -122,6 +127,8 @@ class SearchOptions:
 def search(head: Head, data: Labelled, how: SearchOptions | None = None) -> SearchResult:
     """Find the setting with the highest cross-validated accuracy and refit it on all rows.
 
+    Which of the data's `choices` of columns a head uses is a setting like others.
+
     The folds (StratifiedKFold, or StratifiedGroupKFold where there are groups, shuffled; those of X, whatever views
     there are) and the choice (highest mean, the first of equals) are GridSearchCV's. Above `heads.EXACT_KERNEL_ROWS`
     rows a kernel head is replaced by its approximation, with a note.
@@ -143,6 +150,8 @@ def search(head: Head, data: Labelled, how: SearchOptions | None = None) -> Sear
     from sklearn.model_selection import ParameterGrid
     from threadpoolctl import threadpool_limits
 
+    from classify.heads.fitting.parts import without_parts
+
     how = how or SearchOptions()
     start = how.clock()
     classes, codes, folds, notes = _check(data, how.folds)
@@ -150,17 +159,20 @@ def search(head: Head, data: Labelled, how: SearchOptions | None = None) -> Sear
     chosen = head.for_rows(len(rows) * (folds - 1) // folds)
     if chosen is not head:
         notes.append(f"{head.name}: approximated, as an exact kernel on {len(rows):,} rows takes too long")
-    template, grid = chosen.make(), chosen.grid(rows.shape[1])
+    template, grids = settings_of(chosen, data)
     if data.weight is not None and not takes_weights(template):
         notes.append(f"{head.name} takes no weights: fitted as if all rows weighed the same")
-    candidates = list(ParameterGrid(grid))
+    whole = _choices(chosen, data)[-1]
+    candidates = list(ParameterGrid(grids))
     parts = cross_validation_folds(codes, folds, how.seed, data.group)
     fits = parts if data.views is None else in_folds(parts, len(codes), len(data.views))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        parts_of = functools.cache(lambda columns: columns.of(rows))  # once for all that use them
         works = [
-            Work(before, members, rows, labels, len(classes), fits, weight)
+            Work(after, members, parts_of(columns or whole), labels, len(classes), fits, weight)
             for before, members in _share_preprocessing(template, candidates)
+            for columns, after in [without_parts(before)]
         ]
         tasks = [task for work in works for task in chosen.fitter(work)]
         board = Scoreboard(
@@ -183,8 +195,8 @@ def search(head: Head, data: Labelled, how: SearchOptions | None = None) -> Sear
         best = int(np.argmax([round(candidate.mean, 9) for candidate in table]))
         how.on_refit()
         with threadpool_limits(1):
-            pipeline = clone(template).set_params(**table[best].params)
-            fit_weighted(pipeline, rows, classes[labels], weight)
+            columns, pipeline = without_parts(clone(template).set_params(**table[best].params))
+            fit_weighted(pipeline, parts_of(columns or whole), classes[labels], weight)
     return SearchResult(
         head=head.name,
         params=table[best].params,
@@ -194,12 +206,37 @@ def search(head: Head, data: Labelled, how: SearchOptions | None = None) -> Sear
         candidates=table,
         classes=classes,
         scores=board.scores[complete[best]].copy(),
+        columns=columns or whole,
         pipeline=pipeline,
         seconds=how.clock() - start,
         notes=notes + _as_notes(head.name, caught),
         folds=parts,
         interrupted=interrupted,
     )
+
+
+def settings_of(head: Head, data: Labelled) -> tuple[Pipeline, list[dict[str, list[Any]]]]:
+    """A head's Pipeline and its grids for some data: one grid for each choice of columns that there is.
+
+    With a single choice there is nothing to search, and the Pipeline is for those columns; `users_own` heads use the
+    last one, which is the widest.
+    """
+    from classify.heads.fitting.parts import STEP, PartSelector, with_parts
+    from classify.heads.fitting.scaling import of_parts
+
+    choices = _choices(head, data)
+    grids = []
+    for columns in choices:
+        grid = head.grid(columns.width)
+        if "scale" in grid:
+            grid["scale"] = [of_parts(step, columns.widths) for step in grid["scale"]]
+        grids.append(grid if len(choices) == 1 else {STEP: [PartSelector(columns)], **grid})
+    return (head.make() if len(choices) == 1 else with_parts(head.make())), grids
+
+
+def _choices(head: Head, data: Labelled) -> Sequence[Columns]:
+    choices = data.choices or (Columns("all", ((0, data.X.shape[1]),)),)
+    return choices[-1:] if head.users_own else choices
 
 
 def _share_preprocessing(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
@@ -43,6 +43,8 @@ class Head:
         How all candidates are fitted; `fitters.each` suits every classifier.
     large : Head, optional
         What takes its place above `EXACT_KERNEL_ROWS` training rows.
+    users_own : bool
+        Not of the table: which columns of a row it uses is its own affair.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Head:
     rank: int
     fitter: Fitter = fitters.each
     large: Head | None = None
+    users_own: bool = False
 
     def for_rows(self, n: int) -> Head:
         """Return the head to use on n training rows."""
@@ -183,6 +186,9 @@ HEADS: dict[str, Head] = {
     )
 }
 
+# A small search, to compare sets of networks with: what tells them apart need not be the best that one can reach.
+PROBE = replace(HEADS["logreg"], grid=_strengths("C", [3e-4, 3e-3], "standard"))
+
 
 def select(names: Iterable[str], table: dict[str, Head] = HEADS) -> Sequence[Head]:
     """Look heads up by name; "all" stands for every one.
@@ -230,4 +236,4 @@ def own_head(name: str) -> Head:
     prefixed = (
         grid if isinstance(made, Pipeline) else {f"classify__{key}": value for key, value in grid.items()}
     )
-    return Head(name, lambda: pipeline, lambda width: prefixed, rank=len(HEADS))
+    return Head(name, lambda: pipeline, lambda width: prefixed, rank=len(HEADS), users_own=True)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,18 @@ from classify.models.model_file import Artefact, load_model
 from classify.models.run_model import TunedRun
 from classify.runs.folder import OWN_MODEL, find_run
 from classify.runs.head_file import check_space, load_head
+from classify.runs.head_rows import HeadRows
+from classify.runs.inputs import to_record
 from classify.runs.record import record_of
-from extract.embedding.extractor import Extractor
 from extract.embedding.file_reader import FileReader
 from extract.embedding.picture_reader import Picture, PictureReader
 from extract.embedding.progress import Progress
-from extract.embedding.runner import Claims, Outcome, Reader
+from extract.embedding.reading import Claims, Reader, Taker
+from extract.embedding.runner import Branch, Outcome
 from extract.embedding.runner import run as run_pipeline
-from extract.embedding.spaces import backbone_of, decoding_of
+from extract.embedding.spaces import decoding_of
 from extract.machine import import_keras_quietly, usable_cores
+from extract.pictures.look import Look
 from extract.settings import Decoding, Options
 
 MODEL = ".keras"  # the suffix by which a file is told from the folder of a run
@@ -59,42 +61,33 @@ class HeadClassifier:
     ) -> None:
         self.run, self.record = run, record
         self._loaded = load_head(workspace, run, trust=trust, record=record)
-        self._space = Space.from_json(record["space"]["json"])
-        self._workspace, self._trust, self._note = workspace, trust, note
-        self._options = replace(options, dtype=self._space.dtype)
-        self.source = {"head": str(run), "head_sha256": record["head"]["sha256"], "space": self._space.id}
+        self._rows = HeadRows(workspace, self._loaded, options, trust, note)
+        inputs = self._loaded.inputs
+        self.source = {
+            "head": str(run),
+            "head_sha256": record["head"]["sha256"],
+            "space": inputs[0].space.id,
+            "inputs": to_record(inputs),
+        }
 
     @property
     def classes_(self) -> np.ndarray:
         """(C,) class names."""
         return self._loaded.head.classes_
 
-    def check(self, space: Space) -> None:
-        """Refuse another space than the head's."""
-        check_space(self._loaded, space, self._loaded.head.n_features_in_)
-
-    @cached_property
-    def _extractor(self) -> Extractor:
-        workspace, space = self._workspace, self._space
-        backbone = backbone_of(workspace.store(space), trust=self._trust)
-        decoding = decoding_of(workspace, space)
-        extractor = Extractor(workspace, backbone, decoding, self._options, self._note)
-        check_space(self._loaded, extractor.space, self._loaded.head.n_features_in_)
-        return extractor
+    def check(self, spaces: Sequence[Space]) -> None:
+        """Refuse other spaces than the head's."""
+        check_space(self._loaded, spaces, self._loaded.head.n_features_in_)
 
     def answer(
         self, manifest: Manifest, progress: Progress, pictures: Mapping[int, Picture] | None = None
     ) -> Answered:
-        """Embed what has no embedding yet, and ask the head."""
-        extractor, outcome = self._extractor, Outcome()
-        store = extractor.store.create()  # somebody may have tidied up since
-        todo = np.flatnonzero(~(manifest.hashed & store.contains(manifest.key)))
-        extractor.embed(manifest, todo, progress, outcome, pictures)
-        present = manifest.hashed & store.contains(manifest.key)
-        rejects, head = extractor.rejects(manifest, present, outcome), self._loaded.head
+        """Embed what has no embedding yet, in the head's spaces and no other, and ask the head."""
+        present, rejects = self._rows.embed(manifest, progress, pictures)
         if not present.any():
-            return Answered(present, np.empty((0, len(head.classes_))), rejects)
-        return Answered(present, head.predict_proba(store.gather(manifest.key[present])), rejects)
+            return Answered(present, np.empty((0, len(self.classes_))), rejects)
+        rows = self._rows.gather(manifest.key[present])
+        return Answered(present, self._loaded.head.predict_proba(rows), rejects)
 
 
 @dataclass(frozen=True)
@@ -146,12 +139,13 @@ class ModelClassifier:
         """(C,) class names."""
         return np.array(self.artefact.classes)
 
-    def check(self, space: Space) -> None:
+    def check(self, spaces: Sequence[Space]) -> None:
         """Refuse another space than that in which the run began."""
-        if self.space is None or space.id != self.space.id:
+        if self.space is None or [space.id for space in spaces] != [self.space.id]:
             trained = f"space {self.space.id[:12]}" if self.space else "the space"
+            received = ", ".join(space.id[:12] for space in spaces)
             raise UserError(
-                f"Expected {trained}, in which {self.run} was trained, received {space.id[:12]}. Leave --space out."
+                f"Expected {trained}, in which {self.run} was trained, received {received}. Leave --space out."
             )
 
     def answer(
@@ -167,16 +161,15 @@ class ModelClassifier:
             Claims(lambda keys: np.array([key.tobytes() in answers for key in keys], bool)),
             Outcome(),
         )
-        reader: Reader = FileReader(manifest, self.size, self.decoding, claims, {})
+        takers = [Taker(Look(self.size, self.decoding), claims)]
+        reader: Reader = FileReader(manifest, takers)
         if pictures:
-            reader = PictureReader(pictures, manifest, self.size, self.decoding, claims, reader)
+            reader = PictureReader(pictures, manifest, takers, reader)
         progress.start(len(manifest))
         run_pipeline(
             range(len(manifest)),
             reader,
-            lambda: self.artefact,
-            keep,
-            outcome,
+            [Branch(lambda: self.artefact, keep, outcome)],
             workers=self.workers or usable_cores(),
             on_progress=progress.advance,
         )
@@ -200,7 +193,7 @@ def open_classifier(
     UserError
         For a run that is not there, a head that cannot be trusted, or a model that is damaged.
     """
-    options, note = options or Options(), (progress or Progress()).note
+    options, note = options, (progress or Progress()).note
     if named and named.endswith(MODEL) and Path(named).is_file():
         return ModelClassifier.of_file(workspace, Path(named), options, trust)
     run = find_run(workspace, named)

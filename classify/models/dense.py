@@ -19,7 +19,7 @@ class DenseHead:
     """Scores of C classes from layers x @ kernel + bias, ReLU between them; softmax(scores / temperature) follows.
 
     The first layer takes scaled rows; standardising is part of it. Where there is a `floor`, the scores are
-    logarithms of probabilities, none below it.
+    logarithms of probabilities, none below it. `widths` are as of a `LinearHead`.
     """
 
     scaling: str  # "none", "length" or "root"
@@ -28,6 +28,7 @@ class DenseHead:
     floor: float | None
     temperature: float
     classes: tuple[str, ...]
+    widths: tuple[int, ...] = ()
 
 
 def unroll(head: CalibratedHead) -> DenseHead | None:
@@ -49,7 +50,7 @@ def unroll(head: CalibratedHead) -> DenseHead | None:
     scaled = row_scaling(steps[:-1], head.n_features_in_) if plain or type(model) is BatchNormMLP else None
     if scaled is None:
         return None
-    scaling, mean, scale = scaled
+    scaling, mean, scale, widths = scaled
     kernels = [np.asarray(kernel, np.float64) for kernel in model.coefs_]
     biases = [np.asarray(bias, np.float64) for bias in model.intercepts_]
     kernels[0] = kernels[0] / scale[:, None]
@@ -64,4 +65,5 @@ def unroll(head: CalibratedHead) -> DenseHead | None:
         float(np.log(LEAST_PROBABILITY)) if plain else None,
         head.temperature,
         tuple(head.classes_.tolist()),
+        widths,
     )

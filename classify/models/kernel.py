@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class KernelHead:
     """Scores from S support vectors s: exp(-gamma |z - s|^2) @ kernel + bias.
 
-    z is (scale_rows(X, scaling) - mean) / scale. Where `support` is None, the scores are z @ kernel + bias. With
-    `duels` they are margins of P duels in the order of `estimators.weakest_duel`, and the logit of a class is its
+    z is (scale_rows(X, scaling, widths) - mean) / scale. Where `support` is None, the scores are z @ kernel + bias.
+    With `duels` they are margins of P duels in the order of `estimators.weakest_duel`, and the logit of a class is its
     weakest duel; otherwise P = C and they are the logits. With two classes P = 1, positive for the second.
     """
 
@@ -31,6 +31,7 @@ class KernelHead:
     bias: np.ndarray  # (P,)
     duels: bool
     classes: tuple[str, ...]
+    widths: tuple[int, ...] = ()
 
 
 def expand(head: CalibratedHead) -> KernelHead | None:
@@ -72,7 +73,9 @@ def expand(head: CalibratedHead) -> KernelHead | None:
         return None
     bias = np.asarray(model.intercept_, np.float64) / head.temperature
     duels = type(model) is DuelSVC
-    return KernelHead(*scaled, support, float(gamma), kernel / head.temperature, bias, duels, classes)
+    kernel = kernel / head.temperature
+    *before, widths = scaled
+    return KernelHead(*before, support, float(gamma), kernel, bias, duels, classes, widths)
 
 
 def _pairwise(model: Any) -> np.ndarray:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +30,31 @@ def closed_form(head: CalibratedHead) -> AnyHead | None:
     return fold(head) or expand(head) or unroll(head)
 
 
+@dataclass(frozen=True)
+class Square:
+    """A picture as a network takes it: cut and resized to so many pixels a side."""
+
+    size: int
+    resize: str  # as in `extract.pictures.decoding.Decoding`
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """One of the networks of a model, and which columns of its rows the head takes; None: all of them."""
+
+    backbone: Backbone
+    resize: str
+    columns: Sequence[int] | None = None
+    network: keras.Model | None = (
+        None  # (B, s, s, 3) preprocessed to feature maps; default: the backbone's own
+    )
+
+    @property
+    def square(self) -> Square:
+        """What it takes."""
+        return Square(self.backbone.input_size, self.resize)
+
+
 def build_model(
     backbone: Backbone, resize: str, head: AnyHead, network: keras.Model | None = None
 ) -> keras.Model:
@@ -47,32 +75,74 @@ def build_model(
         (B, h, w, 3) uint8 RGB of any size to (B, C) float32 probabilities. Its layer "classifier" takes
         (B, s, s, 3) uint8, and the layer "head" of that takes (B, D) embeddings.
     """
-    import keras
+    return join([Branch(backbone, resize, network=network)], head)
 
-    from extract.backbones.network import build_backbone, pool
+
+def join(branches: Sequence[Branch], head: AnyHead) -> keras.Model:
+    """Join several networks in one model, whose head takes what they give side by side; see `build_model`.
+
+    The layer "classifier" takes a batch of each of `squares_of` the branches, in that order.
+    """
+    import keras
+    from keras import layers
+
+    squares, rows, names = dict[Square, Any](), list[Any](), set[str]()
+    listed = squares_of(branches)
+    for square, name in zip(listed, square_names(listed), strict=True):
+        squares[square] = keras.Input((square.size, square.size, 3), dtype="uint8", name=name)
+    for number, branch in enumerate(branches, 1):
+        rows.append(_row(branch, squares[branch.square], names, number))
+    row = rows[0] if len(rows) == 1 else layers.Concatenate(dtype="float32", name="row")(rows)
+    probability = build_head(head, int(row.shape[-1]))(row)
+    name = "_".join(branch.backbone.name for branch in branches)
+    return with_resizing(squares, probability, re.sub("[:#/]", "_", name))
+
+
+def squares_of(branches: Sequence[Branch]) -> list[Square]:
+    """List what they take, each once."""
+    return list(dict.fromkeys(branch.square for branch in branches))
+
+
+def square_names(squares: Sequence[Square]) -> list[str]:
+    """Name the inputs of a model that takes these: by size, where there are several."""
+    if len(squares) == 1:
+        return ["square"]
+    sizes = [square.size for square in squares]
+    return [
+        f"square_{each.size}" + (f"_{each.resize}" if sizes.count(each.size) > 1 else "") for each in squares
+    ]
+
+
+def _row(branch: Branch, square: Any, names: set[str], number: int) -> Any:
+    """Preprocessing, network and pooling: (B, s, s, 3) uint8 to (B, d) float32."""
+    import keras
+    from keras import ops
+
+    from extract.backbones.network import build_backbone, features
     from extract.backbones.preprocessing import preprocess
 
-    before = keras.config.dtype_policy()
+    backbone, before = branch.backbone, keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16" if backbone.precision == "float16" else "float32")
     try:
-        size = backbone.input_size
-        square = keras.Input((size, size, 3), dtype="uint8", name="square")
-        x = preprocess(square, backbone.preprocessing)
-        x = pool((network or build_backbone(backbone))(x), backbone.pooling)
-        probability = build_head(head, int(x.shape[-1]))(x)
-        name = backbone.name.replace(":", "_").replace("#", "_")  # of the table, they have neither
-        return with_resizing(square, probability, size, resize, name)
+        network = branch.network or build_backbone(backbone)
+        if network.name in names:  # the same network twice, as with another pooling
+            network.name = f"{network.name}_{number}"
+        names.add(network.name)
+        x = features(backbone, preprocess(square, backbone.preprocessing), network)
+        return x if branch.columns is None else ops.take(x, list(branch.columns), axis=-1)
     finally:
         keras.config.set_dtype_policy(before)
 
 
-def with_resizing(square: Any, probability: Any, size: int, resize: str, name: str) -> keras.Model:
-    """Put resizing before the graph from `square`, (B, size, size, 3) uint8, to `probability`, (B, C)."""
+def with_resizing(squares: Mapping[Square, Any], probability: Any, name: str) -> keras.Model:
+    """Put resizing before the graph from `squares`, each (B, s, s, 3) uint8, to `probability`, (B, C)."""
     import keras
 
-    classifier = keras.Model(square, probability, name=CLASSIFIER)
+    inputs = list(squares.values())
+    classifier = keras.Model(inputs if len(inputs) > 1 else inputs[0], probability, name=CLASSIFIER)
     pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
-    return keras.Model(pixels, classifier(resample(pixels, size, resize)), name=name)
+    resized = [resample(pixels, square.size, square.resize) for square in squares]
+    return keras.Model(pixels, classifier(resized if len(resized) > 1 else resized[0]), name=name)
 
 
 def build_head(head: AnyHead, width: int) -> keras.Model:
@@ -97,16 +167,30 @@ def attach_head(features: Any, pooling: str, head: AnyHead) -> Any:
 
 
 def _logits(x: Any, head: AnyHead) -> Any:
-    from keras import layers, ops
+    from keras import ops
 
     if head.scaling == "length":
-        x = layers.UnitNormalization(dtype="float32", name="length")(x)
+        x = _unit_length(x, head.widths)
     elif head.scaling == "root":
         # The root of zero has no gradient (NaN under XLA), and networks with ReLU give many zeros.
         x = ops.sign(x) * ops.sqrt(ops.maximum(ops.abs(x), _TINY))
     if isinstance(head, LinearHead):
         return _dense(x, head.kernel, head.bias, LOGITS)
     return _perceptron(x, head) if isinstance(head, DenseHead) else _expansion(x, head)
+
+
+def _unit_length(x: Any, widths: tuple[int, ...]) -> Any:
+    """Divide each row, or each of its parts, by its length."""
+    from keras import layers, ops
+
+    if not widths:
+        return layers.UnitNormalization(dtype="float32", name="length")(x)
+    parts = ops.split(x, np.cumsum(widths)[:-1].tolist(), axis=-1)
+    units = [
+        layers.UnitNormalization(dtype="float32", name=f"length_{number}")(part)
+        for number, part in enumerate(parts, 1)
+    ]
+    return ops.concatenate(units, axis=-1)
 
 
 def _dense(x: Any, kernel: np.ndarray, bias: np.ndarray, name: str) -> Any:

@@ -24,7 +24,8 @@ _NEGLIGIBLE = 1e-3  # a probability that teaches nothing a row's others do not
 class LinearHead:
     """Logits of C classes as scaled(X) @ kernel + bias; the probabilities are their softmax.
 
-    `scaling` is what happens to each row first: nothing, division by its length, or the signed square root.
+    `scaling` is what happens to each row first: nothing, division by its length, or the signed square root. Of a row
+    with several `widths`, each part of it is divided by its own length.
     Standardising, the length sqrt(D) of `LengthScaler` and the temperature are part of kernel and bias.
     """
 
@@ -32,14 +33,18 @@ class LinearHead:
     kernel: np.ndarray  # (D, C) float32
     bias: np.ndarray  # (C,) float32
     classes: tuple[str, ...]
+    widths: tuple[int, ...] = ()
 
     def logits(self, X: np.ndarray) -> np.ndarray:
         """(n, D) float embeddings to (n, C) float64."""
-        return scale_rows(X, self.scaling).astype(np.float64) @ self.kernel + self.bias
+        return scale_rows(X, self.scaling, self.widths).astype(np.float64) @ self.kernel + self.bias
 
 
-def scale_rows(X: np.ndarray, scaling: str) -> np.ndarray:
-    """Do what a `LinearHead` does to each row of (n, D) first; a row of zeros stays."""
+def scale_rows(X: np.ndarray, scaling: str, widths: Sequence[int] = ()) -> np.ndarray:
+    """Do what a `LinearHead` does to each row of (n, D) first; a row, or part of one, of zeros stays."""
+    if scaling == "length" and widths:
+        parts = np.split(X, np.cumsum(widths)[:-1], axis=1)
+        return np.hstack([scale_rows(part, scaling) for part in parts])
     if scaling == "length":
         length = np.linalg.norm(X, axis=1, keepdims=True)
         return X / np.where(length > 0, length, 1)
@@ -61,7 +66,7 @@ def fold(head: CalibratedHead) -> LinearHead | None:
     found = _coefficients(steps[-1])
     if scaled is None or found is None:
         return None
-    scaling, mean, scale = scaled
+    scaling, mean, scale, widths = scaled
     kernel, bias = found  # (D, K), (K,), of scaled features
     if kernel.shape[1] == 1:  # of two classes the first scores 0
         kernel = np.hstack([np.zeros_like(kernel), kernel])
@@ -73,10 +78,11 @@ def fold(head: CalibratedHead) -> LinearHead | None:
         (kernel / head.temperature).astype(np.float32),
         (bias / head.temperature).astype(np.float32),
         tuple(head.classes_.tolist()),
+        widths,
     )
 
 
-def row_scaling(steps: list[Any], width: int) -> tuple[str, np.ndarray, np.ndarray] | None:
+def row_scaling(steps: list[Any], width: int) -> tuple[str, np.ndarray, np.ndarray, tuple[int, ...]] | None:
     """Split the scaling in front of a classifier into a `LinearHead.scaling` and a shift and factor a feature.
 
     Parameters
@@ -88,19 +94,20 @@ def row_scaling(steps: list[Any], width: int) -> tuple[str, np.ndarray, np.ndarr
 
     Returns
     -------
-    scaling, mean (D,), scale (D,) or None
-        The classifier sees (scale_rows(X, scaling) - mean) / scale. None for steps that are not known.
+    scaling, mean (D,), scale (D,), widths or None
+        The classifier sees (scale_rows(X, scaling, widths) - mean) / scale. None for steps that are not known.
     """
     name = "none" if not steps else scaling_name(steps[0]) if len(steps) == 1 else None
     if name is None:
         return None
     mean, scale = np.zeros(width), np.ones(width)
     if name == "length":
-        return "length", mean, scale / np.sqrt(width)
+        widths = steps[0].widths or ()
+        return "length", mean, scale / np.sqrt(np.repeat(widths, widths) if widths else width), widths
     if name == "none":
-        return "none", mean, scale
+        return "none", mean, scale, ()
     standard = steps[0][-1] if name == "root" else steps[0]
-    return ("root" if name == "root" else "none"), standard.mean_, standard.scale_
+    return ("root" if name == "root" else "none"), standard.mean_, standard.scale_, ()
 
 
 def _coefficients(model: Any) -> tuple[np.ndarray, np.ndarray] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,20 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.errors import UserError
-from cache.space import Space
 from cache.storage import trusted
 from cache.storage.files import open_regular
 from cache.versions import versions
 from cache.workspace import Workspace
-from classify.models.layers import build_head, build_model, closed_form
+from classify.models.layers import Branch, Square, build_head, closed_form, join
 from classify.runs.folder import OWN_MODEL
-from classify.runs.head_file import check_space, load_head
+from classify.runs.head_file import load_head
+from classify.runs.head_rows import HeadRows
+from classify.runs.inputs import Input
 from classify.runs.predictions import Pictures
 from classify.runs.record import read_record
-from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress, Say
-from extract.embedding.runner import Outcome
-from extract.embedding.spaces import backbone_of, decoding_of
+from extract.embedding.spaces import decoding_of
 from extract.machine import import_keras_quietly
 from extract.settings import Decoding, Options
 from extract.sources.unlabelled import list_pictures
@@ -52,21 +52,20 @@ class FittedRun:
                 f"{run}. Those of logreg, ridge, lda, centroid, svm-linear, svm and mlp can be, behind the scalings "
                 "of their searches: run `fit-head --model logreg`, or name another run with --run."
             )
-        self._workspace, self._loaded, self._head, self._say = workspace, loaded, head, say
-        self._space = Space.from_json(loaded.record["space"]["json"])
-        self._backbone = backbone_of(workspace.store(self._space), trust=trust)
+        self._loaded, self._head = loaded, head
+        self._rows = HeadRows(workspace, loaded, Options(), trust, say)
+        self._say = say
         self.record = loaded.record
-        self.decoding: Decoding = decoding_of(workspace, self._space)
-        self.size = self._space.input_size
-        self.exact = (self._space.precision, self._space.dtype) == ("float32", "float32")
-        self.facts = {
+        spaces = [each.space for each in loaded.inputs]
+        self.squares = list(dict.fromkeys(Square(space.input_size, space.resize) for space in spaces))
+        most = max(decoding_of(workspace, space).max_pixels for space in spaces)
+        self.asked = [(each.size, Decoding(each.resize, most)) for each in self.squares]
+        self.exact = {(space.precision, space.dtype) for space in spaces} == {("float32", "float32")}
+        one = _facts(loaded.inputs[0]) if len(spaces) == 1 else {}
+        self.facts = one | {
             "classes": list(head.classes),
-            "input_size": self.size,
-            "resize": self._space.resize,
-            "backbone": self._space.backbone,
-            "pooling": self._space.pooling,
-            "weights": self._space.weights,
-            "space": self._space.id,
+            "backbone": "+".join(space.backbone for space in spaces),
+            "inputs": [_facts(each) for each in loaded.inputs],
             "head": self.record["head"]["name"],
             "temperature": loaded.head.temperature,
             "run": run.name,
@@ -75,35 +74,48 @@ class FittedRun:
 
     @cached_property
     def model(self) -> keras.Model:
-        """As `build_model` makes it; UserError if the backbone's weights are no longer those of the head."""
+        """As `join` makes it; UserError if a backbone's weights are no longer those of the head."""
         from extract.backbones.network import build_backbone, hash_weights
 
-        network = build_backbone(self._backbone)
-        if hash_weights(network) != self._space.weights:
-            raise UserError(
-                f"Expected weights {self._space.weights[:12]} of {self._backbone.name}, with which the head was "
-                f"trained, received {hash_weights(network)[:12]}. Extract and fit again with the weights of today."
-            )
-        return build_model(self._backbone, self._space.resize, self._head, network)
+        branches = []
+        for each, extractor in zip(self._loaded.inputs, self._rows.extractors, strict=True):
+            space, backbone = each.space, extractor.backbone
+            network = build_backbone(backbone)
+            if hash_weights(network) != space.weights:
+                raise UserError(
+                    f"Expected weights {space.weights[:12]} of {backbone.name}, with which the head was "
+                    f"trained, received {hash_weights(network)[:12]}. Extract and fit again with the weights of today."
+                )
+            columns = None if isinstance(each.columns, slice) else each.columns.tolist()
+            branches.append(Branch(backbone, space.resize, columns, network))
+        return join(branches, self._head)
 
     @property
     def head_model(self) -> keras.Model:
         """(B, D) embeddings to (B, C) probabilities."""
         return build_head(self._head, self._loaded.head.n_features_in_)
 
-    @cached_property
-    def _extractor(self) -> Extractor:
-        options = Options(dtype=self._space.dtype)
-        extractor = Extractor(self._workspace, self._backbone, self.decoding, options, self._say)
-        check_space(self._loaded, extractor.space, self._loaded.head.n_features_in_)
-        return extractor
-
-    def answers(self, pictures: Pictures, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def answers(self, pictures: Pictures, pixels: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings (n, D), from the cache where they are there, and the head's probabilities (n, C)."""
-        manifest, extractor = list_pictures(pictures.files), self._extractor
-        extractor.embed(manifest, np.arange(len(manifest)), Progress(note=self._say), Outcome())
-        embedding = extractor.store.gather(manifest.key)
+        manifest = list_pictures(pictures.files)
+        self._rows.embed(manifest, Progress(note=self._say))
+        embedding = self._rows.gather(manifest.key)
         return embedding, self._loaded.head.predict_proba(embedding)
+
+
+def _facts(each: Input) -> dict[str, Any]:
+    """What people want to know of one of a model's networks."""
+    space = each.space
+    facts = {
+        "input_size": space.input_size,
+        "resize": space.resize,
+        "backbone": space.backbone,
+        "pooling": space.pooling,
+        "precision": space.precision,
+        "weights": space.weights,
+        "space": space.id,
+    }
+    return facts | ({"parts": list(each.parts)} if each.parts else {})
 
 
 class TunedRun:
@@ -145,8 +157,8 @@ class TunedRun:
         self.model: keras.Model = self.artefact.model
         self.record = record
         self.facts = self.artefact.facts | {"run": run.name}
-        self.decoding = Decoding(self.facts["resize"])
-        self.size = int(self.facts["input_size"])
+        self.squares = [Square(int(self.facts["input_size"]), self.facts["resize"])]
+        self.asked = [(each.size, Decoding(each.resize)) for each in self.squares]
         self.exact = True
 
     @property
@@ -154,13 +166,14 @@ class TunedRun:
         """(B, D) embeddings by the fine-tuned backbone, and by no other, to (B, C) probabilities."""
         return self.model.get_layer("classifier").get_layer("head")
 
-    def answers(self, pictures: Pictures, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def answers(self, pictures: Pictures, pixels: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings (n, D) and probabilities (n, C) of the model in Keras."""
         import keras
 
         classifier = self.model.get_layer("classifier")
         embedder = keras.Model(classifier.input, classifier.layers[-2].output)
-        return embedder.predict(pixels, batch_size=32, verbose=0), self.artefact.probabilities(pixels)
+        (only,) = pixels
+        return embedder.predict(only, batch_size=32, verbose=0), self.artefact.probabilities(only)
 
 
 def open_run(workspace: Workspace, run: Path, trust: bool, say: Say) -> FittedRun | TunedRun:

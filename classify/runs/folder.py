@@ -10,6 +10,7 @@ from cache.dataset import Embedded
 from cache.errors import UserError
 from cache.storage import json_file
 from cache.workspace import Workspace
+from classify.runs.inputs import inputs_of
 from classify.runs.record import record_of
 
 OWN_MODEL = ("finetune", "baseline")  # commands whose runs answer with a model.keras of their own
@@ -95,12 +96,17 @@ def remember_best(workspace: Workspace, run: Path, data: Embedded, data_sha256: 
         "path": place_of(run, workspace.runs),
         "dataset": data.name,
         "data_sha256": data_sha256,
-        "space": data.space.id,
+        "space": ",".join(each.space.id for each in inputs_of(record_of(run))),
         "cv_accuracy": accuracy,
     }
     if better and os.path.exists(relocated(known["path"], workspace.runs) / "run.json"):
         entry = known
-    workspace.remember(dataset=data.name, space=data.space.id, run=entry, runs={data.name: entry})
+    workspace.remember(
+        dataset=data.name,
+        space=",".join(space.id for space in data.spaces),
+        run=entry,
+        runs={data.name: entry},
+    )
 
 
 def _of(state: dict[str, Any], dataset: str | None) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from importlib import import_module
 from io import BytesIO
@@ -18,8 +19,9 @@ from cache.errors import UserError
 from cache.space import Space
 from cache.storage import trusted
 from cache.storage.files import open_regular, write_file
-from cache.workspace import Workspace
+from cache.workspace import Workspace, extract_command
 from classify.runs.folder import write_json
+from classify.runs.inputs import Input, inputs_of
 from classify.runs.record import FORMAT, record_of
 
 if TYPE_CHECKING:
@@ -43,6 +45,11 @@ class LoadedHead:
     head: CalibratedHead
     record: dict[str, Any]
     folder: Path
+
+    @cached_property
+    def inputs(self) -> tuple[Input, ...]:
+        """What it takes; UserError where its run.json names what there cannot be."""
+        return inputs_of(self.record)
 
 
 def save_head(folder: Path, head: CalibratedHead, record: dict[str, Any]) -> None:
@@ -165,22 +172,38 @@ def _unpickled(data: bytes) -> CalibratedHead:
             sys.modules[error.name] = import_module(MOVED[error.name])
 
 
-def check_space(loaded: LoadedHead, space: Space, width: int) -> None:
-    """Refuse embeddings of a space in which the head was not trained.
+def check_space(loaded: LoadedHead, spaces: Sequence[Space], width: int) -> None:
+    """Refuse embeddings of other spaces than those in which the head was trained.
+
+    Parameters
+    ----------
+    loaded : LoadedHead
+    spaces : sequence of Space
+        In any order.
+    width : int
+        How many numbers of theirs go to the head.
 
     Raises
     ------
     UserError
-        When the width or the space differs from the one in the head's run.json.
+        When the width or a space differs from the ones in the head's run.json.
     """
-    trained = Space.from_json(loaded.record["space"]["json"])
-    if width != loaded.head.n_features_in_:
+    trained = [each.space for each in loaded.inputs]
+    if {space.id for space in spaces} != {space.id for space in trained}:
+        other = [space for space in spaces if space not in trained] or list(spaces)
+        what = f"embeddings of {_named(trained, short=True)}, received {_named(other)}"
+    elif width != loaded.head.n_features_in_:
         what = f"embeddings of width {loaded.head.n_features_in_}, received {width}"
-    elif space.id != trained.id:
-        what = f"embeddings of space {trained.id[:4]}, received space {space.id[:4]} ({space.backbone})"
     else:
         return
+    lacking = [space for space in trained if space not in spaces] or trained
+    commands = " and ".join(f"`{extract_command(space)}`" for space in lacking)
     raise UserError(
-        f"Expected {what}: this head was trained in space {trained.id[:4]} ({trained.backbone}). "
-        f"Run `extract FOLDER/ --backbone {trained.backbone}`, or name a run of that space with --run."
+        f"Expected {what}: this head was trained in {_named(trained)}. Run {commands}, or name a run of "
+        f"{'that space' if len(spaces) == 1 else 'those spaces'} with --run."
     )
+
+
+def _named(spaces: Sequence[Space], short: bool = False) -> str:
+    ids = [space.id[:4] if short else f"{space.id[:4]} ({space.backbone})" for space in spaces]
+    return f"space{'s' if len(ids) > 1 else ''} {', '.join(ids)}"

@@ -135,27 +135,34 @@ class Pictures:
         rows = np.sort(np.random.default_rng(seed).choice(len(self.files), most, replace=False))
         return Pictures([self.files[row] for row in rows], [self.labels[row] for row in rows], self.part)
 
-    def decode(self, size: int, decoding: Decoding) -> tuple[Pictures, np.ndarray]:
-        """Read the pictures: those that can be read, and their pixels (n, s, s, 3) uint8.
+    def decode(self, asked: Sequence[tuple[int, Decoding]]) -> tuple[Pictures, list[np.ndarray]]:
+        """Read the pictures as squares of so many pixels a side.
+
+        Returns
+        -------
+        read : Pictures
+            Those n that can be read.
+        pixels : list of (n, s, s, 3) uint8
+            One array for each `asked`.
 
         Raises
         ------
         UserError
             When none can.
         """
-        pixels: list[np.ndarray] = []
+        pixels: list[list[np.ndarray]] = []
         kept: list[int] = []
         for row, file in enumerate(self.files):
             try:
                 with opened(file) as contents:
-                    pixels.append(decode(contents.data, size, decoding))
+                    pixels.append([decode(contents.data, size, how) for size, how in asked])
                 kept.append(row)
             except RejectedImage:
                 continue
         if not kept:
             raise _none_left(self.files[0].parent if self.files else Path())
         found = Pictures([self.files[row] for row in kept], [self.labels[row] for row in kept], self.part)
-        return found, np.stack(pixels)
+        return found, [np.stack(each) for each in zip(*pixels, strict=True)]
 
 
 def held_out(workspace: Workspace, run: Path, record: dict[str, Any]) -> Pictures:

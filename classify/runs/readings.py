@@ -215,7 +215,9 @@ def sample_notes(workspace: Workspace, division: Division) -> list[str]:
         record = record_of(run)
         entries = record.get("result", {}).get("backbones", [])
         took_part = any(
-            data.space.id == one["space"] or data.space.backbone == one["backbone"] for one in entries
+            space.id == one["space"] or space.backbone == one["backbone"]
+            for one in entries
+            for space in data.spaces
         )
         if took_part and (seen := len(keys.intersection(record["sample"]))):
             asked = record["parameters"]

@@ -22,6 +22,7 @@ TYPES: dict[str, type] = {
     **dict.fromkeys(("head", "space", "parameters", "start", "model", "result", "versions"), dict),
     "format": int,
     "sample": list,
+    "inputs": list,
 }
 INNER: dict[str, dict[str, type]] = {
     "head": {"name": str, "sha256": str, "cv_accuracy": float, "classes": list},
@@ -29,6 +30,8 @@ INNER: dict[str, dict[str, type]] = {
     "start": {"run": str, "head_sha256": str},
     "model": {"file": str, "sha256": str, "classes": list},
 }
+# What they read of each of the inputs of a head.
+INPUT: dict[str, type] = {"id": str, "json": str, "parts": list}
 # Commands whose runs name the head or model of another one in place of their own.
 ANSWERS = ("predict", "evaluate")
 PACKAGES = ("numpy", "scipy", "scikit-learn", "joblib", "h5py", "keras")
@@ -70,12 +73,20 @@ def read_record(run: Path) -> dict[str, Any]:
         check(found, **{name: str if name in named else kind for name, kind in TYPES.items()})
         for name in INNER.keys() - named.keys():
             check(found.get(name) or {}, **INNER[name])
+        for each in found.get("inputs") or ():
+            _check_input(each)
     except (OSError, DamagedJson) as error:
         raise UserError(
             f"Expected run.json of a finished run in {run}, but: {error}. Name another run with --run, or move this "
             "folder away."
         ) from error
     return _Object(run, found)
+
+
+def _check_input(content: Any) -> None:
+    parts = check(content, **INPUT).get("parts") or ()
+    if content.get("json") is None or not all(isinstance(part, str) for part in parts):
+        raise DamagedJson("one of its 'inputs' has no space, or parts without a name")
 
 
 def record_of(run: Path) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from cache.errors import UserError
-from cache.space import Space
+from cache.space import side_by_side, tell_apart
 from cache.workspace import Workspace
 from classify.metrics.intervals import wilson
 from classify.runs.folder import best_run, best_runs
+from classify.runs.inputs import inputs_of
 from classify.runs.record import record_of
 
 NAME = re.compile(r"(\d+)-(.+)")
@@ -124,7 +125,7 @@ def _at(record: Any, *names: str) -> Any:
 
 def _on_network(record: dict[str, Any], head: str) -> str:
     with contextlib.suppress(UserError, LookupError, TypeError):
-        return f"{head} on {Space.from_json(record['space']['json']).backbone}"
+        return f"{head} on {side_by_side(tell_apart([each.space for each in inputs_of(record)]))}"
     return head
 
 

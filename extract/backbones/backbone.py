@@ -8,11 +8,12 @@ from pathlib import Path
 
 from cache.errors import UserError
 from cache.space import LAYER
+from extract.backbones.calibration import Calibration, shipped
 from extract.backbones.efficientnet_lite import VARIANTS, packaged_weights
 from extract.backbones.external import kinds
 from extract.backbones.families import family, own_spelling
 from extract.backbones.preprocessing import PREPROCESSING, mode_of
-from extract.settings import FLOATS, POOLINGS
+from extract.settings import EVERY_STAGE, POOLINGS, PRECISIONS
 
 AT = "@"  # between a pooling and the layer whose output is pooled, where that is not the last
 LARGEST = 2048  # input size; beyond it one picture may take gigabytes of memory
@@ -30,6 +31,7 @@ class Backbone:
     preprocessing: str = ""  # a mode of extract.backbones.preprocessing
     location: str = ""  # of a model from elsewhere, as `of` takes it for a name
     digest: str = ""  # SHA-256 of its files
+    calibration: Calibration | None = None  # of int8: measured on pictures of the user; None: what ships
 
     @classmethod
     def of(
@@ -53,7 +55,7 @@ class Backbone:
         input_size : int, optional
             Pixels a side.
         pooling : str
-            One of `POOLINGS`; one of them with "@" and a layer's name behind it; or "layer:NAME".
+            One of `POOLINGS`; one of them with "@" and a layer's name behind it; "stages"; or "layer:NAME".
         precision : str
         preprocessing : str, optional
             A mode of `extract.backbones.preprocessing`.
@@ -100,6 +102,12 @@ class Backbone:
         return kind is None or kind.halves
 
     @property
+    def ranges(self) -> Calibration | None:
+        """By what it is quantised: its own calibration, or the one that ships; None if it has neither."""
+        ships = self.weights == "pretrained" and self.preprocessing == family(self.name).preprocessing
+        return self.calibration or (shipped(self.name) if not self.location and ships else None)
+
+    @property
     def weights_file(self) -> Path | None:
         """The file that the weights are read from; None if Keras downloads or invents them, or the model has its own.
 
@@ -137,14 +145,14 @@ class Backbone:
 
 def _check(pooling: str, precision: str, preprocessing: str | None) -> None:
     how, at, layer = pooling.partition(AT)
-    named = pooling.startswith(LAYER) and pooling != LAYER
-    if not named and (how not in POOLINGS or (at and not layer)):
+    whole = pooling == EVERY_STAGE or (pooling.startswith(LAYER) and pooling != LAYER)
+    if not whole and (how not in POOLINGS or (at and not layer)):
         raise UserError(
-            f"Expected one of {', '.join(POOLINGS)}, or {LAYER}NAME, or one of the three with {AT}NAME; received "
-            f"{pooling!r}."
+            f"Expected one of {', '.join(POOLINGS)}, one of the three with {AT}NAME, {EVERY_STAGE}, or {LAYER}NAME; "
+            f"received {pooling!r}."
         )
-    if precision not in FLOATS:
-        raise UserError(f"Expected one of {', '.join(FLOATS)}; received {precision!r}.")
+    if precision not in PRECISIONS:
+        raise UserError(f"Expected one of {', '.join(PRECISIONS)}; received {precision!r}.")
     if preprocessing is not None and preprocessing not in PREPROCESSING and mode_of(preprocessing) is None:
         raise UserError(
             f"Expected a preprocessing out of {', '.join(PREPROCESSING)}; received {preprocessing!r}."
@@ -183,7 +191,7 @@ def _from_elsewhere(
         found.location,
         found.digest,
     )
-    if backbone.layer is not None and not kind.shows_layers:
+    if (backbone.layer is not None or pooling == EVERY_STAGE) and not kind.shows_layers:
         raise UserError(
             f"Expected --pooling {', '.join(POOLINGS)} for {asked}: a SavedModel does not show its layers. Name "
             f"another of its outputs behind '{kinds.OUTPUT}'."

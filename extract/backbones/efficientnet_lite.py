@@ -5,6 +5,7 @@ that it runs well on any device; stem and head keep their width, first and last 
 """
 
 import importlib
+import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,28 @@ def packaged_weights(name: str) -> Path | None:
         return None
     folder = Path(str(module.__file__)).parent / "models"
     return next(folder.glob("*.pth"), None)
+
+
+def stage_ends(name: str) -> tuple[str, ...]:
+    """Name the layers that each stage of variant `name` ends with, but for the first.
+
+    The first has 16 channels at half the picture's size: to average so large a map takes time, and says little.
+    """
+    depths = _depths(VARIANTS[name])
+    last = [end - 1 for end in itertools.accumulate(depths)]
+    ends = [
+        f"block{index}_{'add' if depth > 1 else 'project_bn'}"
+        for index, depth in zip(last, depths, strict=True)
+    ]
+    return tuple(ends[1:])
+
+
+def _depths(variant: Variant) -> list[int]:
+    """Blocks of each stage; the first and the last keep their number."""
+    return [
+        repeats if stage in (0, len(STAGES) - 1) else math.ceil(variant.depth * repeats)
+        for stage, (repeats, *_) in enumerate(STAGES)
+    ]
 
 
 def _round_width(channels: int, width: float) -> int:
@@ -133,10 +156,9 @@ def build(name: str, input_size: int, weights: Path | None) -> "keras.Model":
     x = builder.conv(inputs, "_conv_stem", "stem", STEM, 3, 2)
     x = builder.norm(x, "_bn0", "stem_bn")
     index = 0
-    for stage, (repeats, kernel, stride, expansion, channels) in enumerate(STAGES):
-        deepened = repeats if stage in (0, len(STAGES) - 1) else math.ceil(variant.depth * repeats)
-        for repeat in range(deepened):
-            filters = _round_width(channels, variant.width)
+    for repeats, (_, kernel, stride, expansion, channels) in zip(_depths(variant), STAGES, strict=True):
+        filters = _round_width(channels, variant.width)
+        for repeat in range(repeats):
             x = builder.block(x, index, kernel, stride if repeat == 0 else 1, expansion, filters)
             index += 1
     x = builder.conv(x, "_conv_head", "top", TOP)

@@ -18,6 +18,8 @@ from extract.backbones.backbone import AT, Backbone
 from extract.backbones.external import kinds
 from extract.backbones.families import family
 from extract.backbones.preprocessing import IMAGENET_MEAN, IMAGENET_STD, preprocess
+from extract.backbones.stages import stage_maps
+from extract.settings import EVERY_STAGE
 
 if TYPE_CHECKING:
     import keras
@@ -46,8 +48,16 @@ def build_embedder(backbone: Backbone) -> "keras.Model":
     size = backbone.input_size
     pixels = keras.Input((size, size, 3), dtype="uint8", name="pixels")
     x = preprocess(pixels, backbone.preprocessing)
-    features = pool(build_backbone(backbone)(x), backbone.pooling)
-    return keras.Model(pixels, features, name=f"{backbone.name.partition(':')[0]}_embedder")
+    return keras.Model(pixels, features(backbone, x), name=f"{backbone.name.partition(':')[0]}_embedder")
+
+
+def features(backbone: Backbone, x: Any, network: "keras.Model | None" = None) -> Any:
+    """Add a backbone and its pooling to a graph: (B, s, s, 3) preprocessed pictures to (B, D) float32 embeddings.
+
+    network : keras.Model, optional
+        As `build_backbone` gives it, which is the default.
+    """
+    return pool((network or build_backbone(backbone))(x), backbone.pooling)
 
 
 @contextlib.contextmanager
@@ -67,12 +77,15 @@ def undisturbed() -> Iterator[None]:
 def pool(features: Any, pooling: str) -> Any:
     """Reduce features (B, ..., c) to embeddings (B, D) float32; a layer's raw output is left alone.
 
-    Feature maps (B, h, w, c) and tokens (B, T, c) are pooled or flattened; rows (B, D) are what they are.
+    Feature maps (B, h, w, c) and tokens (B, T, c) are pooled or flattened; rows (B, D) are what they are. The maps of
+    every stage, a list, are averaged and put side by side.
     """
     from keras import layers
 
     if pooling.startswith(LAYER):
         return features
+    if pooling == EVERY_STAGE:
+        return layers.Concatenate(dtype="float32")([pool(maps, "avg") for maps in features])
     how, rank = pooling.partition(AT)[0], len(features.shape)
     if how == "flatten" or rank == 2:
         return layers.Flatten(dtype="float32")(features)
@@ -95,7 +108,8 @@ def pool(features: Any, pooling: str) -> Any:
 def build_backbone(backbone: Backbone) -> "keras.Model":
     """Build the network without classifier: (B, s, s, 3) preprocessed float to (B, h, w, c) feature maps.
 
-    It ends with the layer that the pooling names, if it names one. Layers are called the same in every process, so
+    It ends with the layer that the pooling names, if it names one; for every stage it gives a list, the network's own
+    end last. Layers are called the same in every process, so
     that a name in a `Backbone` means one layer for ever.
     """
     import keras
@@ -108,6 +122,9 @@ def build_backbone(backbone: Backbone) -> "keras.Model":
             network = _whole(backbone)
         finally:
             keras.config.set_dtype_policy(policy)
+        if backbone.pooling == EVERY_STAGE:
+            named = () if backbone.location else family(backbone.name).ends
+            return keras.Model(network.inputs[0], stage_maps(network, named), name=network.name)
         if backbone.layer is None:
             return network
         return keras.Model(network.inputs[0], _layer_output(network, backbone.layer))
@@ -189,8 +206,13 @@ def _layer_output(network: "keras.Model", name: str) -> Any:
     return network.get_layer(name).output
 
 
+def parts_of(embedder: "keras.Model", pooling: str) -> list[int]:
+    """The widths of the parts of an embedder's rows; none where a row is one whole."""
+    return [int(maps.shape[-1]) for maps in network_of(embedder).outputs] if pooling == EVERY_STAGE else []
+
+
 def network_of(embedder: "keras.Model") -> "keras.Model":
-    """The backbone inside an embedder: (B, s, s, 3) preprocessed to (B, h, w, c)."""
+    """The backbone inside an embedder: (B, s, s, 3) preprocessed to (B, h, w, c), to a list for every stage."""
     import keras
 
     return next(layer for layer in embedder.layers if isinstance(layer, keras.Model))

@@ -17,6 +17,7 @@ from cache.text import counted, on_one_line
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
 from extract.commands.options import ExtractOptions
+from extract.embedding.agreement import settled
 from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress, bar
 from extract.embedding.runner import Outcome
@@ -89,6 +90,7 @@ def extract(
         progress.note(
             f"hidden files and folders, passed over (their names start with a dot): {found.ignored:,}"
         )
+    backbone = settled(workspace, backbone, decoding, options, progress.note, found.manifest)
     extractor = Extractor(workspace, backbone, decoding, options, progress.note)
     manifest, outcome = _part(found.manifest, options.shard), Outcome()
     hashed, refused = manifest.hashed, extractor.refused()

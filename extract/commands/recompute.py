@@ -12,7 +12,11 @@ from extract.engines.choice import choose_engine, learn_network, open_engine
 from extract.pictures.decoding import RejectedImage, render
 from extract.pictures.files import opened
 
-TOLERANCE = {"float32": 1e-3, "float16": 1e-2}  # relative; other processors and engines round differently
+TOLERANCE = {
+    "float32": 1e-3,
+    "float16": 1e-2,
+    "int8": 5e-2,
+}  # relative; other processors and engines round differently
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ def recompute(
     UserError
         If nothing was extracted yet, or the space's weights cannot be had any more.
     """
-    data = workspace.load(dataset, space)
+    data = workspace.load(dataset, space).alone()
     backbone, view = backbone_of(data.store), view_of(data.space)
     decoding = decoding_of(workspace, data.space)
     name = choose_engine("auto", backbone)
@@ -56,6 +60,12 @@ def recompute(
         raise UserError(
             f"Expected the weights {data.space.weights[:12]} of this space, received {network.weights[:12]}: "
             f"the weights of {backbone.name} on this machine are others."
+        )
+    widths = [part.stop - part.start for part in data.space.parts]
+    if network.parts != widths:
+        raise UserError(
+            f"Expected stages of {widths} numbers in {backbone.name}, as in this space, received {network.parts}: this "
+            "version of coldframe or Keras ends them elsewhere. Run extract again."
         )
     engine = engine or open_engine(name, backbone, network)
     drawn = np.random.default_rng(seed).permutation(len(data.manifest))[:count]
@@ -70,7 +80,7 @@ def recompute(
                     keys.append(key)
         except RejectedImage:
             continue
-    tolerance = TOLERANCE[min(data.space.dtype, data.space.precision)]
+    tolerance = max(TOLERANCE[data.space.dtype], TOLERANCE[backbone.precision])
     if not keys:
         return Recomputed(0, len(drawn), 0, 0.0, tolerance)
     steps = range(0, len(pixels), engine.batch_size)

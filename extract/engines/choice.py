@@ -13,12 +13,28 @@ from extract.machine import gpu_seen
 from extract.settings import ENGINES
 
 
-def choose_engine(asked: str, backbone: Backbone) -> str:
-    """Resolve ``auto``: Keras where a GPU is seen, else LiteRT unless it is known that it cannot run the network."""
+def choose_engine(asked: str, backbone: Backbone, note: Callable[[str], None] = lambda text: None) -> str:
+    """Resolve ``auto``: Keras where a GPU is seen, else LiteRT unless it is known that it cannot run the network.
+
+    Integers are LiteRT's alone: with a GPU, ``auto`` takes it and `note` is told.
+    """
     if asked not in ENGINES:
         raise UserError(f"Expected an engine out of {', '.join(ENGINES)}; received {asked!r}.")
-    if asked == "litert" and backbone.precision != "float32":
-        raise UserError("Expected --precision float32 with --engine litert: it computes in float32 only.")
+    if asked == "litert" and backbone.precision == "float16":
+        raise UserError(
+            "Expected --precision float32 or int8 with --engine litert: it does not compute in float16."
+        )
+    if backbone.precision == "int8":
+        if asked == "keras":
+            raise UserError(
+                "Expected --engine litert (or auto) with --precision int8, received keras, which computes in floats "
+                "only. For Keras, pass --precision float32."
+            )
+        if asked == "auto" and gpu_seen():
+            note(
+                "int8 is for a CPU: LiteRT computes, and the GPU stays idle; --precision float32 or float16 uses it"
+            )
+        return "litert"
     if asked != "auto":
         return asked
     if gpu_seen() or backbone.precision != "float32":
@@ -50,6 +66,7 @@ def learn_network(
     engine : Engine or None
         The Keras engine where it had to be built for the answer, or takes LiteRT's place.
     """
+    fall_back = fall_back and backbone.precision != "int8"
     network = network_cache.find(backbone)
     if network is not None and (engine == "keras" or network.model):
         if network.unconvertible and fall_back and not gpu_seen():
@@ -61,6 +78,11 @@ def learn_network(
         try:
             return convert(backbone), None
         except Unconvertible as error:
+            if backbone.precision == "int8":
+                raise UserError(
+                    f"Expected {backbone.name} as a network of 8-bit integers, but that failed: {error.reason}. "
+                    f"{'Pass' if error.lasting else 'Try again, or pass'} --precision float32."
+                ) from error
             if not fall_back:
                 raise
             unconvertible = error.reason if error.lasting else ""

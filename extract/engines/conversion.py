@@ -6,15 +6,19 @@ import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import cache
 from cache.errors import UserError
 from extract.backbones.backbone import Backbone
+from extract.backbones.calibration import Calibration
 from extract.engines import network_cache
 from extract.engines.network_cache import Network
+from extract.engines.quantisation import Unquantisable, hash_tensors, measure, quantise
 
 COMPARED = 2  # pictures: a batch of more than one shows whether the batch axis survived
 TOLERANCE = 1e-3  # relative
@@ -40,8 +44,47 @@ def convert(backbone: Backbone) -> Network:
     Raises
     ------
     UserError
-        If the weights cannot be had, or TensorFlow cannot convert the network.
+        If the weights cannot be had, TensorFlow cannot convert the network, or it has no calibration for int8.
     """
+    if backbone.precision == "int8" and backbone.ranges is None:
+        raise UserError(
+            f"Expected a calibration for {backbone.name} in int8: none ships for this network with these weights. Run "
+            "`extract FOLDER/ --precision int8` first, which calibrates on a sample of the pictures, or pass "
+            "--precision float32."
+        )
+    with network_cache.being_made(backbone):
+        known = network_cache.find(backbone)
+        if known is not None and known.model:
+            return known
+        return Network(**_child(backbone)["network"])
+
+
+def calibrate(backbone: Backbone, pixels: np.ndarray) -> Calibration:
+    """Convert `backbone` for int8 with the ranges that its activations have on these pictures, and remember both.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    pixels : (n, s, s, 3) uint8
+
+    Returns
+    -------
+    Calibration
+        With it, `convert` finds the network, and makes the same again wherever it is not there.
+
+    Raises
+    ------
+    UserError
+        As `convert`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "pixels.npy")
+        np.save(path, pixels)
+        return Calibration.from_json(_child(backbone, str(path))["calibration"])
+
+
+def _child(backbone: Backbone, pixels: str = "") -> dict[str, Any]:
+    """Ask a child process; its last line is the answer."""
     # This very code, wherever it was found; and nothing of the current folder, which may come from elsewhere: without
     # -P it would be first, and an empty entry of PYTHONPATH stands for it.
     path = [str(Path(cache.__file__).parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
@@ -52,15 +95,14 @@ def convert(backbone: Backbone) -> Network:
         "PYTHONPATH": os.pathsep.join(filter(None, path)),
         "PYTHONSAFEPATH": "1",
     }
-    command = [sys.executable, "-P", "-m", "extract.engines.conversion", json.dumps(asdict(backbone))]
-    with network_cache.being_made(backbone):
-        known = network_cache.find(backbone)
-        if known is not None and known.model:
-            return known
-        child = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")
+    command = [sys.executable, "-P", "-m", "extract.engines.conversion"]
+    question = json.dumps({"backbone": asdict(backbone), "pixels": pixels})
+    child = subprocess.run(
+        command, env=environment, input=question, capture_output=True, text=True, errors="replace"
+    )
     answer = child.stdout.strip().splitlines()[-1:] or [""]
     if child.returncode == 0:
-        return Network(**json.loads(answer[0]))
+        return json.loads(answer[0])
     if child.returncode == 1 and answer[0].startswith('{"error"'):
         raise UserError(json.loads(answer[0])["error"])
     if child.returncode == 2 and answer[0].startswith('{"unconvertible"'):
@@ -71,12 +113,48 @@ def convert(backbone: Backbone) -> Network:
     raise Unconvertible(backbone.name, reason, lasting=False)
 
 
-def _convert_here(backbone: Backbone) -> Network:
-    import tensorflow as tf
-
-    from extract.backbones.network import build_embedder, hash_weights
+def _answer(backbone: Backbone, pixels: str) -> dict[str, Any]:
+    from extract.backbones.network import build_embedder, hash_weights, parts_of
 
     model = build_embedder(backbone)
+    parameters, parts = int(model.count_params()), parts_of(model, backbone.pooling)
+    if backbone.precision == "int8":
+        model, data, backbone = _quantise(backbone, model, pixels)
+        weights = hash_tensors(data)
+    else:
+        data, weights = _float_file(backbone, model), hash_weights(model)
+    network = Network(
+        weights=weights,
+        dim=int(model.output_shape[-1]),
+        parameters=parameters,
+        model=network_cache.keep_model(data),
+        parts=parts,
+    )
+    network_cache.remember(backbone, network)
+    return {
+        "network": asdict(network),
+        "calibration": backbone.calibration.to_json() if backbone.calibration else None,
+    }
+
+
+def _quantise(backbone: Backbone, model: Any, pixels: str) -> tuple[Any, bytes, Backbone]:
+    """Fold, convert, measure where there are pictures, and quantise."""
+    from extract.engines.folding import fold
+
+    model = fold(model)
+    data = _float_file(backbone, model)
+    try:
+        if pixels:
+            backbone = replace(backbone, calibration=measure(data, np.load(pixels)))
+        assert backbone.ranges is not None
+        return model, quantise(data, backbone.ranges), backbone
+    except (Unquantisable, RuntimeError, ValueError) as error:  # the last two are LiteRT's
+        raise Unconvertible(backbone.name, f"quantising: {_short(error)}") from error
+
+
+def _float_file(backbone: Backbone, model: Any) -> bytes:
+    import tensorflow as tf
+
     with tempfile.TemporaryDirectory() as folder:
         # From an exported SavedModel: a concrete function would leave the variables unfrozen, ten times slower.
         model.export(folder, verbose=False)
@@ -88,19 +166,11 @@ def _convert_here(backbone: Backbone) -> Network:
             raise Unconvertible(backbone.name, _short(error)) from error
     if backbone.location:
         _compare(backbone, model, data)
-    network = Network(
-        weights=hash_weights(model),
-        dim=int(model.output_shape[-1]),
-        parameters=int(model.count_params()),
-        model=network_cache.keep_model(data),
-    )
-    network_cache.remember(backbone, network)
-    return network
+    return data
 
 
 def _compare(backbone: Backbone, model: Any, data: bytes) -> None:
     """Run what was made of somebody's model beside the model itself: not all that converts computes the same."""
-    import numpy as np
     from ai_edge_litert.interpreter import Interpreter
 
     size = backbone.input_size
@@ -128,9 +198,18 @@ def _short(error: Exception) -> str:
     return (telling or lines or [type(error).__name__])[0][:200].rstrip(".")
 
 
+def _asked(text: str) -> tuple[Backbone, str]:
+    """What `_child` wrote."""
+    question = json.loads(text)
+    fields = question["backbone"]
+    if fields["calibration"]:
+        fields["calibration"] = Calibration.from_json(fields["calibration"]["activations"])
+    return Backbone(**fields), question["pixels"]
+
+
 if __name__ == "__main__":
     try:
-        print("\n" + json.dumps(asdict(_convert_here(Backbone(**json.loads(sys.argv[1]))))))
+        print("\n" + json.dumps(_answer(*_asked(sys.stdin.read()))))
     except Unconvertible as error:
         print("\n" + json.dumps({"unconvertible": error.reason}))
         sys.exit(2)

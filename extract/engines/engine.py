@@ -68,7 +68,7 @@ class KerasEngine:
 
     def __init__(self, backbone: Backbone, batch_size: int | None = None) -> None:
         import_keras_quietly()
-        from extract.backbones.network import build_embedder, hash_weights, undisturbed
+        from extract.backbones.network import build_embedder, hash_weights, parts_of, undisturbed
 
         with undisturbed():
             self._model = build_embedder(backbone)
@@ -78,6 +78,7 @@ class KerasEngine:
             weights=hash_weights(self._model),
             dim=int(self._model.output_shape[-1]),
             parameters=int(self._model.count_params()),
+            parts=parts_of(self._model, backbone.pooling),
         )
 
     def embed(self, pixels: np.ndarray) -> np.ndarray:

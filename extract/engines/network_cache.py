@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from cache.storage.files import locked, make_folder, open_regular, user_folder, write_file
@@ -18,6 +18,7 @@ from extract.backbones.families import family
 
 DIGITS = 32  # of a converted network's hash, in its file's name
 VERSION = 1  # of the file format and of the conversion: raise it when either changes
+QUANTISATION = 1  # of what int8 does to a network
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Network:
     parameters: int
     model: str = ""
     unconvertible: str = ""  # why LiteRT cannot run it; empty if it can or nobody has tried
+    parts: list[int] = field(default_factory=list)  # widths of a row's parts; empty: the row is one whole
 
     @property
     def model_path(self) -> Path:
@@ -82,6 +84,9 @@ def being_made(backbone: Backbone) -> Iterator[None]:
 def _record(backbone: Backbone) -> Path:
     asked = asdict(backbone) | {"weights": backbone.source(), "version": VERSION}
     del asked["location"]  # a model that was moved is the same
+    del asked["calibration"]
+    if backbone.precision == "int8":
+        asked["quantised"] = [QUANTISATION, backbone.ranges.digest if backbone.ranges else ""]
     if not backbone.digest:
         del asked["digest"]
         if backbone.preprocessing == family(backbone.name).preprocessing:

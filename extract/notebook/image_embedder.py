@@ -16,6 +16,7 @@ from cache.storage.files import locked, make_folder
 from cache.storage.rejects import Reject
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
+from extract.embedding.agreement import settled
 from extract.embedding.extractor import Extractor
 from extract.embedding.picture_reader import Picture
 from extract.embedding.progress import Progress, bar
@@ -46,14 +47,16 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         "pretrained", "none" (random) or the path of a file.
     input_size : int, default=None
         Pixels a side; None: the backbone's own.
-    pooling : {"avg", "max", "flatten"}, default="avg"
-        How feature maps become rows.
+    pooling : {"avg", "max", "flatten", "stages"}, default="avg"
+        How feature maps become rows; "stages": the averages of every stage side by side, those of "avg" last.
     resize : {"crop", "squash", "pad"}, default="crop"
         How pictures become square.
     max_pixels : int, default=64_000_000
         Larger pictures count as unreadable.
-    precision, dtype : {"float32", "float16"}, default="float32"
-        Of the computation, and of the rows as stored.
+    precision : {"float32", "float16", "int8"}, default="float32"
+        Of the computation; int8 as `extract` calibrated it in this workspace, else by the ranges that ship.
+    dtype : {"float32", "float16"}, default="float32"
+        Of the rows as stored.
     engine : {"auto", "litert", "keras"}, default="auto"
         What computes; "auto" takes Keras where a GPU is seen.
     batch_size, workers : int, default=None
@@ -219,6 +222,7 @@ def _checked(embedder: ImageEmbedder) -> Extractor:
     if embedder.errors not in ERRORS:
         raise UserError(f"Expected errors to be one of {', '.join(ERRORS)}; received {embedder.errors!r}.")
     workspace, backbone, decoding, options = settings(embedder)
+    backbone = settled(workspace, backbone, decoding, options, print)
     file = backbone.weights_file
     status = file.stat() if file else None
     written = (status.st_size, status.st_mtime_ns) if status else None
@@ -259,7 +263,7 @@ def settings(embedder: ImageEmbedder) -> tuple[Workspace, Backbone, Decoding, Op
         embedder.backbone, os.fspath(embedder.weights), input_size, embedder.pooling, embedder.precision
     )
     if backbone.layer is not None:
-        raise UserError(f"Expected pooling avg, max or flatten, received {embedder.pooling!r}.")
+        raise UserError(f"Expected pooling avg, max, flatten or stages, received {embedder.pooling!r}.")
     place = None if embedder.workspace is None else os.path.expanduser(embedder.workspace)
     options = Options(engine=embedder.engine, batch_size=batch_size, workers=workers, dtype=embedder.dtype)
     decoding = Decoding(embedder.resize, _integer(embedder, "max_pixels"))

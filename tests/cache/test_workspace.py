@@ -1,13 +1,17 @@
 import dataclasses
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cache.commands.ls import list_workspace
+from cache.dataset import Block
 from cache.errors import UserError
 from cache.manifest import Manifest
+from cache.storage.rejects import Reject
 from cache.workspace import Workspace
 
 
@@ -245,3 +249,97 @@ def test_nothing_is_read_before_it_is_asked_for(workspace, space, manifest, samp
     assert reads == []
     assert data.embedding.shape == (10, 5)
     assert reads == [10]
+
+
+@pytest.fixture
+def two(workspace, space, manifest, sample):
+    """Return a workspace with ten pictures in two spaces, of widths 5 and 3; the second lacks two of them."""
+    other = replace(space, backbone="small", pooling="max")
+    keys, rows = sample(10)
+    narrow = sample(10, seed=1, width=3)[1]
+    workspace.save_manifest("flowers", manifest)
+    workspace.store(space).add(keys, rows)
+    workspace.store(other).add(keys[2:], narrow[2:])
+    workspace.remember(dataset="flowers", space=f"{space.id},{other.id}")
+    return workspace, (space, other), (rows, narrow)
+
+
+def test_several_spaces_side_by_side(two):
+    workspace, (space, other), (rows, narrow) = two
+    data = workspace.load()
+    assert data.spaces == (space, other)
+    assert (data.space, data.store.space) == (space, space)
+    assert [store.space for store in data.stores] == [space, other]
+    assert np.array_equal(data.embedding, np.hstack([rows, narrow])[2:])
+    assert data.blocks == (Block(space, "", 0, 5), Block(other, "", 5, 8))
+    assert (data.missing, data.refused, data.lacking) == (2, 0, (0, 2))
+    turned = workspace.load(space=f"{other.id[:8]}, {space.id[:8]}")
+    assert turned.spaces == (other, space)
+    assert np.array_equal(turned.embedding, np.hstack([narrow, rows])[2:])
+
+
+def test_one_space_is_one_block(two):
+    workspace, (space, _), (rows, _) = two
+    data = workspace.load(space=space.id)
+    assert np.array_equal(data.embedding, rows)
+    assert data.blocks == (Block(space, "", 0, 5),)
+    assert workspace.load(space=f"{space.id[:6]},{space.id[:9]}").spaces == (space,)  # the same one twice
+
+
+def test_a_rejected_picture_is_not_one_that_is_lacking(two, sample):
+    workspace, (_, other), _ = two
+    key = sample(10)[0][0].tobytes()
+    workspace.store(other).add_rejects([Reject(key, "a.jpg", "damaged", "fake")])
+    data = workspace.load()
+    assert (data.missing, data.refused, data.lacking) == (2, 1, (0, 1))
+
+
+def test_a_space_without_the_data_set_names_the_command(two, sample):
+    workspace, (space, other), _ = two
+    third = replace(space, backbone="third", precision="int8 x")
+    with pytest.raises(UserError, match="only one space starts with, received '0123'"):
+        workspace.load(space=f"{space.id},0123")
+    keys, rows = sample(3, seed=7)
+    workspace.store(third).add(keys, rows)  # of another data set
+    with pytest.raises(
+        UserError, match=r"\(third\), found none .* extract \S+ --backbone third --precision int8`"
+    ):
+        workspace.load(space=f"{space.id},{third.id}")
+    keys, rows = sample(10)
+    workspace.store(third).add(keys[:2], rows[:2])
+    with pytest.raises(
+        UserError, match=r"in each of 2 spaces, found none.*--backbone small --pooling max` and `"
+    ):
+        workspace.load(space=f"{other.id},{third.id}")
+
+
+def test_what_needs_one_space_refuses_several(two):
+    workspace, (space, other), _ = two
+    assert workspace.load(space=space.id).alone().space == space
+    with pytest.raises(
+        UserError, match=rf"one space, received 2: {space.id[:12]} \(tiny\), .*small.*--space"
+    ):
+        workspace.load().alone()
+    listed = {each["backbone"]: each["current"] for each in list_workspace(workspace)["spaces"]}
+    assert listed == {"tiny": True, "small": True}
+    workspace.remember(space=other.id)
+    assert [each["backbone"] for each in list_workspace(workspace)["spaces"] if each["current"]] == ["small"]
+
+
+def test_the_top_is_what_a_row_is_without_its_stages(workspace, space, manifest, sample):
+    staged, second = replace(space, pooling="stages:2+3"), replace(space, pooling="stages:4+1")
+    keys, rows = sample(10)
+    for each in (staged, second):
+        workspace.store(each).add(keys, rows)
+    workspace.save_manifest("flowers", manifest)
+    data = workspace.load("flowers", f"{staged.id},{second.id}")
+    assert [(each.part, each.start, each.stop) for each in data.blocks] == [
+        ("stage1", 0, 2),
+        ("top", 2, 5),
+        ("stage1", 5, 9),
+        ("top", 9, 10),
+    ]
+    assert data.top == slice(2, 5)
+    assert data.within([second]).blocks[0] == Block(second, "stage1", 0, 4)
+    assert data.within([staged, second]) is data
+    assert workspace.load("flowers", space=second.id).top == slice(4, 5)

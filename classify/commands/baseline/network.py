@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from classify.models.layers import LOGITS, build_head, with_resizing
+from classify.models.layers import LOGITS, Square, build_head, with_resizing
 from classify.models.linear import LinearHead
 
 FILTERS = (16, 32, 64)
@@ -46,4 +46,5 @@ def finished(network: keras.Model, classes: tuple[str, ...], temperature: float,
     kernel, bias = network.get_layer(LOGITS).get_weights()
     head = build_head(LinearHead("none", kernel / temperature, bias / temperature, classes), UNITS)
     probability = head(network.get_layer("features").output)
-    return with_resizing(network.input, probability, network.input_shape[1], resize, network.name)
+    square = Square(network.input_shape[1], resize)
+    return with_resizing({square: network.input}, probability, network.name)

@@ -35,13 +35,10 @@ from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress, Say, bar
 from extract.embedding.thumbnails import complete, thumbnails_of
 from extract.engines.network_cache import Network
-from extract.engines.timing import keep_cost, milliseconds, recall_cost
-from extract.pictures.decoding import RejectedImage
-from extract.pictures.files import load_row
+from extract.engines.timing import cost_of, pixels_of
 from extract.settings import Decoding, Options
 
 FOLDS = 5
-SHOWN = 32  # pictures that an engine is timed on, over and over
 
 
 def compare_backbones(
@@ -230,26 +227,12 @@ def _embed(
 
 
 def _cost(extractor: Extractor, sample: Manifest, again: bool, say: Say) -> float:
-    asked = extractor.engine, extractor.options.batch_size
-    known = None if again else recall_cost(extractor.store, *asked)
-    if known is not None:
-        return known
-    say(f"{extractor.backbone.name}: measuring its cost")
-    pixels = []
-    for row in range(len(sample)):
-        try:
-            pixels.append(load_row(sample, row, extractor.backbone.input_size, extractor.decoding))
-        except RejectedImage:
-            continue  # embedded once, and gone since
-        if len(pixels) == SHOWN:
-            break
-    if not pixels:
-        raise UserError(
-            f"Expected pictures of the sample in {sample.root}, to measure costs with, found none. Put them back."
-        )
-    cost = milliseconds(extractor.start(), np.stack(pixels))
-    keep_cost(extractor.store, *asked, cost)
-    return cost
+    def pixels() -> np.ndarray:
+        say(f"{extractor.backbone.name}: measuring its cost")
+        return pixels_of(sample, extractor.backbone.input_size, extractor.decoding)
+
+    asked = extractor.options.batch_size
+    return cost_of(extractor.store, extractor.engine, extractor.start, pixels, asked, again=again)
 
 
 def _write(

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from cache.commands.options import FLAT, NETWORK, Common, File, Names, Positive
 from extract.commands.options import DataDir, DataName
-from extract.settings import POOLINGS, Decoding, Engine, Preprocessing, Resize
+from extract.settings import EVERY_STAGE, POOLINGS, Decoding, Engine, Preprocessing, Resize
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Contest:
     """pretrained, none (random), or a file for one backbone"""
     input_size: Annotated[Positive | None, Parameter(group=NETWORK, metavar="PIXELS")] = None
     """pixels a side (default: each backbone's own)"""
-    pooling: Annotated[str, Parameter(choices=POOLINGS, group=NETWORK)] = "avg"
+    pooling: Annotated[str, Parameter(choices=(*POOLINGS, EVERY_STAGE), group=NETWORK)] = "avg"
     """how feature maps become rows"""
     precision: Annotated[str, Parameter(parse=False)] = "float32"
     sample: Positive = 500  # an interval of 5 points, a few seconds a backbone

@@ -63,7 +63,7 @@ def copies_of_training(
         complete(workspace, data.space, each, limit, progress)
     found = near_duplicates.groups(
         np.concatenate([trained.key, new.key]),
-        np.concatenate([data.embedding[rows], store.gather(new.key)]),
+        np.concatenate([data.embedding[rows], store.gather(new.key)])[:, data.top],
         thumbnails_of(workspace, data.space),
     )
     copy = np.zeros(len(manifest), bool)

@@ -6,7 +6,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,14 +91,13 @@ def export(
             f"Expected another place than {target}: this is the run's own model, in this very format."
         )
     unseen = held_out(workspace, run, source.record)
-    compared, pixels = unseen.sample(COMPARED).decode(source.size, source.decoding)
-    say(f"asking the run for its answers to {counted(len(pixels), 'picture')} ({compared.part})")
+    compared, pixels = unseen.sample(COMPARED).decode(source.asked)
+    say(f"asking the run for its answers to {counted(len(compared.files), 'picture')} ({compared.part})")
     embedding, expected = source.answers(compared, pixels)
-    inputs = embedding if to == "saved-head" else pixels
+    inputs = list(zip(*([embedding] if to == "saved-head" else pixels), strict=True))
     shown = None
     if int8:
-        known = trained_on(workspace, run, source.record).sample(sample)
-        _, shown = known.decode(source.size, source.decoding)
+        _, shown = trained_on(workspace, run, source.record).sample(sample).decode(source.asked)
     make_folder(target.parent)
     try:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=TEMPORARY) as folder:
@@ -115,7 +114,7 @@ def export(
                     f"{difference:.2g} on {len(inputs)} pictures ({compared.part}): nothing was written. Export it "
                     "as keras, and report this with the versions in run.json."
                 )
-            quantised = _judge(unseen, source, answer, len(shown)) if shown is not None else None
+            quantised = _judge(unseen, source, answer, len(shown[0])) if shown is not None else None
             milliseconds = _milliseconds(answer, inputs[0])
             size = _publish(made, target)
     except OSError as error:
@@ -123,7 +122,7 @@ def export(
     return ExportResult(
         file=target,
         kind=to,
-        takes=form.takes.format(size=source.size),
+        takes=form.takes(source.squares),
         bytes=size,
         milliseconds=milliseconds,
         measured=f"median of {TIMED} calls with one each, in {form.runtime} on {usable_cores()} cores",
@@ -156,12 +155,16 @@ def _target(run: Path, out: Path | None, form: Format, int8: bool, force: bool) 
     return target
 
 
-def _written(form: Format, source: FittedRun | TunedRun, made: Path, shown: np.ndarray | None) -> Answer:
+def _written(
+    form: Format, source: FittedRun | TunedRun, made: Path, shown: Sequence[np.ndarray] | None
+) -> Answer:
     """Write the model, and load it in its own runtime."""
+    from classify.models.layers import square_names
+
     try:
         with quiet_stderr():
             form.write(source, made, shown)
-            return form.open(made)
+            return form.open(made, square_names(source.squares))
     except (UserError, OSError):
         raise
     except Exception as error:  # converters pass on whatever the C++ below them throws
@@ -173,15 +176,15 @@ def _written(form: Format, source: FittedRun | TunedRun, made: Path, shown: np.n
 
 def _judge(unseen: Pictures, source: FittedRun | TunedRun, answer: Answer, calibrated_on: int) -> Quantised:
     """Count right answers of the run and of its quantised copy, on pictures it was not trained on."""
-    judged, pixels = unseen.sample(JUDGED).decode(source.size, source.decoding)
+    judged, pixels = unseen.sample(JUDGED).decode(source.asked)
     _, expected = source.answers(judged, pixels)
-    received = np.stack([answer(one) for one in pixels])
+    received = np.stack([answer(one) for one in zip(*pixels, strict=True)])
     classes, truth = np.array(source.facts["classes"]), np.array(judged.labels)
     before, after = (float((classes[p.argmax(axis=1)] == truth).mean()) for p in (expected, received))
     return Quantised(before, after, len(truth), judged.part, calibrated_on)
 
 
-def _milliseconds(answer: Answer, one: np.ndarray) -> float:
+def _milliseconds(answer: Answer, one: Sequence[np.ndarray]) -> float:
     times = []
     for _ in range(TIMED):
         began = time.perf_counter()
@@ -211,8 +214,8 @@ def _notes(to: str, source: Any, part: str, quantised: Quantised | None) -> list
     if part == "data set":
         notes.append("the run left no list of pictures it was not trained on: some of these it was")
     if to == "saved-head":
-        space = source.facts.get("space")
-        owner = f"of space {space[:12]}" if space else "of the run's own network, and of no other"
+        listed = source.facts.get("inputs")
+        owner = f"of {_named(listed)}" if listed else "of the run's own network, and of no other"
         notes.append(f"this head takes embeddings {owner}")
     if quantised and quantised.before - quantised.after > DROP:
         notes.append(
@@ -220,6 +223,13 @@ def _notes(to: str, source: Any, part: str, quantised: Quantised | None) -> list
             "show more pictures"
         )
     return notes
+
+
+def _named(inputs: Sequence[dict[str, Any]]) -> str:
+    """Say which rows a head takes, and which parts of them."""
+    parts = [f" ({', '.join(each['parts'])})" if "parts" in each else "" for each in inputs]
+    named = [f"space {each['space'][:12]}{part}" for each, part in zip(inputs, parts, strict=True)]
+    return ", ".join(named) + (", side by side in this order" if len(named) > 1 else "")
 
 
 def run(options: ExportOptions, say: Callable[[str], None]) -> ExportResult:

@@ -7,7 +7,7 @@ import json
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,16 @@ from typing import Any
 import numpy as np
 
 from cache.errors import UserError
-from classify.models.layers import CLASSIFIER
+from classify.models.layers import CLASSIFIER, Square, square_names
 from classify.models.model_file import FACTS, load_model, save_model
 from classify.models.run_model import FittedRun, TunedRun
 from extract.machine import usable_cores
 
-Answer = Callable[[np.ndarray], np.ndarray]  # one picture, or one embedding, to (C,) probabilities
+# One picture as the square of each size that the model takes, or one embedding, to (C,) probabilities.
+Answer = Callable[[Sequence[np.ndarray]], np.ndarray]
+Write = Callable[[FittedRun | TunedRun, Path, Sequence[np.ndarray] | None], None]
 LABELS = "labels.txt"
+SQUARES = "squares"  # how a SavedModel of several networks is asked behind the resizing
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,10 @@ class Format:
 
     suffix: str  # "" for a folder
     name: str  # of the file in the run's folder, unless told otherwise
-    takes: str
+    takes: Callable[[Sequence[Square]], str]
     runtime: str
-    write: Callable[[FittedRun | TunedRun, Path, np.ndarray | None], None]
-    open: Callable[[Path], Answer]
+    write: Write
+    open: Callable[[Path, Sequence[str]], Answer]  # the names are those of `square_names`
     needs: tuple[str, ...] = ()  # packages of the extra `onnx`
 
     def check_installed(self) -> None:
@@ -45,8 +48,8 @@ class Format:
             )
 
 
-def _write_keras(run: FittedRun | TunedRun, path: Path, pixels: np.ndarray | None) -> None:
-    if run.facts["backbone"].startswith("savedmodel:"):
+def _write_keras(run: FittedRun | TunedRun, path: Path, pixels: Sequence[np.ndarray] | None) -> None:
+    if "savedmodel:" in run.facts["backbone"]:
         raise UserError(
             "Expected --to savedmodel, tflite or saved-head for a run on a SavedModel, received keras: a .keras file "
             "can only name the folder of a SavedModel, not hold it."
@@ -54,36 +57,56 @@ def _write_keras(run: FittedRun | TunedRun, path: Path, pixels: np.ndarray | Non
     save_model(run.model, path, run.facts)
 
 
-def _write_head(run: FittedRun | TunedRun, path: Path, pixels: np.ndarray | None) -> None:
+def _write_head(run: FittedRun | TunedRun, path: Path, pixels: Sequence[np.ndarray] | None) -> None:
     save_model(run.head_model, path, run.facts | {"takes": "embedding"})
 
 
-def _open_keras(path: Path) -> Answer:
+def _open_keras(path: Path, names: Sequence[str]) -> Answer:
+    """Load a model; of several sizes of pictures it is asked behind the resizing, as Pillow has done that."""
     model = load_model(path).model
-    return lambda one: np.asarray(model.predict_on_batch(one[None]))[0]
+
+    def answer(one: Sequence[np.ndarray]) -> np.ndarray:
+        if len(one) == 1:
+            return np.asarray(model.predict_on_batch(one[0][None]))[0]
+        return np.asarray(model.get_layer(CLASSIFIER).predict_on_batch([each[None] for each in one]))[0]
+
+    return answer
 
 
-def _write_savedmodel(run: FittedRun | TunedRun, path: Path, pixels: np.ndarray | None) -> None:
-    run.model.export(path, format="tf_saved_model", verbose=False)
+def _write_savedmodel(run: FittedRun | TunedRun, path: Path, pixels: Sequence[np.ndarray] | None) -> None:
+    import keras
+
+    archive = keras.export.ExportArchive()
+    anything = keras.InputSpec(shape=(None, None, None, 3), dtype="uint8", name="pixels")
+    archive.track_and_add_endpoint("serve", run.model, [anything])
+    if len(run.squares) > 1:
+        archive.track_and_add_endpoint(SQUARES, _square(run), _specs(run, None))
+    archive.write_out(path, verbose=False)
     (path / FACTS).write_text(json.dumps(run.facts, indent=1))
 
 
-def _open_savedmodel(path: Path) -> Answer:
+def _open_savedmodel(path: Path, names: Sequence[str]) -> Answer:
     import tensorflow as tf
 
     model = tf.saved_model.load(str(path))
-    return lambda one: model.serve(tf.constant(one[None])).numpy()[0]
+
+    def answer(one: Sequence[np.ndarray]) -> np.ndarray:
+        given = [tf.constant(each[None]) for each in one]
+        return (model.serve(*given) if len(one) == 1 else getattr(model, SQUARES)(given)).numpy()[0]
+
+    return answer
 
 
-def _write_tflite(run: FittedRun | TunedRun, path: Path, pixels: np.ndarray | None) -> None:
+def _write_tflite(run: FittedRun | TunedRun, path: Path, pixels: Sequence[np.ndarray] | None) -> None:
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as folder:
-        _square(run).export(folder, format="tf_saved_model", input_signature=_one(run), verbose=False)
+        _square(run).export(folder, format="tf_saved_model", input_signature=_specs(run, 1), verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if pixels is not None:
+            shown = [_named(square_names(run.squares), one) for one in zip(*pixels, strict=True)]
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.representative_dataset = lambda: ([picture[None]] for picture in pixels)
+            converter.representative_dataset = lambda: iter(shown)
         path.write_bytes(converter.convert())
     # TensorFlow Lite's own way to attach files: a zip at the end, which readers of the model do not see.
     with zipfile.ZipFile(path, "a") as archive:
@@ -91,41 +114,38 @@ def _write_tflite(run: FittedRun | TunedRun, path: Path, pixels: np.ndarray | No
         archive.writestr(FACTS, json.dumps(run.facts, indent=1))
 
 
-def _open_tflite(path: Path) -> Answer:
+def _open_tflite(path: Path, names: Sequence[str]) -> Answer:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path), num_threads=usable_cores())
-    interpreter.allocate_tensors()
-    source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    ask = interpreter.get_signature_runner()
 
-    def answer(one: np.ndarray) -> np.ndarray:
-        interpreter.set_tensor(source, one[None])
-        interpreter.invoke()
-        return interpreter.get_tensor(target)[0]
+    def answer(one: Sequence[np.ndarray]) -> np.ndarray:
+        (probability,) = ask(**_named(names, one)).values()
+        return probability[0]
 
     return answer
 
 
-def _write_onnx(run: FittedRun | TunedRun, path: Path, pixels: np.ndarray | None) -> None:
+def _write_onnx(run: FittedRun | TunedRun, path: Path, pixels: Sequence[np.ndarray] | None) -> None:
     import onnx
 
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", FutureWarning
         )  # Keras asks NumPy for names of old, on tf2onnx's behalf
-        _square(run).export(path, format="onnx", input_signature=_one(run), verbose=False)
+        _square(run).export(path, format="onnx", input_signature=_specs(run, 1), verbose=False)
     model = onnx.load(str(path))
     facts = {"classes": json.dumps(run.facts["classes"]), "coldframe": json.dumps(run.facts)}
     onnx.helper.set_model_props(model, facts)
     onnx.save(model, str(path))
 
 
-def _open_onnx(path: Path) -> Answer:
+def _open_onnx(path: Path, names: Sequence[str]) -> Answer:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda one: session.run(None, {name: one[None]})[0][0]
+    return lambda one: session.run(None, _named(names, one))[0][0]
 
 
 def _square(run: FittedRun | TunedRun) -> Any:
@@ -133,28 +153,51 @@ def _square(run: FittedRun | TunedRun) -> Any:
     return run.model.get_layer(CLASSIFIER)
 
 
-def _one(run: FittedRun | TunedRun) -> list[Any]:
+def _specs(run: FittedRun | TunedRun, batch: int | None) -> list[Any]:
+    """What it takes: (batch, s, s, 3) of each size."""
     import keras
 
-    return [keras.InputSpec(shape=(1, run.size, run.size, 3), dtype="uint8")]
+    pairs = zip(run.squares, square_names(run.squares), strict=True)
+    specs = [
+        keras.InputSpec(shape=(batch, each.size, each.size, 3), dtype="uint8", name=name)
+        for each, name in pairs
+    ]
+    return specs if len(specs) == 1 else [specs]
 
 
-_ANY = "(B, h, w, 3) uint8 RGB of any size"
-_SQUARE = "(1, {size}, {size}, 3) uint8 RGB, cut and resized beforehand"
+def _named(names: Sequence[str], one: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """A batch of one of each, by the names of what they go in at."""
+    return {name: each[None] for name, each in zip(names, one, strict=True)}
+
+
+def _anything(squares: Sequence[Square]) -> str:
+    return "(B, h, w, 3) uint8 RGB of any size"
+
+
+def _squares(squares: Sequence[Square]) -> str:
+    sizes = [f"(1, {each.size}, {each.size}, 3)" for each in squares]
+    if len(sizes) > 1:
+        pairs = zip(square_names(squares), sizes, strict=True)
+        sizes = [f"{name} {size}" for name, size in pairs]
+    return f"{', '.join(sizes)} uint8 RGB, cut and resized beforehand"
+
+
+def _rows(squares: Sequence[Square]) -> str:
+    return "(B, D) float32 embeddings"
+
+
 FORMATS = {
-    "keras": Format(".keras", "classifier.keras", _ANY, "Keras", _write_keras, _open_keras),
-    "savedmodel": Format("", "saved_model", _ANY, "TensorFlow", _write_savedmodel, _open_savedmodel),
-    "tflite": Format(".tflite", "model.tflite", _SQUARE, "LiteRT", _write_tflite, _open_tflite),
+    "keras": Format(".keras", "classifier.keras", _anything, "Keras", _write_keras, _open_keras),
+    "savedmodel": Format("", "saved_model", _anything, "TensorFlow", _write_savedmodel, _open_savedmodel),
+    "tflite": Format(".tflite", "model.tflite", _squares, "LiteRT", _write_tflite, _open_tflite),
     "onnx": Format(
         ".onnx",
         "model.onnx",
-        _SQUARE,
+        _squares,
         "ONNX Runtime",
         _write_onnx,
         _open_onnx,
         ("tf2onnx", "onnx", "onnxruntime"),
     ),
-    "saved-head": Format(
-        ".keras", "head.keras", "(B, D) float32 embeddings", "Keras", _write_head, _open_keras
-    ),
+    "saved-head": Format(".keras", "head.keras", _rows, "Keras", _write_head, _open_keras),
 }

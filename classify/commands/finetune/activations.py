@@ -17,7 +17,7 @@ from cache.text import counted
 from cache.workspace import Workspace
 from classify.commands.finetune.result import Tuned
 from classify.commands.finetune.session import Session
-from classify.commands.finetune.start import Start
+from classify.commands.finetune.start.start import Start
 from classify.training.batches import Activations, TrainingRows, load_for_training
 from classify.training.settings import GB
 from extract.backbones.backbone import Backbone

@@ -12,7 +12,7 @@ from cache.workspace import Workspace
 from classify.commands.finetune.options import FinetuneOptions
 from classify.commands.finetune.resume import settings_of, start_of, unfinished
 from classify.commands.finetune.session import Session
-from classify.commands.finetune.start import head_of
+from classify.commands.finetune.start.head import head_of
 from classify.runs.folder import find_run
 from classify.training.history import check_installed
 from classify.training.settings import Settings

@@ -9,7 +9,7 @@ from typing import Any
 from cache.errors import UserError
 from cache.storage.json_file import DamagedJson, build, check, read_json
 from cache.workspace import Workspace
-from classify.commands.finetune.start import Start
+from classify.commands.finetune.start.start import Start
 from classify.data.identity import part_hash
 from classify.runs.folder import find_run, place_of, relocated, write_json
 from classify.training.checkpoint import Checkpoint

@@ -13,7 +13,7 @@ from extract.embedding.progress import Progress, Say
 from extract.settings import Options
 
 if TYPE_CHECKING:
-    from classify.commands.finetune.start import Start
+    from classify.commands.finetune.start.start import Start
     from classify.runs.head_file import LoadedHead
 
 PAGES = 8.0  # seconds for model.keras, figures and pages; on two cores 5 to 10

@@ -19,16 +19,18 @@ from classify.commands.finetune.network.handoff_check import check
 from classify.commands.finetune.network.top import build_top
 from classify.commands.finetune.result import Outcome, Result, Tuned
 from classify.commands.finetune.session import Session, Stages
-from classify.commands.finetune.start import Start, begin
+from classify.commands.finetune.start.rows import Network, networks_of
+from classify.commands.finetune.start.start import Start, begin
 from classify.models.linear import LinearHead
 from classify.runs.head_file import LoadedHead
+from classify.runs.inputs import inputs_of
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import Board, Epoch, History
 from classify.training.loop import Watch, read_weights, train
 from classify.training.settings import Settings
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_embedder, hash_weights, network_of
-from extract.embedding.spaces import backbone_of, decoding_of
+from extract.embedding.spaces import decoding_of
 from extract.machine import gpu_seen
 
 if TYPE_CHECKING:
@@ -61,9 +63,15 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
     """
     workspace, say, stages = session.workspace, session.say, Stages(session.course)
     stages.build()
-    backbone, network, border = _network(session, loaded, settings)
+    options, trust = session.options, session.trust
+    networks = networks_of(workspace, inputs_of(loaded.record), options, say, trust=trust)
+    backbone, network, border = _network(session, networks[0], settings)
     stages.divide(loaded)
-    start = begin(workspace, loaded, settings, say=say, progress=session.progress)
+    start = begin(
+        workspace, loaded, settings, say=say, progress=session.progress, options=options, trust=trust
+    )
+    if start.network != networks[0]:
+        backbone, network, border = _network(session, start.network, settings)
     say(_introduction(start))
     model = build_top(network, border, backbone, _handed(start))
     tuned = Tuned(backbone, decoding_of(workspace, start.data.space), network, border, model)
@@ -166,12 +174,9 @@ def _handed(start: Start) -> LinearHead:
     return start.linear if len(start.trials) > 1 else start.trials[0].linear
 
 
-def _network(
-    session: Session, loaded: LoadedHead, settings: Settings
-) -> tuple[Backbone, keras.Model, Border]:
+def _network(session: Session, origin: Network, settings: Settings) -> tuple[Backbone, keras.Model, Border]:
     """Build the network that the head's embeddings came from, and find what of it trains."""
-    store = session.workspace.store_by_id(loaded.record["space"]["id"])
-    backbone = backbone_of(store, trust=session.trust)
+    backbone = origin.backbone(session.workspace, trust=session.trust)
     if settings.precision == "float16" and not backbone.halves:
         raise UserError(
             f"Expected --precision float32 or auto for {backbone.name}: it computes as it was saved."
@@ -180,7 +185,7 @@ def _network(
         settings.precision == "auto" and gpu_seen() and backbone.halves
     )
     embedder = build_embedder(replace(backbone, precision="float16" if half else "float32"))
-    expected, received = store.space.weights, hash_weights(embedder)
+    expected, received = origin.plain.space.weights, hash_weights(embedder)
     if received != expected:
         raise UserError(
             f"Expected the weights {expected[:12]} of {backbone.name}, from which the head's embeddings came, received "

@@ -8,27 +8,33 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cache.errors import UserError
 from cache.text import terminal_width
 from cache.workspace import Workspace
 from classify.commands.fit_head.fitted_head import FittedHead, fit_all, simplest_of
 from classify.commands.fit_head.leaderboard import HeadResult, leaderboard, to_frame
 from classify.commands.fit_head.learning_curve import LearningCurve, learning_curve
 from classify.commands.fit_head.options import FitHeadOptions, FitOptions
-from classify.commands.fit_head.record import Later, complete, write_run
+from classify.commands.fit_head.record import Fitted, Later, complete, write_run
 from classify.commands.fit_head.stages import STOPPING, Stages
 from classify.data.division import Division, divide
 from classify.data.splits import TEST, TRAIN
 from classify.data.views import with_views
 from classify.heads.folds import imbalance
+from classify.heads.frontier import costs_of, frontier
 from classify.heads.mlp import shape_mlp
+from classify.heads.search import SearchOptions
 from classify.heads.table import select
 from classify.metrics.comparison import Comparison, compare
 from classify.metrics.evaluation import tie
+from classify.metrics.frontier import Frontier
+from classify.report.frontier import frontier_text
 from classify.runs.folder import remember_best
 from classify.runs.readings import Log, sample_notes
 from classify.runs.standing import answers_now
 from extract.embedding.course import Course, shown
 from extract.embedding.progress import Progress
+from extract.embedding.spaces import spaces_of
 from extract.pictures.policies import Views
 from extract.sources.changes import left
 
@@ -48,6 +54,7 @@ class FitResult:
     interrupted: bool = False
     views: Views = field(default_factory=Views)
     closing: list[str] = field(default_factory=list)  # what `predict` answers with now
+    networks: Frontier | None = None  # the sets that were tried, where there are several networks
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as the command line's JSON."""
@@ -58,6 +65,7 @@ class FitResult:
             "heads": [result.to_json() for result in self.heads],
             "views": self.views.number,
             "augment": self.views.augment,
+            "networks": self.networks.to_json() if self.networks else None,
             "notes": self.notes,
         }
 
@@ -66,8 +74,10 @@ class FitResult:
         return to_frame(self.heads)
 
     def to_text(self) -> str:
-        """Return the leaderboard and where the run is."""
-        return f"{leaderboard(self.heads, terminal_width())}\nbest: {self.best}, in {self.run} (start with report.md)"
+        """Return the sets of networks, the leaderboard and where the run is."""
+        width = terminal_width()
+        before = f"{frontier_text(self.networks, width)}\n\n" if self.networks else ""
+        return f"{before}{leaderboard(self.heads, width)}\nbest: {self.best}, in {self.run} (start with report.md)"
 
 
 def fit_heads(
@@ -92,7 +102,7 @@ def fit_heads(
     workspace : Workspace
     options : FitOptions
     dataset, space : str, optional
-        Default: the workspace's current ones.
+        Default: the workspace's current ones. Of several spaces, with commas, the best set is used.
     on_progress : callable (line of text), optional
     progress : Progress, optional
         Told of the embedding of views that are not in the cache yet.
@@ -127,8 +137,12 @@ def fit_heads(
         shares=options.split,
         group_by=options.group_by,
         class_weight=options.class_weight,
+        parts=options.parts,
         progress=progress,
     )
+    networks = None
+    if len(data.spaces) > 1:
+        networks, division = _choose_networks(workspace, division, options, stages)
     if options.views.number:
         division = with_views(workspace, division, options.views, progress, say)
     notes = division.notes + sample_notes(workspace, division) + imbalance(division.y, options.folds)
@@ -154,23 +168,23 @@ def fit_heads(
         )
 
     # The test part has been read: the figures are kept before anything else takes time, or is interrupted.
-    run = workspace.new_run("fit-head")
+    run, fitted = workspace.new_run("fit-head"), Fitted(division, trained, options, networks, seconds)
     stages.write(options.curve and not interrupted)
     whole = _missing(comparison=len(trained) > 1, curve=options.curve)
     try:
-        write_run(workspace, run, division, trained, options, [*notes, *whole], seconds)
+        write_run(workspace, run, fitted, [*notes, *whole])
     except KeyboardInterrupt:
         if interrupted:
             raise
         interrupted = True
-        write_run(workspace, run, division, trained, options, [*notes, *whole], seconds)
+        write_run(workspace, run, fitted, [*notes, *whole])
     remember_best(workspace, run, data, division.sha256, best.result.cv_accuracy)
     try:
         later, more = _later(trained, division, options, interrupted, stages)
         notes += more + _missing(comparison=False, curve=options.curve and interrupted)
         if more or later != Later():
             stages.report()
-            complete(run, division, trained, options, notes, later, seconds)
+            complete(run, fitted, notes, later)
     except KeyboardInterrupt:
         interrupted = True
         notes += whole
@@ -183,7 +197,19 @@ def fit_heads(
         interrupted,
         options.views,
         [answers_now(workspace, run)],
+        networks,
     )
+
+
+def _choose_networks(
+    workspace: Workspace, division: Division, options: FitOptions, stages: Stages
+) -> tuple[Frontier, Division]:
+    """Compare sets of networks; returns them, and the division of the rows of the best set."""
+    costs, notes = costs_of(workspace, division.data, stages.cost)
+    how = SearchOptions(options.folds, options.seed, options.n_jobs, on_progress=stages.course.step)
+    found = frontier(division, costs, how, parts=options.parts, on_set=stages.networks)
+    kept = [space for space in division.data.spaces if space.id in found.best.spaces]
+    return found, replace(division.within(kept, options.parts), notes=division.notes + notes)
 
 
 def _missing(*, comparison: bool, curve: bool) -> list[str]:
@@ -226,7 +252,7 @@ def _without_grouping(best: FittedHead, division: Division) -> list[str]:
 
     from classify.heads.fitting.scores import class_scores
 
-    rows, names = division.data.embedding, division.names
+    rows, names = best.found.columns.of(division.data.embedding), division.names
     fit, test = division.ungrouped == TRAIN, division.ungrouped == TEST
     with threadpool_limits(1):  # as in the search
         model = clone(best.head.pipeline).fit(rows[fit], names[fit])
@@ -246,7 +272,7 @@ def _curve(best: FittedHead, division: Division, options: FitOptions, stages: St
     return learning_curve(
         best.result.name,
         best.head.pipeline,
-        division,
+        division.using(best.found.columns),
         best.found.folds,
         whole=answers == division.y,
         seed=options.seed,
@@ -259,11 +285,16 @@ def run(options: FitHeadOptions, say: Callable[[str], None]) -> FitResult:
     """Answer the command line."""
     views = Views.of(options.fit.views.number, options.fit.views.augment)
     with shown(Course(say), STOPPING) as course:
+        workspace, space = Workspace.locate(options.workspace), options.space
+        if options.backbones and options.space:
+            raise UserError("Expected --backbone or --space, received both. Leave one of them out.")
+        if options.backbones:
+            space = spaces_of(workspace, options.dataset, options.backbones)
         return fit_heads(
-            Workspace.locate(options.workspace),
+            workspace,
             replace(options.fit, views=views, curve=not options.no_curve),
             dataset=options.dataset,
-            space=options.space,
+            space=space,
             on_progress=course.say,
             progress=course.progress("embedding views"),
             course=course,

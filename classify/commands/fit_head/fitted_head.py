@@ -21,6 +21,7 @@ from classify.heads.table import Head
 from classify.heads.users_code import users_code
 from classify.metrics.evaluation import evaluate
 from classify.metrics.reliability import Calibration, calibration
+from classify.runs.inputs import Input, of_blocks
 from classify.runs.readings import Log, Reading
 
 
@@ -35,6 +36,7 @@ class FittedHead:
     probability: np.ndarray  # (m,) of the predicted class
     calibration: Mapping[str, Calibration]  # "out of fold" and "test part"
     found: SearchResult
+    inputs: tuple[Input, ...]  # what of which spaces the head takes
     tested: str  # when the test part was read, ISO 8601
 
 
@@ -85,7 +87,7 @@ def fit_one(
     stages.test(division)
 
     tested = now()
-    scores = calibrated.scores(division.X_test)
+    scores = calibrated.scores(found.columns.of(division.X_test))
     probability = calibrated.probabilities(scores)
     predicted = calibrated.classes_[scores.argmax(axis=1)]
     evaluation = evaluate(division.truth, predicted, probability, calibrated.classes_)
@@ -102,6 +104,7 @@ def fit_one(
             "test part": calibration(scores, known, calibrated.temperature, seed=options.seed),
         },
         found=found,
+        inputs=of_blocks([b for b in division.data.blocks if (b.start, b.stop) in found.columns.spans]),
         tested=tested,
     )
 
@@ -152,12 +155,14 @@ def _reading(division: Division, trained: FittedHead, options: FitOptions) -> Re
     extra: dict[str, Any] = {} if options.class_weight == "none" else {"class_weight": options.class_weight}
     if options.views.number:
         extra["views"] = options.views.to_json()
+    if any(each.parts for each in trained.inputs):
+        extra["parts"] = trained.found.columns.name
     return Reading(
         test=division.test_hash,
         command="fit-head",
         head=trained.result.name,
         params=trained.result.params | extra,
         trained_on=division.train_hash,
-        space=division.data.space.id,
+        space=",".join(each.space.id for each in trained.inputs),
         time=trained.tested,
     )

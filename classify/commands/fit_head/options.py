@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from cache.commands.options import FLAT, PARTS, VIEWS, Names, OfDataSet, Positive, Time, Widths
+from cache.commands.options import DATA, FLAT, PARTS, VIEWS, Names, OfDataSet, Positive, Time, Widths
 from extract.pictures.policies import Views
 
 BUDGET = 60.0  # seconds that `all` searches unless told otherwise
@@ -31,6 +31,8 @@ class FitOptions:
     """threads (default: one per core)"""
     budget: Time | None = None
     """time for all searches, as 90s or 5m (default for --model all: 60s)"""
+    parts: Annotated[str, Parameter(choices=("auto", "top", "all"))] = "auto"
+    """of rows of every stage: all, top (the plain embedding), or auto, which tries both"""
     class_weight: Annotated[str, Parameter(choices=("none", "balanced"))] = "none"
     """balanced: classes count alike"""
     group_by: Annotated[str | None, Parameter(metavar="COLUMN")] = None
@@ -48,5 +50,9 @@ class FitHeadOptions(OfDataSet):
     """What `fit-head` may be told."""
 
     fit: Annotated[FitOptions, FLAT] = FitOptions()
+    space: Annotated[str | None, Parameter(group=DATA, metavar="ID")] = None
+    """start of a space's id, or of several with commas (default: what was used last)"""
+    backbones: Annotated[Names, Parameter(name="--backbone", group=DATA)] = ()
+    """in place of --space: a network of which rows are there, or several with commas"""
     no_curve: bool = False
     """leave out the learning curve of the best head"""

@@ -21,13 +21,31 @@ from classify.commands.fit_head.report import MISTAKES, Report, write_report
 from classify.data.division import Division
 from classify.data.splits import TEST
 from classify.metrics.comparison import Comparison
+from classify.metrics.frontier import Frontier
 from classify.runs.folder import write_json
 from classify.runs.head_file import save_head
+from classify.runs.inputs import to_record
 from classify.runs.predictions import of_tables, save_evaluation
 from classify.runs.readings import standing
 from classify.runs.record import of_division, of_space, read_record, record
 from extract.embedding.spaces import largest
 from extract.settings import Decoding
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a run is of: heads, the best first, on a divided data set; `seconds` the command has taken so far."""
+
+    division: Division
+    trained: Sequence[FittedHead]
+    options: FitOptions
+    networks: Frontier | None  # the sets that were tried, where there are several
+    seconds: Callable[[], float]
+
+    @property
+    def best(self) -> FittedHead:
+        """The head that the run keeps."""
+        return self.trained[0]
 
 
 @dataclass(frozen=True)
@@ -38,20 +56,9 @@ class Later:
     curve: LearningCurve | None = None
 
 
-def write_run(
-    workspace: Workspace,
-    run: Path,
-    division: Division,
-    trained: Sequence[FittedHead],
-    options: FitOptions,
-    notes: Sequence[str],
-    seconds: Callable[[], float],
-) -> None:
-    """Write a whole run of its heads, the best first; `write_pages` adds what is found out later.
-
-    `seconds` tells how long the command has taken so far.
-    """
-    best, data = trained[0], division.data
+def write_run(workspace: Workspace, run: Path, fitted: Fitted, notes: Sequence[str]) -> None:
+    """Write a whole run; `complete` adds what is found out later."""
+    division, best, data = fitted.division, fitted.best, fitted.division.data
     manifest = data.manifest
     paths = [manifest.paths[row] for row in np.flatnonzero(division.split.part == TEST)]
     title, answers = _title(best, division), (division.truth, best.predicted, best.probability)
@@ -63,12 +70,14 @@ def write_run(
             run / MISTAKES,
             mistakes_png(wrong, data, Decoding(data.space.resize, largest(workspace, data.space)), title),
         )
-    write_pages(run, division, trained, options, notes, Later(), seconds)
+    write_pages(run, fitted, notes, Later())
     described = record(
         "fit-head",
-        parameters=asdict(replace(options, models=list(options.models))),
+        parameters=asdict(replace(fitted.options, models=list(fitted.options.models))),
         **of_division(division),
-        space=of_space(data.space),
+        space=of_space(best.inputs[0].space),
+        inputs=to_record(best.inputs),
+        divided_in=division.divided_in.id,
         head={
             "name": best.result.name,
             "params": best.result.params,
@@ -82,48 +91,37 @@ def write_run(
     save_head(run, best.head, described)
 
 
-def complete(
-    run: Path,
-    division: Division,
-    trained: Sequence[FittedHead],
-    options: FitOptions,
-    notes: Sequence[str],
-    later: Later,
-    seconds: Callable[[], float],
-) -> None:
+def complete(run: Path, fitted: Fitted, notes: Sequence[str], later: Later) -> None:
     """Add what was found out later to a run, and to its notes."""
-    write_pages(run, division, trained, options, notes, later, seconds)
+    write_pages(run, fitted, notes, later)
     write_json(run / "run.json", read_record(run) | {"notes": notes})
 
 
-def write_pages(
-    run: Path,
-    division: Division,
-    trained: Sequence[FittedHead],
-    options: FitOptions,
-    notes: Sequence[str],
-    later: Later,
-    seconds: Callable[[], float],
-) -> None:
+def write_pages(run: Path, fitted: Fitted, notes: Sequence[str], later: Later) -> None:
     """Write leaderboard.txt, report.md with its pictures, and report.json."""
-    best, data = trained[0], division.data
-    results = [each.result for each in trained]
+    division, best, data = fitted.division, fitted.best, fitted.division.data
+    results = [each.result for each in fitted.trained]
     table = leaderboard(results)
     write_file(run / "leaderboard.txt", "\n".join([table, *(f"note: {note}" for note in notes), ""]).encode())
     facts = {
         "Data set": f"{data.name}, {counted(len(division.y), 'picture')} for training "
         f"and {len(division.truth):,} for testing",
-        "Space": f"{data.space.id[:12]} ({data.space.backbone}, {data.space.input_size} pixels)",
-        "Time": f"{seconds():.0f} s for the whole command, until this page was written",
+        "Space" if len(data.spaces) == 1 else "Spaces": ", ".join(
+            f"{space.id[:12]} ({space.backbone}, {space.input_size} pixels)" for space in data.spaces
+        ),
+        "Best head uses": " and ".join(map(str, best.inputs)),
+        "Time": f"{fitted.seconds():.0f} s for the whole command, until this page was written",
         "Written": now(),
     }
-    if options.views.number:
+    if fitted.options.views.number:
         facts["Views"] = (
-            f"{options.views} train beside the plain one; plain pictures alone are held out and tested"
+            f"{fitted.options.views} train beside the plain one; plain pictures alone are held out and tested"
         )
     wrong = mistakes(best, division)
     title, calibration = _title(best, division), best.calibration
-    page = Report(title, facts, results, later.comparisons, calibration, later.curve, wrong, notes)
+    page = Report(
+        title, facts, results, fitted.networks, later.comparisons, calibration, later.curve, wrong, notes
+    )
     write_report(run, page)
     heads = [
         each.result.to_json()
@@ -137,9 +135,10 @@ def write_pages(
                 for one in each.found.candidates
             ],
         }
-        for each in trained
+        for each in fitted.trained
     ]
     report = {
+        "networks": fitted.networks.to_json() if fitted.networks else None,
         "heads": heads,
         "comparisons": [each.to_json() for each in later.comparisons],
         "learning_curve": later.curve.to_json() if later.curve else None,

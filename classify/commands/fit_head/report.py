@@ -13,14 +13,17 @@ from classify.commands.fit_head.learning_curve import LearningCurve
 from classify.commands.fit_head.learning_curve_plot import learning_curve_png
 from classify.commands.fit_head.mistakes import DRAWN, Mistake
 from classify.metrics.comparison import Comparison
+from classify.metrics.frontier import Frontier
 from classify.metrics.reliability import Calibration
 from classify.report.confusion import CONFUSION
+from classify.report.frontier import frontier_markdown
+from classify.report.frontier_plot import frontier_png
 from classify.report.glossary import with_words
 from classify.report.reliability_diagram import reliability_png
 from classify.report.tables import CLASSES, FIGURES, class_table, figures
 from classify.report.text import escape, setting, span, table
 
-DIAGRAM, CURVE, MISTAKES = "reliability.png", "learning_curve.png", "mistakes.png"
+DIAGRAM, CURVE, MISTAKES, NETWORKS = "reliability.png", "learning_curve.png", "mistakes.png", "frontier.png"
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Report:
     title: str
     facts: Mapping[str, str]
     heads: Sequence[HeadResult]
+    networks: Frontier | None = None
     comparisons: Sequence[Comparison] = ()
     calibration: Mapping[str, Calibration] = field(default_factory=dict)
     curve: LearningCurve | None = None
@@ -47,6 +51,8 @@ def write_report(folder: Path, report: Report) -> None:
         write_file(folder / DIAGRAM, reliability_png(report.calibration, report.title))
     if report.curve and report.curve.points:
         write_file(folder / CURVE, learning_curve_png(report.curve, report.title))
+    if report.networks:
+        write_file(folder / NETWORKS, frontier_png(report.networks, report.title))
     write_file(folder / "report.md", markdown(report).encode("utf-8"))
 
 
@@ -65,6 +71,9 @@ def markdown(report: Report) -> str:
     parts += [escape(each.sentence()) for each in report.comparisons]
     if len(report.comparisons) > 1:
         parts.append("Each pair is tested alone: of twenty pairs of equal heads, one would seem to differ.")
+    if report.networks:
+        parts += ["## Networks", frontier_markdown(report.networks)]
+        parts.append(f"![Accuracy of sets of networks against their cost]({NETWORKS})")
     if report.calibration:
         parts += [f"## Probabilities of {escape(best.name)}", _calibration(report.calibration)]
         parts.append(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cache.space import side_by_side
 from extract.embedding.course import Course
 from extract.machine import usable_cores
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 STOPPING = "Ctrl-C: fits that have begun are finished, then what is ready is written as a run. Ctrl-C again drops it."
 # All rows of all draws of a learning curve, in fits on one fold: the sizes of each draw, see `learning_curve.SHARES`.
 CURVE = 1.5
+MEASURING = 6.0  # seconds to start an engine and time it
 PAGES = 4.0  # seconds for the figures and pages, each time; on two cores 2 to 4
 
 
@@ -42,6 +45,14 @@ class Stages:
     def divide(self, data: Embedded) -> None:
         """Near copies are looked for, and the parts are made."""
         self.course.begin(f"dividing {data.name}: {len(data.manifest):,} pictures, near copies on one side")
+
+    def networks(self, names: Sequence[str], number: int, of: int) -> None:
+        """Sets of networks are compared; each is a step."""
+        self.course.begin(f"choosing networks, set {number} of {of}: {side_by_side(names)}")
+
+    def cost(self, name: str) -> None:
+        """What a network costs is measured."""
+        self.course.begin(f"{name}: measuring its cost", seconds=MEASURING)
 
     def place(self, number: int, of: int) -> None:
         """Which of the heads comes now."""

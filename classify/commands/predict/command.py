@@ -109,7 +109,7 @@ def predict(
     run : str, optional
         Run folder, or a .keras file that coldframe wrote; default: the workspace's best.
     space : str, optional
-        Start of a space's id; a head of another space is refused.
+        Start of a space's id, or of several with commas; a head of other spaces is refused.
     top : int
         Classes a picture.
     options : Options, optional
@@ -132,7 +132,7 @@ def predict(
     progress = progress or Progress()
     classifier = open_classifier(workspace, run, options=options, trust=trust, progress=progress)
     if space is not None:
-        classifier.check(workspace.store_by_id(space).space)
+        classifier.check([workspace.store_by_id(each.strip()).space for each in space.split(",")])
     manifest = list_pictures(paths)
     found = classifier.answer(manifest, progress)
     names = [manifest.paths[row] for row in np.flatnonzero(found.present)]

@@ -23,7 +23,7 @@ class PredictOptions(Common):
     run: Run = None
     """folder of the run to use, or a model.keras (default: the best)"""
     space: Annotated[str | None, Parameter(metavar="ID")] = None
-    """refuse a run of another space than this"""
+    """refuse a run of another space than this, or than these (A,B)"""
     top: Positive = 3
     """classes to list per picture"""
     out: Annotated[File | None, Parameter(metavar="FILE")] = None

@@ -12,19 +12,40 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 
 class LengthScaler(TransformerMixin, BaseEstimator):
-    """Scale each row to the length sqrt(D), so that its features have a mean square of 1 (L2 normalisation)."""
+    """Scale each row to the length sqrt(D), so that its features have a mean square of 1 (L2 normalisation).
+
+    Parameters
+    ----------
+    widths : tuple of int, optional
+        Of the parts of a row from left to right, each of which is scaled by itself; default: the row is one part.
+    """
+
+    widths: tuple[int, ...] | None = None  # heads of older versions have none of their own
+
+    def __init__(self, widths: tuple[int, ...] | None = None) -> None:
+        self.widths = widths
 
     def fit(self, X: Any, y: Any = None) -> LengthScaler:
         """Learn nothing but the width."""
-        validate_data(self, X, dtype=(np.float32, np.float64))
+        X = validate_data(self, X, dtype=(np.float32, np.float64))
+        if self.widths is not None and sum(self.widths) != X.shape[1]:
+            raise ValueError(
+                f"Expected {sum(self.widths)} columns in parts of {self.widths}, received {X.shape[1]}."
+            )
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """(n, D) float to (n, D) float; a row of zeros stays."""
+        """(n, D) float to (n, D) float; a row, or part of one, of zeros stays."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=(np.float32, np.float64), reset=False)
-        length = np.linalg.norm(X, axis=1, keepdims=True)
-        return X * (np.sqrt(X.shape[1]) / np.where(length > 0, length, 1)).astype(X.dtype)
+        if self.widths is None:
+            return _unit(X)
+        return np.hstack([_unit(part) for part in np.split(X, np.cumsum(self.widths)[:-1], axis=1)])
+
+
+def _unit(X: np.ndarray) -> np.ndarray:
+    length = np.linalg.norm(X, axis=1, keepdims=True)
+    return X * (np.sqrt(X.shape[1]) / np.where(length > 0, length, 1)).astype(X.dtype)
 
 
 class RootScaler(TransformerMixin, BaseEstimator):
@@ -56,6 +77,11 @@ def scalings(*names: str) -> list[Any]:
     return [made[name] for name in names]
 
 
+def of_parts(step: Any, widths: tuple[int, ...]) -> Any:
+    """Return a scaling that `scalings` made for rows of several parts."""
+    return LengthScaler(widths) if type(step) is LengthScaler and len(widths) > 1 else step
+
+
 def scaling_name(step: Any) -> str | None:
     """Name a step that `scalings` made; None for anything else."""
     if step is None or (isinstance(step, str) and step == "passthrough"):
@@ -77,7 +103,7 @@ def split_scaling(step: Any, X: np.ndarray) -> tuple[np.ndarray, bool] | None:
     if name is None:
         return None
     if name == "length":
-        X = LengthScaler().fit_transform(X)
+        X = LengthScaler(step.widths).fit_transform(X)
     elif name == "root":
         X = RootScaler().fit_transform(X)
     return X, name in ("standard", "root")

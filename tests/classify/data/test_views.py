@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.commands.finetune.start import begin
+from classify.commands.finetune.start.start import begin
 from classify.commands.fit_head.command import FitResult, fit_heads
 from classify.commands.fit_head.learning_curve import learning_curve
 from classify.commands.fit_head.options import FitOptions

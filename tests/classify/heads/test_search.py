@@ -2,7 +2,9 @@ import itertools
 import json
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +17,9 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from cache.errors import UserError
-from classify.data.labelled import Labelled
+from classify.data.labelled import Columns, Labelled
 from classify.heads.folds import imbalance
-from classify.heads.search import SearchOptions, SearchResult, search
+from classify.heads.search import SearchOptions, SearchResult, search, settings_of
 from classify.heads.table import HEADS, Head
 
 Data = tuple[np.ndarray, np.ndarray]
@@ -34,7 +36,8 @@ def small(head: Head) -> Head:
     return Head(head.name, head.make, grid, 0, head.fitter)
 
 
-def plain(head: Head, X: np.ndarray, y: np.ndarray) -> GridSearchCV:
+def plain(head: Head, X: np.ndarray, y: np.ndarray, *other: Any) -> GridSearchCV:
+    """Scikit-learn's own search of a head, or of another Pipeline and its grids."""
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     with (
         warnings.catch_warnings(),
@@ -42,7 +45,8 @@ def plain(head: Head, X: np.ndarray, y: np.ndarray) -> GridSearchCV:
     ):  # two threads are slower on products as small as these
         warnings.simplefilter("ignore")
         # In float64: at strong regularisation scikit-learn's own float32 solutions differ by whole percents.
-        return GridSearchCV(head.make(), head.grid(X.shape[1]), cv=folds).fit(X.astype(np.float64), y)
+        pipeline, grid = other or (head.make(), head.grid(X.shape[1]))
+        return GridSearchCV(pipeline, grid, cv=folds).fit(X.astype(np.float64), y)
 
 
 def assert_equal_to_grid_search(ours: SearchResult, grid: GridSearchCV, n: int) -> None:
@@ -64,6 +68,63 @@ def test_equal_to_plain_grid_search(digits: Data, name: str, which: str) -> None
     assert_equal_to_grid_search(ours, grid, len(X))
     if repr(ours.params) == repr(grid.best_params_):
         assert (ours.pipeline.predict(X) == grid.predict(X)).mean() > 0.99
+
+
+CHOICES = (Columns("top", ((8, 32), (40, 64))), Columns("all", ((0, 8), (8, 32), (32, 40), (40, 64))))
+
+
+@pytest.mark.parametrize("name", [name for name in HEADS if name != "mlp"])
+def test_which_parts_to_use_is_searched_as_grid_search_does(digits: Data, name: str) -> None:
+    X, y, head = digits[0][:300], digits[1][:300], small(HEADS[name])
+    data = Labelled(X + 0.1, y, choices=CHOICES)  # no row of zeros
+    ours = search(head, data)
+    pipeline, grids = settings_of(head, data)
+    grid = plain(head, data.X, y, pipeline, grids)
+    assert_equal_to_grid_search(ours, grid, len(X))
+    assert {one.settings["parts"] for one in ours.candidates} == {"top", "all"}
+    assert len(ours.candidates) == 2 * len(search(head, Labelled(X, y)).candidates)
+    # The kept Pipeline does not have the step: it takes the columns that were chosen.
+    assert "parts" not in dict(ours.pipeline.steps)
+    own = ours.pipeline.predict(ours.columns.of(data.X))
+    if repr(ours.params) == repr(grid.best_params_):
+        assert (own == grid.predict(data.X.astype(np.float64))).mean() > 0.99
+
+
+def test_the_simplest_of_equal_parts_is_chosen(digits: Data) -> None:
+    X, y = digits
+    noise = np.zeros((len(X), 8), np.float32)
+    choices = Columns("top", ((8, 72),)), Columns("all", ((0, 8), (8, 72)))
+    found = search(small(HEADS["logreg"]), Labelled(np.hstack([noise, X]), y, choices=choices))
+    assert found.settings["parts"] == "top" and found.columns == choices[0]
+    assert found.pipeline.n_features_in_ == 64
+
+
+def test_one_choice_is_no_setting(digits: Data) -> None:
+    X, y = digits
+    top = Columns("top", ((8, 64),))
+    found = search(small(HEADS["logreg"]), Labelled(X, y, choices=(top,)))
+    alone = search(small(HEADS["logreg"]), Labelled(X[:, 8:], y))
+    assert found.settings == alone.settings and found.cv_accuracy == alone.cv_accuracy
+    assert found.columns == top and "parts" not in found.settings
+    assert alone.columns.of(X[:, 8:]).shape == (600, 56)
+
+
+def test_a_head_of_ones_own_gets_all_columns(digits: Data) -> None:
+    X, y = digits
+    own = replace(HEADS["ridge"], users_own=True)
+    found = search(own, Labelled(X, y, choices=CHOICES), SearchOptions(folds=2))
+    assert found.columns == CHOICES[-1] and found.pipeline.n_features_in_ == 64
+
+
+def test_views_are_searched_in_the_same_columns(digits: Data) -> None:
+    X, y = digits
+    views = np.stack([X, X[:, ::-1]])
+    found = search(
+        small(HEADS["ridge"]), Labelled(X, y, views=views, choices=CHOICES), SearchOptions(folds=2)
+    )
+    one = CHOICES[found.settings["parts"] == "all"]
+    same = Labelled(one.of(X), y, views=one.of(views))
+    assert found.cv_accuracy >= search(small(HEADS["ridge"]), same, SearchOptions(folds=2)).cv_accuracy - 1e-9
 
 
 def test_the_out_of_fold_scores_are_those_of_the_reported_accuracy(digits: Data) -> None:

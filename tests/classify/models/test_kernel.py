@@ -4,7 +4,7 @@ from sklearn.pipeline import Pipeline
 
 from classify.heads.calibration import CalibratedHead
 from classify.heads.fitting.estimators import DuelSVC
-from classify.heads.fitting.scaling import scalings
+from classify.heads.fitting.scaling import LengthScaler, scalings
 from classify.heads.table import HEADS
 from classify.models.kernel import KernelHead, expand
 from classify.models.layers import build_head
@@ -17,12 +17,13 @@ def probabilities(head: KernelHead, X: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10])
-@pytest.mark.parametrize("scaling", ["standard", "length", "root"])
+@pytest.mark.parametrize("scaling", ["standard", "length", "root", "parts"])
 @pytest.mark.parametrize("kernel", ["rbf", "linear"])
 def test_its_layers_answer_as_the_machine(digits: Data, kernel: str, scaling: str, classes: int) -> None:
     X, y = digits
     few = y.astype(int) < classes
-    pipeline = Pipeline([("scale", scalings(scaling)[0]), ("classify", DuelSVC(kernel, C=3.0))])
+    scale = LengthScaler((16, 8, 40)) if scaling == "parts" else scalings(scaling)[0]
+    pipeline = Pipeline([("scale", scale), ("classify", DuelSVC(kernel, C=3.0))])
     head = CalibratedHead(pipeline.fit(X[few][:200], y[few][:200]), 0.4)
     expanded = expand(head)
     assert expanded is not None and expanded.classes == tuple(map(str, range(classes)))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -7,12 +9,14 @@ from sklearn.preprocessing import MinMaxScaler
 
 from classify.heads.calibration import CalibratedHead
 from classify.heads.fitting.estimators import DuelSVC
-from classify.heads.fitting.scaling import scalings
+from classify.heads.fitting.scaling import LengthScaler, scalings
 from classify.heads.table import HEADS
+from classify.models.layers import build_head
 from classify.models.linear import LinearHead, distil, fold
 
 Data = tuple[np.ndarray, np.ndarray]
 TEMPERATURE = 0.7
+WIDTHS = (16, 8, 40)
 
 
 def fitted(name: str, scaling: str, digits: Data, classes: int) -> CalibratedHead:
@@ -34,6 +38,22 @@ def test_folded_logits_are_the_heads_scores(digits: Data, name: str, scaling: st
     assert linear.kernel.shape == (64, classes) and linear.classes == tuple(map(str, range(classes)))
     X = digits[0][300:]
     np.testing.assert_allclose(linear.logits(X), head.scores(X) / TEMPERATURE, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["logreg", "ridge", "lda", "centroid"])
+def test_each_part_of_a_row_may_have_a_length_of_its_own(digits: Data, name: str) -> None:
+    X, y = digits
+    X = X * np.repeat(np.float32([1, 100, 0.01]), WIDTHS)
+    head = CalibratedHead(
+        HEADS[name].make().set_params(scale=LengthScaler(WIDTHS)).fit(X[:300], y[:300]), TEMPERATURE
+    )
+    linear = fold(head)
+    assert linear is not None and (linear.scaling, linear.widths) == ("length", WIDTHS)
+    X[300, :16] = 0
+    expected = head.predict_proba(X[300:])
+    np.testing.assert_allclose(softmax(linear.logits(X[300:]), axis=1), expected, atol=1e-4)
+    np.testing.assert_allclose(build_head(linear, 64).predict(X[300:], verbose=0), expected, atol=1e-4)
+    assert np.abs(softmax(replace(linear, widths=()).logits(X[300:]), axis=1) - expected).max() > 0.1
 
 
 @pytest.mark.parametrize("classes", [2, 10])

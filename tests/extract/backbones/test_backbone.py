@@ -215,7 +215,7 @@ def test_engine_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "gpu_seen", lambda: True)
     assert choose_engine("auto", Backbone.of()) == "keras"
     assert choose_engine("litert", Backbone.of()) == "litert"
-    with pytest.raises(UserError, match="float32 only"):
+    with pytest.raises(UserError, match="float32 or int8"):
         choose_engine("litert", Backbone.of(precision="float16"))
 
 

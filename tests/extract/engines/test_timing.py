@@ -1,6 +1,7 @@
 """Costs: every lane works, passes are counted, and a measurement is good for one machine and engine."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,3 +50,17 @@ def test_a_measurement_is_found_again_by_the_same_engine_only(
     assert timing.recall_cost(store, "keras", None) is None is timing.recall_cost(store, "litert", 1)
     monkeypatch.setattr(timing, "usable_cores", lambda: 64)
     assert timing.recall_cost(store, "litert", None) is None
+
+
+def test_a_cost_is_measured_once_a_space_and_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, measured = [], iter([4.0, 3.0, 2.0])
+    monkeypatch.setattr(timing, "milliseconds", lambda engine, pixels: next(measured))
+    whole = Store(tmp_path / SPACE.id, SPACE).create()
+    eighth = replace(SPACE, precision="int8")
+    small = Store(tmp_path / eighth.id, eighth).create()
+
+    def cost(store: Store, *, again: bool = False) -> float:
+        return timing.cost_of(store, "litert", lambda: started.append(1), lambda: None, again=again)
+
+    assert [cost(whole), cost(whole), cost(small), cost(whole)] == [4.0, 4.0, 3.0, 4.0]
+    assert cost(whole, again=True) == 2.0 == cost(whole) and len(started) == 3

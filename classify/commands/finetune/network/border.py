@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
+from extract.backbones.flow import sweep
 
 if TYPE_CHECKING:
     import keras
@@ -82,12 +83,6 @@ def find_border(
     ------
     UserError
         If there is no such layer, nothing to train from there on, or the network does not show its layers.
-
-    Notes
-    -----
-    One sweep over the calls in an order in which data flows, counting the tensors that are still to be used: where
-    the one just made is the only one, all data flows through it. Any such order finds all these places, as every
-    other call comes either before or after each of them. Linear in the size of the graph.
     """
     layers = _visible_layers(network)
     start = _start(network.name, layers, top, from_layer, everything)
@@ -153,49 +148,18 @@ def _cut(network: "keras.Model", trains: set[int]) -> Any:
     """Return the highest layer through which all data flows before any of `trains` (ids) is called; None if none."""
     from keras.layers import InputLayer, Layer
 
-    # What comes from nowhere first: an input that is used above a layer goes past that layer.
-    calls = sorted(_calls(network.outputs), key=lambda node: bool(node.input_tensors))
-    uses: dict[int, int] = {id(tensor): 1 for tensor in network.outputs}  # read by whoever called the network
-    for node in calls:
-        for tensor in node.input_tensors:
-            uses[id(tensor)] = uses.get(id(tensor), 0) + 1
-    found, unused, costly = None, 0, False
-    for node in calls:
+    found, costly = None, False
+    for node, alone in sweep(network.outputs):
         layer = node.operation
         if id(layer) in trains:
             break
-        for tensor in node.input_tensors:
-            uses[id(tensor)] -= 1
-            unused -= uses[id(tensor)] == 0
-        unused += sum(id(tensor) in uses for tensor in node.outputs)
         if not isinstance(layer, Layer) or isinstance(layer, InputLayer):
             continue
         costly = costly or _trains(layer)  # below the first weights nothing is saved by keeping it
         # The output that a layer's name stands for is that of its first call, and of a model that of its own graph.
-        if unused == 1 and costly and layer.output is node.outputs[0]:
+        if alone and costly and layer.output is node.outputs[0]:
             found = layer
     return found
-
-
-def _calls(outputs: list[Any]) -> Iterator[Any]:
-    """Yield each call of a layer or operation that `outputs` depend on, after those that it depends on."""
-    done: set[int] = set()
-    waiting = [_call(tensor) for tensor in reversed(outputs)]
-    while waiting:
-        node = waiting[-1]
-        before = [call for call in map(_call, node.input_tensors) if id(call) not in done]
-        if id(node) not in done and before:
-            waiting += before
-            continue
-        waiting.pop()
-        if id(node) not in done:
-            done.add(id(node))
-            yield node
-
-
-def _call(tensor: Any) -> Any:
-    history = tensor._keras_history
-    return history.operation._inbound_nodes[history.node_index]
 
 
 def _leaves(layers: list[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

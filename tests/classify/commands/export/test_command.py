@@ -171,7 +171,9 @@ def accuracy(run: Path) -> float:
 def test_an_export_that_answers_otherwise_does_not_appear(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    form = asdict(FORMATS["saved-head"]) | {"open": lambda path: lambda one: np.full(3, 1 / 3, np.float32)}
+    form = asdict(FORMATS["saved-head"]) | {
+        "open": lambda path, names: lambda one: np.full(3, 1 / 3, np.float32)
+    }
     monkeypatch.setitem(FORMATS, "saved-head", type(FORMATS["saved-head"])(**form))
     (tmp_path / "head.keras").write_bytes(b"older")
     with pytest.raises(UserError, match=r"received a difference of 0\.\d+ on \d+ pictures"):

@@ -11,7 +11,7 @@ from keras import layers
 from classify.commands.finetune.cross_validation import ALPHAS, Fold, cross_validate
 from classify.commands.finetune.network.border import find_border
 from classify.commands.finetune.network.top import build_top
-from classify.commands.finetune.start import NEVER
+from classify.commands.finetune.start.trials import NEVER
 from classify.models.linear import LinearHead
 from classify.training.curves import curves_png, interpolation_png
 from classify.training.history import History

@@ -64,7 +64,16 @@ def test_a_run_holds_all_that_people_look_at(workspace: Workspace) -> None:
     }
     assert result.run.parent == workspace.runs
     line = result.to_json()["heads"][0]
-    assert list(result.to_json()) == ["run", "best", "simplest", "heads", "views", "augment", "notes"]
+    assert list(result.to_json()) == [
+        "run",
+        "best",
+        "simplest",
+        "heads",
+        "views",
+        "augment",
+        "networks",
+        "notes",
+    ]
     assert line["name"] == result.best and line["cv_accuracy"] >= result.heads[1].cv_accuracy
     assert line["ci_low"] < line["test_accuracy"] < line["ci_high"] and line["test_n"] == 60
     assert any(text.startswith("logreg: cross-validated accuracy 9") for text in said)
@@ -81,6 +90,7 @@ def test_a_run_holds_all_that_people_look_at(workspace: Workspace) -> None:
         "seed": 0,
         "n_jobs": None,
         "budget": None,
+        "parts": "auto",
         "class_weight": "none",
         "group_by": None,
         "curve": True,
@@ -97,7 +107,7 @@ def test_a_run_holds_all_that_people_look_at(workspace: Workspace) -> None:
 def test_the_kept_head_is_the_one_that_was_tested(workspace: Workspace, digits: Data) -> None:
     result = run(workspace, "svm")
     loaded = load_head(workspace, best_run(workspace))
-    check_space(loaded, SPACE, 64)
+    check_space(loaded, [SPACE], 64)
     manifest = workspace.manifest("digits")
     part = split(manifest).part
     X, y = digits[0][:300], digits[1][:300]

@@ -66,13 +66,13 @@ def test_no_class_at_all_is_refused(head: CalibratedHead) -> None:
 
 def test_another_space_is_refused(head: CalibratedHead) -> None:
     loaded = LoadedHead(head, {"space": {"id": SPACE.id, "json": SPACE.to_json()}}, Path())
-    check_space(loaded, SPACE, 64)
+    check_space(loaded, [SPACE], 64)
     trained = f"this head was trained in space {SPACE.id[:4]} \\(pixels\\)"
-    with pytest.raises(UserError, match=f"width 64, received 512: {trained}. Run .* pixels`"):
-        check_space(loaded, SPACE, 512)
+    with pytest.raises(UserError, match=f"width 64, received 512: {trained}. Run .* pixels --pooling none`"):
+        check_space(loaded, [SPACE], 512)
     other = replace(SPACE, backbone="other")
     with pytest.raises(UserError, match=f"received space {other.id[:4]} \\(other\\): {trained}"):
-        check_space(loaded, other, 64)
+        check_space(loaded, [other], 64)
 
 
 def test_a_frame_has_a_row_a_picture(head: CalibratedHead, digits: Data) -> None:

@@ -77,3 +77,20 @@ def test_split_scaling_and_what_it_leaves_make_the_whole(name: str) -> None:
     received = StandardScaler().fit(Z[:30]).transform(Z[30:]) if left else Z[30:]
     whole = Pipeline([("scale", scalings(name)[0])]).fit(fit).transform(held)
     np.testing.assert_allclose(received, whole, rtol=1e-6, atol=1e-6)
+
+
+def test_each_part_of_a_row_has_its_own_length() -> None:
+    X = np.array([[3, 4, 0, 0, 5], [0, 0, 6, 8, 0]], np.float32)
+    Z = LengthScaler((2, 2, 1)).fit_transform(X)
+    lengths = [np.linalg.norm(part, axis=1) for part in np.split(Z, [2, 4], axis=1)]
+    assert np.allclose(lengths, [[2**0.5, 0], [0, 2**0.5], [1, 0]])
+    with pytest.raises(ValueError, match="Expected 3 columns"):
+        LengthScaler((2, 1)).fit(X)
+    assert np.array_equal(LengthScaler((5,)).fit_transform(X), LengthScaler().fit_transform(X))
+
+
+def test_a_length_of_an_older_version_scales_the_whole_row() -> None:
+    X = np.ones((2, 4), np.float32)
+    scaler = LengthScaler().fit(X)
+    del scaler.__dict__["widths"]  # as it was unpickled
+    assert np.allclose(scaler.transform(X), X)

@@ -15,7 +15,9 @@ from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from cache.storage.json_file import write_json
 from cache.workspace import Workspace
-from classify.commands.finetune.start import FEW, FOLDS, Start, begin, head_of
+from classify.commands.finetune.start.head import head_of
+from classify.commands.finetune.start.start import Start, begin
+from classify.commands.finetune.start.trials import FEW, FOLDS
 from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
 from classify.data.division import divide

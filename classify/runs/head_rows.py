@@ -1,0 +1,102 @@
+"""The rows that a head takes: embedded where they are missing, and their parts put side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cache.manifest import Manifest
+from cache.storage.rejects import Reject
+from cache.workspace import Workspace
+from classify.runs.head_file import LoadedHead, check_space
+from extract.backbones.backbone import Backbone
+from extract.embedding.extractor import Extractor
+from extract.embedding.picture_reader import Picture
+from extract.embedding.progress import Progress
+from extract.embedding.runner import Outcome
+from extract.embedding.spaces import backbone_of, decoding_of
+from extract.settings import Options
+
+
+class HeadRows:
+    """The spaces that a head takes its rows from, and no other; their networks start when a picture needs them."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        loaded: LoadedHead,
+        options: Options,
+        trust: bool,
+        note: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._workspace, self._loaded, self._options = workspace, loaded, options
+        self._trust, self._note = trust, note
+
+    @cached_property
+    def backbones(self) -> list[Backbone]:
+        """That of each input; UserError for one that is gone, or that this user did not name."""
+        spaces = [each.space for each in self._loaded.inputs]
+        return [backbone_of(self._workspace.store(space), trust=self._trust) for space in spaces]
+
+    @cached_property
+    def extractors(self) -> list[Extractor]:
+        """One of each input, in their order.
+
+        Raises
+        ------
+        UserError
+            When one can no longer give the rows that the head was trained on.
+        """
+        made = []
+        for each, backbone in zip(self._loaded.inputs, self.backbones, strict=True):
+            space = each.space
+            decoding = decoding_of(self._workspace, space)
+            options = replace(self._options, dtype=space.dtype)
+            made.append(Extractor(self._workspace, backbone, decoding, options, self._note))
+        pairs = zip(self._loaded.inputs, made, strict=True)
+        width = sum(each.width(extractor.dim) for each, extractor in pairs)
+        check_space(self._loaded, [extractor.space for extractor in made], width)
+        return made
+
+    def embed(
+        self, manifest: Manifest, progress: Progress, pictures: Mapping[int, Picture] | None = None
+    ) -> tuple[NDArray[np.bool_], list[Reject]]:
+        """Embed what has no embedding yet, in each space.
+
+        Parameters
+        ----------
+        manifest : Manifest
+            n pictures; keys and stat columns are completed in place.
+        progress : Progress
+        pictures : mapping, optional
+            Those of them that are no files.
+
+        Returns
+        -------
+        present : (n,) bool
+            Which have a row in every space.
+        rejects : list of Reject
+            One of each other picture.
+        """
+        outcome, there = Outcome(), []
+        for extractor in self.extractors:
+            store = extractor.store.create()  # somebody may have tidied up since
+            todo = np.flatnonzero(~(manifest.hashed & store.contains(manifest.key)))
+            extractor.embed(manifest, todo, progress, outcome, pictures)
+        reasons: dict[str, Reject] = {}
+        for extractor in self.extractors:
+            there.append(manifest.hashed & extractor.store.contains(manifest.key))
+            for reject in extractor.rejects(manifest, there[-1], outcome):
+                reasons.setdefault(reject.path, reject)
+        present = np.logical_and.reduce(there)
+        return present, [reasons[manifest.paths[row]] for row in np.flatnonzero(~present)]
+
+    def gather(self, keys: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Read the rows of (n, 32) keys: (n, D) float32, as the head takes them."""
+        pairs = zip(self._loaded.inputs, self.extractors, strict=True)
+        rows = [extractor.store.gather(keys)[:, each.columns] for each, extractor in pairs]
+        return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
