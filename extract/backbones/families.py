@@ -20,7 +20,8 @@ class Family:
     parameters: int
     preprocessing: str  # a key of extract.backbones.preprocessing.PREPROCESSING
     smallest: int = 32  # the least input size that the network accepts
-    stages: tuple[
+    staged: int = 0  # width of a row of every stage; 0: it has no stages
+    ends: tuple[
         str, ...
     ] = ()  # layers that its stages end with; empty: found in the graph (`backbones.stages`)
 
