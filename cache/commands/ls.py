@@ -32,7 +32,7 @@ def list_workspace(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
                 "space": store.space.id[:12],
                 "backbone": store.space.backbone,
                 "input_size": store.space.input_size,
-                "layer": store.space.pooling,
+                "layer": store.space.layout,
                 "view": store.space.view,
                 "dtype": store.space.dtype,
                 "rows": sum(map(len, shards)),

@@ -151,7 +151,7 @@ def _forget(workspace: Workspace, spaces: Sequence[str], dataset: str | None) ->
 
 def _remove_space(store: Store) -> Freed:
     space = store.space
-    about = ", ".join([space.backbone, space.pooling, *([space.view] if space.view != "plain" else [])])
+    about = ", ".join([space.backbone, space.layout, *([space.view] if space.view != "plain" else [])])
     freed = Freed("space", space.id[:12], about, len(store), _size(store.folder))
     _discard(store.folder)
     return freed

@@ -61,6 +61,12 @@ def recompute(
             f"Expected the weights {data.space.weights[:12]} of this space, received {network.weights[:12]}: "
             f"the weights of {backbone.name} on this machine are others."
         )
+    widths = [part.stop - part.start for part in data.space.parts]
+    if network.parts != widths:
+        raise UserError(
+            f"Expected stages of {widths} numbers in {backbone.name}, as in this space, received {network.parts}: this "
+            "version of coldframe or Keras ends them elsewhere. Run extract again."
+        )
     engine = engine or open_engine(name, backbone, network)
     drawn = np.random.default_rng(seed).permutation(len(data.manifest))[:count]
     picked = data.manifest.select(drawn)

@@ -48,6 +48,7 @@ def test_parts_of_a_row_of_stages(space):
     stages = dataclasses.replace(space, pooling="stages:24+40+1280")
     assert stages.parts == (Part("stage1", 0, 24), Part("stage2", 24, 64), Part(TOP, 64, 1344))
     assert Space.from_json(stages.to_json()).parts == stages.parts
+    assert (stages.layout, space.layout) == ("stages, 1,344 numbers", "avg")
 
 
 @pytest.mark.parametrize("pooling", ["avg", "max", "avg@stages", "layer:stages:1+2"])

@@ -187,6 +187,7 @@ def _write_record(
         **of_division(start.division, {"fine-tuned on": len(start.train), "validated on": len(start.val)}),
         space=of_space(start.data.space),
         inputs=to_record([start.network.plain]),
+        divided_in=start.division.divided_in.id,
         model=model,
         result=outcome.to_json(),
         test={"head": outcome.before.to_json(), "fine_tuned": outcome.after.to_json()},
