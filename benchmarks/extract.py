@@ -1,8 +1,8 @@
 """Extraction against the usual ways, in one run: `python benchmarks/extract.py FOLDER [--only cold warm ...]`.
 
 Each contender runs in a process of its own, in turns, several rounds; the table gives the median, and its ratio
-to that of its engine alone and of Keras in the same run. Imports and model loading are not counted for anybody, reading the files
-is. Needs the extra `bench` for the peers; one that is not installed is left out.
+to that of its engine alone and of Keras in the same run. Imports and model loading are not counted for anybody,
+reading the files is. Needs the extra `bench` for the peers; one that is not installed is left out.
 """
 
 import argparse
