@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from classify.heads.fitting.logistic import solve
 from classify.heads.fitting.scaling import split_scaling
-from classify.heads.fitting.scores import class_scores, squared_distances, vote_scores
+from classify.heads.fitting.scores import class_scores, squared_distances, vote_scores, with_first_at_zero
 from classify.heads.fitting.tasks import Fold, Params, Result, Task, Work, by_fold
 from classify.heads.fitting.wide import quick_fit, shrunk_discriminants
 
@@ -90,7 +90,7 @@ def fit_ridge(classifier: Any, candidates: Candidates, fold: Fold) -> Fitted:
         solved = cho_solve(cho_factor(gram, check_finite=False), right, check_finite=False)
         coef = Z.T @ solved if wide else solved
         scores = (fold.V - centre) @ coef + level
-        yield number, np.hstack([np.zeros_like(scores), scores]) if len(fold.columns) == 2 else scores
+        yield number, with_first_at_zero(scores)
 
 
 def fit_lda(classifier: Any, candidates: Candidates, fold: Fold) -> Fitted:
@@ -205,9 +205,7 @@ def logistic(work: Work) -> list[Task]:
         results = []
         for (fold, number, _), kernel, intercept in zip(mine, *solution, strict=True):
             scores = X[work.folds[fold][1]] @ kernel + intercept
-            if columns == 1:
-                scores = np.hstack([np.zeros_like(scores), scores])
-            results.append((number, fold, every, scores))
+            results.append((number, fold, every, with_first_at_zero(scores)))
         yield results
 
     # Every task gets all strengths: weak ones take longer, and no core should wait for another.
