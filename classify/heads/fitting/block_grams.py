@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -73,7 +74,7 @@ class BlockGrams:
     ) -> SetScores:
         """Cross-validate the set of the `chosen` blocks, by their numbers."""
         chosen = sorted(set(chosen))
-        gram = np.sum([self._grams[number] for number in chosen], axis=0, dtype=np.float32)
+        gram = reduce(np.add, [self._grams[number] for number in chosen])
         width = sum(self.blocks[number][1] - self.blocks[number][0] for number in chosen)
         pairs = [(C, fit) for C in sorted(strengths) for fit, _ in self.folds]
         fits, values = [fit for _, fit in pairs], [C for C, _ in pairs]

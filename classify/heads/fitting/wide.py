@@ -64,7 +64,7 @@ def _logistic(
 
 
 def _lda(
-    classifier: LinearDiscriminantAnalysis, Z: np.ndarray, y: np.ndarray, weight: None = None
+    classifier: LinearDiscriminantAnalysis, Z: np.ndarray, y: np.ndarray, weight: np.ndarray | None
 ) -> LinearDiscriminantAnalysis:
     classes, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
     if len(classes) < 2 or len(classes) == len(Z):
