@@ -1,4 +1,4 @@
-"""Measure the ranges that ship for int8: of each bundled network, on 200 pictures of a folder, drawn with seed 0.
+"""Measure what ships for int8: of each bundled network, on 200 pictures of a folder, drawn with seed 0.
 
 python benchmarks/calibrate.py flowers/
 """
@@ -23,18 +23,18 @@ def main(folder: Path) -> None:
     """Write the ranges where the package keeps them."""
     workspace = Workspace(Path(".coldframe-unused"))  # nothing is kept in it
     manifest = open_source(workspace, folder).scan_again(workspace, folder.name, print).manifest
-    ranges = {}
+    networks = {}
     for name in VARIANTS:
         backbone = Backbone.of(name, precision="int8")
         pixels = sample(manifest, CALIBRATED, backbone.input_size, Decoding())
-        ranges[name] = calibrate(backbone, pixels).to_json()
-        print(f"{name}: {len(ranges[name])} ranges on {len(pixels)} pictures")
+        networks[name] = calibrate(backbone, pixels).to_json()
+        print(f"{name}: {len(networks[name])} activations on {len(pixels)} pictures")
     about = (
         f"{CALIBRATED} of the {len(manifest):,} pictures of {folder.name}, seed 0 (benchmarks/calibrate.py)"
     )
-    lines = [f"  {json.dumps(name)}: {json.dumps(each)}" for name, each in ranges.items()]
+    lines = [f"  {json.dumps(name)}: {json.dumps(each)}" for name, each in networks.items()]
     SHIPPED.write_text(
-        f'{{\n "about": {json.dumps(about)},\n "ranges": {{\n' + ",\n".join(lines) + "\n }\n}\n"
+        f'{{\n "about": {json.dumps(about)},\n "networks": {{\n' + ",\n".join(lines) + "\n }\n}\n"
     )
 
 

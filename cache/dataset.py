@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.space import Space
 from cache.storage.store import Store
@@ -64,6 +65,21 @@ class Embedded:
             found += [Block(store.space, name, start + first, start + last) for name, first, last in parts]
             start += width
         return tuple(found)
+
+    def alone(self) -> Embedded:
+        """Return this, if it is in a single space.
+
+        Raises
+        ------
+        UserError
+            When it is not.
+        """
+        if len(self.stores) > 1:
+            ids = ", ".join(f"{space.id[:12]} ({space.backbone})" for space in self.spaces)
+            raise UserError(
+                f"Expected one space, received {len(self.stores)}: {ids}. Name one of them with --space."
+            )
+        return self
 
     @property
     def top(self) -> slice:

@@ -64,6 +64,11 @@ class Space:
         names = [f"stage{number}" for number in range(1, len(widths))] + [TOP]
         return tuple(map(Part, names, [0, *ends], ends))
 
+    @property
+    def layout(self) -> str:
+        """What its rows are, for people."""
+        return f"stages, {self.parts[-1].stop:,} numbers" if self.parts else self.pooling
+
     def to_json(self) -> str:
         """Return the canonical JSON: ASCII, keys sorted, no spaces."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)

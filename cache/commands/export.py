@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -29,7 +30,7 @@ def export(manifest: Manifest, store: Store, out: Path, *, force: bool = False) 
 
     The file holds /embedding (n, D) float32, /label (n,) int32 (-1 for none), /path (n,) text, /key (n, 32)
     uint8, /split (n,) text and /classes (C,) text, all in manifest order, and the attributes `root` and
-    `space` (JSON).
+    `space` (JSON); where a row has parts, also `parts` (JSON): name to first column and the one after the last.
 
     Parameters
     ----------
@@ -158,6 +159,8 @@ def _fill(file: h5py.File, manifest: Manifest, store: Store, disk: _Disk) -> Non
     file.create_dataset("classes", data=np.array(classes, object), dtype=text)
     file.attrs["root"] = manifest.root.encode("utf-8", "surrogateescape")
     file.attrs["space"] = store.space.to_json()
+    if parts := store.space.parts:
+        file.attrs["parts"] = json.dumps({part.name: [part.start, part.stop] for part in parts})
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,6 @@ class Exported:
 
 def run(options: ExportOptions, say: Callable[[str], None]) -> Exported:
     """Answer the command line."""
-    data = Workspace.locate(options.workspace).load(options.dataset, options.space)
+    data = Workspace.locate(options.workspace).load(options.dataset, options.space).alone()
     rows = export(data.manifest, data.store, Path(options.out), force=options.force)
     return Exported(rows, data.missing, options.out, data.space.id, data.name)

@@ -24,7 +24,7 @@ def list_workspace(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
                 "current": name == state.get("dataset"),
             }
         )
-    spaces = []
+    spaces, current = [], (state.get("space") or "").split(",")
     for store in workspace.spaces():
         shards = store.shards()
         spaces.append(
@@ -32,13 +32,13 @@ def list_workspace(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
                 "space": store.space.id[:12],
                 "backbone": store.space.backbone,
                 "input_size": store.space.input_size,
-                "layer": store.space.pooling,
+                "layer": store.space.layout,
                 "view": store.space.view,
                 "dtype": store.space.dtype,
                 "rows": sum(map(len, shards)),
                 "shards": len(shards),
                 "megabytes": round(sum(shard.nbytes for shard in shards) / 1e6, 1),
-                "current": store.space.id == state.get("space"),
+                "current": store.space.id in current,
             }
         )
     return {"datasets": datasets, "spaces": spaces}

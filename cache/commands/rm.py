@@ -126,7 +126,7 @@ def _needs(workspace: Workspace, stores: Iterable[Store]) -> list[str]:
         f"{Path(path).name}, the best run of {run['dataset']}, answers in space {store.space.id[:12]}"
         for store in stores
         for path, run in best.items()
-        if run.get("space") == store.space.id
+        if store.space.id in (run.get("space") or "").split(",")
         and any((place / "run.json").exists() for place in (workspace.runs / Path(path).name, Path(path)))
     ]
 
@@ -134,8 +134,12 @@ def _needs(workspace: Workspace, stores: Iterable[Store]) -> list[str]:
 def _forget(workspace: Workspace, spaces: Sequence[str], dataset: str | None) -> list[str]:
     """Let none of these be what was used last; says so where one was."""
     state = workspace.state()
+    used = (state.get("space") or "").split(",")
+    left = [each for each in used if each not in spaces]
+    if left and left != used:
+        workspace.remember(space=",".join(left))
     gone = {}
-    if state.get("space") in spaces:
+    if not left:
         gone["space"] = "--space ID"
     if dataset and state.get("dataset") == dataset:
         gone["dataset"] = "--dataset NAME"
@@ -147,7 +151,7 @@ def _forget(workspace: Workspace, spaces: Sequence[str], dataset: str | None) ->
 
 def _remove_space(store: Store) -> Freed:
     space = store.space
-    about = ", ".join([space.backbone, space.pooling, *([space.view] if space.view != "plain" else [])])
+    about = ", ".join([space.backbone, space.layout, *([space.view] if space.view != "plain" else [])])
     freed = Freed("space", space.id[:12], about, len(store), _size(store.folder))
     _discard(store.folder)
     return freed

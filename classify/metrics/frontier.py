@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,8 +38,8 @@ class Tried:
 
     @property
     def cost(self) -> tuple[float, int, int]:
-        """Orders sets from cheap to dear: by time, and by what they compute where that is not known."""
-        return self.milliseconds or 0.0, len(self.networks), self.width
+        """Orders sets from cheap to dear: by time; those of unknown time come last, by what they compute."""
+        return math.inf if self.milliseconds is None else self.milliseconds, len(self.networks), self.width
 
     def to_json(self) -> dict[str, Any]:
         """Return the set as the command line's JSON."""

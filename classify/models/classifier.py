@@ -27,10 +27,12 @@ from classify.runs.record import record_of
 from extract.embedding.file_reader import FileReader
 from extract.embedding.picture_reader import Picture, PictureReader
 from extract.embedding.progress import Progress
-from extract.embedding.runner import Claims, Outcome, Reader
+from extract.embedding.reading import Claims, Reader, Taker
+from extract.embedding.runner import Branch, Outcome
 from extract.embedding.runner import run as run_pipeline
 from extract.embedding.spaces import decoding_of
 from extract.machine import import_keras_quietly, usable_cores
+from extract.pictures.look import Look
 from extract.settings import Decoding, Options
 
 MODEL = ".keras"  # the suffix by which a file is told from the folder of a run
@@ -159,16 +161,15 @@ class ModelClassifier:
             Claims(lambda keys: np.array([key.tobytes() in answers for key in keys], bool)),
             Outcome(),
         )
-        reader: Reader = FileReader(manifest, self.size, self.decoding, claims, {})
+        takers = [Taker(Look(self.size, self.decoding), claims)]
+        reader: Reader = FileReader(manifest, takers)
         if pictures:
-            reader = PictureReader(pictures, manifest, self.size, self.decoding, claims, reader)
+            reader = PictureReader(pictures, manifest, takers, reader)
         progress.start(len(manifest))
         run_pipeline(
             range(len(manifest)),
             reader,
-            lambda: self.artefact,
-            keep,
-            outcome,
+            [Branch(lambda: self.artefact, keep, outcome)],
             workers=self.workers or usable_cores(),
             on_progress=progress.advance,
         )
@@ -192,7 +193,7 @@ def open_classifier(
     UserError
         For a run that is not there, a head that cannot be trusted, or a model that is damaged.
     """
-    options, note = options, (progress or Progress()).note
+    options, note = options or Options(), (progress or Progress()).note
     if named and named.endswith(MODEL) and Path(named).is_file():
         return ModelClassifier.of_file(workspace, Path(named), options, trust)
     run = find_run(workspace, named)

@@ -43,9 +43,7 @@ def sentence(found: Frontier) -> str:
 
 
 def _cells(found: Frontier, each: Tried) -> tuple[str, ...]:
-    marks = [
-        word for word, one in (("best", found.best), ("cheapest near it", found.cheapest)) if one is each
-    ]
+    mark = "best" if each is found.best else "cheapest near it" if each is found.cheapest else ""
     return (
         _name(each),
         f"{each.accuracy:.1%}",
@@ -53,7 +51,7 @@ def _cells(found: Frontier, each: Tried) -> tuple[str, ...]:
         "" if each.milliseconds is None else f"{each.milliseconds:.1f}",
         each.parts,
         f"{each.width:,}",
-        ", ".join(marks),
+        mark,
     )
 
 

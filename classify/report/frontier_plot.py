@@ -16,6 +16,7 @@ from classify.report.text import IN_A_TITLE, printable
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+NAMED = 10  # sets, up to which each has its name in the picture
 BEST, CHEAPEST, EDGE, OTHER = "#1c7c3c", "#d1681d", "#1f5fa8", "0.6"
 
 
@@ -41,47 +42,65 @@ def draw(found: Frontier, title: str = "") -> Figure:
     def at(each: Tried) -> float:
         return each.milliseconds if timed and each.milliseconds is not None else len(each.networks)
 
+    drawn = set[int]()
     best, cheapest, edge = found.best, found.cheapest, found.edge
-    axes.axhspan(best.accuracy - best.error, best.accuracy, color=BEST, alpha=0.09, linewidth=0)
-    axes.step(
-        [at(each) for each in edge], [each.accuracy for each in edge], where="post", color=EDGE, alpha=0.5
+    axes.axhspan(
+        best.accuracy - best.error,
+        best.accuracy,
+        color=BEST,
+        alpha=0.09,
+        linewidth=0,
+        label="within one standard error of it",
     )
-    shown = set[str]()
-    for each in found.tried:
-        kinds = [
-            (each is best, "the most accurate", BEST, "D"),
-            (each is cheapest, "the cheapest near it", CHEAPEST, "o"),
-        ]
-        kinds += [(each in edge, "no cheaper set is as good", EDGE, "o"), (True, "others", OTHER, "s")]
-        _, words, colour, marker = next(kind for kind in kinds if kind[0])
-        low, high = each.interval
+    axes.step(
+        [at(each) for each in edge],
+        [each.accuracy for each in edge],
+        where="post",
+        color=EDGE,
+        alpha=0.35,
+        linewidth=1.2,
+    )
+    for words, colour, marker, sets in (
+        ("the most accurate", BEST, "D", [best]),
+        ("the cheapest near it", CHEAPEST, "o", [cheapest]),
+        ("no cheaper set is as good", EDGE, "o", edge),
+        ("others", OTHER, "s", list(found.tried)),
+    ):
+        fresh = [each for each in sets if id(each) not in drawn]
+        drawn |= {id(each) for each in fresh}
+        if not fresh:
+            continue
+        accuracy = np.array([each.accuracy for each in fresh])
+        low, high = np.array([each.interval for each in fresh]).T
         axes.errorbar(
-            [at(each)],
-            [each.accuracy],
-            np.array([[each.accuracy - low], [high - each.accuracy]]).clip(0),
+            [at(each) for each in fresh],
+            accuracy,
+            np.array([accuracy - low, high - accuracy]).clip(0),
             color=colour,
-            marker=marker,
+            marker=marker,  # not by colour alone
             markersize=7,
             capsize=3,
             elinewidth=1.2,
             linestyle="none",
-            label="_" if words in shown else words,
-            zorder=3 if colour != OTHER else 2,
+            label=words,
+            zorder=2 if colour == OTHER else 3,
         )
-        shown.add(words)
-        axes.annotate(
-            printable(side_by_side(_short([*each.networks], found)), 40, keep="end"),
-            (at(each), each.accuracy),
-            (7, 5),
-            textcoords="offset points",
-            fontsize=9,
-            color=colour,
-            parse_math=False,
-        )
+        named = fresh if colour != OTHER or len(found.tried) <= NAMED else []  # the table has them all
+        for each in named:
+            axes.annotate(
+                printable(side_by_side(_short(each.networks, found)), 40, keep="end"),
+                (at(each), each.accuracy),
+                (7, 5 if each in edge else -13),
+                textcoords="offset points",
+                fontsize=9,
+                color=colour,
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8},
+                parse_math=False,
+            )
     costs = [at(each) for each in found.tried]
-    axes.set_xlim(0, max(costs) * 1.25)
+    axes.set_xlim(0, max(costs) * 1.3)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=not timed))
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     axes.set_ylabel("accuracy, cross-validated")
     axes.set_title(
         f"Networks side by side: {printable(title, IN_A_TITLE)}\n"
@@ -93,7 +112,10 @@ def draw(found: Frontier, title: str = "") -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="0.92", linewidth=0.8)
     axes.set_axisbelow(True)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    order = ["the most accurate", *handles]  # and then the band, as it was drawn
+    handles = {words: handles[words] for words in order}
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -12,7 +13,6 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.manifest import Manifest
-from extract.embedding.runner import map_ahead
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import RejectedImage
 from extract.pictures.files import load_row
@@ -92,9 +92,19 @@ def _mix(batch: Batch, share: float, partner: np.ndarray) -> Batch:
 
 
 def _ahead(jobs: Sequence[Callable[[], Batch]]) -> Iterator[Batch]:
-    """Run jobs in a thread, in front of who takes the results."""
+    """Run jobs in a thread, in order, a few in front of who takes the results."""
+    waiting: deque[Future[Batch]] = deque()
     with ThreadPoolExecutor(1, "batch") as pool:
-        yield from map_ahead(pool, lambda job: job(), jobs, READ_AHEAD)
+        try:
+            for job in jobs:
+                waiting.append(pool.submit(job))
+                if len(waiting) > READ_AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def load_for_training(

@@ -173,7 +173,8 @@ def _from_elsewhere(
         raise UserError(
             f"Expected --weights {' or '.join(allowed)} for {asked}, which has its own; received {weights!r}."
         )
-    if precision != "float32" and not kind.halves:
+    can = {"float32": True, "float16": kind.halves, "int8": kind.shows_layers}
+    if not can[precision]:
         raise UserError(f"Expected --precision float32 for {asked}: it computes as it was saved.")
     found = kinds.find(asked)
     if input_size is None and not found.input_size:

@@ -20,55 +20,61 @@ class Family:
     parameters: int
     preprocessing: str  # a key of extract.backbones.preprocessing.PREPROCESSING
     smallest: int = 32  # the least input size that the network accepts
-    stages: tuple[
-        str, ...
-    ] = ()  # layers that its stages end with; empty: found in the graph (`backbones.stages`)
+    staged: int = 0  # width of a row of every stage; 0: none are found
+    # Layers that its stages end with, but for the last; without them they are found in the graph (`stages.stage_maps`).
+    ends: tuple[str, ...] = ()
 
 
 FAMILIES = {
-    "efficientnet_lite0": Family("", 224, 1280, 3_413_024, "lite", stages=stage_ends("efficientnet_lite0")),
-    "efficientnet_lite1": Family("", 240, 1280, 4_189_344, "lite", stages=stage_ends("efficientnet_lite1")),
-    "efficientnet_lite2": Family("", 260, 1280, 4_869_168, "lite", stages=stage_ends("efficientnet_lite2")),
-    "xception": Family("Xception", 299, 2048, 20_861_480, "tf", 71),
-    "vgg16": Family("VGG16", 224, 512, 14_714_688, "caffe"),
-    "vgg19": Family("VGG19", 224, 512, 20_024_384, "caffe"),
-    "resnet50": Family("ResNet50", 224, 2048, 23_587_712, "caffe"),
-    "resnet101": Family("ResNet101", 224, 2048, 42_658_176, "caffe"),
-    "resnet152": Family("ResNet152", 224, 2048, 58_370_944, "caffe"),
-    "resnet50_v2": Family("ResNet50V2", 224, 2048, 23_564_800, "tf"),
-    "resnet101_v2": Family("ResNet101V2", 224, 2048, 42_626_560, "tf"),
-    "resnet152_v2": Family("ResNet152V2", 224, 2048, 58_331_648, "tf"),
-    "inception_v3": Family("InceptionV3", 299, 2048, 21_802_784, "tf", 75),
-    "inception_resnet_v2": Family("InceptionResNetV2", 299, 1536, 54_336_736, "tf", 75),
-    "mobilenet": Family("MobileNet", 224, 1024, 3_228_864, "tf"),
-    "mobilenet_v2": Family("MobileNetV2", 224, 1280, 2_257_984, "tf"),
-    "mobilenet_v3_small": Family("MobileNetV3Small", 224, 576, 939_120, "none"),
-    "mobilenet_v3_large": Family("MobileNetV3Large", 224, 960, 2_996_352, "none"),
-    "densenet121": Family("DenseNet121", 224, 1024, 7_037_504, "torch"),
-    "densenet169": Family("DenseNet169", 224, 1664, 12_642_880, "torch"),
-    "densenet201": Family("DenseNet201", 224, 1920, 18_321_984, "torch"),
+    "efficientnet_lite0": Family(
+        "", 224, 1280, 3_413_024, "lite", staged=2048, ends=stage_ends("efficientnet_lite0")
+    ),
+    "efficientnet_lite1": Family(
+        "", 240, 1280, 4_189_344, "lite", staged=2048, ends=stage_ends("efficientnet_lite1")
+    ),
+    "efficientnet_lite2": Family(
+        "", 260, 1280, 4_869_168, "lite", staged=2120, ends=stage_ends("efficientnet_lite2")
+    ),
+    "xception": Family("Xception", 299, 2048, 20_861_480, "tf", 71, staged=3160),
+    "vgg16": Family("VGG16", 224, 512, 14_714_688, "caffe", staged=1792),
+    "vgg19": Family("VGG19", 224, 512, 20_024_384, "caffe", staged=1792),
+    "resnet50": Family("ResNet50", 224, 2048, 23_587_712, "caffe", staged=3840),
+    "resnet101": Family("ResNet101", 224, 2048, 42_658_176, "caffe", staged=3840),
+    "resnet152": Family("ResNet152", 224, 2048, 58_370_944, "caffe", staged=3840),
+    "resnet50_v2": Family("ResNet50V2", 224, 2048, 23_564_800, "tf", staged=3840),
+    "resnet101_v2": Family("ResNet101V2", 224, 2048, 42_626_560, "tf", staged=3840),
+    "resnet152_v2": Family("ResNet152V2", 224, 2048, 58_331_648, "tf", staged=3840),
+    "inception_v3": Family("InceptionV3", 299, 2048, 21_802_784, "tf", 75, staged=3296),
+    "inception_resnet_v2": Family("InceptionResNetV2", 299, 1536, 54_336_736, "tf", 75, staged=3136),
+    "mobilenet": Family("MobileNet", 224, 1024, 3_228_864, "tf", staged=1920),
+    "mobilenet_v2": Family("MobileNetV2", 224, 1280, 2_257_984, "tf", staged=2192),
+    "mobilenet_v3_small": Family("MobileNetV3Small", 224, 576, 939_120, "none", staged=1032),
+    "mobilenet_v3_large": Family("MobileNetV3Large", 224, 960, 2_996_352, "none", staged=1944),
+    "densenet121": Family("DenseNet121", 224, 1024, 7_037_504, "torch", staged=1920),
+    "densenet169": Family("DenseNet169", 224, 1664, 12_642_880, "torch", staged=2688),
+    "densenet201": Family("DenseNet201", 224, 1920, 18_321_984, "torch", staged=3200),
     "nasnet_mobile": Family("NASNetMobile", 224, 1056, 4_269_716, "tf"),
     "nasnet_large": Family("NASNetLarge", 331, 4032, 84_916_818, "tf"),
-    "efficientnet_b0": Family("EfficientNetB0", 224, 1280, 4_049_571, "none"),
-    "efficientnet_b1": Family("EfficientNetB1", 240, 1280, 6_575_239, "none"),
-    "efficientnet_b2": Family("EfficientNetB2", 260, 1408, 7_768_569, "none"),
-    "efficientnet_b3": Family("EfficientNetB3", 300, 1536, 10_783_535, "none"),
-    "efficientnet_b4": Family("EfficientNetB4", 380, 1792, 17_673_823, "none"),
-    "efficientnet_b5": Family("EfficientNetB5", 456, 2048, 28_513_527, "none"),
-    "efficientnet_b6": Family("EfficientNetB6", 528, 2304, 40_960_143, "none"),
-    "efficientnet_b7": Family("EfficientNetB7", 600, 2560, 64_097_687, "none"),
-    "efficientnet_v2_b0": Family("EfficientNetV2B0", 224, 1280, 5_919_312, "none"),
-    "efficientnet_v2_b1": Family("EfficientNetV2B1", 240, 1280, 6_931_124, "none"),
-    "efficientnet_v2_b2": Family("EfficientNetV2B2", 260, 1408, 8_769_374, "none"),
-    "efficientnet_v2_b3": Family("EfficientNetV2B3", 300, 1536, 12_930_622, "none"),
-    "efficientnet_v2_s": Family("EfficientNetV2S", 384, 1280, 20_331_360, "none"),
-    "efficientnet_v2_m": Family("EfficientNetV2M", 480, 1280, 53_150_388, "none"),
-    "efficientnet_v2_l": Family("EfficientNetV2L", 480, 1280, 117_746_848, "none"),
-    "convnext_tiny": Family("ConvNeXtTiny", 224, 768, 27_820_128, "none"),
-    "convnext_small": Family("ConvNeXtSmall", 224, 768, 49_454_688, "none"),
-    "convnext_base": Family("ConvNeXtBase", 224, 1024, 87_566_464, "none"),
-    "convnext_large": Family("ConvNeXtLarge", 224, 1536, 196_230_336, "none"),
-    "convnext_xlarge": Family("ConvNeXtXLarge", 224, 2048, 348_147_968, "none"),
+    "efficientnet_b0": Family("EfficientNetB0", 224, 1280, 4_049_571, "none", staged=2336),
+    "efficientnet_b1": Family("EfficientNetB1", 240, 1280, 6_575_239, "none", staged=2336),
+    "efficientnet_b2": Family("EfficientNetB2", 260, 1408, 7_768_569, "none", staged=2560),
+    "efficientnet_b3": Family("EfficientNetB3", 300, 1536, 10_783_535, "none", staged=2832),
+    "efficientnet_b4": Family("EfficientNetB4", 380, 1792, 17_673_823, "none", staged=3280),
+    "efficientnet_b5": Family("EfficientNetB5", 456, 2048, 28_513_527, "none", staged=3728),
+    "efficientnet_b6": Family("EfficientNetB6", 528, 2304, 40_960_143, "none", staged=4176),
+    "efficientnet_b7": Family("EfficientNetB7", 600, 2560, 64_097_687, "none", staged=4672),
+    "efficientnet_v2_b0": Family("EfficientNetV2B0", 224, 1280, 5_919_312, "none", staged=2176),
+    "efficientnet_v2_b1": Family("EfficientNetV2B1", 240, 1280, 6_931_124, "none", staged=2176),
+    "efficientnet_v2_b2": Family("EfficientNetV2B2", 260, 1408, 8_769_374, "none", staged=2384),
+    "efficientnet_v2_b3": Family("EfficientNetV2B3", 300, 1536, 12_930_622, "none", staged=2616),
+    "efficientnet_v2_s": Family("EfficientNetV2S", 384, 1280, 20_331_360, "none", staged=2544),
+    "efficientnet_v2_m": Family("EfficientNetV2M", 480, 1280, 53_150_388, "none", staged=2704),
+    "efficientnet_v2_l": Family("EfficientNetV2L", 480, 1280, 117_746_848, "none", staged=3072),
+    "convnext_tiny": Family("ConvNeXtTiny", 224, 768, 27_820_128, "none", staged=1440),
+    "convnext_small": Family("ConvNeXtSmall", 224, 768, 49_454_688, "none", staged=1440),
+    "convnext_base": Family("ConvNeXtBase", 224, 1024, 87_566_464, "none", staged=1920),
+    "convnext_large": Family("ConvNeXtLarge", 224, 1536, 196_230_336, "none", staged=2880),
+    "convnext_xlarge": Family("ConvNeXtXLarge", 224, 2048, 348_147_968, "none", staged=3840),
 }
 
 

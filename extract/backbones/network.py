@@ -123,7 +123,7 @@ def build_backbone(backbone: Backbone) -> "keras.Model":
         finally:
             keras.config.set_dtype_policy(policy)
         if backbone.pooling == EVERY_STAGE:
-            named = () if backbone.location else family(backbone.name).stages
+            named = () if backbone.location else family(backbone.name).ends
             return keras.Model(network.inputs[0], stage_maps(network, named), name=network.name)
         if backbone.layer is None:
             return network

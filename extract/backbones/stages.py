@@ -39,7 +39,8 @@ def stage_maps(network: "keras.Model", named: tuple[str, ...] = ()) -> list[Any]
     if not found:
         raise UserError(
             f"Expected a network whose feature maps get smaller by stages, received {network.name}, where none are "
-            "found: it makes tokens of a picture, or hides its layers. Pass --pooling avg."
+            "found: it makes tokens of a picture, hides its layers, or leads data past each of them. Pass "
+            "--pooling avg."
         )
     return [*found, top]
 

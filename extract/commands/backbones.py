@@ -22,7 +22,7 @@ class Backbones:
 
     def to_text(self) -> str:
         """A table, and examples of the other kinds."""
-        rows = table(self.rows, width=terminal_width(), spare=("parameters", "dim"))
+        rows = table(self.rows, width=terminal_width(), spare=("parameters", "stages", "dim"))
         others = ", ".join(kind.example for kind in KINDS.values())
         return f"{rows}\n\nand models of your own or from elsewhere: {others}; see the guide"
 
@@ -32,6 +32,7 @@ def run(options: BackbonesOptions, say: Callable[[str], None]) -> Backbones:
     rows = []
     for name, family in FAMILIES.items():
         source, here = weights_state(name)
-        facts = {"input_size": family.input_size, "dim": family.dim, "parameters": family.parameters}
+        widths = {"dim": family.dim, "stages": family.staged}
+        facts = {"input_size": family.input_size, **widths, "parameters": family.parameters}
         rows.append({"name": name} | facts | {"weights": source, "here": here})
     return Backbones(rows)

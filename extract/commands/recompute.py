@@ -51,7 +51,7 @@ def recompute(
     UserError
         If nothing was extracted yet, or the space's weights cannot be had any more.
     """
-    data = workspace.load(dataset, space)
+    data = workspace.load(dataset, space).alone()
     backbone, view = backbone_of(data.store), view_of(data.space)
     decoding = decoding_of(workspace, data.space)
     name = choose_engine("auto", backbone)
@@ -60,6 +60,12 @@ def recompute(
         raise UserError(
             f"Expected the weights {data.space.weights[:12]} of this space, received {network.weights[:12]}: "
             f"the weights of {backbone.name} on this machine are others."
+        )
+    widths = [part.stop - part.start for part in data.space.parts]
+    if network.parts != widths:
+        raise UserError(
+            f"Expected stages of {widths} numbers in {backbone.name}, as in this space, received {network.parts}: this "
+            "version of coldframe or Keras ends them elsewhere. Run extract again."
         )
     engine = engine or open_engine(name, backbone, network)
     drawn = np.random.default_rng(seed).permutation(len(data.manifest))[:count]

@@ -1,6 +1,6 @@
 """A backbone bound to its space, which embeds what has no row there yet."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from extract.backbones.backbone import Backbone
 from extract.embedding.file_reader import FileReader
 from extract.embedding.picture_reader import Picture, PictureReader
 from extract.embedding.progress import Progress
-from extract.embedding.runner import Claims, Outcome, Reader, run
+from extract.embedding.reading import Claims, Reader, Taker
+from extract.embedding.runner import Branch, Outcome, run
 from extract.embedding.spaces import keep_calibration, make_space
 from extract.embedding.thumbnails import Thumbnails, thumbnails_of
 from extract.engines.choice import choose_engine, learn_network, open_engine
@@ -21,6 +22,7 @@ from extract.engines.engine import Engine
 from extract.machine import usable_cores
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import limits
+from extract.pictures.look import Look
 from extract.settings import Decoding, Options
 
 
@@ -57,10 +59,11 @@ class Extractor:
         outcome: Outcome,
         pictures: Mapping[int, Picture] | None = None,
     ) -> None:
-        """Give every picture at `rows` (indices) of the manifest a row or a reject.
+        """Give every picture at `rows` a row or a reject: `embed_all` with this space alone."""
+        embed_all([self], manifest, rows, progress, [outcome], pictures)
 
-        The manifest's keys and stat columns are completed in place. `pictures` are those rows that are no files.
-        """
+    def sides(self, outcome: Outcome) -> tuple[Taker, Branch]:
+        """Return the two sides of this space in a run: what it takes of the pictures read, and what becomes of that."""
         force, refused = self.options.force, {} if self.options.force else self.refused()
         claims = Claims(_contains_none if force else self.store.contains)
         thumbnails = Thumbnails(thumbnails_of(self._workspace, self.space), again=force)
@@ -74,22 +77,8 @@ class Extractor:
             self.store.add_rejects(r for r in rejects if r.key is not None and r.key not in refused)
             claims.settle(keys)
 
-        size, decoding = self.backbone.input_size, self.decoding
-        reader: Reader = FileReader(manifest, size, decoding, claims, refused, self.view, thumbnails)
-        if pictures:
-            reader = PictureReader(pictures, manifest, size, decoding, claims, reader)
-        progress.start(len(rows))
-        if not len(rows):
-            return
-        run(
-            rows.tolist(),
-            reader,
-            self.start,
-            write,
-            outcome,
-            workers=self.options.workers or usable_cores(),
-            on_progress=progress.advance,
-        )
+        look = Look(self.backbone.input_size, self.decoding, self.view, thumbnail=self.view is None)
+        return Taker(look, claims, refused, thumbnails), Branch(self.start, write, outcome)
 
     @property
     def dim(self) -> int:
@@ -143,6 +132,45 @@ class Extractor:
             versions=versions("ai-edge-litert", "keras", "numpy", "pillow"),
         )
         return self._started
+
+
+def embed_all(
+    extractors: Sequence[Extractor],
+    manifest: Manifest,
+    rows: np.ndarray,
+    progress: Progress,
+    outcomes: Sequence[Outcome],
+    pictures: Mapping[int, Picture] | None = None,
+) -> None:
+    """Give every picture at some rows of a manifest a row or a reject in the space of each extractor.
+
+    A file is read, hashed and decoded once for all of them; a picture that some spaces have is computed for the others
+    only.
+
+    Parameters
+    ----------
+    extractors : sequence of Extractor
+        One or more; the first one's options say how many threads there are.
+    manifest : Manifest
+        Its keys and stat columns are completed in place.
+    rows : (n,) int array
+    progress : Progress
+        Told of files, not of rows.
+    outcomes : sequence of Outcome
+        One for each extractor.
+    pictures : mapping of int to Picture, optional
+        Those rows that are no files.
+    """
+    progress.start(len(rows))
+    if not len(rows):
+        return
+    sides = [each.sides(outcome) for each, outcome in zip(extractors, outcomes, strict=True)]
+    takers, branches = [taker for taker, _ in sides], [branch for _, branch in sides]
+    reader: Reader = FileReader(manifest, takers)
+    if pictures:
+        reader = PictureReader(pictures, manifest, takers, reader)
+    workers = extractors[0].options.workers or usable_cores()
+    run(rows.tolist(), reader, branches, workers=workers, on_progress=progress.advance)
 
 
 def _contains_none(keys: np.ndarray) -> np.ndarray:

@@ -2,17 +2,14 @@
 
 import hashlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
 
 from cache.manifest import Manifest
-from cache.storage.rejects import Reject
-from extract.embedding.runner import Claims, Read, Reader
-from extract.pictures.decoding import limits
+from extract.embedding.reading import Read, Reader, Taker, claim
 from extract.pictures.square import RejectedImage, check_size, eight_bits, reason, square, upright
-from extract.settings import Decoding
 
 Picture = Image.Image | np.ndarray
 
@@ -29,11 +26,8 @@ class PictureReader:
         By row of the manifest.
     manifest : Manifest
         The rows of pictures get their keys in place; their paths are names for people.
-    size : int
-        Side of the decoded pictures in pixels.
-    decoding : Decoding
-    claims : Claims
-        Says which keys are to be computed.
+    takers : sequence of Taker
+        In the order in which a `Read` numbers them; they see plain pictures.
     files : Reader
     """
 
@@ -41,36 +35,43 @@ class PictureReader:
         self,
         pictures: Mapping[int, Picture],
         manifest: Manifest,
-        size: int,
-        decoding: Decoding,
-        claims: Claims,
+        takers: Sequence[Taker],
         files: Reader,
     ) -> None:
-        self._pictures, self._manifest, self._files = pictures, manifest, files
-        self._size, self._decoding, self._claims = size, decoding, claims
+        self._pictures, self._manifest, self._takers, self._files = pictures, manifest, takers, files
 
-    def __call__(self, indices: Sequence[int]) -> list[Read]:
+    def __call__(self, indices: Sequence[int]) -> Iterator[Read]:
         """Give every row its key, and its pixels where they are to be embedded."""
-        reads = self._files(files) if (files := [i for i in indices if i not in self._pictures]) else []
-        opened = []
+        yield from self._files([index for index in indices if index not in self._pictures])
         for index in indices:
             if index in self._pictures:
-                read = Read(index)
-                reads.append(read)
-                try:
-                    image, turn = flat(self._pictures[index], self._decoding.max_pixels)
-                except RejectedImage as error:
-                    path = self._manifest.paths[index]
-                    read.reject = Reject(None, path, error.reason, limits(self._decoding))
-                    continue
-                key = read.key = picture_key(image, turn)
-                self._manifest.key[index] = bytearray(key)
-                opened.append((read, key, image, turn))
-        mine = self._claims.take([key for _, key, _, _ in opened])
-        for (read, _, image, turn), wanted in zip(opened, mine, strict=True):
-            if wanted:
-                read.pixels = square(image, image.size, turn, self._size, self._decoding.resize)
-        return reads
+                yield self._read(index)
+
+    def _read(self, index: int) -> Read:
+        read, path = Read(index), self._manifest.paths[index]
+        limit = max(taker.look.decoding.max_pixels for taker in self._takers)
+        try:
+            image, turn = flat(self._pictures[index], limit)
+        except RejectedImage as error:
+            rejects = (taker.reject(read.key, path, error.reason) for taker in self._takers)
+            read.rejects = dict(enumerate(rejects))
+            return read
+        read.key = picture_key(image, turn)
+        self._manifest.key[index] = bytearray(read.key)
+        (numbers,) = claim(self._takers, [read.key])
+        squares: dict[tuple[int, str], np.ndarray] = {}
+        for number in numbers:
+            taker = self._takers[number]
+            how = taker.look.size, taker.look.decoding.resize
+            try:
+                check_size(image, taker.look.decoding.max_pixels)
+            except RejectedImage as error:
+                read.rejects[number] = taker.reject(read.key, path, error.reason)
+                continue
+            if how not in squares:
+                squares[how] = square(image, image.size, turn, *how)
+            read.pixels[number] = squares[how]
+        return read
 
 
 def flat(picture: Picture, max_pixels: int) -> tuple[Image.Image, Image.Transpose | None]:

@@ -1,40 +1,23 @@
-"""The runner: files in, sealed rows out. It is handed a reader, an engine and a writer and knows none by name."""
+"""The runner: files in, sealed rows out. It is handed a reader and branches, and knows none by name."""
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from queue import SimpleQueue
+from typing import Protocol
 
 import numpy as np
 
 from cache.storage.rejects import Reject
+from extract.embedding.reading import Read, Reader
 
 CHUNK = 8  # files a reading task: few enough to hold their bytes, enough to share one look into the cache
 SEAL_SECONDS = 10.0
 SEAL_ROWS = 65_536
 SEAL_BYTES = 256 * 2**20
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-
-@dataclass
-class Read:
-    """What reading one file gave: pixels to embed, a rejection, or neither when its row exists already."""
-
-    index: int
-    key: bytes | None = None
-    pixels: np.ndarray | None = None  # (s, s, 3) uint8 RGB
-    reject: Reject | None = None
-
-
-class Reader(Protocol):
-    def __call__(self, indices: Sequence[int]) -> list[Read]:
-        """Read, hash and decode the files of `indices`; called from several threads at once."""
-        ...
 
 
 class Embedder(Protocol):
@@ -63,151 +46,204 @@ class Outcome:
     rejects: list[Reject] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Branch:
+    """Where the pictures of one space go once they are read.
+
+    engine : starts the engine; not called unless there is a picture to embed
+    writer : keeps rows and rejects
+    outcome : filled in as the run goes on, so that an interrupted run still tells what it did
+    """
+
+    engine: Callable[[], Embedder]
+    writer: Writer
+    outcome: Outcome
+
+
 def run(
     indices: Iterable[int],
     reader: Reader,
-    engine: Callable[[], Embedder],
-    writer: Writer,
-    outcome: Outcome,
+    branches: Sequence[Branch],
     *,
     workers: int,
     on_progress: Callable[[int, int], None] = lambda done, rejected: None,
 ) -> None:
-    """Read files, embed what has no row yet, and seal rows every 10 s or 65,536 rows.
+    """Read files, embed what has no row yet, and seal each branch's rows every 10 s or 65,536 rows.
 
     Parameters
     ----------
     indices : iterable of int
         Files, by position; handed to `reader` in small groups.
-    reader, writer : Reader, Writer
-    engine : callable
-        Starts the engine; not called unless there is a picture to embed.
-    outcome : Outcome
-        Filled in as the run goes on, so that an interrupted run still tells what it did.
+    reader : Reader
+    branches : sequence of Branch
+        In the order in which a `Read` numbers them.
     workers : int
-        Reading threads.
+        Threads. Each reads a file, decodes it, and embeds it in all branches, so that a picture is never handed
+        over; where an engine takes batches, the thread that completes one embeds it.
     on_progress : callable
         Called with the number of files done and rejected since the last call.
 
     Notes
     -----
-    Whatever ends the run - Ctrl-C included - what was embedded by then is sealed first.
+    Engines are started, rows sealed and progress told by the calling thread. Whatever ends the run - Ctrl-C
+    included - what was embedded by then is sealed first.
     """
-    sealer = _Sealer(writer, outcome)
-    batch: list[Read] = []
-    running: deque[tuple[Future[np.ndarray], list[Read]]] = deque()
-    started: Embedder | None = None
-    lanes: ThreadPoolExecutor | None = None
+    news: SimpleQueue[_News] = SimpleQueue()
+    lanes = [_Lane(branch, news) for branch in branches]
+    chunks, choosing, over = _chunks(indices, CHUNK), threading.Lock(), threading.Event()
 
-    def finish_oldest() -> None:
-        future, reads = running.popleft()
-        sealer.add(reads, future.result())
-        on_progress(len(reads), 0)
+    def work() -> None:
+        try:
+            while not over.is_set():
+                with choosing:
+                    chunk = next(chunks, None)
+                if chunk is None:
+                    break
+                for read in reader(chunk):
+                    if over.is_set():
+                        break
+                    for number, pixels in read.pixels.items():
+                        lanes[number].embed(read.key, pixels)
+                    read.pixels.clear()
+                    news.put(read)
+            news.put(None)
+        except BaseException as error:
+            news.put(error)
 
-    def submit() -> None:
-        assert started is not None and lanes is not None
-        if len(running) > started.lanes:
-            finish_oldest()
-        pixels = np.stack([read.pixels for read in batch if read.pixels is not None])
-        for read in batch:
-            read.pixels = None
-        running.append((lanes.submit(started.embed, pixels), batch.copy()))
-        batch.clear()
+    def keep(new: "_News") -> None:
+        match new:
+            case _Rows():
+                new.lane.add(new)
+            case Read():
+                for number, reject in new.rejects.items():
+                    lanes[number].reject(reject)
 
-    try:
-        with ThreadPoolExecutor(workers, "read") as pool:
-            for reads in map_ahead(pool, reader, _chunks(indices, CHUNK), ahead=2 * workers):
-                rejected = [read.reject for read in reads if read.reject is not None]
-                sealer.reject(rejected)
-                fresh = [read for read in reads if read.pixels is not None]
-                on_progress(len(reads) - len(fresh), len(rejected))
-                for read in fresh:
-                    if started is None or lanes is None:
-                        started = engine()
-                        lanes = ThreadPoolExecutor(started.lanes, "embed")
-                    batch.append(read)
-                    if len(batch) == started.batch_size:
-                        submit()
-                while running and running[0][0].done():
-                    finish_oldest()
-                sealer.seal_if_due()
-        if batch:
-            submit()
-        while running:
-            finish_oldest()
-    finally:
-        if lanes is not None:
-            lanes.shutdown(cancel_futures=True)
-        sealer.rescue(running)
+    def rescue() -> None:
+        while not news.empty():
+            keep(news.get())
+
+    with ExitStack() as ending:
+        for lane in lanes:
+            ending.callback(lane.seal)
+        ending.callback(rescue)
+        for number in range(workers):
+            thread = threading.Thread(target=work, name=f"embed {number}")
+            thread.start()
+            ending.callback(thread.join)
+        for lane in lanes:
+            ending.callback(lane.stop)
+        ending.callback(over.set)
+        while workers:
+            match new := news.get():
+                case None:
+                    workers -= 1
+                case BaseException():
+                    raise new
+                case _Lane():
+                    new.start()
+                case Read():
+                    on_progress(1, bool(new.rejects))
+            keep(new)
+            for lane in lanes:
+                lane.seal_if_due()
+        for lane in lanes:
+            lane.finish()
 
 
-class _Sealer:
-    """Holds rows and rejects until they are due, then hands them to the writer."""
+@dataclass(frozen=True)
+class _Rows:
+    """A batch that was embedded."""
 
-    def __init__(self, writer: Writer, outcome: Outcome) -> None:
-        self._writer, self._outcome = writer, outcome
+    lane: "_Lane"
+    keys: list[bytes]
+    rows: np.ndarray
+
+
+class _Lane:
+    """A branch at work: pictures become batches, and batches rows, which it holds until they are due."""
+
+    def __init__(self, branch: Branch, news: SimpleQueue) -> None:
+        self._branch, self._news = branch, news
+        self._engine: Future[Embedder] = Future()
+        self._asked, self._adding, self._turns = False, threading.Lock(), threading.Semaphore(0)
+        self._batch: list[tuple[bytes, np.ndarray]] = []
         self._keys: list[bytes] = []
         self._rows: list[np.ndarray] = []
+        self._bytes = 0
         self._rejects: list[Reject] = []
         self._last = time.monotonic()
 
-    def add(self, reads: list[Read], rows: np.ndarray) -> None:
-        self._keys += [read.key for read in reads if read.key is not None]
-        self._rows.append(rows)
-        self.seal_if_due()
+    # ---- in the threads that read
 
-    def reject(self, rejects: list[Reject]) -> None:
-        self._rejects += rejects
+    def embed(self, key: bytes, pixels: np.ndarray) -> None:
+        """Add a picture to the batch, and embed it where that completes it."""
+        with self._adding:
+            if not self._asked:
+                self._asked = True
+                self._news.put(self)
+            engine = self._engine.result()
+            self._batch.append((key, pixels))
+            if len(self._batch) < engine.batch_size:
+                return
+            self._turns.acquire()  # and whoever comes next waits: no more batches in memory than are embedded
+            batch, self._batch = self._batch, []
+        try:
+            self._news.put(self._embedded(batch))
+        finally:
+            self._turns.release()
+
+    def _embedded(self, batch: list[tuple[bytes, np.ndarray]]) -> _Rows:
+        pixels = np.stack([pixels for _, pixels in batch])
+        return _Rows(self, [key for key, _ in batch], self._engine.result().embed(pixels))
+
+    # ---- in the thread that runs
+
+    def start(self) -> None:
+        """Start the engine, for which the others wait."""
+        engine = self._branch.engine()
+        self._turns.release(engine.lanes)
+        self._engine.set_result(engine)
+
+    def stop(self) -> None:
+        """Have nobody wait for an engine that will not start."""
+        self._engine.cancel()
+
+    def finish(self) -> None:
+        """Embed the last pictures, which are no full batch."""
+        if self._batch:
+            self.add(self._embedded(self._batch))
+
+    def add(self, done: _Rows) -> None:
+        """Hold rows until they are due."""
+        self._keys += done.keys
+        self._rows.append(done.rows)
+        self._bytes += done.rows.nbytes
+
+    def reject(self, reject: Reject) -> None:
+        """Hold a reject until it is due."""
+        self._rejects.append(reject)
 
     def seal_if_due(self) -> None:
-        full = len(self._keys) >= SEAL_ROWS or sum(rows.nbytes for rows in self._rows) >= SEAL_BYTES
+        """Seal where there is much, or the last time is long ago."""
+        full = len(self._keys) >= SEAL_ROWS or self._bytes >= SEAL_BYTES
         if full or time.monotonic() - self._last >= SEAL_SECONDS:
             self.seal()
 
     def seal(self) -> None:
+        """Hand what is held to the writer."""
         if self._keys or self._rejects:
             keys = np.frombuffer(b"".join(self._keys), np.uint8).reshape(-1, 32)
             rows = np.concatenate(self._rows) if self._rows else np.empty((0, 0), np.float32)
-            self._writer(keys, rows, self._rejects)
-            self._outcome.embedded += len(keys)
-            self._outcome.rejects += self._rejects
-            self._keys, self._rows, self._rejects = [], [], []
+            self._branch.writer(keys, rows, self._rejects)
+            self._branch.outcome.embedded += len(keys)
+            self._branch.outcome.rejects += self._rejects
+            self._keys, self._rows, self._rejects, self._bytes = [], [], [], 0
         self._last = time.monotonic()
 
-    def rescue(self, running: Iterable[tuple[Future[np.ndarray], list[Read]]]) -> None:
-        """Seal what is finished; batches that failed or never started are simply not counted."""
-        for future, reads in running:
-            if future.done() and not future.cancelled() and future.exception() is None:
-                self._keys += [read.key for read in reads if read.key is not None]
-                self._rows.append(future.result())
-        self.seal()
 
-
-class Claims:
-    """Keys whose rows are on their way, so that the same picture twice in a run is embedded once.
-
-    Only keys that are not sealed yet are held: the cache answers for the others.
-    """
-
-    def __init__(self, contains: Callable[[np.ndarray], np.ndarray]) -> None:
-        self._contains = contains
-        self._claimed: set[bytes] = set()
-        self._lock = threading.Lock()
-
-    def take(self, keys: list[bytes]) -> list[bool]:
-        """Claim keys; True where the caller is the one who must compute the row."""
-        with self._lock:
-            known = self._contains(np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 32))
-            answer = []
-            for key, cached in zip(keys, known, strict=True):
-                answer.append(not cached and key not in self._claimed)
-                self._claimed.add(key) if answer[-1] else None
-            return answer
-
-    def settle(self, keys: np.ndarray) -> None:
-        """Forget claims whose rows are in the cache by now; (n, 32) uint8."""
-        with self._lock:
-            self._claimed.difference_update(key.tobytes() for key in keys)
+_News = (
+    _Lane | _Rows | Read | BaseException | None
+)  # an engine is wanted, rows, a file is done, the end of a thread
 
 
 def _chunks(indices: Iterable[int], size: int) -> Iterator[list[int]]:
@@ -219,20 +255,3 @@ def _chunks(indices: Iterable[int], size: int) -> Iterator[list[int]]:
             chunk = []
     if chunk:
         yield chunk
-
-
-def map_ahead(
-    pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int
-) -> Iterator[R]:
-    """Like ``pool.map``, in order, but never more than `ahead` items in front of who takes the results."""
-    waiting: deque[Future[R]] = deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()

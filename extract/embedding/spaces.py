@@ -86,7 +86,7 @@ def keep_calibration(store: Store, backbone: Backbone) -> None:
     """Seal a calibration of its own beside `space.json`: with it the same network is made again."""
     path = store.folder / CALIBRATION
     if backbone.calibration is not None and not path.exists():
-        write_json(path, {"ranges": backbone.calibration.to_json()})
+        write_json(path, {"activations": backbone.calibration.to_json()})
 
 
 def _precision(backbone: Backbone) -> str:
@@ -96,7 +96,7 @@ def _precision(backbone: Backbone) -> str:
 def _calibration_of(store: Store) -> Calibration:
     path, asked = store.folder / CALIBRATION, store.space.precision.removeprefix(CALIBRATED)
     try:
-        calibration = Calibration.from_json(read_json(path)["ranges"])
+        calibration = Calibration.from_json(read_json(path)["activations"])
         if calibration.digest != asked:
             raise DamagedJson(f"it is {calibration.digest}")
     except (OSError, DamagedJson, KeyError, ValueError, TypeError) as error:

@@ -80,7 +80,7 @@ def calibrate(backbone: Backbone, pixels: np.ndarray) -> Calibration:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "pixels.npy")
         np.save(path, pixels)
-        return Calibration.from_json(_child(backbone, str(path))["ranges"])
+        return Calibration.from_json(_child(backbone, str(path))["calibration"])
 
 
 def _child(backbone: Backbone, pixels: str = "") -> dict[str, Any]:
@@ -133,7 +133,7 @@ def _answer(backbone: Backbone, pixels: str) -> dict[str, Any]:
     network_cache.remember(backbone, network)
     return {
         "network": asdict(network),
-        "ranges": backbone.calibration.to_json() if backbone.calibration else None,
+        "calibration": backbone.calibration.to_json() if backbone.calibration else None,
     }
 
 
@@ -203,7 +203,7 @@ def _asked(text: str) -> tuple[Backbone, str]:
     question = json.loads(text)
     fields = question["backbone"]
     if fields["calibration"]:
-        fields["calibration"] = Calibration.from_json(fields["calibration"]["ranges"])
+        fields["calibration"] = Calibration.from_json(fields["calibration"]["activations"])
     return Backbone(**fields), question["pixels"]
 
 

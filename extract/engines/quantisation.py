@@ -6,16 +6,17 @@ average of 8 bits has 256 values, and one scale would have to do for all that is
 """
 
 import contextlib
+import copy
 import hashlib
 import io
 import re
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from extract.backbones.calibration import Calibration
+from extract.backbones.calibration import Activation, Calibration
+from extract.engines.rounding import round_weights
 
 BITS = 8
 QUANTISED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "PAD", "MAX_POOL_2D")
@@ -25,6 +26,7 @@ _FIRST = (
     "FULLY_CONNECTED",
     "PAD",
 )  # what precedes them prepares the pictures
+_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _LOWEST = 1e-4  # of a channel's weights against its bias: below, the bias has no 32-bit integer
 
 
@@ -33,45 +35,40 @@ class Unquantisable(ValueError):
 
 
 def measure(network: bytes, pixels: np.ndarray) -> Calibration:
-    """Run a float32 network and note how far its activations reach.
+    """Run a float32 network and note how far its activations reach, and the means of their channels.
 
     Parameters
     ----------
     network : bytes
         A LiteRT file.
     pixels : (n, s, s, 3) uint8
-
-    Returns
-    -------
-    Calibration
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    tensors = [tensor for tensor, _ in _activations(network)]
+    tensors = [tensor for tensor, _ in _activations(_read(network))]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the memory that it takes to keep all activations of a picture
         interpreter = Interpreter(model_content=network, experimental_preserve_all_tensors=True)
     interpreter.allocate_tensors()
     source = interpreter.get_input_details()[0]["index"]
 
-    def reach(picture: np.ndarray, tensors: list[int]) -> list[tuple[float, float]]:
+    def run(picture: np.ndarray) -> list[np.ndarray]:
         interpreter.set_tensor(source, picture[None])
         interpreter.invoke()
-        return [(float(a.min()), float(a.max())) for a in map(interpreter.get_tensor, tensors)]
+        return [a.reshape(-1, a.shape[-1]) for a in map(interpreter.get_tensor, tensors)]
 
     both = np.zeros_like(pixels[0])
     both[::2] = 255  # whatever the pictures hold, the network's input may reach so far
-    found = np.array([reach(picture, tensors) for picture in pixels])  # (n, tensors, 2)
-    low, high = found[..., 0].min(0), found[..., 1].max(0)
-    low[0], high[0] = reach(both, tensors[:1])[0]
-    channels = [count for _, count in _activations(network)]
-    ends = ((_shortest(a), _shortest(b)) for a, b in zip(low, high, strict=True))
-    return Calibration(tuple((a, b, count) for (a, b), count in zip(ends, channels, strict=True)))
-
-
-def _shortest(number: float) -> float:
-    """The number with the fewest digits that is the same in float32."""
-    return float(str(np.float32(number)))
+    entry = run(both)[0]
+    low, high = np.full(len(tensors), np.inf), np.full(len(tensors), -np.inf)
+    low[0], high[0] = entry.min(), entry.max()
+    sums = [np.zeros(activation.shape[-1]) for activation in run(both)]
+    for picture in pixels:
+        for at, activation in enumerate(run(picture)):
+            low[at], high[at] = min(low[at], activation.min()), max(high[at], activation.max())
+            sums[at] += activation.mean(0, dtype=np.float64)
+    means = [total / len(pixels) for total in sums]
+    return Calibration(tuple(map(Activation.of, low, high, means)))
 
 
 def quantise(network: bytes, calibration: Calibration) -> bytes:
@@ -85,23 +82,24 @@ def quantise(network: bytes, calibration: Calibration) -> bytes:
     from litert_quantizer.qtyping import TFLOperationName
     from litert_quantizer.quantizer import Quantizer
 
-    activations = _activations(network)
-    if [channels for _, channels in activations] != [channels for *_, channels in calibration.ranges]:
+    model = _read(network)
+    graph, activations = model.subgraphs[0], _activations(model)
+    known = calibration.activations
+    if [channels for _, channels in activations] != [len(each.channel_means) for each in known]:
         raise Unquantisable(
-            f"the calibration has {len(calibration.ranges)} ranges, of another network than this with "
-            f"{len(activations)}"
+            f"the calibration is of another network: it has {len(known)} activations, this one {len(activations)}"
         )
-    model = _read(_with_weights_for_biases(network))
-    graph = model.subgraphs[0]
     names = {tensor: graph.tensors[tensor].name.decode() for tensor, _ in activations}
     if len(set(names.values())) != len(names):
         raise Unquantisable("tensors of it share a name")
+    found = {tensor: each for (tensor, _), each in zip(activations, known, strict=True)}
+    _round_weights(model, {tensor: each.channel_means for tensor, each in found.items()})
     ranges = {
         names[tensor]: {
-            "min": np.full((1, 1, 1, 1), low, np.float32),
-            "max": np.full((1, 1, 1, 1), high, np.float32),
+            "min": np.full((1, 1, 1, 1), each.low, np.float32),
+            "max": np.full((1, 1, 1, 1), each.high, np.float32),
         }
-        for (tensor, _), (low, high, _) in zip(activations, calibration.ranges, strict=True)
+        for tensor, each in found.items()
     }
     quantizer = Quantizer(_write(model))
     for kind in QUANTISED:
@@ -148,7 +146,12 @@ def hash_tensors(network: bytes) -> str:
 def _read(network: bytes) -> Any:
     from ai_edge_litert import schema_py_generated as schema
 
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytearray(network), 0))
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytearray(network), 0))
+    for buffer in model.buffers:
+        if buffer.offset > 1:  # behind the flatbuffer, where large tensors may lie
+            buffer.data = np.frombuffer(network, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return model
 
 
 def _write(model: Any) -> bytes:
@@ -176,48 +179,65 @@ def _first(model: Any) -> int:
     return at
 
 
-def _activations(network: bytes) -> list[tuple[int, int]]:
+def _activations(model: Any) -> list[tuple[int, int]]:
     """Tensor and channels of the first convolution's input, and of what each quantised operation gives, in order."""
-    model = _read(network)
     graph, first = model.subgraphs[0], _first(model)
     found = [graph.operators[first].inputs[0]]
     found += [o.outputs[0] for o in graph.operators[first:] if _kind(model, o) in QUANTISED]
     return [(int(tensor), int(graph.tensors[tensor].shape[-1])) for tensor in found]
 
 
-def _constants(model: Any, kinds: tuple[str, ...]) -> Iterator[tuple[str, Any, Any]]:
-    for operator in model.subgraphs[0].operators:
+def _round_weights(model: Any, means: dict[int, np.ndarray]) -> None:
+    """Replace weights by what their integers will stand for."""
+    graph = model.subgraphs[0]
+    for operator in graph.operators:
         kind = _kind(model, operator)
-        if kind in kinds and len(operator.inputs) > 2 and operator.inputs[2] >= 0:
-            tensors = [model.subgraphs[0].tensors[index] for index in operator.inputs[1:3]]
-            yield kind, *tensors
-
-
-def _with_weights_for_biases(network: bytes) -> bytes:
-    """Give a channel whose weights are next to nothing one that its bias can be counted in.
-
-    A bias is a 32-bit integer in steps of the input's times the weights'. A channel that training has put out has
-    weights of 1e-20, and no integer would be large enough.
-    """
-    model = _read(network)
-    for kind, weights, bias in _constants(model, ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")):
-        if model.buffers[weights.buffer].data is None or model.buffers[bias.buffer].data is None:
+        if kind not in _WEIGHTED or len(operator.inputs) < 3 or operator.inputs[2] < 0:
             continue
-        values = np.frombuffer(bytes(model.buffers[weights.buffer].data), "<f4").reshape(weights.shape).copy()
-        shift = np.frombuffer(bytes(model.buffers[bias.buffer].data), "<f4")
-        rows = (
-            values.reshape(-1, len(shift)).T
-            if kind == "DEPTHWISE_CONV_2D"
-            else values.reshape(len(shift), -1)
-        )
+        weights, bias = (graph.tensors[index] for index in operator.inputs[1:3])
+        values, shift = _values(model, weights), _values(model, bias)
+        if values is None or shift is None:
+            continue
+        depthwise = kind == "DEPTHWISE_CONV_2D"  # (1, h, w, c), and others (c, ..., inputs)
+        rows = values.reshape(-1, len(shift)).T.copy() if depthwise else values.reshape(len(shift), -1)
+        # The bias becomes a 32-bit integer in steps of the input's times the weights'. A channel that training has
+        # put out has weights of 1e-20, in which no such integer could count it.
         least = _LOWEST * np.abs(shift)
         for channel in np.flatnonzero(np.abs(rows).max(1) < least):
             rows[channel, 0] = least[channel]
-        values = rows.T.reshape(weights.shape) if kind == "DEPTHWISE_CONV_2D" else rows.reshape(weights.shape)
+        met = None if depthwise else means.get(int(operator.inputs[0]))
+        met = np.ones(1) if met is None else met
+        rows = round_weights(rows, np.resize(met, rows.shape[1]))
+        values = (rows.T if depthwise else rows).reshape(values.shape)
         model.buffers[weights.buffer].data = np.frombuffer(values.astype("<f4").tobytes(), np.uint8)
-    return _write(model)
+
+
+def _values(model: Any, tensor: Any) -> np.ndarray | None:
+    data = model.buffers[tensor.buffer].data
+    return None if data is None else np.frombuffer(bytes(data), "<f4").reshape(tensor.shape).copy()
 
 
 def _with_integer_pictures(network: bytes) -> bytes:
-    """Take uint8 for int8 where the float32 preparation in between, (x + b) a to (x - 128), amounts to it exactly."""
-    return network
+    """Turn uint8 into int8 at once where the float32 preparation in between amounts to that, for each of 256 values.
+
+    So it is wherever a picture is scaled and shifted as a whole: CAST, MUL, ADD and QUANTIZE become one QUANTIZE.
+    """
+    model = _read(network)
+    graph = model.subgraphs[0]
+    chain = graph.operators[:4]
+    if [_kind(model, operator) for operator in chain] != ["CAST", "MUL", "ADD", "QUANTIZE"]:
+        return network
+    scale, shift = (_values(model, graph.tensors[operator.inputs[1]]) for operator in chain[1:3])
+    pixels, prepared = graph.tensors[chain[0].inputs[0]], graph.tensors[chain[3].outputs[0]]
+    step, zero = np.float32(prepared.quantization.scale[0]), int(prepared.quantization.zeroPoint[0])
+    if scale is None or shift is None or scale.size != 1 or shift.size != 1:
+        return network
+    values = np.arange(256)
+    quantised = np.rint((values.astype(np.float32) * scale + shift).ravel() / step) + zero
+    if not np.array_equal(quantised, values - 128):
+        return network
+    pixels.quantization = copy.deepcopy(prepared.quantization)
+    pixels.quantization.zeroPoint = np.array([zero + 128])
+    chain[3].inputs = chain[0].inputs
+    graph.operators = graph.operators[3:]
+    return _write(model)

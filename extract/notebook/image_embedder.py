@@ -47,8 +47,8 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         "pretrained", "none" (random) or the path of a file.
     input_size : int, default=None
         Pixels a side; None: the backbone's own.
-    pooling : {"avg", "max", "flatten"}, default="avg"
-        How feature maps become rows.
+    pooling : {"avg", "max", "flatten", "stages"}, default="avg"
+        How feature maps become rows; "stages": the averages of every stage side by side, those of "avg" last.
     resize : {"crop", "squash", "pad"}, default="crop"
         How pictures become square.
     max_pixels : int, default=64_000_000
@@ -263,7 +263,7 @@ def settings(embedder: ImageEmbedder) -> tuple[Workspace, Backbone, Decoding, Op
         embedder.backbone, os.fspath(embedder.weights), input_size, embedder.pooling, embedder.precision
     )
     if backbone.layer is not None:
-        raise UserError(f"Expected pooling avg, max or flatten, received {embedder.pooling!r}.")
+        raise UserError(f"Expected pooling avg, max, flatten or stages, received {embedder.pooling!r}.")
     place = None if embedder.workspace is None else os.path.expanduser(embedder.workspace)
     options = Options(engine=embedder.engine, batch_size=batch_size, workers=workers, dtype=embedder.dtype)
     decoding = Decoding(embedder.resize, _integer(embedder, "max_pixels"))

@@ -3,6 +3,7 @@
 import contextlib
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import PIL
@@ -87,41 +88,65 @@ def decode(data: bytes, size: int, decoding: Decoding) -> np.ndarray:
     RejectedImage
         If the bytes are no picture, are damaged, or exceed `decoding.max_pixels`.
     """
-    with _opened(data, size, decoding) as picture:
+    with loaded(open_header(data, size, decoding), data) as picture:
         return square(*picture, size, decoding.resize)
 
 
 def decode_both(data: bytes, size: int, decoding: Decoding) -> tuple[np.ndarray, np.ndarray]:
     """Decode one picture file once: its pixels as `decode` gives them, and its thumbnail."""
-    with _opened(data, size, decoding) as picture:
+    with loaded(open_header(data, size, decoding), data) as picture:
         return square(*picture, size, decoding.resize), thumbnail(*picture)
 
 
-@contextlib.contextmanager
-def _opened(
-    data: bytes, size: int, decoding: Decoding
-) -> Iterator[tuple[Image.Image, tuple[float, float], Image.Transpose | None]]:
-    """Load a picture large enough for `size`: the picture, what counts of it, and the turn left to do."""
+@dataclass(frozen=True)
+class Opened:
+    """A picture file whose header was read."""
+
+    image: Image.Image  # not loaded
+    full: tuple[int, int]  # its width and height
+    content: tuple[float, float]  # what counts of it once it is loaded; `full`, unless it is decoded smaller
+
+    @property
+    def scale(self) -> object:
+        """Equal for two openings of one file that load the same pixels."""
+        return self.image.size, self.content
+
+
+def open_header(data: bytes, size: int, decoding: Decoding) -> Opened:
+    """Read the header of a picture file, and settle at which size it is decoded for a square of `size` pixels."""
     check_start(data)
     try:
         image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
         check_size(image, decoding.max_pixels)
-
         full = image.size
         # libjpeg can decode at 1/2, 1/4 or 1/8 at a fraction of the cost; twice the target is enough.
-        _, target = fit(*image.size, size, decoding.resize)
+        _, target = fit(*full, size, decoding.resize)
         drafted = image.draft(None, (2 * target[0], 2 * target[1]))
-        with PIXELS.hold(cost(image, full)):
+        # A drafted picture is rounded up to whole pixels; its content ends at width / scale.
+        return Opened(image, full, drafted[1][2:] if drafted else full)
+    except RejectedImage:
+        raise
+    except Exception as error:  # Pillow's parsers raise whatever hostile bytes lead them to
+        raise RejectedImage(_reason(error, data)) from error
+
+
+@contextlib.contextmanager
+def loaded(
+    opened: Opened, data: bytes
+) -> Iterator[tuple[Image.Image, tuple[float, float], Image.Transpose | None]]:
+    """Load a picture: L or RGB, what counts of it, and the turn left to do."""
+    image = opened.image
+    try:
+        with PIXELS.hold(cost(image, opened.full)):
             image.load()
             if image.format == "PNG":
                 png.check_rows(image, data)
             turn = upright(image)  # after load: EXIF behind the pixels of a PNG; loading turns a TIFF
-            # A drafted picture is rounded up to whole pixels; its content ends at width / scale.
-            content = drafted[1][2:] if drafted else image.size
+            content = image.size if opened.content == opened.full else opened.content
             yield eight_bits(image), content, turn
     except RejectedImage:
         raise
-    except Exception as error:  # Pillow's parsers raise whatever hostile bytes lead them to
+    except Exception as error:  # as above
         raise RejectedImage(_reason(error, data)) from error
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cache.commands.ls import list_workspace
 from cache.dataset import Block
 from cache.errors import UserError
 from cache.manifest import Manifest
@@ -310,3 +311,35 @@ def test_a_space_without_the_data_set_names_the_command(two, sample):
         UserError, match=r"in each of 2 spaces, found none.*--backbone small --pooling max` and `"
     ):
         workspace.load(space=f"{other.id},{third.id}")
+
+
+def test_what_needs_one_space_refuses_several(two):
+    workspace, (space, other), _ = two
+    assert workspace.load(space=space.id).alone().space == space
+    with pytest.raises(
+        UserError, match=rf"one space, received 2: {space.id[:12]} \(tiny\), .*small.*--space"
+    ):
+        workspace.load().alone()
+    listed = {each["backbone"]: each["current"] for each in list_workspace(workspace)["spaces"]}
+    assert listed == {"tiny": True, "small": True}
+    workspace.remember(space=other.id)
+    assert [each["backbone"] for each in list_workspace(workspace)["spaces"] if each["current"]] == ["small"]
+
+
+def test_the_top_is_what_a_row_is_without_its_stages(workspace, space, manifest, sample):
+    staged, second = replace(space, pooling="stages:2+3"), replace(space, pooling="stages:4+1")
+    keys, rows = sample(10)
+    for each in (staged, second):
+        workspace.store(each).add(keys, rows)
+    workspace.save_manifest("flowers", manifest)
+    data = workspace.load("flowers", f"{staged.id},{second.id}")
+    assert [(each.part, each.start, each.stop) for each in data.blocks] == [
+        ("stage1", 0, 2),
+        ("top", 2, 5),
+        ("stage1", 5, 9),
+        ("top", 9, 10),
+    ]
+    assert data.top == slice(2, 5)
+    assert data.within([second]).blocks[0] == Block(second, "stage1", 0, 4)
+    assert data.within([staged, second]) is data
+    assert workspace.load("flowers", space=second.id).top == slice(4, 5)

@@ -13,7 +13,7 @@ from cache.versions import now, versions
 from cache.workspace import Workspace
 from classify.commands.finetune.network.top import read_head
 from classify.commands.finetune.report.files import Tested, write_pages
-from classify.commands.finetune.result import Outcome, Result, Tuned
+from classify.commands.finetune.result import Beside, Outcome, Result, Tuned
 from classify.commands.finetune.session import Session
 from classify.commands.finetune.start.start import Start
 from classify.data.identity import part_hash
@@ -25,10 +25,10 @@ from classify.models.linear import LinearHead
 from classify.models.model_file import save_model
 from classify.models.probabilities import answer
 from classify.runs.folder import place_of, remember_best, write_json
+from classify.runs.inputs import inputs_of, to_record
 from classify.runs.predictions import of_tables
 from classify.runs.readings import Log, Reading, standing
 from classify.runs.record import of_division, of_space, record
-from classify.training.history import History
 from classify.training.loop import write_weights
 
 MODEL = "model.keras"
@@ -72,11 +72,13 @@ def finish(
         evaluate(truth, said, p, classes) for said, p in zip(names, (probability, answers), strict=True)
     )
     comparison = None
+    log = Log(session.workspace, division.test_hash)
+    if start.original:
+        log.add(_reading(start, start.loaded.record["head"]["params"], when))
     if not kept:
         comparison = compare("fine-tuned", "the head", truth, names[1], names[0])
-        log = Log(session.workspace, division.test_hash)
-        log.add(_reading(start, history, when))
-        notes += log.notes
+        log.add(_reading(start, asdict(start.settings) | {"alpha": history.alpha}, when))
+    notes += log.notes if start.original or not kept else []
     outcome = Outcome(
         run=folder,
         border=tuned.border.layer or "input",
@@ -87,11 +89,14 @@ def finish(
         comparison=comparison,
         seconds_caching=seconds_caching,
         notes=notes,
+        original=_beside(start, truth, there, names[1], kept=kept),
     )
+    if outcome.original:
+        notes.append(_standing(outcome))
     tested = Tested(rows, truth, names[0], names[1], probability.max(axis=1), answers.max(axis=1))
     write_pages(session, outcome, tested, start, tuned)
     _write_record(session.workspace, start, outcome, sha256, head)
-    if sha256 and not kept:
+    if sha256 and not kept and not outcome.beaten:
         _remember(session.workspace, start, outcome)
     return outcome
 
@@ -109,12 +114,44 @@ def _head(tuned: Tuned, start: Start, temperature: float) -> LinearHead:
     return LinearHead(start.linear.scaling, kernel / temperature, bias / temperature, start.linear.classes)
 
 
-def _reading(start: Start, history: History, tested: str) -> Reading:
+def _beside(
+    start: Start, truth: np.ndarray, there: np.ndarray, said: np.ndarray, *, kept: bool
+) -> Beside | None:
+    """Ask the run's own head, whose answers on the test part `fit-head` has read."""
+    if (original := start.original) is None:
+        return None
+    head = original.loaded.head
+    probability = head.predict_proba(original.division.X_test)[there]
+    own = head.classes_[probability.argmax(axis=1)]
+    return Beside(
+        name=original.name,
+        takes=tuple(map(str, inputs_of(original.loaded.record))),
+        cv_accuracy=original.cv_accuracy,
+        refitted_cv_accuracy=start.loaded.record["head"]["cv_accuracy"],
+        val_accuracy=original.val_accuracy,
+        test=evaluate(truth, own, probability, head.classes_),
+        comparison=compare(
+            "the head fitted again" if kept else "fine-tuned", original.name, truth, said, own
+        ),
+    )
+
+
+def _standing(outcome: Outcome) -> str:
+    """Say how what came out does beside the run's own head."""
+    assert outcome.original is not None
+    own, val, n = outcome.original, outcome.chosen[1], outcome.history.val_n
+    figures = f"{own.val_accuracy:.1%} of the {n:,} validating pictures right against {val:.1%}"
+    if outcome.beaten:
+        return f"{own.name} is better than what came out, with {figures}: predict answers with this run only if told to"
+    return f"{own.name} is no better than what came out, with {figures}"
+
+
+def _reading(start: Start, params: dict[str, Any], tested: str) -> Reading:
     return Reading(
         test=start.division.test_hash,
         command="finetune",
         head=start.loaded.record["head"]["name"],
-        params=asdict(start.settings) | {"alpha": history.alpha},
+        params=params,
         trained_on=part_hash(start.data.manifest, start.train),
         space=start.data.space.id,
         time=tested,
@@ -145,9 +182,12 @@ def _write_record(
             "run": place_of(start.loaded.folder, outcome.run.parent),
             "head": start.loaded.record["head"]["name"],
             "head_sha256": start.loaded.record["head"]["sha256"],
+            **({"refitted": _refitted(start, outcome.original)} if outcome.original else {}),
         },
         **of_division(start.division, {"fine-tuned on": len(start.train), "validated on": len(start.val)}),
         space=of_space(start.data.space),
+        inputs=to_record([start.network.plain]),
+        divided_in=start.division.divided_in.id,
         model=model,
         result=outcome.to_json(),
         test={"head": outcome.before.to_json(), "fine_tuned": outcome.after.to_json()},
@@ -159,8 +199,25 @@ def _write_record(
     write_json(outcome.run / "run.json", described)
 
 
+def _refitted(start: Start, original: Beside) -> dict[str, Any]:
+    """What the run says of the head that was fitted in the place of the one it began with."""
+    return {
+        "inputs": to_record([start.network.plain]),
+        "params": start.loaded.record["head"]["params"],
+        "cv_accuracy": original.refitted_cv_accuracy,
+        "original_cv_accuracy": original.cv_accuracy,
+        "original_val_accuracy": original.val_accuracy,
+    }
+
+
 def _remember(workspace: Workspace, start: Start, outcome: Outcome) -> None:
-    """Make this the workspace's best run; its CV accuracy counts as the head's plus what was gained in validation."""
-    gain = outcome.chosen[1] - outcome.chosen[0]
-    accuracy = start.loaded.record["head"]["cv_accuracy"] + gain
-    remember_best(workspace, outcome.run, start.data, start.division.sha256, accuracy)
+    """Make this the workspace's best run; its CV accuracy counts as that of the run's own head plus what was gained.
+
+    Both heads count on the same validating pictures.
+    """
+    own, data = outcome.original, start.data
+    before, accuracy = outcome.chosen[0], start.loaded.record["head"]["cv_accuracy"]
+    if own and start.original:
+        before, accuracy, data = own.val_accuracy, own.cv_accuracy, start.original.division.data
+    gain = outcome.chosen[1] - before
+    remember_best(workspace, outcome.run, data, start.division.sha256, accuracy + gain)

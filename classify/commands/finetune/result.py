@@ -65,8 +65,36 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """The head of the run, where another was fitted in its place to start from: how it does on the same pictures."""
+
+    name: str
+    takes: tuple[str, ...]
+    cv_accuracy: float
+    refitted_cv_accuracy: float  # of the head in its place
+    val_accuracy: float  # of such heads that did not train on the validating pictures
+    test: Evaluation
+    comparison: Comparison  # of what came out with it, on the test part
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as plain Python values."""
+        return {
+            "head": self.name,
+            "takes": list(self.takes),
+            "cv_accuracy": self.cv_accuracy,
+            "refitted_cv_accuracy": self.refitted_cv_accuracy,
+            "val_accuracy": self.val_accuracy,
+            "test_accuracy": self.test.accuracy,
+            "comparison": self.comparison.to_json(),
+        }
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """The result: `before` is the head on the test part, `after` what was chosen; the same where alpha is 0."""
+    """The result: `before` is the head on the test part, `after` what was chosen; the same where alpha is 0.
+
+    `original` is the run's own head, where the head was fitted in its place.
+    """
 
     run: Path
     border: str
@@ -77,6 +105,12 @@ class Outcome:
     comparison: Comparison | None
     seconds_caching: float
     notes: list[str]
+    original: Beside | None = None
+
+    @property
+    def beaten(self) -> bool:
+        """Whether the run's own head does better on the validating pictures than what was chosen."""
+        return self.original is not None and self.original.val_accuracy > self.chosen[1]
 
     @property
     def chosen(self) -> tuple[float, float]:
@@ -106,20 +140,26 @@ class Outcome:
             "seconds_caching": round(self.seconds_caching, 3),
             "seconds_per_epoch": round(sum(e.seconds for e in trained) / max(len(trained), 1), 3),
             "comparison": self.comparison.to_json() if self.comparison else None,
+            "original": self.original.to_json() if self.original else None,
             "notes": self.notes,
         }
 
     def to_text(self) -> str:
         """Return the figures before and after, and where the run is."""
+        head, rows = "head", list[tuple[str, float, Evaluation]]()
+        if self.original:
+            head = "fitted again"
+            rows.append(("its own head", self.original.val_accuracy, self.original.test))
+        rows.append((head, self.chosen[0], self.before))
+        if self.history.alpha:
+            rows.append(("fine-tuned", self.chosen[1], self.after))
         lines = [f"{'':12}{'validation':>12}{'test':>8}   95 % interval (n = {self.after.n})"]
-        for name, val, test in zip(
-            ("head", "fine-tuned"), self.chosen, (self.before, self.after), strict=True
-        ):
+        for name, val, test in rows:
             lines.append(
                 f"{name:12}{val:>12.1%}{test.accuracy:>8.1%}   {test.ci_low:.1%} to {test.ci_high:.1%}"
             )
-        if self.history.alpha == 0:
-            lines[-1] = "fine-tuning found nothing better: the head is kept unchanged"
-        if self.comparison:
-            lines.append(self.comparison.sentence())
+        if not self.history.alpha:
+            lines.append("fine-tuning found nothing better: the head is kept unchanged")
+        comparisons = self.comparison, self.original and self.original.comparison
+        lines += [each.sentence() for each in comparisons if each]
         return "\n".join([*lines, f"run: {self.run} (start with report.md)"])

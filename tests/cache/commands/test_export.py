@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import json
 from pathlib import Path
@@ -10,6 +11,7 @@ import cache.commands.export
 from cache.commands.export import _Disk, export
 from cache.errors import UserError
 from cache.manifest import Manifest
+from cache.storage.store import Store
 
 
 @pytest.fixture
@@ -39,8 +41,20 @@ def test_exports_everything_in_manifest_order(flowers, tmp_path, monkeypatch):
         assert file["split"].asstr()[:5].tolist() == ["", "test", "val", "train", ""]
         assert file["classes"].asstr()[:].tolist() == ["rose", "tulip"]
         assert json.loads(file.attrs["space"])["backbone"] == "tiny"
-        assert file.attrs["root"] == "/data/ü"
+        assert file.attrs["root"] == "/data/ü" and "parts" not in file.attrs
     assert [path.name for path in tmp_path.glob("*") if path.is_file()] == ["o.h5"]
+
+
+def test_parts_of_a_row_are_named(space, sample, tmp_path):
+    staged = dataclasses.replace(space, pooling="stages:2+3")
+    store, (keys, rows) = Store(tmp_path / "staged", staged).create(), sample(1)
+    store.add(keys, rows)
+    n = np.arange(1)
+    manifest = Manifest("/data", ("rose",), ["r/1.jpg"], n.astype("i4"), n.astype("u1"), keys, n, n)
+    export(manifest, store, tmp_path / "o.h5")
+    with h5py.File(tmp_path / "o.h5", "r") as file:
+        start, stop = json.loads(file.attrs["parts"])["top"]
+        assert np.array_equal(file["embedding"][:, start:stop], rows[:, 2:])
 
 
 def test_an_existing_file_needs_force(flowers, tmp_path):

@@ -229,3 +229,18 @@ def test_a_data_set_outside_loses_no_picture(workspace, tmp_path, sample):
         workspace.save_manifest(name, manifest(sample(1)[0], root))
         remove(workspace, dataset=name)
     assert picture.exists() and (workspace.root / "sources").is_dir()
+
+
+def test_of_several_current_spaces_the_others_stay_current(workspace, garden):
+    store, *_ = garden
+    other = workspace.store(replace(store.space, backbone="small"))
+    workspace.remember(space=f"{other.space.id},{store.space.id}")
+    folder = best(workspace, store)
+    entry = {**workspace.state()["run"], "space": f"{other.space.id},{store.space.id}"}
+    workspace.remember(run=entry, runs={"roses": entry})
+    with pytest.raises(
+        UserError, match=f"{folder.name}, the best run of roses, answers in space {other.space.id[:12]}"
+    ):
+        remove(workspace, [other.space.id])
+    assert remove(workspace, [other.space.id], force=True).notes[1:] == []
+    assert workspace.state()["space"] == store.space.id

@@ -26,7 +26,6 @@ KNOWN = {
     "inception_v3": [(192, 71), (288, 35), (768, 17), (2048, 8)],
 }
 QUICK = ("mobilenet_v2", "vgg16", "convnext_tiny")
-WITHOUT = ("nasnet_mobile", "nasnet_large")  # each cell reads the two before it: no tensor carries all data
 
 
 def maps_of(network: keras.Model) -> list[tuple[int, int]]:
@@ -39,16 +38,17 @@ def maps_of(network: keras.Model) -> list[tuple[int, int]]:
 def test_stages_end_before_each_halving(name: str) -> None:
     network = build_backbone(Backbone.of(name, "none", pooling="stages"))
     assert maps_of(network) == KNOWN[name]
+    assert sum(width for width, _ in KNOWN[name]) == FAMILIES[name].staged
 
 
 @pytest.mark.families
-@pytest.mark.parametrize("name", [n for n in FAMILIES if n not in WITHOUT])
+@pytest.mark.parametrize("name", [n for n, row in FAMILIES.items() if row.staged])
 def test_every_family_has_stages_and_the_weights_of_its_plain_rows(name: str) -> None:
     backbone = Backbone.of(name, "none", pooling="stages")
     embedder = build_embedder(backbone)
     widths = parts_of(embedder, "stages")
-    assert embedder.output_shape == (None, sum(widths)) and widths[-1] == FAMILIES[name].dim
-    assert 4 <= len(widths) <= 7
+    assert embedder.output_shape == (None, sum(widths)) == (None, FAMILIES[name].staged)
+    assert widths[-1] == FAMILIES[name].dim and 4 <= len(widths) <= 7
     sides = [side for _, side in maps_of(network_of(embedder))]
     assert sides == sorted(sides, reverse=True) and sides[0] <= FAMILIES[name].input_size / 3
     assert hash_weights(embedder) == hash_weights(build_embedder(Backbone.of(name, "none")))
@@ -61,6 +61,7 @@ def test_the_bundled_end_their_stages_with_their_groups_of_blocks(name: str) -> 
     a, b, c, d = halvings.get(name, (65, 33, 17, 9))
     wide = name == "efficientnet_lite2"
     widths = [24, 48, 88, 120, 208, 352, 1280] if wide else [24, 40, 80, 112, 192, 320, 1280]
+    assert sum(widths) == FAMILIES[name].staged
     assert maps_of(network_of(embedder)) == list(zip(widths, (a, b, c, c, d, d, d), strict=True))
     assert hash_weights(embedder) == hash_weights(build_embedder(Backbone.of(name, "none")))
 
@@ -125,6 +126,12 @@ def test_borders_of_zeros_and_large_maps_are_left_out() -> None:
 def test_a_network_that_enlarges_its_maps_again_has_each_size_once() -> None:
     made = [conv(1), conv(2), conv(3), conv(4), layers.UpSampling2D(), layers.ReLU(), layers.UpSampling2D()]
     assert [maps.shape[1:] for maps in stage_maps(net(*made))] == [(2, 2, 4), (4, 4, 4), (8, 8, 4)]
+
+
+@pytest.mark.slow
+def test_cells_that_each_read_the_two_before_have_none() -> None:
+    with pytest.raises(UserError, match=r"received nasnet_mobile, where none are found.*--pooling avg"):
+        build_embedder(Backbone.of("nasnet_mobile", "none", pooling="stages"))
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,8 @@ def test_a_name_that_is_not_utf8_is_read(
     ("parameters", "told"),
     [
         ({"backbone": "mobilenet_v7"}, "mobilenet_v2"),
-        ({"pooling": "layer:out_relu"}, "avg, max or flatten"),
+        ({"pooling": "layer:out_relu"}, "avg, max, flatten or stages"),
+        ({"pooling": "stages@out_relu"}, "stages, or layer:NAME"),
         ({"errors": "ignore"}, "raise, nan"),
         ({"batch_size": 0}, "batch_size to be an integer above 0"),
         ({"input_size": 1.5}, "input_size"),

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from extract.embedding.file_reader import FileReader
-from extract.embedding.runner import Claims
+from extract.embedding.reading import Claims, Taker
 from extract.pictures import files
 from extract.pictures.decoding import RejectedImage
+from extract.pictures.look import Look
 from extract.pictures.memory import MIB, Room
 from extract.settings import Decoding
 from extract.sources.unlabelled import unlabelled
@@ -93,8 +94,11 @@ def test_large_pictures_wait_for_one_another(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(files, "LARGE", 100)
     monkeypatch.setattr(files, "FILES", room)
     manifest = unlabelled([str(tmp_path / f"{number}.bmp") for number in range(8)])
-    reader = FileReader(manifest, 8, Decoding(), Claims(give_all), {})
-    threads = [threading.Thread(target=reader, args=(range(start, 8, 4),)) for start in range(4)]
+    reader = FileReader(manifest, [Taker(Look(8, Decoding()), Claims(give_all))])
+    threads = [
+        threading.Thread(target=lambda rows: list(reader(rows)), args=(range(start, 8, 4),))
+        for start in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

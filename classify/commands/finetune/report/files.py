@@ -81,7 +81,7 @@ def write_pages(session: Session, outcome: Outcome, tested: Tested, start: Start
     facts = {
         "Data set": f"{data.name}: {counted(len(start.train), 'picture')} for training, "
         f"{how}, {outcome.after.n:,} for testing",
-        "Started from": f"{head} of {start.loaded.folder.name}",
+        "Started from": f"{head} of {start.loaded.folder.name}{_refitted(outcome)}",
         "Backbone": f"{data.space.backbone}, {data.space.input_size} pixels",
         "Trained": tuned.border.describe(),
         "Optimizer": f"{settings.optimizer}, learning rate {settings.learning_rate:g}, {settings.schedule}",
@@ -103,5 +103,16 @@ def write_pages(session: Session, outcome: Outcome, tested: Tested, start: Start
         outcome.comparison,
         outcome.notes,
         files,
+        outcome.original,
     )
     write_file(folder / "report.md", story.markdown().encode("utf-8"))
+
+
+def _refitted(outcome: Outcome) -> str:
+    """Say so where the head was fitted again first, and what that changed."""
+    if not (own := outcome.original):
+        return ""
+    return (
+        f", which takes {' and '.join(own.takes)} (CV {own.cv_accuracy:.1%}): fitted again on plain rows of one "
+        f"network (CV {own.refitted_cv_accuracy:.1%})"
+    )

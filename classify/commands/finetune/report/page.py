@@ -8,6 +8,7 @@ from math import isfinite
 from urllib.parse import quote
 
 from classify.commands.finetune.report.advice import advice, chosen
+from classify.commands.finetune.result import Beside
 from classify.metrics.comparison import Comparison
 from classify.metrics.evaluation import Evaluation, tie
 from classify.metrics.intervals import wilson
@@ -37,6 +38,7 @@ class Story:
     comparison: Comparison | None = None
     notes: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    original: Beside | None = None
 
     def markdown(self) -> str:
         """Return the page as Markdown text; names from the user's files are escaped."""
@@ -69,12 +71,16 @@ class Story:
         return with_words("\n\n".join(part for part in parts if part))
 
     def _test(self) -> list[str]:
+        own = self.original
+        rows = [[escape(own.name), *figures(own.test)]] if own else []
+        head = "head, fitted again" if own else "head"
         if not self.history.alpha:
-            one = table(_COLUMNS, [["head, kept unchanged", *figures(self.after)]])
+            one = table(_COLUMNS, [*rows, [f"{head}, kept unchanged", *figures(self.after)]])
             return [one, "Before and after are the same model, so there is nothing to compare."]
-        text = table(_COLUMNS, [["head", *figures(self.before)], ["fine-tuned", *figures(self.after)]])
+        text = table(_COLUMNS, [*rows, [head, *figures(self.before)], ["fine-tuned", *figures(self.after)]])
         if self.comparison:
             said = escape(self.comparison.sentence())
+            said += f" {escape(own.comparison.sentence())}" if own else ""
         elif tie(self.before, self.after):
             said = "The intervals overlap: a tie."
         else:

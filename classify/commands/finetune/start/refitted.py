@@ -85,8 +85,8 @@ def change(original: Original, plain: LoadedHead) -> str:
     name, record = original.loaded.record["head"]["name"], plain.record
     takes = " and ".join(map(str, inputs_of(original.loaded.record)))
     return (
-        f"{original.loaded.folder.name} has {name} on {takes}, CV {original.cv_accuracy:.1%}; one network is fine-tuned, "
-        f"in float32 and from its plain rows: {name} was fitted again on {inputs_of(record)[0]}, CV "
+        f"{original.name} takes {takes}, CV {original.cv_accuracy:.1%}; what is fine-tuned is one network in float32, "
+        f"from its plain rows: {name} was fitted again on {inputs_of(record)[0]}, CV "
         f"{record['head']['cv_accuracy']:.1%} (n = {len(original.division.y):,})"
     )
 

@@ -35,11 +35,8 @@ class Network:
         """What computes the plain rows by themselves."""
         space = self.taken.space
         found = backbone_of(workspace.store_by_id(space.id), trust=trust)
-        return replace(
-            found,
-            pooling="avg" if space.parts else found.pooling,
-            precision="float32" if _in_integers(space) else found.precision,
-        )
+        found = replace(found, pooling="avg") if space.parts else found
+        return replace(found, precision="float32", calibration=None) if _in_integers(space) else found
 
 
 def networks_of(
@@ -121,16 +118,9 @@ def taken(division: Division, inputs: Sequence[Input]) -> Division:
     )
     columns = Columns("", spans)
     stores = tuple(store for each in inputs for store in data.stores if store.space == each.space)
-    return replace(
-        division,
-        data=Taken(
-            data.name, stores, data.manifest, data.missing, data.refused, rows=columns.of(data.embedding)
-        ),
-        X=columns.of(division.X),
-        X_test=columns.of(division.X_test),
-        views=None if division.views is None else columns.of(division.views),
-        choices=(),
-    )
+    rows = columns.of(data.embedding)
+    kept = Taken(data.name, stores, data.manifest, data.missing, data.refused, rows=rows)
+    return replace(division.using(columns), data=kept)
 
 
 def _in_integers(space: Space) -> bool:

@@ -1,0 +1,87 @@
+"""One picture file as several networks are to see it: decoded once, resized once for each distinct square."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from extract.pictures.augmentation import View
+from extract.pictures.decoding import Opened, loaded, open_header
+from extract.pictures.square import RejectedImage, square
+from extract.pictures.thumbnail import thumbnail
+from extract.settings import Decoding
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a network is to see a picture, with or without a thumbnail beside it."""
+
+    size: int  # pixels a side
+    decoding: Decoding
+    view: View | None = None  # None: the plain picture
+    thumbnail: bool = False
+
+    @property
+    def source(self) -> int:
+        """Side of the square that the view is made of, in pixels."""
+        return self.view.source_size(self.size) if self.view else self.size
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What came of a look."""
+
+    pixels: np.ndarray  # (size, size, 3) uint8 RGB, read-only
+    thumbnail: np.ndarray | None = None  # as `extract.pictures.thumbnail` makes it
+
+
+def look_at(data: bytes, key: bytes, looks: Iterable[Look]) -> dict[Look, Seen | RejectedImage]:
+    """Decode one picture file as `render` does for each of these looks.
+
+    A large JPEG file is decoded at a size that depends on the network's: again for each such size, because what a
+    network sees must not depend on the others. All other files are decoded once.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    key : bytes
+        Its image key.
+    looks : iterable of Look
+
+    Returns
+    -------
+    dict
+        What each look gave, or why it gave nothing.
+    """
+    found: dict[Look, Seen | RejectedImage] = {}
+    alike: dict[object, tuple[Opened, list[Look]]] = {}
+    for look in dict.fromkeys(looks):
+        try:
+            opened = open_header(data, look.source, look.decoding)
+            alike.setdefault(opened.scale, (opened, []))[1].append(look)
+        except RejectedImage as error:
+            found[look] = error
+    for opened, same in alike.values():
+        try:
+            found |= _seen(opened, data, key, same)
+        except RejectedImage as error:
+            found |= dict.fromkeys(same, error)
+    return found
+
+
+def _seen(opened: Opened, data: bytes, key: bytes, looks: list[Look]) -> dict[Look, Seen]:
+    """Load a picture once for looks that take it at the same size."""
+    with loaded(opened, data) as picture:
+        squares = {
+            (side, resize): square(*picture, side, resize)
+            for side, resize in {(look.source, look.decoding.resize) for look in looks}
+        }
+        small = thumbnail(*picture) if any(look.thumbnail for look in looks) else None
+    return {look: _made(look, squares[look.source, look.decoding.resize], small, key) for look in looks}
+
+
+def _made(look: Look, pixels: np.ndarray, small: np.ndarray | None, key: bytes) -> Seen:
+    if look.view:
+        pixels = look.view.apply(pixels, look.size, key)
+    return Seen(pixels, small if look.thumbnail else None)
