@@ -46,9 +46,9 @@ EngineName = Annotated[str, Parameter(choices=ENGINES, group=SPEED)]
 class BackboneOptions:
     """Which network, as it is asked for; `extract.backbones.backbone` checks it."""
 
-    backbone: Annotated[str, Parameter(group=NETWORK, metavar="NAME")] = "efficientnet_lite0"
+    backbone: Annotated[str, Parameter(group=NETWORK, metavar="NAME,...")] = "efficientnet_lite0"
     """see the command backbones; auto: the winner of a tournament; or savedmodel:PATH, keras:FILE.keras,
-    kerashub:PRESET"""
+    kerashub:PRESET; several with commas: one reading of the pictures for all"""
     weights: Annotated[str, Parameter(group=NETWORK, metavar="NAME|FILE")] = "pretrained"
     """pretrained (or imagenet), none (random) or a file"""
     input_size: Annotated[Positive | None, Parameter(group=NETWORK, metavar="PIXELS")] = None
