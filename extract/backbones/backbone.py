@@ -104,8 +104,9 @@ class Backbone:
     @property
     def ranges(self) -> Calibration | None:
         """By what it is quantised: its own calibration, or the one that ships; None if it has neither."""
-        ships = self.weights == "pretrained" and self.preprocessing == family(self.name).preprocessing
-        return self.calibration or (shipped(self.name) if not self.location and ships else None)
+        if self.calibration or self.location or self.weights != "pretrained":
+            return self.calibration
+        return shipped(self.name) if self.preprocessing == family(self.name).preprocessing else None
 
     @property
     def weights_file(self) -> Path | None:
