@@ -36,7 +36,8 @@ Preprocessing = Annotated[
 FLOATS = ("float32", "float16")  # of stored rows
 PRECISIONS = (*FLOATS, "int8")  # of the computation
 Workers = Annotated[
-    Positive | None, Parameter(group=SPEED, help="reading threads (default: one per core)", metavar="N")
+    Positive | None,
+    Parameter(group=SPEED, help="threads that read, decode and embed (default: one per core)", metavar="N"),
 ]
 ENGINES = ("auto", "litert", "keras")
 EngineName = Annotated[str, Parameter(choices=ENGINES, group=SPEED)]

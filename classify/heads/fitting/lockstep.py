@@ -68,11 +68,15 @@ class Problems(ABC):
 
     @abstractmethod
     def dot(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Inner products of unknowns, (p,) float64."""
+        """Inner products of unknowns, (p,) float64; of `a` the free part is enough."""
 
     @abstractmethod
-    def complete(self, W: np.ndarray) -> np.ndarray:
-        """W, with what follows from the rest of it worked out anew, so that roundings do not add up."""
+    def free(self, W: np.ndarray) -> np.ndarray:
+        """The part of W from which the rest follows, a view."""
+
+    @abstractmethod
+    def complete(self, free: np.ndarray) -> np.ndarray:
+        """W from its free part, the rest worked out anew so that roundings do not add up."""
 
     @abstractmethod
     def size(self, gradient: np.ndarray) -> np.ndarray:
@@ -121,7 +125,7 @@ def minimise(problems: Problems, tol: float, max_iter: int) -> np.ndarray:
             steps, changes = [s[left] for s in steps], [c[left] for c in changes]
         if not len(active):
             break
-        direction = problems.complete(_two_loop(problems, gradient, steps, changes))
+        direction = _two_loop(problems, gradient, steps, changes)
         slope = problems.dot(direction, gradient)
         uphill = slope >= 0  # float32 noise in the memory: take the gradient itself there
         direction[uphill] = -gradient[uphill]
@@ -176,14 +180,14 @@ def _two_loop(
     problems: Problems, gradient: np.ndarray, steps: list[np.ndarray], changes: list[np.ndarray]
 ) -> np.ndarray:
     """L-BFGS direction, for each problem from its own history."""
-    direction = -gradient
+    direction = -problems.free(gradient)
     factors = []
     inverse = np.ones(len(gradient))
     for step, change in zip(reversed(steps), reversed(changes), strict=True):
         curvature = problems.dot(step, change)
         inverse = np.where(curvature > 1e-14, 1 / np.maximum(curvature, 1e-14), 0)
         factor = inverse * problems.dot(direction, step)
-        direction -= factor.astype(np.float32)[:, None, None] * change
+        direction -= factor.astype(np.float32)[:, None, None] * problems.free(change)
         factors.append((factor, inverse))
     if steps:
         curvature, square = problems.dot(steps[-1], changes[-1]), problems.dot(changes[-1], changes[-1])
@@ -193,5 +197,5 @@ def _two_loop(
         direction *= scale.astype(np.float32)[:, None, None]
     for step, change, (factor, inverse) in zip(steps, changes, reversed(factors), strict=True):
         correction = factor - inverse * problems.dot(direction, change)
-        direction += correction.astype(np.float32)[:, None, None] * step
-    return direction
+        direction += correction.astype(np.float32)[:, None, None] * problems.free(step)
+    return problems.complete(direction)

@@ -12,9 +12,8 @@ import numpy as np
 
 from classify.heads.fitting.lockstep import Problems, minimise
 
-LARGEST = (
-    20  # of a gradient's elements, in units of their root mean square, even where features differ in size
-)
+# Of a gradient's elements, in units of their root mean square, even where features differ in size.
+LARGEST = 15
 
 
 def solve(
@@ -150,9 +149,12 @@ class GramProblems(Problems):
         upper[..., -1] = lower[..., -1] = residual.sum(axis=2)
         return gradient
 
-    def complete(self, W: np.ndarray) -> np.ndarray:
-        W[:, self.columns :, :-1] = self._image(np.ascontiguousarray(W[:, : self.columns, :-1]))
-        W[:, self.columns :, -1] = W[:, : self.columns, -1]
+    def free(self, W: np.ndarray) -> np.ndarray:
+        return W[:, : self.columns]
+
+    def complete(self, free: np.ndarray) -> np.ndarray:
+        W = np.concatenate([free, free], axis=1)
+        W[:, self.columns :, :-1] = self._image(free[..., :-1])
         return W
 
     def _image(self, upper: np.ndarray) -> np.ndarray:
@@ -227,8 +229,11 @@ class _FeatureProblems(Problems):
     def dot(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return dot(a, b)
 
-    def complete(self, W: np.ndarray) -> np.ndarray:
+    def free(self, W: np.ndarray) -> np.ndarray:
         return W
+
+    def complete(self, free: np.ndarray) -> np.ndarray:
+        return free
 
     def size(self, gradient: np.ndarray) -> np.ndarray:
         return np.abs(gradient).max(axis=(1, 2))
