@@ -22,8 +22,8 @@ class Contest:
     """pretrained, none (random), or a file for one backbone"""
     input_size: Annotated[Positive | None, Parameter(group=NETWORK, metavar="PIXELS")] = None
     """pixels a side (default: each backbone's own)"""
-    pooling: Annotated[str, Parameter(choices=(*POOLINGS, EVERY_STAGE), group=NETWORK)] = "avg"
-    """how feature maps become rows"""
+    pooling: Annotated[str | None, Parameter(choices=(*POOLINGS, EVERY_STAGE), group=NETWORK)] = None
+    """how feature maps become rows (default: each backbone's own)"""
     precision: Annotated[str, Parameter(parse=False)] = "float32"
     sample: Positive = 500  # an interval of 5 points, a few seconds a backbone
     """training pictures, at most"""
