@@ -1,8 +1,8 @@
 """Extraction against the usual ways, in one run: `python benchmarks/extract.py FOLDER [--only cold warm ...]`.
 
-Each contender runs in a process of its own, in turns, several rounds; the table gives the median and the ratio
-to coldframe's median in the same run. Imports and model loading are not counted for anybody, reading the files
-is. Needs the extra `bench` for the peers; one that is not installed is left out.
+Each contender runs in a process of its own, in turns, several rounds; the table gives the median, and its ratio
+to that of its engine alone and of Keras in the same run. Imports and model loading are not counted for anybody,
+reading the files is. Needs the extra `bench` for the peers; one that is not installed is left out.
 """
 
 import argparse
@@ -15,6 +15,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -49,57 +51,89 @@ def main() -> None:
 
 def cold(options: argparse.Namespace, temporary: Path) -> None:
     pictures = subset(options.folder, temporary / "cold", options.pictures)
-    contenders = ["coldframe", "engine alone", "keras", *prepare_peers(temporary)]
+    contenders = [*OURS, "keras", *prepare_peers(temporary)]
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(options.rounds):
         for name in contenders:
             rates[name].append(worker(name, pictures, temporary)["rate"])
-    ours = statistics.median(rates["coldframe"])
-    print(
-        f"{options.pictures} pictures, {options.rounds} rounds, efficientnet_lite0 at 224, float32, images/s"
-    )
-    print(f"{'':24}{'median':>8}  {'all rounds':26}  coldframe is")
+    median = {name: statistics.median(values) for name, values in rates.items()}
+    print(f"{options.pictures} pictures, {options.rounds} rounds, efficientnet_lite0 at 224, images/s")
+    print(f"{'':36}{'median':>8}  {'all rounds':30}  of its engine  of keras")
     for name, values in rates.items():
         each = " ".join(f"{value:.1f}" for value in values)
-        median = statistics.median(values)
-        print(f"{name:24}{median:8.1f}  {each:26}  {ours / median:.2f} x")
+        alone = median.get(f"engine of {name}")
+        share = f"{median[name] / alone:.2f}" if alone else ""
+        print(
+            f"{name:36}{median[name]:8.1f}  {each:30}  {share:>13}  {median[name] / median['keras']:6.2f} x"
+        )
+    for name in ("three networks", "three networks int8"):
+        print(
+            f"{name}: {median[f'engine of {name}'] / median[name]:.2f} x what their engines take one by one"
+        )
     print("where a picture's time goes, one thread, ms:", json.dumps(worker("stages", pictures, temporary)))
 
 
-def run_coldframe(pictures: Path, temporary: Path) -> dict:
-    from cache.workspace import Workspace
+# What is extracted at once: names of networks, and their precision. The three have inputs of 224, 240 and 260 pixels.
+THREE = ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
+OURS_ARE = {
+    "coldframe": (THREE[:1], "float32"),
+    "coldframe int8": (THREE[:1], "int8"),
+    "three networks": (THREE, "float32"),
+    "three networks int8": (THREE, "int8"),
+}
+OURS = [name for ours in OURS_ARE for name in (ours, f"engine of {ours}")]
+
+
+def backbones(ours: str) -> list:
     from extract.backbones.backbone import Backbone
-    from extract.commands.extract import extract
+
+    names, precision = OURS_ARE[ours]
+    return [Backbone.of(name, precision=precision) for name in names]
+
+
+def start(backbone):  # type: ignore[no-untyped-def]
     from extract.engines.choice import learn_network
     from extract.engines.engine import LiteRTEngine
+
+    return LiteRTEngine(learn_network(backbone, "litert")[0])
+
+
+def run_coldframe(ours: str, pictures: Path, temporary: Path) -> dict:
+    """All of `extract`, but for what int8 does once for each data set: a sample is compared with float32."""
+    from cache.workspace import Workspace
+    from extract.commands import extract as command
     from extract.settings import Decoding, Options
 
-    backbone = Backbone.of()
-    LiteRTEngine(learn_network(backbone, "litert")[0])  # as the others, whose models are loaded before
+    named = backbones(ours)
+    for backbone in named:
+        start(backbone)  # as the others, whose models are loaded before
+    command.settled = lambda workspace, backbone, *_: backbone
     workspace = Path(tempfile.mkdtemp(dir=temporary))
     began = time.perf_counter()
-    summary = extract(Workspace(workspace), pictures, backbone, Decoding(), Options())
+    summaries = command.extract_all(Workspace(workspace), pictures, named, Decoding(), Options())
     seconds = time.perf_counter() - began
     shutil.rmtree(workspace)
-    return {"rate": summary.files / seconds}
+    return {"rate": summaries[0].files / seconds}
 
 
-def run_engine(pictures: Path, temporary: Path) -> dict:
-    """The engine on pictures decoded beforehand, all its lanes busy: the most any pipeline could reach."""
+def run_engine(ours: str, pictures: Path, temporary: Path) -> dict:
+    """The engines, one after the other, on pictures decoded beforehand, all lanes busy: the most there is to reach."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from extract.backbones.backbone import Backbone
-    from extract.engines.choice import learn_network
-    from extract.engines.engine import LiteRTEngine
     from extract.pictures.decoding import decode
     from extract.settings import Decoding
 
-    engine = LiteRTEngine(learn_network(Backbone.of(), "litert")[0])
-    pixels = [decode(path.read_bytes(), 224, Decoding())[None] for path in files(pictures)]
-    began = time.perf_counter()
-    with ThreadPoolExecutor(engine.lanes) as pool:
-        rows = np.concatenate(list(pool.map(engine.embed, pixels)))
-    return {"rate": len(rows) / (time.perf_counter() - began)}
+    seconds = 0.0
+    for backbone in backbones(ours):
+        engine = start(backbone)
+        pixels = [
+            decode(path.read_bytes(), backbone.input_size, Decoding())[None] for path in files(pictures)
+        ]
+        with ThreadPoolExecutor(engine.lanes) as pool:
+            began = time.perf_counter()
+            list(pool.map(engine.embed, pixels))
+            seconds += time.perf_counter() - began
+    return {"rate": len(files(pictures)) / seconds}
 
 
 def run_keras(pictures: Path, temporary: Path) -> dict:
@@ -180,26 +214,39 @@ except ImportError as error:
 def run_stages(pictures: Path, temporary: Path) -> dict:
     import hashlib
 
-    from extract.backbones.backbone import Backbone
     from extract.engines.choice import learn_network
     from extract.engines.engine import LiteRTEngine
-    from extract.pictures.decoding import decode
+    from extract.pictures.decoding import loaded, open_header
+    from extract.pictures.square import square
+    from extract.pictures.thumbnail import thumbnail
     from extract.settings import Decoding
 
-    engine = LiteRTEngine(learn_network(Backbone.of(), "litert")[0], lanes=1)
-    paths, spent = files(pictures)[:200], dict.fromkeys(("read", "hash", "decode and resize", "embed"), 0.0)
+    engines = {}
+    for ours in ("coldframe", "coldframe int8"):
+        (backbone,) = backbones(ours)
+        engines[f"embed, {backbone.precision}"] = LiteRTEngine(learn_network(backbone, "litert")[0], lanes=1)
+    paths, spent = files(pictures)[:200], dict[str, float]()
     for path in paths:
-        marks = [time.perf_counter()]
+        marks = [("", time.perf_counter())]
+
+        def mark(stage: str, marks: list = marks) -> None:
+            marks.append((stage, time.perf_counter()))
+
         data = path.read_bytes()
-        marks.append(time.perf_counter())
+        mark("read")
         hashlib.sha256(data).digest()
-        marks.append(time.perf_counter())
-        pixels = decode(data, 224, Decoding())
-        marks.append(time.perf_counter())
-        engine.embed(pixels[None])
-        marks.append(time.perf_counter())
-        for stage, seconds in zip(spent, np.diff(marks), strict=True):
-            spent[stage] += seconds
+        mark("hash")
+        with loaded(open_header(data, 224, Decoding()), data) as picture:
+            mark("decode")
+            pixels = square(*picture, 224, "crop")
+            mark("resize")
+            thumbnail(*picture)
+            mark("thumbnail")
+        for name, engine in engines.items():
+            engine.embed(pixels[None])
+            mark(name)
+        for (_, before), (stage, after) in pairwise(marks):
+            spent[stage] = spent.get(stage, 0.0) + after - before
     return {stage: round(seconds / len(paths) * 1e3, 2) for stage, seconds in spent.items()}
 
 
@@ -224,14 +271,29 @@ def warm(options: argparse.Namespace, temporary: Path) -> None:
 def memory(options: argparse.Namespace, temporary: Path) -> None:
     for count in (500, 3000):
         pictures = subset(options.folder, temporary / f"memory{count}", count)
-        peaks = []
-        for number in range(2):
-            command = cli("extract", pictures, "--workspace", temporary / f"w{count}-{number}")
+        for ours, (names, precision) in OURS_ARE.items():
+            command = cli("extract", pictures, "--backbone", ",".join(names), "--precision", precision)
+            command += ["--workspace", str(temporary / f"{count} {ours}")]
             child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             _, status, usage = os.wait4(child.pid, 0)
             assert status == 0
-            peaks.append(usage.ru_maxrss / 1024)
-        print(f"{count} pictures: peak resident memory {max(peaks):.0f} MiB")
+            print(
+                f"{ours}, {count} pictures: peak resident memory {usage.ru_maxrss / 1024:.0f} MiB", flush=True
+            )
+
+
+def photographs(options: argparse.Namespace, temporary: Path) -> None:
+    """Pictures of 12 megapixels, as phones take them: what is there, enlarged to 4000 x 3000."""
+    from PIL import Image
+
+    folder = temporary / "photographs"
+    for path in files(subset(options.folder, temporary / "small", 60)):
+        target = folder / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(path).convert("RGB").resize((4000, 3000)).save(target, "JPEG", quality=90)
+    for name in OURS:
+        rates = [worker(name, folder, temporary)["rate"] for _ in range(options.rounds)]
+        print(f"{name:36}{statistics.median(rates):8.1f} images/s", flush=True)
 
 
 def scan(options: argparse.Namespace, temporary: Path) -> None:
@@ -278,10 +340,10 @@ def subset(folder: Path, into: Path, count: int) -> Path:
     return into
 
 
-SECTIONS = {"cold": cold, "warm": warm, "memory": memory, "scan": scan}
+SECTIONS = {"cold": cold, "warm": warm, "memory": memory, "photographs": photographs, "scan": scan}
 WORKERS = {
-    "coldframe": run_coldframe,
-    "engine alone": run_engine,
+    **{ours: partial(run_coldframe, ours) for ours in OURS_ARE},
+    **{f"engine of {ours}": partial(run_engine, ours) for ours in OURS_ARE},
     "keras": run_keras,
     "onnxruntime": run_onnx,
     "openvino": run_openvino,

@@ -1,4 +1,4 @@
-"""Head search against GridSearchCV, in one run: `python benchmarks/heads.py FOLDER [--only svm logreg all large]`.
+"""Head search against GridSearchCV, in one run: `python benchmarks/heads.py FOLDER [--only svm logreg all large wide]`.
 
 Same estimators, same grids, same folds, same rows (the training part of the default split of FOLDER's embeddings
 in efficientnet_lite0); GridSearchCV runs with n_jobs=2. Both sides include the refit on all rows.
@@ -13,6 +13,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="+", default=list(SECTIONS), choices=list(SECTIONS))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--heads", nargs="+", default=["logreg"], help="of the section wide")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         for section in options.only:
@@ -140,6 +142,59 @@ def large(options: argparse.Namespace, temporary: Path) -> None:
     )
 
 
+def wide(options: argparse.Namespace, temporary: Path) -> None:
+    """Made rows of 6,216 columns, and the first of them, two rounds: search and refit of --heads, and sets of blocks.
+
+    600 factors with a spectrum that falls as k^-0.6, mixed, cut at zero, each column of its own size: as averaged
+    activations are. Processor time is told as well: it changes less with whatever else runs.
+    """
+    from classify.data.labelled import Labelled
+    from classify.heads.fitting.block_grams import BlockGrams
+    from classify.heads.search import SearchOptions, search
+    from classify.heads.table import HEADS
+
+    rng = np.random.default_rng(options.seed)
+    y, spectrum = rng.integers(0, 5, 2575), np.arange(1, 601) ** -0.6
+    factors = (rng.normal(size=(len(y), 600)) + 0.16 * rng.normal(size=(5, 600))[y]) * spectrum
+    mixed = factors @ rng.normal(size=(600, 6216))
+    mixed = mixed / mixed.std(axis=0) + 0.5 * rng.normal(size=mixed.shape)
+    X = (np.maximum(mixed - 0.3, 0) * rng.lognormal(0, 0.7, 6216)).astype(np.float32)
+    labels = np.array([f"class {code}" for code in y])
+    for name in options.heads:
+        first: dict[int, float] = {}
+        for width in (1280, 2048, 6216, 1280, 2048, 6216) if name == "logreg" else (1280, 6216):
+            marks: list[tuple[float, float]] = []
+
+            def mark(marks: list = marks) -> None:
+                marks.append((time.perf_counter(), time.process_time()))
+
+            mark()
+            how = SearchOptions(seed=options.seed, on_refit=mark)
+            found = search(HEADS[name], Labelled(np.ascontiguousarray(X[:, :width]), labels), how)
+            mark()
+            (wall, cpu), (refit_wall, refit_cpu) = np.diff(marks, axis=0)
+            first.setdefault(1280, cpu)
+            search_time = (
+                f"{wall:6.1f} s ({cpu:6.1f} s of processor time, {cpu / first[1280]:.2f} x 1,280 columns)"
+            )
+            print(
+                f"{name:10} {width:5,}  search {search_time}  refit {refit_wall:5.1f} s ({refit_cpu:.1f} s)  "
+                f"CV accuracy {found.cv_accuracy:.4f}",
+                flush=True,
+            )
+    began = time.perf_counter()
+    cuts = [0, 1280, 2048, 3328, 4096, 5376, 6216]
+    grams = BlockGrams(X, list(pairwise(cuts)), y, 5, found.folds)
+    print(f"6 blocks of {X.shape[0]:,} x {X.shape[1]:,}: Gram matrices {time.perf_counter() - began:.1f} s")
+    for chosen in ([0], [0, 2, 4], list(range(6))):
+        began = time.perf_counter()
+        best = grams.scores(chosen)
+        seconds = time.perf_counter() - began
+        print(
+            f"blocks {chosen}: {seconds:.1f} s, CV accuracy {best.mean:.4f}, C = {best.strength}", flush=True
+        )
+
+
 def training_part(folder: Path, temporary: Path) -> tuple[np.ndarray, np.ndarray]:
     from cache.workspace import Workspace
     from classify.data.splits import TRAIN, split
@@ -164,7 +219,7 @@ def extracted(folder: Path, temporary: Path) -> Path:
     return workspace
 
 
-SECTIONS = {"svm": svm, "logreg": logreg, "all": everything, "large": large}
+SECTIONS = {"svm": svm, "logreg": logreg, "all": everything, "large": large, "wide": wide}
 
 if __name__ == "__main__":
     main()

@@ -36,7 +36,8 @@ Preprocessing = Annotated[
 FLOATS = ("float32", "float16")  # of stored rows
 PRECISIONS = (*FLOATS, "int8")  # of the computation
 Workers = Annotated[
-    Positive | None, Parameter(group=SPEED, help="reading threads (default: one per core)", metavar="N")
+    Positive | None,
+    Parameter(group=SPEED, help="threads that read, decode and embed (default: one per core)", metavar="N"),
 ]
 ENGINES = ("auto", "litert", "keras")
 EngineName = Annotated[str, Parameter(choices=ENGINES, group=SPEED)]
@@ -46,9 +47,9 @@ EngineName = Annotated[str, Parameter(choices=ENGINES, group=SPEED)]
 class BackboneOptions:
     """Which network, as it is asked for; `extract.backbones.backbone` checks it."""
 
-    backbone: Annotated[str, Parameter(group=NETWORK, metavar="NAME")] = "efficientnet_lite0"
+    backbone: Annotated[str, Parameter(group=NETWORK, metavar="NAME,...")] = "efficientnet_lite0"
     """see the command backbones; auto: the winner of a tournament; or savedmodel:PATH, keras:FILE.keras,
-    kerashub:PRESET"""
+    kerashub:PRESET; several with commas: one reading of the pictures for all"""
     weights: Annotated[str, Parameter(group=NETWORK, metavar="NAME|FILE")] = "pretrained"
     """pretrained (or imagenet), none (random) or a file"""
     input_size: Annotated[Positive | None, Parameter(group=NETWORK, metavar="PIXELS")] = None

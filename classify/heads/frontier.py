@@ -54,6 +54,11 @@ def frontier(
         As for `choices_of`.
     on_set : callable (names, number, of), optional
         Told of each set before it is tried.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        On Ctrl-C.
     """
     spaces = division.data.spaces
     names = tell_apart(spaces)
@@ -62,6 +67,8 @@ def frontier(
         inside = [spaces[i] for i in members]
         blocks = [block for block in division.data.blocks if block.space in inside]
         found = search(PROBE, replace(division, choices=choices_of(blocks, parts)), how)
+        if found.interrupted:
+            raise KeyboardInterrupt
         cost = [costs[i] for i in members]
         return Tried(
             networks=tuple(names[i] for i in members),

@@ -187,7 +187,7 @@ HEADS: dict[str, Head] = {
 }
 
 # A small search, to compare sets of networks with: what tells them apart need not be the best that one can reach.
-PROBE = replace(HEADS["logreg"], grid=_strengths("C", [3e-4, 3e-3], "standard"))
+PROBE = replace(HEADS["logreg"], grid=_strengths("C", [3e-2, 3e-1], "length"))
 
 
 def select(names: Iterable[str], table: dict[str, Head] = HEADS) -> Sequence[Head]:

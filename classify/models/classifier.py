@@ -193,7 +193,7 @@ def open_classifier(
     UserError
         For a run that is not there, a head that cannot be trusted, or a model that is damaged.
     """
-    options, note = options, (progress or Progress()).note
+    options, note = options or Options(), (progress or Progress()).note
     if named and named.endswith(MODEL) and Path(named).is_file():
         return ModelClassifier.of_file(workspace, Path(named), options, trust)
     run = find_run(workspace, named)

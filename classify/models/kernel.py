@@ -74,8 +74,8 @@ def expand(head: CalibratedHead) -> KernelHead | None:
     bias = np.asarray(model.intercept_, np.float64) / head.temperature
     duels = type(model) is DuelSVC
     kernel = kernel / head.temperature
-    *before, widths = scaled
-    return KernelHead(*before, support, float(gamma), kernel, bias, duels, classes, widths)
+    scaling, mean, scale, widths = scaled
+    return KernelHead(scaling, mean, scale, support, float(gamma), kernel, bias, duels, classes, widths)
 
 
 def _pairwise(model: Any) -> np.ndarray:

@@ -84,7 +84,6 @@ def join(branches: Sequence[Branch], head: AnyHead) -> keras.Model:
     The layer "classifier" takes a batch of each of `squares_of` the branches, in that order.
     """
     import keras
-    from keras import layers
 
     squares, rows, names = dict[Square, Any](), list[Any](), set[str]()
     listed = squares_of(branches)
@@ -92,10 +91,34 @@ def join(branches: Sequence[Branch], head: AnyHead) -> keras.Model:
         squares[square] = keras.Input((square.size, square.size, 3), dtype="uint8", name=name)
     for number, branch in enumerate(branches, 1):
         rows.append(_row(branch, squares[branch.square], names, number))
-    row = rows[0] if len(rows) == 1 else layers.Concatenate(dtype="float32", name="row")(rows)
-    probability = build_head(head, int(row.shape[-1]))(row)
+    probability = _answer(rows, [branch.columns for branch in branches], head)
     name = "_".join(branch.backbone.name for branch in branches)
     return with_resizing(squares, probability, re.sub("[:#/]", "_", name))
+
+
+def build_rows_head(
+    widths: Sequence[int], columns: Sequence[Sequence[int] | None], head: AnyHead
+) -> keras.Model:
+    """Build a head behind networks that are elsewhere: a row (B, width) of each to (B, C) probabilities.
+
+    Of each row it takes some columns, as of a `Branch`. The inputs are called row_1, row_2 and so on.
+    """
+    import keras
+
+    rows = [keras.Input((width,), name=f"row_{number}") for number, width in enumerate(widths, 1)]
+    return keras.Model(rows, _answer(rows, columns, head))
+
+
+def _answer(rows: Sequence[Any], columns: Sequence[Sequence[int] | None], head: AnyHead) -> Any:
+    """Put what a head takes of each row side by side, and ask it."""
+    from keras import layers, ops
+
+    taken = [
+        row if places is None else ops.take(row, list(places), axis=-1)
+        for row, places in zip(rows, columns, strict=True)
+    ]
+    row = taken[0] if len(taken) == 1 else layers.Concatenate(dtype="float32", name="row")(taken)
+    return build_head(head, int(row.shape[-1]))(row)
 
 
 def squares_of(branches: Sequence[Branch]) -> list[Square]:
@@ -116,7 +139,6 @@ def square_names(squares: Sequence[Square]) -> list[str]:
 def _row(branch: Branch, square: Any, names: set[str], number: int) -> Any:
     """Preprocessing, network and pooling: (B, s, s, 3) uint8 to (B, d) float32."""
     import keras
-    from keras import ops
 
     from extract.backbones.network import build_backbone, features
     from extract.backbones.preprocessing import preprocess
@@ -128,8 +150,7 @@ def _row(branch: Branch, square: Any, names: set[str], number: int) -> Any:
         if network.name in names:  # the same network twice, as with another pooling
             network.name = f"{network.name}_{number}"
         names.add(network.name)
-        x = features(backbone, preprocess(square, backbone.preprocessing), network)
-        return x if branch.columns is None else ops.take(x, list(branch.columns), axis=-1)
+        return features(backbone, preprocess(square, backbone.preprocessing), network)
     finally:
         keras.config.set_dtype_policy(before)
 

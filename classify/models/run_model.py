@@ -15,7 +15,7 @@ from cache.storage import trusted
 from cache.storage.files import open_regular
 from cache.versions import versions
 from cache.workspace import Workspace
-from classify.models.layers import Branch, Square, build_head, closed_form, join
+from classify.models.layers import Branch, Square, build_head, build_rows_head, closed_form, join
 from classify.runs.folder import OWN_MODEL
 from classify.runs.head_file import load_head
 from classify.runs.head_rows import HeadRows
@@ -24,6 +24,8 @@ from classify.runs.predictions import Pictures
 from classify.runs.record import read_record
 from extract.embedding.progress import Progress, Say
 from extract.embedding.spaces import decoding_of
+from extract.engines.choice import learn_network
+from extract.engines.network_cache import Network
 from extract.machine import import_keras_quietly
 from extract.settings import Decoding, Options
 from extract.sources.unlabelled import list_pictures
@@ -60,7 +62,9 @@ class FittedRun:
         self.squares = list(dict.fromkeys(Square(space.input_size, space.resize) for space in spaces))
         most = max(decoding_of(workspace, space).max_pixels for space in spaces)
         self.asked = [(each.size, Decoding(each.resize, most)) for each in self.squares]
-        self.exact = {(space.precision, space.dtype) for space in spaces} == {("float32", "float32")}
+        self.integer = any(space.precision.startswith("int8") for space in spaces)
+        halves = {"float16"} & {each for space in spaces for each in (space.precision, space.dtype)}
+        self.exact = not halves
         one = _facts(loaded.inputs[0]) if len(spaces) == 1 else {}
         self.facts = one | {
             "classes": list(head.classes),
@@ -74,9 +78,22 @@ class FittedRun:
 
     @cached_property
     def model(self) -> keras.Model:
-        """As `join` makes it; UserError if a backbone's weights are no longer those of the head."""
+        """As `join` makes it.
+
+        Raises
+        ------
+        UserError
+            If a backbone's weights are no longer those of the head, or a network computes in 8-bit integers.
+        """
         from extract.backbones.network import build_backbone, hash_weights
 
+        if self.integer:
+            raise UserError(
+                "Expected --to tflite (or saved-head) for a head on a network of 8-bit integers: nothing but LiteRT "
+                "computes in them as its rows were computed. For another format run "
+                f"`python cli.py extract {self.record.get('root') or 'FOLDER/'} --precision float32` and `fit-head`, "
+                "and export that run."
+            )
         branches = []
         for each, extractor in zip(self._loaded.inputs, self._rows.extractors, strict=True):
             space, backbone = each.space, extractor.backbone
@@ -86,9 +103,23 @@ class FittedRun:
                     f"Expected weights {space.weights[:12]} of {backbone.name}, with which the head was "
                     f"trained, received {hash_weights(network)[:12]}. Extract and fit again with the weights of today."
                 )
-            columns = None if isinstance(each.columns, slice) else each.columns.tolist()
-            branches.append(Branch(backbone, space.resize, columns, network))
+            branches.append(Branch(backbone, space.resize, _listed(each), network))
         return join(branches, self._head)
+
+    def networks(self) -> list[tuple[Square, Network]]:
+        """What each network takes, and the network as LiteRT runs it; UserError if LiteRT cannot."""
+        pairs = zip(self._loaded.inputs, self._rows.extractors, strict=True)
+        return [
+            (
+                Square(each.space.input_size, each.space.resize),
+                learn_network(extractor.backbone, "litert", self._say)[0],
+            )
+            for each, extractor in pairs
+        ]
+
+    def rows_head(self, widths: Sequence[int]) -> keras.Model:
+        """The head behind `networks`, whose rows have so many numbers: see `build_rows_head`."""
+        return build_rows_head(widths, [_listed(each) for each in self._loaded.inputs], self._head)
 
     @property
     def head_model(self) -> keras.Model:
@@ -101,6 +132,12 @@ class FittedRun:
         self._rows.embed(manifest, Progress(note=self._say))
         embedding = self._rows.gather(manifest.key)
         return embedding, self._loaded.head.predict_proba(embedding)
+
+
+def _listed(each: Input) -> list[int] | None:
+    """The columns of an input; None for a whole row."""
+    columns = each.columns
+    return None if isinstance(columns, slice) else columns.tolist()
 
 
 def _facts(each: Input) -> dict[str, Any]:
@@ -159,7 +196,7 @@ class TunedRun:
         self.facts = self.artefact.facts | {"run": run.name}
         self.squares = [Square(int(self.facts["input_size"]), self.facts["resize"])]
         self.asked = [(each.size, Decoding(each.resize)) for each in self.squares]
-        self.exact = True
+        self.exact, self.integer = True, False
 
     @property
     def head_model(self) -> keras.Model:

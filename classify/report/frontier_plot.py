@@ -44,15 +44,13 @@ def draw(found: Frontier, title: str = "") -> Figure:
 
     drawn = set[int]()
     best, cheapest, edge = found.best, found.cheapest, found.edge
-    axes.axhspan(best.accuracy - best.error, best.accuracy, color=BEST, alpha=0.09, linewidth=0)
-    axes.text(
-        0.005,
+    axes.axhspan(
+        best.accuracy - best.error,
         best.accuracy,
-        "within one standard error of the best",
-        transform=axes.get_yaxis_transform(),
-        va="bottom",
-        fontsize=8,
         color=BEST,
+        alpha=0.09,
+        linewidth=0,
+        label="within one standard error of it",
     )
     axes.step(
         [at(each) for each in edge],
@@ -96,6 +94,7 @@ def draw(found: Frontier, title: str = "") -> Figure:
                 textcoords="offset points",
                 fontsize=9,
                 color=colour,
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8},
                 parse_math=False,
             )
     costs = [at(each) for each in found.tried]
@@ -113,7 +112,10 @@ def draw(found: Frontier, title: str = "") -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="0.92", linewidth=0.8)
     axes.set_axisbelow(True)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    order = ["the most accurate", *handles]  # and then the band, as it was drawn
+    handles = {words: handles[words] for words in order}
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 

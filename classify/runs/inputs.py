@@ -38,7 +38,9 @@ class Input:
         return [part for part in self.space.parts if part.name in self.parts]
 
     def __str__(self) -> str:
-        return f"{self.space.backbone} ({', '.join(self.parts)})" if self.parts else self.space.backbone
+        precision = self.space.precision.partition(" ")[0]
+        name = self.space.backbone if precision == "float32" else f"{self.space.backbone} in {precision}"
+        return f"{name} ({', '.join(self.parts)})" if self.parts else name
 
 
 def inputs_of(record: Mapping[str, Any]) -> tuple[Input, ...]:

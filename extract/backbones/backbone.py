@@ -108,8 +108,9 @@ class Backbone:
     @property
     def ranges(self) -> Calibration | None:
         """By what it is quantised: its own calibration, or the one that ships; None if it has neither."""
-        ships = self.weights == "pretrained" and self.preprocessing == family(self.name).preprocessing
-        return self.calibration or (shipped(self.name) if not self.location and ships else None)
+        if self.calibration or self.location or self.weights != "pretrained":
+            return self.calibration
+        return shipped(self.name) if self.preprocessing == family(self.name).preprocessing else None
 
     @property
     def weights_file(self) -> Path | None:
@@ -178,7 +179,8 @@ def _from_elsewhere(
         raise UserError(
             f"Expected --weights {' or '.join(allowed)} for {asked}, which has its own; received {weights!r}."
         )
-    if precision != "float32" and not kind.halves:
+    can = {"float32": True, "float16": kind.halves, "int8": kind.shows_layers}
+    if not can[precision]:
         raise UserError(f"Expected --precision float32 for {asked}: it computes as it was saved.")
     found = kinds.find(asked)
     if input_size is None and not found.input_size:

@@ -20,10 +20,9 @@ class Family:
     parameters: int
     preprocessing: str  # a key of extract.backbones.preprocessing.PREPROCESSING
     smallest: int = 32  # the least input size that the network accepts
-    staged: int = 0  # width of a row of every stage; 0: it has no stages
-    ends: tuple[
-        str, ...
-    ] = ()  # layers that its stages end with; empty: found in the graph (`backbones.stages`)
+    staged: int = 0  # width of a row of every stage; 0: none are found
+    # Layers that its stages end with, but for the last; without them they are found in the graph (`stages.stage_maps`).
+    ends: tuple[str, ...] = ()
 
 
 FAMILIES = {

@@ -1,62 +1,32 @@
 """`extract`: a source becomes a manifest and sealed rows; what is there already is kept."""
 
-import shlex
 import time
 import zlib
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cache.errors import UserError
 from cache.manifest import Manifest
-from cache.storage.rejects import Reject
-from cache.text import counted, on_one_line
+from cache.text import counted
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
+from extract.backbones.external.kinds import OUTPUT, kind_of
 from extract.commands.options import ExtractOptions
+from extract.commands.summary import Extracted, Summary, next_step
 from extract.embedding.agreement import settled
-from extract.embedding.extractor import Extractor
+from extract.embedding.extractor import Extractor, embed_all
 from extract.embedding.progress import Progress, bar
 from extract.embedding.runner import Outcome
 from extract.embedding.thumbnails import complete
 from extract.embedding.views import Augmented, augment, untested
 from extract.pictures.policies import Views
-from extract.settings import Decoding, Options
-from extract.sources.changes import Changes, compare
+from extract.settings import BackboneOptions, Decoding, Options
+from extract.sources.changes import compare
 from extract.sources.source import PART, is_part, open_source
 
 LOST = "its row is gone"
-
-
-@dataclass
-class Summary:
-    """What an extraction found and did; files = embedded + cached + rejected.
-
-    A data set without pictures of two classes does not become the current one: nothing could be trained on it.
-    """
-
-    dataset: str
-    space: str
-    backbone: str
-    engine: str
-    files: int = 0
-    embedded: int = 0
-    cached: int = 0
-    rejected: int = 0
-    seconds: float = 0.0
-    images_per_second: float = 0.0
-    classes: dict[str, int] = field(default_factory=dict)  # pictures of each class that have a row
-    conflicts: list[str] = field(default_factory=list)  # paths whose bytes carry more than one label
-    rejects: list[Reject] = field(default_factory=list)
-    changes: Changes | None = None  # since the last time; None if there was none
-
-    def to_json(self) -> dict:
-        """The figures for scripts, rejects as path and reason."""
-        changes = self.changes.to_json() if self.changes is not None else None
-        return asdict(self) | {"rejects": [r.to_json() for r in self.rejects], "changes": changes}
 
 
 def extract(
@@ -70,17 +40,38 @@ def extract(
     progress: Progress | None = None,
     data_dir: str | None = None,
 ) -> Summary:
+    """Embed what a source holds with one backbone: `extract_all` with it alone."""
+    (done,) = extract_all(
+        workspace, source, [backbone], decoding, options, name=name, progress=progress, data_dir=data_dir
+    )
+    return done
+
+
+def extract_all(
+    workspace: Workspace,
+    source: Path,
+    backbones: Sequence[Backbone],
+    decoding: Decoding,
+    options: Options,
+    *,
+    name: str | None = None,
+    progress: Progress | None = None,
+    data_dir: str | None = None,
+) -> list[Summary]:
     """Embed what a source holds (see `extract.sources.source.open_source`) into the workspace's cache.
+
+    Each file is read, hashed and decoded once for all backbones; each has a space of its own.
 
     Returns
     -------
-    Summary
+    list of Summary
+        One for each backbone, in their order.
 
     Raises
     ------
     UserError
-        For a source that is not a data set, a backbone whose weights cannot be had, a full disk, or a workspace
-        that is deleted or damaged meanwhile. What was sealed before stays.
+        For a source that is not a data set, a backbone whose weights cannot be had or that is named twice, a full
+        disk, or a workspace that is deleted or damaged meanwhile. What was sealed before stays.
     """
     progress, began = progress or Progress(), time.monotonic()
     opened = open_source(workspace, source, data_dir=data_dir, note=progress.note)
@@ -90,61 +81,119 @@ def extract(
         progress.note(
             f"hidden files and folders, passed over (their names start with a dot): {found.ignored:,}"
         )
-    backbone = settled(workspace, backbone, decoding, options, progress.note, found.manifest)
-    extractor = Extractor(workspace, backbone, decoding, options, progress.note)
-    manifest, outcome = _part(found.manifest, options.shard), Outcome()
-    hashed, refused = manifest.hashed, extractor.refused()
-    if options.force:
-        todo = np.ones(len(manifest), bool)
-    else:
-        todo = ~(hashed & extractor.store.contains(manifest.key))
-        known = [i for i in np.flatnonzero(todo & hashed) if manifest.key[i].tobytes() in refused]
-        todo[known] = False
+    extractors = []
+    for backbone in backbones:
+        backbone = settled(workspace, backbone, decoding, options, progress.note, found.manifest)
+        extractors.append(Extractor(workspace, backbone, decoding, options, progress.note))
+    _check_different(extractors)
+    manifest, outcomes = _part(found.manifest, options.shard), [Outcome() for _ in extractors]
+    todo = np.logical_or.reduce([_todo(each, manifest) for each in extractors])
     embedding_began = time.monotonic()
     try:
-        extractor.embed(manifest, np.flatnonzero(todo), progress, outcome)
+        embed_all(extractors, manifest, np.flatnonzero(todo), progress, outcomes)
     finally:
         _save(workspace, dataset, manifest, options.shard, complete=bool(manifest.hashed.all()))
     embedding_took = time.monotonic() - embedding_began
-    present = manifest.hashed & extractor.store.contains(manifest.key)
-    held = manifest.select(present)
+    present = [manifest.hashed & each.store.contains(manifest.key) for each in extractors]
+    spaces = ",".join(each.space.id for each in extractors)
     if options.shard != (1, 1):
-        workspace.remember(space=extractor.space.id)
-    elif held.trainable:  # else no command could go on with it
-        workspace.remember(space=extractor.space.id, dataset=dataset)
-    complete(workspace, extractor.space, held, decoding.max_pixels, progress)
+        workspace.remember(space=spaces)
+    elif manifest.select(np.logical_and.reduce(present)).trainable:  # else no command could go on with it
+        workspace.remember(space=spaces, dataset=dataset)
+    for extractor, has in zip(extractors, present, strict=True):
+        complete(workspace, extractor.space, manifest.select(has), decoding.max_pixels, progress)
     unread = found.rejects if options.shard[0] == 1 else []  # of several parts, the first tells of them
-    rejects = unread + extractor.rejects(manifest, present, outcome, LOST)
-    if lost := sum(reject.reason == LOST for reject in rejects):
-        raise UserError(
-            f"Expected rows for all pictures that had one or got one in {extractor.store.folder}, {lost:,} of them are "
-            "gone: the workspace, or a file in it, was deleted or damaged while this ran. What is there is kept; "
-            "run the same command again for the rest."
+    conflicts = [manifest.paths[i] for i in np.flatnonzero(manifest.conflicts())]
+    changes = None
+    if found.before is not None and options.shard == (1, 1):
+        changes = compare(found.before, manifest)
+    summaries = []
+    for extractor, has, outcome in zip(extractors, present, outcomes, strict=True):
+        rejects = unread + extractor.rejects(manifest, has, outcome, LOST)
+        if lost := sum(reject.reason == LOST for reject in rejects):
+            raise UserError(
+                f"Expected rows for all pictures that had one or got one in {extractor.store.folder}, {lost:,} of them "
+                "are gone: the workspace, or a file in it, was deleted or damaged while this ran. What is there is "
+                "kept; run the same command again for the rest."
+            )
+        summaries.append(
+            Summary(
+                dataset=dataset,
+                space=extractor.space.id,
+                backbone=extractor.backbone.name,
+                engine=extractor.engine,
+                files=len(manifest) + len(unread),
+                embedded=outcome.embedded,
+                cached=int(has.sum()) - outcome.embedded,
+                rejected=len(rejects),
+                seconds=round(time.monotonic() - began, 3),
+                images_per_second=round(outcome.embedded / embedding_took, 1) if outcome.embedded else 0.0,
+                classes=manifest.select(has).counts(),
+                conflicts=conflicts,
+                rejects=rejects,
+                changes=changes,
+            )
         )
-    conflicts = manifest.conflicts()
     if options.shard != (1, 1):
         progress.note(
             "this was one part: once all parts are done, run the same command without --shard; it joins them and "
             "embeds nothing again"
         )
-    return Summary(
-        dataset=dataset,
-        space=extractor.space.id,
-        backbone=backbone.name,
-        engine=extractor.engine,
-        files=len(manifest) + len(unread),
-        embedded=outcome.embedded,
-        cached=int(present.sum()) - outcome.embedded,
-        rejected=len(rejects),
-        seconds=round(time.monotonic() - began, 3),
-        images_per_second=round(outcome.embedded / embedding_took, 1) if outcome.embedded else 0.0,
-        classes=held.counts(),
-        conflicts=[manifest.paths[i] for i in np.flatnonzero(conflicts)],
-        rejects=rejects,
-        changes=compare(found.before, manifest)
-        if found.before is not None and options.shard == (1, 1)
-        else None,
-    )
+    return summaries
+
+
+def several(asked: BackboneOptions) -> list[Backbone]:
+    """Look up the backbones that `--backbone` names with commas between them.
+
+    Raises
+    ------
+    UserError
+        As `Backbone.of` does for each; for `auto` beside others, and a weights file for several.
+    """
+    names = _names(asked.backbone)
+    if len(names) > 1 and asked.weights not in ("pretrained", "imagenet", "none"):
+        raise UserError(
+            f"Expected --weights pretrained or none with several backbones, received {asked.weights!r}. Name the one "
+            "backbone that the file belongs to."
+        )
+    if len(names) > 1 and "auto" in names:
+        raise UserError(
+            f"Expected --backbone auto alone, received {asked.backbone!r}: it elects one network."
+        )
+    how = asked.weights, asked.input_size, asked.pooling, asked.precision, asked.preprocessing
+    return [Backbone.of(name, *how) for name in names]
+
+
+def _names(text: str) -> list[str]:
+    """Split at commas, but for the path of a model that has one."""
+    place = text.partition(":")[2].partition(OUTPUT)[0]
+    if kind_of(text) and Path(place).exists():
+        return [text]
+    return [name.strip() for name in text.split(",")]
+
+
+def _check_different(extractors: Sequence[Extractor]) -> None:
+    """Refuse networks that would write into one space."""
+    known: dict[str, str] = {}
+    for each in extractors:
+        name = each.backbone.location or each.backbone.name
+        if each.space.id in known:
+            raise UserError(
+                f"Expected different networks in --backbone, received {known[each.space.id]} and {name}, which are the "
+                "same. Name each once."
+            )
+        known[each.space.id] = name
+
+
+def _todo(extractor: Extractor, manifest: Manifest) -> np.ndarray:
+    """(n,) bool, the pictures to look at: those with no row in this space, and not known to be refused."""
+    if extractor.options.force:
+        return np.ones(len(manifest), bool)
+    hashed, refused = manifest.hashed, extractor.refused()
+    todo = ~(hashed & extractor.store.contains(manifest.key))
+    known = [i for i in np.flatnonzero(todo & hashed) if manifest.key[i].tobytes() in refused]
+    todo[known] = False
+    return todo
 
 
 def _part(manifest: Manifest, shard: tuple[int, int]) -> Manifest:
@@ -187,70 +236,6 @@ def extract_views(
     return augment(workspace, data, untested(data), views, options, progress, decoding)
 
 
-SHOWN = 10  # conflicts and classes listed on the terminal
-
-
-@dataclass(frozen=True)
-class Extracted:
-    """What the command line tells: the summary, and the views if there are any."""
-
-    summary: Summary
-    root: Path  # of the workspace
-    views: Views
-    viewed: Augmented | None
-    failure: str | None
-    closing: list[str]  # classes with their pictures, and what to do next
-
-    @property
-    def rejects(self) -> list[Reject]:
-        """Of the pictures and of their views."""
-        return self.summary.rejects + (self.viewed.rejects if self.viewed else [])
-
-    @property
-    def notes(self) -> list[str]:
-        """What changed since the last time, and a warning of pictures in two classes."""
-        changes, conflicts = self.summary.changes, self.summary.conflicts
-        listed = ", ".join(map(on_one_line, conflicts[:SHOWN]))
-        told = f"warning: {len(conflicts):,} files hold a picture that is in two classes: {listed}"
-        return ([changes.to_text()] if changes else []) + ([told] if conflicts else [])
-
-    def to_json(self) -> dict[str, Any]:
-        """The summary, and the views' counts."""
-        return self.summary.to_json() | ({"views": self.viewed.to_json()} if self.viewed else {})
-
-    def to_text(self) -> str:
-        """The same for people."""
-        done = self.summary
-        rate = f", {done.images_per_second:,.1f} images/s" if done.embedded else ""
-        name, files = on_one_line(done.dataset), counted(done.files, "file")
-        text = (
-            f"{name}: {files} = {done.embedded:,} embedded + {done.cached:,} cached "
-            f"+ {done.rejected:,} rejected in {done.seconds:.1f} s{rate}\n"
-            f"space {done.space[:12]} ({done.backbone} on {done.engine}) in {self.root}"
-        )
-        return f"{text}\n{self.views}: {self.viewed.to_text()}" if self.viewed else text
-
-
-def _closing(done: Summary, options: ExtractOptions) -> list[str]:
-    """Count the pictures class by class, and name the next command."""
-    classes = {name: count for name, count in done.classes.items() if count}
-    told = ", ".join(f"{on_one_line(name)} {count:,}" for name, count in list(classes.items())[:SHOWN])
-    more = f", and {len(classes) - SHOWN:,} more" if len(classes) > SHOWN else ""
-    where = f" --workspace {shlex.quote(options.workspace)}" if options.workspace else ""
-    if len(classes) > 1:
-        lines = [f"{len(classes):,} classes: {told}{more}"]
-        return (
-            lines if options.options.shard != (1, 1) else [*lines, f"next: `python cli.py fit-head{where}`"]
-        )
-    source = shlex.quote(options.source) if Path(options.source).is_dir() else "FOLDER"
-    return [
-        f"{on_one_line(done.dataset)} does not become the current data set: its pictures "
-        f"{f'are of one class, {told}' if classes else 'have no labels'}",
-        "next: one folder for each class to train on; or, to have a run name these pictures, "
-        f"`python cli.py predict {source}{where}`",
-    ]
-
-
 def all_rejected(where: str, count: int) -> str:
     """Say that no picture is left."""
     files = counted(count, "file")
@@ -266,36 +251,30 @@ def run(
     """Answer the command line; `elect` finds the backbone of `--backbone auto`, of which this package knows nothing."""
     workspace, progress = Workspace.locate(options.workspace), bar(say)
     views, how = Views.of(options.views.number, options.views.augment), (options.decoding, options.options)
-    whole, asked = options.options.shard == (1, 1), options.backbone
+    whole = options.options.shard == (1, 1)
     if elect is None:
-        backbone = Backbone.of(
-            asked.backbone,
-            asked.weights,
-            asked.input_size,
-            asked.pooling,
-            asked.precision,
-            asked.preprocessing,
-        )
+        backbones = several(options.backbone)
     elif whole:
-        backbone = elect(workspace, options, progress, say)
+        backbones = [elect(workspace, options, progress, say)]
     else:
         raise UserError(
             "Expected a backbone's name with --shard, received auto: each machine might elect another. Run "
             "`compare-backbones` once, and name the winner."
         )
-    done = extract(
+    done = extract_all(
         workspace,
         Path(options.source),
-        backbone,
+        backbones,
         *how,
         name=options.name,
         progress=progress,
         data_dir=options.data_dir,
     )
-    nothing = 0 < done.files == done.rejected and whole
-    failure = all_rejected(f" in {done.dataset}", done.rejected) if nothing else None
-    viewed = None
+    first = done[0]
+    nothing = whole and all(0 < each.files == each.rejected for each in done)
+    failure = all_rejected(f" in {first.dataset}", first.rejected) if nothing else None
+    viewed = []
     if views.number and not nothing:
-        viewed = extract_views(workspace, done, views, *how, progress)
-    closing = [] if options.json or not done.embedded + done.cached else _closing(done, options)
+        viewed = [extract_views(workspace, each, views, *how, progress) for each in done]
+    closing = [] if options.json or not first.embedded + first.cached else next_step(first, options)
     return Extracted(done, workspace.root, views, viewed, failure, closing)

@@ -78,11 +78,6 @@ def learn_network(
         try:
             return convert(backbone), None
         except Unconvertible as error:
-            if backbone.precision == "int8":
-                raise UserError(
-                    f"Expected {backbone.name} as a network of 8-bit integers, but that failed: {error.reason}. "
-                    f"{'Pass' if error.lasting else 'Try again, or pass'} --precision float32."
-                ) from error
             if not fall_back:
                 raise
             unconvertible = error.reason if error.lasting else ""

@@ -30,11 +30,14 @@ class Unconvertible(UserError):
     `lasting` tells that it is the network's fault, and not that of a conversion that crashed or was killed.
     """
 
-    def __init__(self, name: str, reason: str, *, lasting: bool = True) -> None:
+    def __init__(self, name: str, reason: str, *, lasting: bool = True, precision: str = "") -> None:
         self.reason, self.lasting = reason, lasting
+        integers = precision == "int8"
         super().__init__(
-            f"Expected TensorFlow to convert {name} for LiteRT, but it failed: {reason}. "
-            f"{'Pass' if lasting else 'Try again, or pass'} --engine keras to run it without conversion."
+            f"Expected {'' if integers else 'TensorFlow to convert '}{name}"
+            f"{' as a network of 8-bit integers' if integers else ' for LiteRT'}, but it failed: {reason}. "
+            f"{'Pass' if lasting else 'Try again, or pass'} "
+            f"{'--precision float32' if integers else '--engine keras to run it without conversion'}."
         )
 
 
@@ -106,11 +109,13 @@ def _child(backbone: Backbone, pixels: str = "") -> dict[str, Any]:
     if child.returncode == 1 and answer[0].startswith('{"error"'):
         raise UserError(json.loads(answer[0])["error"])
     if child.returncode == 2 and answer[0].startswith('{"unconvertible"'):
-        raise Unconvertible(backbone.name, json.loads(answer[0])["unconvertible"])
+        raise Unconvertible(
+            backbone.name, json.loads(answer[0])["unconvertible"], precision=backbone.precision
+        )
     reason = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
     if child.returncode < 0:
         reason = f"its process was ended by {signal.Signals(-child.returncode).name}"
-    raise Unconvertible(backbone.name, reason, lasting=False)
+    raise Unconvertible(backbone.name, reason, lasting=False, precision=backbone.precision)
 
 
 def _answer(backbone: Backbone, pixels: str) -> dict[str, Any]:
@@ -149,7 +154,7 @@ def _quantise(backbone: Backbone, model: Any, pixels: str) -> tuple[Any, bytes, 
         assert backbone.ranges is not None
         return model, quantise(data, backbone.ranges), backbone
     except (Unquantisable, RuntimeError, ValueError) as error:  # the last two are LiteRT's
-        raise Unconvertible(backbone.name, f"quantising: {_short(error)}") from error
+        raise Unconvertible(backbone.name, _short(error), precision=backbone.precision) from error
 
 
 def _float_file(backbone: Backbone, model: Any) -> bytes:

@@ -5,16 +5,21 @@ convolution, of K times and b plus something for each channel (Jacob et al. 2018
 TensorFlow does it while it converts, with the processor's own approximations.
 """
 
+from collections import Counter
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
+from extract.backbones.flow import sweep
+
+FOLDABLE = (layers.Conv2D, layers.DepthwiseConv2D)
+
 
 def fold(model: keras.Model) -> keras.Model:
-    """Rebuild a model, and the models in it, without the normalisations that stand behind a convolution."""
-    convolutions = {layer: norm for layer in model.layers if (norm := _norm_behind(layer, model)) is not None}
+    """Rebuild a functional model, and the models in it, without the normalisations that stand behind a convolution."""
+    convolutions = _normalised(model)
     norms = set(convolutions.values())
 
     def clone(layer: Any) -> Any:
@@ -25,28 +30,34 @@ def fold(model: keras.Model) -> keras.Model:
     def call(layer: Any, *arguments: Any, **keywords: Any) -> Any:
         return arguments[0] if layer in norms else layer(*arguments, **keywords)
 
+    if isinstance(model, keras.Sequential):
+        model = keras.Model(model.inputs, model.outputs, name=model.name)
     folded = keras.models.clone_model(model, clone_function=clone, call_function=call)
     for convolution, norm in convolutions.items():
         folded.get_layer(convolution.name).set_weights(_folded_weights(convolution, norm))
     return folded
 
 
-def _norm_behind(layer: Any, model: keras.Model) -> Any:
-    """The normalisation that alone reads what a convolution gives; None if there is none."""
-    if type(layer) not in (layers.Conv2D, layers.DepthwiseConv2D) or len(layer._inbound_nodes) != 1:
-        return None
-    inside = set(model.layers)
-    readers = [node.operation for node in layer._outbound_nodes if node.operation in inside]
-    fits = (
-        len(readers) == 1
-        and all(layer.output is not output for output in model.outputs)
-        and isinstance(readers[0], layers.BatchNormalization)
-        and len(readers[0]._inbound_nodes) == 1
-        and layer.activation is keras.activations.linear
-        and layer.data_format == "channels_last"
-        and readers[0].axis in (-1, 3)
-    )
-    return readers[0] if fits else None
+def _normalised(model: keras.Model) -> dict[Any, Any]:
+    """The convolutions of which a normalisation alone reads what they give, and that normalisation."""
+    calls = [call for call, _ in sweep(model.outputs)]
+    times = Counter(id(call.operation) for call in calls)
+    readers: dict[int, list[Any]] = {id(tensor): [None] for tensor in model.outputs}
+    for call in calls:
+        for tensor in call.input_tensors:
+            readers.setdefault(id(tensor), []).append(call.operation)
+    found = {}
+    for call in calls:
+        layer = call.operation
+        if type(layer) not in FOLDABLE or times[id(layer)] > 1:
+            continue
+        norm, *others = readers[id(call.outputs[0])]
+        if others or not isinstance(norm, layers.BatchNormalization) or times[id(norm)] > 1:
+            continue
+        linear = layer.activation is keras.activations.linear and layer.data_format == "channels_last"
+        if linear and norm.axis in (-1, 3):
+            found[layer] = norm
+    return found
 
 
 def _with_bias(layer: Any) -> Any:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from cache.commands.options import FLAT, NETWORK, Common, File, Names, Positive
 from extract.commands.options import DataDir, DataName
-from extract.settings import EVERY_STAGE, POOLINGS, Decoding, Engine, Preprocessing, Resize
+from extract.settings import EVERY_STAGE, POOLINGS, BackboneOptions, Decoding, Engine, Preprocessing, Resize
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,13 @@ class Contest:
     """pretrained, none (random), or a file for one backbone"""
     input_size: Annotated[Positive | None, Parameter(group=NETWORK, metavar="PIXELS")] = None
     """pixels a side (default: each backbone's own)"""
-    pooling: Annotated[str | None, Parameter(choices=(*POOLINGS, EVERY_STAGE), group=NETWORK)] = None
-    """how feature maps become rows (default: each backbone's own)"""
-    precision: Annotated[str, Parameter(parse=False)] = "float32"
+    pooling: Annotated[str | None, Parameter(choices=(*POOLINGS, EVERY_STAGE), group=NETWORK)] = (
+        BackboneOptions.pooling
+    )
+    """how feature maps become rows, as for extract; stages: rows of every stage compete beside the plain ones within
+    them"""
+    precisions: Annotated[Names, Parameter(name="--precision", group=NETWORK)] = (BackboneOptions.precision,)
+    """of the computation, several with commas: float32,int8 lets each backbone compete in both"""
     sample: Positive = 500  # an interval of 5 points, a few seconds a backbone
     """training pictures, at most"""
     test_size: float = 0.2

@@ -39,7 +39,7 @@ def draw(table: Sequence[Standing], winner: Standing, dataset: str) -> Figure:
     axes = figure.subplots()
     seen = set[str]()
     for each in table:
-        won = each.space == winner.space
+        won = each == winner
         what = "winner" if won else "no difference shown to the first" if each.tie else "behind the first"
         colour = WINNER if won else TIED if each.tie else BEHIND
         error = np.array([[each.accuracy - each.ci_low], [each.ci_high - each.accuracy]]).clip(0)
@@ -57,7 +57,7 @@ def draw(table: Sequence[Standing], winner: Standing, dataset: str) -> Figure:
         seen.add(what)
         # parse_math=False: a backbone may be called "keras:$5.keras"
         axes.annotate(
-            printable(each.backbone, 30, keep="end"),
+            printable(each.label, 30, keep="end"),
             (each.milliseconds, each.accuracy),
             (7, 5),
             textcoords="offset points",

@@ -14,6 +14,7 @@ from cache.text import align, counted, terminal_width
 from classify.metrics.comparison import LEVEL, Comparison, compare
 from classify.metrics.intervals import wilson
 from classify.report.text import csv_text
+from extract.settings import EVERY_STAGE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,8 +30,17 @@ COLUMNS = {
     "input_size": COUNT,
     "parameters": COUNT,
     "engine": TEXT,
+    "precision": TEXT,
+    "pooling": TEXT,
 }
 MARGIN = 0.02  # of the accuracy that may be given away for a cheaper backbone
+
+
+def label(backbone: str, precision: str, pooling: str = "") -> str:
+    """How people tell a backbone from its other forms: "efficientnet_lite0, int8, stages"."""
+    forms = [precision] if precision != "float32" else []
+    forms += [pooling] if pooling == EVERY_STAGE else []
+    return ", ".join([backbone, *forms])
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +48,8 @@ class Entry:
     """A backbone as it did: `answers` (n,) class names, each by a ridge head that had not seen the picture."""
 
     backbone: str  # as it can be asked for; the space tells two of one name apart
+    precision: str  # of the computation
+    pooling: str  # of the rows
     space: str
     input_size: int
     dim: int
@@ -46,12 +58,19 @@ class Entry:
     engine: str
     answers: np.ndarray
 
+    @property
+    def label(self) -> str:
+        """As people tell it from the others."""
+        return label(self.backbone, self.precision, self.pooling)
+
 
 @dataclass(frozen=True)
 class Standing:
     """One line of the table; `comparison` is that of the leader with it, None for the leader itself."""
 
     backbone: str
+    precision: str
+    pooling: str
     space: str
     accuracy: float
     ci_low: float
@@ -63,6 +82,11 @@ class Standing:
     parameters: int
     engine: str
     comparison: Comparison | None
+
+    @property
+    def label(self) -> str:
+        """As people tell it from the others."""
+        return label(self.backbone, self.precision, self.pooling)
 
     @property
     def tie(self) -> bool:
@@ -96,25 +120,14 @@ def rank(entries: Sequence[Entry], truth: np.ndarray, seed: int) -> list[Standin
         low, high = wilson(hits[i], n)
         comparison = None
         if entry is not leader:
-            comparison = compare(
-                leader.backbone, entry.backbone, truth, leader.answers, entry.answers, seed=seed
-            )
-        table.append(
-            Standing(
-                entry.backbone,
-                entry.space,
-                hits[i] / n,
-                float(low),
-                float(high),
-                n,
-                entry.milliseconds,
-                entry.dim,
-                entry.input_size,
-                entry.parameters,
-                entry.engine,
-                comparison,
-            )
-        )
+            comparison = compare(leader.label, entry.label, truth, leader.answers, entry.answers, seed=seed)
+        facts: dict[str, Any] = vars(entry) | {
+            "accuracy": hits[i] / n,
+            "ci_low": float(low),
+            "ci_high": float(high),
+        }
+        del facts["answers"]
+        table.append(Standing(**facts, n=n, comparison=comparison))
     return table
 
 
@@ -135,17 +148,17 @@ def elect(table: Sequence[Standing]) -> tuple[Standing, str]:
         )
     points = f"{100 * MARGIN:g} points"
     if len(close) == 1:
-        others = ", ".join(each.backbone for each in tied if each is not winner)
+        others = ", ".join(each.label for each in tied if each is not winner)
         return winner, f"the most accurate: no difference shown to {others}, but more than {points} ahead"
     cheapest = (
         f"the cheapest ({winner.milliseconds:.1f} ms a picture) of {len(close)} that tie within {points}"
     )
     if winner is leader:
-        others = ", ".join(each.backbone for each in close if each is not winner)
+        others = ", ".join(each.label for each in close if each is not winner)
         return winner, f"{cheapest}, and the most accurate: no difference shown to {others}"
     assert winner.comparison is not None
     return winner, (
-        f"{cheapest}: no difference shown to {leader.backbone}, the most accurate "
+        f"{cheapest}: no difference shown to {leader.label}, the most accurate "
         f"({100 * winner.comparison.difference:.1f} points ahead, p = {winner.comparison.p:.2f})"
     )
 
@@ -168,6 +181,8 @@ class Outcome:
             "dataset": self.dataset,
             "n": self.table[0].n,
             "winner": self.winner.backbone,
+            "precision": self.winner.precision,
+            "pooling": self.winner.pooling,
             "reason": self.reason,
             "backbones": [each.to_json() for each in self.table],
             "notes": self.notes,
@@ -197,7 +212,7 @@ class Outcome:
             against = "" if found is None else f"{-100 * found.difference:+.1f} points, p = {found.p:.2g}"
             rows.append(
                 (
-                    each.backbone,
+                    each.label,
                     f"{each.accuracy:.1%}",
                     f"{each.ci_low:.1%} - {each.ci_high:.1%}",
                     f"{against}, a tie" if found and each.tie else against,
@@ -213,17 +228,17 @@ class Outcome:
             f"{align(rows, right=(1, 4, 5, 6, 7), width=width, spare=spare)}\n"
             f"accuracy: ridge, cross-validated on {counted(self.table[0].n, 'training picture')} of {self.dataset}; "
             f"ms: the network alone, on this machine, pictures decoded before\n"
-            f"winner: {self.winner.backbone}, {self.reason}"
+            f"winner: {self.winner.label}, {self.reason}"
         )
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table as a DataFrame, one backbone a row, best first.
 
-        Columns: `backbone` (object: text), `accuracy` with its 95 % interval `ci_low`, `ci_high` (float64, 0 to 1) over
-        `n` (int64, pictures), `milliseconds` (float64, a picture), `dim` (int64, numbers of an embedding), `input_size`
-        (int64, pixels), `parameters` (int64), `engine` (object: text), `p` (float64, of the paired test with the first,
-        NaN for itself), `behind` (float64, accuracy of the first less its own), `tie` (bool, with the first), `space`
-        (object: id).
+        Columns: `backbone`, `precision` and `pooling` (object: text), `accuracy` with its 95 % interval `ci_low`,
+        `ci_high` (float64, 0 to 1) over `n` (int64, pictures), `milliseconds` (float64, a picture), `dim` (int64,
+        numbers of an embedding), `input_size` (int64, pixels), `parameters` (int64), `engine` (object: text), `p`
+        (float64, of the paired test with the first, NaN for itself), `behind` (float64, accuracy of the first less its
+        own), `tie` (bool, with the first), `space` (object: id).
         """
         columns = COLUMNS | {"p": NUMBER, "behind": NUMBER, "tie": FLAG, "space": TEXT}
         return frame(columns, [each.to_json() | vars(each) for each in self.table])

@@ -90,6 +90,11 @@ def export(
         raise UserError(
             f"Expected another place than {target}: this is the run's own model, in this very format."
         )
+    if int8 and source.integer:
+        raise UserError(
+            "Expected a head on float32 rows with --int8, received one on a network of 8-bit integers: leave --int8 "
+            "out, and that very network is in the file."
+        )
     unseen = held_out(workspace, run, source.record)
     compared, pixels = unseen.sample(COMPARED).decode(source.asked)
     say(f"asking the run for its answers to {counted(len(compared.files), 'picture')} ({compared.part})")

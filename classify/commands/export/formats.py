@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cache.errors import UserError
+from classify.commands.export.merging import merge
 from classify.models.layers import CLASSIFIER, Square, square_names
 from classify.models.model_file import FACTS, load_model, save_model
 from classify.models.run_model import FittedRun, TunedRun
@@ -98,20 +99,39 @@ def _open_savedmodel(path: Path, names: Sequence[str]) -> Answer:
 
 
 def _write_tflite(run: FittedRun | TunedRun, path: Path, pixels: Sequence[np.ndarray] | None) -> None:
-    import tensorflow as tf
-
-    with tempfile.TemporaryDirectory() as folder:
-        _square(run).export(folder, format="tf_saved_model", input_signature=_specs(run, 1), verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        if pixels is not None:
-            shown = [_named(square_names(run.squares), one) for one in zip(*pixels, strict=True)]
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.representative_dataset = lambda: iter(shown)
-        path.write_bytes(converter.convert())
+    if isinstance(run, FittedRun) and run.integer:
+        path.write_bytes(_with_own_networks(run))
+    else:
+        shown = [_named(square_names(run.squares), one) for one in zip(*(pixels or ()), strict=True)]
+        path.write_bytes(_litert(_square(run), _specs(run, 1), shown))
     # TensorFlow Lite's own way to attach files: a zip at the end, which readers of the model do not see.
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(LABELS, "\n".join(run.facts["classes"]))
         archive.writestr(FACTS, json.dumps(run.facts, indent=1))
+
+
+def _with_own_networks(run: FittedRun) -> bytes:
+    """The very networks that gave the rows, which Keras could not compute, and the head behind them."""
+    import keras
+
+    networks, names = run.networks(), dict(zip(run.squares, square_names(run.squares), strict=True))
+    head = run.rows_head([network.dim for _, network in networks])
+    specs = [keras.InputSpec(shape=(1, row.shape[-1]), dtype="float32", name=row.name) for row in head.inputs]
+    files = [(names[square], network.model_path.read_bytes()) for square, network in networks]
+    return merge(files, _litert(head, specs if len(specs) == 1 else [specs], []))
+
+
+def _litert(model: Any, specs: list[Any], shown: list[dict[str, np.ndarray]]) -> bytes:
+    """Convert a Keras model; into 8-bit integers where it is `shown` what they have to hold."""
+    import tensorflow as tf
+
+    with tempfile.TemporaryDirectory() as folder:
+        model.export(folder, format="tf_saved_model", input_signature=specs, verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if shown:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = lambda: iter(shown)
+        return converter.convert()
 
 
 def _open_tflite(path: Path, names: Sequence[str]) -> Answer:

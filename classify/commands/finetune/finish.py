@@ -219,5 +219,8 @@ def _remember(workspace: Workspace, start: Start, outcome: Outcome) -> None:
     before, accuracy = outcome.chosen[0], start.loaded.record["head"]["cv_accuracy"]
     if own and start.original:
         before, accuracy, data = own.val_accuracy, own.cv_accuracy, start.original.division.data
-    gain = outcome.chosen[1] - before
+    gain, state = outcome.chosen[1] - before, workspace.state()
+    used = (state.get("space") or "").split(",")
+    if state.get("dataset") == data.name and {space.id for space in data.spaces} < set(used):
+        data = workspace.load()  # all spaces in use stay so, though the head does without some
     remember_best(workspace, outcome.run, data, start.division.sha256, accuracy + gain)

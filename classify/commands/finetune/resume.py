@@ -75,12 +75,13 @@ def open_run(folder: Path, start: Start, border: str) -> Checkpoint | None:
         "fit": part_hash(manifest, start.train),
         "val": part_hash(manifest, start.val),
         "border": border,
+        "space": start.data.space.id,
     }
     if not (folder / PLAN).exists():
         write_json(folder / PLAN, plan)
         return None
-    known = _plan(folder)
-    changed = [name for name in ("head_sha256", "fit", "val", "border") if known[name] != plan[name]]
+    known = {"space": plan["space"]} | _plan(folder)  # older plans know of one space alone
+    changed = [name for name in ("head_sha256", "fit", "val", "border", "space") if known[name] != plan[name]]
     if changed:
         raise UserError(
             f"Expected {folder} to go on with what it began with, but this has changed: {', '.join(changed)}. "
@@ -122,7 +123,7 @@ def _plan(folder: Path) -> dict[str, Any]:
     path = folder / PLAN
     texts = dict.fromkeys(("start", "head_sha256", "fit", "val", "border"), str)
     try:
-        plan = check(read_json(path), settings=dict, **texts)
+        plan = check(read_json(path), settings=dict, space=str, **texts)
         if missing := [name for name in ("settings", *texts) if plan.get(name) is None]:
             raise DamagedJson(f"it lacks {', '.join(missing)}")
         build(Settings, plan["settings"])

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from classify.heads.fitting.logistic import solve
 from classify.heads.fitting.scaling import split_scaling
-from classify.heads.fitting.scores import class_scores, squared_distances, vote_scores
+from classify.heads.fitting.scores import class_scores, squared_distances, vote_scores, with_first_at_zero
 from classify.heads.fitting.tasks import Fold, Params, Result, Task, Work, by_fold
+from classify.heads.fitting.wide import quick_fit, shrunk_discriminants
 
 BLOCK_BYTES = 128 * 2**20  # of the scores that one task of `logistic` works on
 Candidates = Sequence[tuple[int, Params]]
@@ -89,28 +90,21 @@ def fit_ridge(classifier: Any, candidates: Candidates, fold: Fold) -> Fitted:
         solved = cho_solve(cho_factor(gram, check_finite=False), right, check_finite=False)
         coef = Z.T @ solved if wide else solved
         scores = (fold.V - centre) @ coef + level
-        yield number, np.hstack([np.zeros_like(scores), scores]) if len(fold.columns) == 2 else scores
+        yield number, with_first_at_zero(scores)
 
 
 def fit_lda(classifier: Any, candidates: Candidates, fold: Fold) -> Fitted:
-    """Fit a shrunk LinearDiscriminantAnalysis from one within-class covariance: a Cholesky factor a shrinkage.
+    """Fit a shrunk LinearDiscriminantAnalysis from one within-class covariance or Gram matrix.
 
-    Hastie, Tibshirani, Friedman 2009, section 4.3, with the covariance (1 - s) S + s (tr S / D) I; the
-    solver "lsqr" of scikit-learn computes the same by a singular value decomposition for each s.
+    Hastie, Tibshirani, Friedman 2009, section 4.3, with the covariance of `shrunk_discriminants`; the solver
+    "lsqr" of scikit-learn computes the same by a singular value decomposition for each shrinkage.
     """
-    from scipy.linalg import cho_factor, cho_solve
-
     Z, columns = fold.Z.astype(np.float64), fold.columns
     means = np.stack([Z[fold.y == code].mean(axis=0) for code in columns])
     prior = np.array([(fold.y == code).mean() for code in columns])
-    centred = Z - means[np.searchsorted(columns, fold.y)]
-    scatter = centred.T @ centred / len(Z)
-    diagonal = np.einsum("ii->i", scatter)
-    level = diagonal.mean()
-    for number, params in candidates:
-        within = (1 - params["shrinkage"]) * scatter
-        np.einsum("ii->i", within)[:] += params["shrinkage"] * level
-        coef = cho_solve(cho_factor(within, check_finite=False), means.T, check_finite=False).T
+    Z -= means[np.searchsorted(columns, fold.y)]
+    shrinkages = [params["shrinkage"] for _, params in candidates]
+    for (number, _), coef in zip(candidates, shrunk_discriminants(Z, means, shrinkages), strict=True):
         intercept = -0.5 * np.einsum("cd,cd->c", means, coef) + np.log(prior)
         scores = fold.V @ coef.T + intercept
         if len(columns) == 2:
@@ -141,9 +135,15 @@ def fit_neighbours(classifier: Any, candidates: Candidates, fold: Fold) -> Fitte
 
 def fit_weighted(model: Any, Z: np.ndarray, y: np.ndarray, weight: NDArray[Any] | None) -> Any:
     """Fit a classifier, or a Pipeline that ends in one, with row weights; one that takes none is fitted without."""
-    if weight is None or not takes_weights(model):
-        return model.fit(Z, y)
     steps = getattr(model, "steps", None)
+    weight = weight if takes_weights(model) else None
+    quick = quick_fit(steps[-1][1] if steps else model, Z.shape)
+    if quick is not None:
+        before = model[:-1] if steps and len(steps) > 1 else None  # its steps are the model's own
+        quick(steps[-1][1] if steps else model, before.fit_transform(Z, y) if before else Z, y, weight)
+        return model
+    if weight is None:
+        return model.fit(Z, y)
     return model.fit(Z, y, **{f"{steps[-1][0]}__sample_weight" if steps else "sample_weight": weight})
 
 
@@ -205,9 +205,7 @@ def logistic(work: Work) -> list[Task]:
         results = []
         for (fold, number, _), kernel, intercept in zip(mine, *solution, strict=True):
             scores = X[work.folds[fold][1]] @ kernel + intercept
-            if columns == 1:
-                scores = np.hstack([np.zeros_like(scores), scores])
-            results.append((number, fold, every, scores))
+            results.append((number, fold, every, with_first_at_zero(scores)))
         yield results
 
     # Every task gets all strengths: weak ones take longer, and no core should wait for another.

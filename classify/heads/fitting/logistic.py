@@ -1,19 +1,19 @@
 """Many logistic regressions on the same rows at once: all folds and all strengths share each matrix product.
 
 Cross-validating a linear model alone repeats skinny products (N, D) @ (D, C), which only wait for memory. Here P
-problems (a fold and a C each) advance together by L-BFGS (Nocedal and Wright 2006, algorithm 7.4), so that the
-products become (N, D) @ (D, P * C), which run at the processor's full speed. Axes: N rows, D features, P
-problems, K columns of scores (classes; 1 for two classes, as scikit-learn has it).
+problems (a fold and a C each) advance together, so that the products become (N, D) @ (D, P * C), which run at the
+processor's full speed. Rows wider than they are many need not be gone through at all but once: see `_solve_wide`.
+Axes: N rows, D features, P problems, K columns of scores (classes; 1 for two classes, as scikit-learn has it).
 """
 
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
-MEMORY = 12  # pairs of steps and gradient changes that L-BFGS remembers
-ARMIJO = 1e-4  # least decrease, as a part of what the gradient promises
-STEPS = 25  # halvings of a step before a problem counts as solved to machine precision
+from classify.heads.fitting.lockstep import Problems, minimise
+
+# Of a gradient's elements, in units of their root mean square, even where features differ in size.
+LARGEST = 15
 
 
 def solve(
@@ -56,8 +56,8 @@ def solve(
     """
     if X.shape[1] > max(map(len, fits)):
         return _solve_wide(X, codes, classes, fits, strengths, standardise, weight, tol, max_iter)
-    problems = _Problems(X, codes, classes, fits, strengths, standardise, weight)
-    W = _lbfgs(problems, tol, max_iter)
+    problems = _FeatureProblems(X, codes, classes, fits, strengths, standardise, weight)
+    W = minimise(problems, tol, max_iter)
     kernel, intercept = problems.effective(W, np.arange(problems.count))
     kernel = kernel / problems.spread
     return kernel.transpose(0, 2, 1), intercept - kernel @ problems.centre
@@ -74,66 +74,105 @@ def _solve_wide(
     tol: float,
     max_iter: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As `solve`, where rows are wider than they are many: each fit in the span of its own rows.
+    """As `solve`, from one Gram matrix: the best kernel is a combination of rows (representer theorem).
 
-    The best kernel is a combination of the rows (representer theorem), so that the n rows may be replaced by any
-    others with the same inner products: by n numbers each in place of D.
+    Fits that scale features by moments of their own have Gram matrices of their own. Beside X this needs memory
+    for n (D + 2 n) float32 numbers.
     """
     columns = classes if classes > 2 else 1
     kernels = np.empty((len(fits), X.shape[1], columns), np.float32)
     intercepts = np.empty((len(fits), columns), np.float32)
-    for fit in {id(fit): fit for fit in fits}.values():
-        mine = [p for p, other in enumerate(fits) if other is fit]
-        Z = X[fit]
-        centre = Z.mean(axis=0, dtype=np.float64).astype(np.float32)
-        spread = (
-            _nonzero(Z.std(axis=0, dtype=np.float64)).astype(np.float32) if standardise else np.float32(1)
-        )
+    for number in {id(fit) for fit in fits} if standardise else {None}:
+        mine = [p for p, fit in enumerate(fits) if number in (None, id(fit))]
+        rows = np.unique(np.concatenate([fits[p] for p in mine]))
+        Z = X[rows]
+        centre, spread = moments(Z)
+        if not standardise:
+            spread[:] = 1
         Z -= centre
         Z /= spread
-        rows = same_products(Z)
-        found, intercept = solve(
-            rows,
-            codes[fit],
-            classes,
-            [np.arange(len(fit))] * len(mine),
-            [strengths[p] for p in mine],
-            standardise=False,
-            weight=None if weight is None else weight[fit],
-            tol=tol,
-            max_iter=max_iter,
+        own = [np.searchsorted(rows, fits[p]) for p in mine]
+        shared = None if weight is None else weight[rows]
+        problems = GramProblems(
+            Z @ Z.T, X.shape[1], codes[rows], classes, own, [strengths[p] for p in mine], shared
         )
-        flat = found.transpose(1, 0, 2).reshape(len(fit), -1)
-        share = solve_triangular(rows, flat, trans="T", lower=True, check_finite=False)
-        kernel = (Z.T @ share).reshape(-1, len(mine), columns).transpose(1, 0, 2) / np.reshape(
-            spread, (-1, 1)
-        )
-        kernels[mine], intercepts[mine] = kernel, intercept - centre @ kernel
+        share, intercept = problems.parts(minimise(problems, tol, max_iter))
+        kernel = (share.reshape(-1, len(rows)) @ Z).reshape(*intercept.shape, -1) / spread
+        kernels[mine], intercepts[mine] = kernel.transpose(0, 2, 1), intercept - kernel @ centre
     return kernels, intercepts
 
 
-def same_products(Z: np.ndarray) -> np.ndarray:
-    """Rows of n numbers with the inner products of (n, D) rows, the Cholesky factor of their Gram matrix.
+class GramProblems(Problems):
+    """The unknowns are (P, 2 K, N + 1): what each row counts, and below what that makes of the scores.
 
-    A millionth of the mean square is added to each row's product with itself, so that equal rows do no harm:
-    as if each had one more feature, small and of its own.
+    With kernel Z' a for rows Z and their Gram matrix G, the upper half is a and the lower G a: the inner product of two
+    kernels is that of one's upper and the other's lower half. The intercept is last, in both halves.
+
+    Parameters
+    ----------
+    gram : (N, N) float32
+        Inner products of the rows, best of centred ones.
+    width : int
+        D of those rows.
+    codes, classes, fits, strengths, weight :
+        As `Problems` has them.
     """
-    gram = (Z @ Z.T).astype(np.float64)
-    diagonal = np.einsum("ii->i", gram)
-    little = 1e-6 * diagonal.mean() or 1.0
-    while True:
-        diagonal += little
-        try:
-            return cholesky(gram, lower=True, check_finite=False).astype(np.float32)
-        except LinAlgError:
-            little *= 10
+
+    def __init__(
+        self,
+        gram: np.ndarray,
+        width: int,
+        codes: np.ndarray,
+        classes: int,
+        fits: Sequence[np.ndarray],
+        strengths: Sequence[float],
+        weight: np.ndarray | None = None,
+    ) -> None:
+        super().__init__(codes, classes, fits, strengths, weight)
+        self.gram, self.width = gram, width
+
+    def start(self) -> np.ndarray:
+        return np.zeros((self.count, 2 * self.columns, len(self.gram) + 1), np.float32)
+
+    def parts(self, W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What each row counts (P, K, N), and intercepts (P, K)."""
+        return W[:, : self.columns, :-1], W[:, : self.columns, -1]
+
+    def scores(self, W: np.ndarray, active: np.ndarray) -> np.ndarray:
+        return W[:, self.columns :, :-1] + W[:, self.columns :, -1:]
+
+    def gradient(self, W: np.ndarray, residual: np.ndarray, active: np.ndarray) -> np.ndarray:
+        gradient = self.ridge[active, None, None] * W
+        upper, lower = gradient[:, : self.columns], gradient[:, self.columns :]
+        upper[..., :-1] += residual
+        lower[..., :-1] += self._image(residual)
+        upper[..., -1] = lower[..., -1] = residual.sum(axis=2)
+        return gradient
+
+    def free(self, W: np.ndarray) -> np.ndarray:
+        return W[:, : self.columns]
+
+    def complete(self, free: np.ndarray) -> np.ndarray:
+        W = np.concatenate([free, free], axis=1)
+        W[:, self.columns :, :-1] = self._image(free[..., :-1])
+        return W
+
+    def _image(self, upper: np.ndarray) -> np.ndarray:
+        return (upper.reshape(-1, len(self.gram)) @ self.gram).reshape(upper.shape)
+
+    def penalty(self, W: np.ndarray, active: np.ndarray) -> np.ndarray:
+        return 0.5 * self.ridge[active] * dot(W[:, : self.columns, :-1], W[:, self.columns :, :-1])
+
+    def dot(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return dot(a[:, : self.columns], b[:, self.columns :])
+
+    def size(self, gradient: np.ndarray) -> np.ndarray:
+        mean_square = np.maximum(self.dot(gradient, gradient), 0) / (self.columns * self.width)
+        return np.maximum(LARGEST * np.sqrt(mean_square), np.abs(gradient[..., -1]).max(axis=1))
 
 
-class _Problems:
-    """The P objectives and their gradients; the unknowns are (P, K, D + 1), the intercept last.
-
-    The problem comes first and rows or features last, so that every pass over memory runs along it.
-    """
+class _FeatureProblems(Problems):
+    """The unknowns are (P, K, D + 1), weights of features, the intercept last."""
 
     def __init__(
         self,
@@ -145,37 +184,24 @@ class _Problems:
         standardise: bool,
         weight: np.ndarray | None,
     ) -> None:
-        rows, width = X.shape
-        self.count, self.columns = len(fits), classes if classes > 2 else 1
+        super().__init__(codes, classes, fits, strengths, weight)
+        width = X.shape[1]
         # Centred once for all, which the free intercept takes back: the problem is the same and far better
         # conditioned. Scaled once for all, so that float32 is enough; what a fold's own scaler would add to
         # that is small and goes into its weights.
-        self.centre = X.mean(axis=0, dtype=np.float64).astype(np.float32)
-        self.spread = np.ones(width, np.float32)
-        if standardise:
-            self.spread = _nonzero(X.std(axis=0, dtype=np.float64)).astype(np.float32)
+        self.centre, self.spread = moments(X)
+        if not standardise:
+            self.spread[:] = 1
         self.X = np.ascontiguousarray((X - self.centre) / self.spread, np.float32)
-        mean, scale = np.zeros((len(fits), width)), np.ones((len(fits), width))
-        self.share = np.zeros((len(fits), rows), np.float32)  # of each row in its problem's mean loss
-        total = np.zeros(len(fits))
-        moments: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        for p, fit in enumerate(fits):
-            given = np.ones(len(fit)) if weight is None else weight[fit].astype(np.float64)
-            total[p] = given.sum()
-            self.share[p, fit] = given / total[p]
-            if standardise:
-                if id(fit) not in moments:
-                    own = self.X[fit]
-                    moments[id(fit)] = (
-                        own.mean(axis=0, dtype=np.float64),
-                        _nonzero(own.std(axis=0, dtype=np.float64)),
-                    )
-                mean[p], scale[p] = moments[id(fit)]
-        self.shift = (mean / scale).astype(np.float32)[:, None]  # (P, 1, D)
-        self.scale = scale.astype(np.float32)[:, None]
-        self.ridge = (1 / (np.asarray(strengths) * total)).astype(np.float32)
-        target = (np.arange(classes) if classes > 2 else np.array([1]))[:, None] == codes
-        self.target = target.astype(np.float32)  # (K, N)
+        mean, scale = np.zeros((len(fits), width), np.float32), np.ones((len(fits), width), np.float32)
+        if standardise:
+            known = {id(fit): moments(self.X[fit]) for fit in fits}
+            for p, fit in enumerate(fits):
+                mean[p], scale[p] = known[id(fit)]
+        self.shift, self.scale = (mean / scale)[:, None], scale[:, None]  # (P, 1, D)
+
+    def start(self) -> np.ndarray:
+        return np.zeros((self.count, self.columns, self.X.shape[1] + 1), np.float32)
 
     def effective(self, W: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Kernel (P, K, D) and intercept (P, K) for the shared X instead of each fold's own scaling of it."""
@@ -186,24 +212,6 @@ class _Problems:
         kernel, intercept = self.effective(W, active)
         product = kernel.reshape(-1, kernel.shape[2]) @ self.X.T
         return product.reshape(*intercept.shape, -1) + intercept[..., None]
-
-    def loss(self, scores: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean log-loss (P,) and its gradient by the scores (P, K, N)."""
-        share = self.share[active]
-        own = np.einsum("pkn,kn->pn", scores, self.target)
-        top = scores.max(axis=1)
-        if self.columns == 1:  # the other class scores 0
-            np.maximum(top, 0, out=top)
-        chance = scores - top[:, None]
-        np.exp(chance, out=chance)
-        total = chance.sum(axis=1)
-        if self.columns == 1:
-            total += np.exp(-top)
-        losses = np.einsum("pn,pn->p", share, top + np.log(total) - own, dtype=np.float64)
-        chance /= total[:, None]
-        chance -= self.target
-        chance *= share[:, None]
-        return losses, chance
 
     def gradient(self, W: np.ndarray, residual: np.ndarray, active: np.ndarray) -> np.ndarray:
         """Gradient (P, K, D + 1) of the penalised loss by the unknowns."""
@@ -216,104 +224,28 @@ class _Problems:
         return gradient
 
     def penalty(self, W: np.ndarray, active: np.ndarray) -> np.ndarray:
-        return 0.5 * self.ridge[active] * _dot(W[..., :-1], W[..., :-1])
+        return 0.5 * self.ridge[active] * dot(W[..., :-1], W[..., :-1])
+
+    def dot(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return dot(a, b)
+
+    def free(self, W: np.ndarray) -> np.ndarray:
+        return W
+
+    def complete(self, free: np.ndarray) -> np.ndarray:
+        return free
+
+    def size(self, gradient: np.ndarray) -> np.ndarray:
+        return np.abs(gradient).max(axis=(1, 2))
 
 
-def _lbfgs(problems: _Problems, tol: float, max_iter: int) -> np.ndarray:
-    """Minimise all problems together; the solved ones leave the products now and then."""
-    solution = np.zeros((problems.count, problems.columns, problems.X.shape[1] + 1), np.float32)
-    active, W = np.arange(problems.count), solution.copy()
-    scores = np.zeros((problems.count, problems.columns, len(problems.X)), np.float32)
-    value, residual = problems.loss(scores, active)
-    gradient = problems.gradient(W, residual, active)
-    done = np.abs(gradient).max(axis=(1, 2)) <= tol
-    steps: list[np.ndarray] = []
-    changes: list[np.ndarray] = []
-    for _ in range(max_iter):
-        if done.mean() > 0.2:
-            solution[active[done]] = W[done]
-            left = ~done
-            active, W, gradient, scores = active[left], W[left], gradient[left], scores[left]
-            value, done = value[left], done[left]
-            steps, changes = [s[left] for s in steps], [c[left] for c in changes]
-        if not len(active):
-            break
-        direction = _two_loop(gradient, steps, changes)
-        slope = _dot(direction, gradient)
-        uphill = slope >= 0  # float32 noise in the memory: take the gradient itself there
-        direction[uphill] = -gradient[uphill]
-        slope[uphill] = -_dot(gradient[uphill], gradient[uphill])
-        direction[done] = slope[done] = 0
-        first = np.minimum(1.0, 1.0 / np.maximum(np.abs(gradient).sum(axis=(1, 2)), 1e-30))
-        size = (np.ones(len(active)) if steps else first).astype(np.float32)
-        ahead = problems.scores(direction, active)
-        size, scores, value, residual, stuck = _line_search(
-            problems, active, W, direction, scores, ahead, value, slope, size
-        )
-        direction *= size[:, None, None]
-        W += direction
-        before, gradient = gradient, problems.gradient(W, residual, active)
-        steps.append(direction)
-        changes.append(gradient - before)
-        del steps[:-MEMORY], changes[:-MEMORY]
-        done |= stuck | (np.abs(gradient).max(axis=(1, 2)) <= tol)
-    solution[active] = W
-    return solution
-
-
-def _line_search(
-    problems: _Problems,
-    active: np.ndarray,
-    W: np.ndarray,
-    direction: np.ndarray,
-    scores: np.ndarray,
-    ahead: np.ndarray,
-    value: np.ndarray,
-    slope: np.ndarray,
-    size: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Halve each problem's step until its objective falls enough; scores are linear, so no product is needed.
-
-    Returns step sizes, scores, objectives and residuals there, and (P,) bool where no step helps any more.
-    """
-    for _ in range(STEPS):
-        trial = scores + ahead * size[:, None, None]
-        losses, residual = problems.loss(trial, active)
-        reached = losses + problems.penalty(W + direction * size[:, None, None], active)
-        # The last term allows for float32 rounding once a problem is all but solved.
-        poor = reached > value + ARMIJO * size * slope + 1e-7 * np.abs(value)
-        if not poor.any():
-            break
-        size = np.where(poor, size / 2, size).astype(np.float32)
-    return size, trial, reached, residual, poor
-
-
-def _two_loop(gradient: np.ndarray, steps: list[np.ndarray], changes: list[np.ndarray]) -> np.ndarray:
-    """L-BFGS direction, for each problem from its own history."""
-    direction = -gradient
-    factors = []
-    inverse = np.ones(len(gradient))
-    for step, change in zip(reversed(steps), reversed(changes), strict=True):
-        curvature = _dot(step, change)
-        inverse = np.where(curvature > 1e-14, 1 / np.maximum(curvature, 1e-14), 0)
-        factor = inverse * _dot(step, direction)
-        direction -= factor.astype(np.float32)[:, None, None] * change
-        factors.append((factor, inverse))
-    if steps:
-        curvature, square = _dot(steps[-1], changes[-1]), _dot(changes[-1], changes[-1])
-        scale = np.where(curvature > 1e-14, curvature / np.maximum(square, 1e-30), 1.0)
-        direction *= scale.astype(np.float32)[:, None, None]
-    for step, change, (factor, inverse) in zip(steps, changes, reversed(factors), strict=True):
-        correction = factor - inverse * _dot(change, direction)
-        direction += correction.astype(np.float32)[:, None, None] * step
-    return direction
-
-
-def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Inner products of each problem's unknowns: two (P, K, D) to (P,) float64."""
     return np.einsum("pkd,pkd->pk", a, b).sum(axis=1, dtype=np.float64)
 
 
-def _nonzero(deviation: np.ndarray) -> np.ndarray:
-    """As in StandardScaler, a constant feature is left as it is."""
-    return np.where(deviation > 10 * np.finfo(np.float32).eps, deviation, 1.0)
+def moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of each feature, (D,) float32; as in StandardScaler, a constant feature is left as it is."""
+    deviation = X.std(axis=0, dtype=np.float64)
+    deviation[deviation <= 10 * np.finfo(np.float32).eps] = 1
+    return X.mean(axis=0, dtype=np.float64).astype(np.float32), deviation.astype(np.float32)

@@ -42,6 +42,11 @@ def class_scores(model: Any, X: np.ndarray) -> np.ndarray:
     return (np.asarray(model.predict(X))[:, None] == model.classes_).astype(np.float64)
 
 
+def with_first_at_zero(scores: np.ndarray) -> np.ndarray:
+    """(n, 1) scores of the second of two classes over the first become (n, 2); (n, C) stay."""
+    return np.hstack([np.zeros_like(scores), scores]) if scores.shape[1] == 1 else scores
+
+
 def vote_scores(share: np.ndarray) -> np.ndarray:
     """Scores of neighbours' votes, (n, C) shares: no vote out of twenty is not a probability of zero."""
     return np.log(share + 0.01)

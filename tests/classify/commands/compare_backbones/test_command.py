@@ -15,7 +15,7 @@ import cli
 from cache.errors import UserError
 from cache.manifest import TRAIN
 from cache.workspace import Workspace
-from classify.commands.compare_backbones import command
+from classify.commands.compare_backbones import command, entrants
 from classify.commands.compare_backbones.command import compare_backbones
 from classify.commands.compare_backbones.options import Contest
 from classify.data.split_record import Assignments
@@ -59,7 +59,7 @@ def garden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(timing, "AT_LEAST", 0.0)
     monkeypatch.setattr(extractor, "learn_network", lambda backbone, *_: (Seeing(backbone).network, None))
     monkeypatch.setattr(extractor, "open_engine", lambda name, backbone, *_: Seeing(backbone))
-    monkeypatch.setattr(command, "weights_state", lambda name: ("", name == "mobilenet"))
+    monkeypatch.setattr(entrants, "weights_state", lambda name: ("", name == "mobilenet"))
     return tmp_path
 
 
@@ -141,7 +141,7 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_embedded(garden: 
 
 
 def test_of_those_not_named_one_that_fails_is_left_out(garden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "weights_state", lambda name: ("", name in ("mobilenet", "inception_v3")))
+    monkeypatch.setattr(entrants, "weights_state", lambda name: ("", name in ("mobilenet", "inception_v3")))
     contest = Contest(weights="none", input_size=32)
     (garden / "tones" / "dark" / "3.png").write_text("no picture")
     outcome, winner = compare_backbones(Workspace.locate(), contest, source=garden / "tones")
@@ -162,7 +162,7 @@ def test_two_models_of_one_architecture_are_two(garden: Path, monkeypatch: pytes
             "keras:own-1234", "pretrained", 32, location=name, digest=digest, preprocessing="none"
         )
 
-    monkeypatch.setattr(command.Backbone, "of", of)
+    monkeypatch.setattr(entrants.Backbone, "of", of)
     monkeypatch.setattr(extractor, "choose_engine", lambda *_: "litert")
     monkeypatch.setattr(extractor, "learn_network", lambda backbone, *_: (Own(backbone).network, None))
     monkeypatch.setattr(extractor, "open_engine", lambda name, backbone, *_: Own(backbone))
@@ -171,6 +171,50 @@ def test_two_models_of_one_architecture_are_two(garden: Path, monkeypatch: pytes
     assert [each.backbone for each in outcome.table] == ["keras:b", "keras:a"]
     assert winner.location == outcome.winner.backbone == "keras:b" and outcome.table[0].accuracy == 1
     assert outcome.notes[0] == "keras:copy left out: it is the same network as keras:b"
+
+
+def test_precisions_and_rows_of_stages_compete(
+    garden: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In integers the network is four times as fast; its stage sees the tint, its top nothing."""
+
+    class Staged(Seeing):
+        def __init__(self, backbone: Backbone) -> None:
+            weights = backbone.precision.encode().hex().ljust(64, "0")
+            self.network = Network(weights, 5, 7, parts=[3, 2])
+            self.cost = 1.0 if backbone.precision == "int8" else 4.0
+
+        def embed(self, pixels: np.ndarray) -> np.ndarray:
+            stage = pixels.mean(axis=(1, 2), dtype=np.float32)
+            return np.concatenate([stage, np.ones((len(pixels), 2), np.float32)], axis=1)
+
+    monkeypatch.setattr(extractor, "learn_network", lambda backbone, *_: (Staged(backbone).network, None))
+    monkeypatch.setattr(extractor, "open_engine", lambda name, backbone, *_: Staged(backbone))
+    monkeypatch.setattr(entrants, "settled", lambda workspace, backbone, *_: backbone)
+    monkeypatch.setattr(timing, "milliseconds", lambda engine, pixels: engine.cost)
+    words = ["--weights", "none", "--input-size", "32", "--pooling", "stages", "--backbone", "mobilenet"]
+    assert cli.main(["compare-backbones", "tones", *words, "--precision", "float32,int8"]) == 0
+    told = capsys.readouterr().out
+    assert "winner: mobilenet, int8, stages" in told and "mobilenet, stages" in told
+    assert cli.main(["compare-backbones", *words, "--precision", "float32,int8", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["winner"], result["precision"], result["pooling"]) == ("mobilenet", "int8", "stages")
+    lines = {(each["precision"], each["pooling"]): each for each in result["backbones"]}
+    assert len(result["backbones"]) == 4 == len(lines)
+    for precision in ("float32", "int8"):
+        stages, top = lines[precision, "stages"], lines[precision, "avg"]
+        assert stages["accuracy"] == 1.0 > top["accuracy"] and (stages["dim"], top["dim"]) == (5, 2)
+        assert stages["space"] == top["space"] and stages["milliseconds"] == top["milliseconds"]
+    record = record_of(Path(result["run"]))
+    assert record["parameters"]["precisions"] == ["float32", "int8"]
+    assert len(Workspace.locate().spaces()) == 2
+    words[-1] = "auto"
+    assert cli.main(["extract", "tones", *words, "--precision", "int8", "--json"]) == 0
+    assert "extracting with mobilenet, int8, stages" in capsys.readouterr().err
+    space = Workspace.locate().load().space
+    assert (space.precision, space.pooling) == ("int8", "stages:3+2")
+    with pytest.raises(UserError, match="float32, float16, int8; received 'int4'"):
+        compare_backbones(Workspace.locate(), Contest(("mobilenet",), precisions=("int4",)))
 
 
 def test_options_of_extract_reach_the_tournament(garden: Path, monkeypatch: pytest.MonkeyPatch) -> None:

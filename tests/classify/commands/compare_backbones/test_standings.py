@@ -17,7 +17,7 @@ def entry(name: str, wrong: int, milliseconds: float) -> Entry:
     answers = TRUTH.copy()
     answers[:wrong] = "c"
     space = sha256(f"{name} {wrong}".encode()).hexdigest()
-    return Entry(name, space, 224, 1280, 1_000, milliseconds, "litert", answers)
+    return Entry(name, "float32", "avg", space, 224, 1280, 1_000, milliseconds, "litert", answers)
 
 
 def test_the_cheapest_of_a_tie_wins_and_the_reason_says_so() -> None:
@@ -101,7 +101,10 @@ def test_a_frame_has_a_row_a_backbone() -> None:
     table = rank([odd, entry("tiny", 60, 1.0)], TRUTH, 0)
     frame = Outcome(Path("r"), "letters", table[0], "why", table, []).to_frame()
     numbers = ["accuracy", "ci_low", "ci_high", "milliseconds", "p", "behind"]
-    counts, texts = ["n", "dim", "input_size", "parameters"], ["backbone", "engine", "space"]
+    counts, texts = (
+        ["n", "dim", "input_size", "parameters"],
+        ["backbone", "engine", "precision", "pooling", "space"],
+    )
     assert set(frame) == {*numbers, *counts, *texts, "tie"} and frame["tie"].dtype == bool
     assert (frame[numbers].dtypes == "float64").all() and (frame[counts].dtypes == "int64").all()
     assert (frame[texts].dtypes == "object").all() and frame["backbone"][0] == "caf\udce9"

@@ -14,6 +14,7 @@ import pytest
 
 import cli
 from cache.errors import UserError
+from cache.manifest import VAL
 from cache.workspace import Workspace
 from classify.commands.finetune import activations
 from classify.commands.finetune.command import finetune
@@ -21,6 +22,8 @@ from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
 from classify.commands.predict.command import predict
 from classify.runs.folder import best_run
+from classify.runs.head_file import load_head
+from classify.runs.record import record_of
 from classify.training import loop
 from extract.backbones.backbone import Backbone
 from extract.commands.extract import extract
@@ -142,6 +145,40 @@ sys.exit(cli.main({words!r}))
             np.testing.assert_allclose(a, b, atol=1e-4)
     with pytest.raises(UserError, match="none"):
         finetune(workspace, {}, resume="")
+
+
+def test_from_a_head_on_stages_what_came_out_stands_beside_it(workspace: Workspace, parted: Path) -> None:
+    backbone = Backbone.of("efficientnet_lite0", input_size=64, pooling="stages")
+    extract(workspace, parted / "parts.csv", backbone, Decoding(), Options(engine="litert"))
+    head = fit_heads(workspace, FitOptions(folds=3, curve=False, parts="all")).run
+    before, rows = workspace.state(), [len(store) for store in workspace.spaces()]
+    said: list[str] = []
+    outcome = finetune(workspace, GIVEN | {"epochs": 1}, run=str(head), say=said.append)
+    assert any("0.00 GB" in line for line in said) and any("hand-off" in line for line in said)
+    assert [len(store) for store in workspace.spaces() if store.space.pooling[:5] != "layer"] == rows
+    own = outcome.original
+    assert own is not None and own.name == f"logreg of {head.name}" and "stage1" in own.takes[0]
+    record = json.loads((outcome.run / "run.json").read_text())
+    refitted, found = record["start"]["refitted"], record_of(head)
+    assert refitted["inputs"][0]["parts"] == ["top"] == record["inputs"][0]["parts"]
+    assert refitted["original_cv_accuracy"] == found["head"]["cv_accuracy"] == own.cv_accuracy
+    assert (
+        refitted["original_val_accuracy"] == own.val_accuracy == record["result"]["original"]["val_accuracy"]
+    )
+    # The parts are the data set's own: the head has not seen what validates, and answers itself.
+    loaded = load_head(workspace, head)
+    manifest = workspace.load().manifest
+    val = manifest.select(manifest.split == VAL)
+    said_of = loaded.head.predict(workspace.store_by_id(found["space"]["id"]).gather(val.key))
+    assert own.val_accuracy == (said_of == np.array(val.classes)[val.label]).mean()
+    assert own.test.accuracy == found["head"]["test_accuracy"]
+    page, text = (outcome.run / "report.md").read_text("utf-8"), outcome.to_text()
+    assert f"logreg of {head.name}" in page and "fitted again" in page and "its own head" in text
+    better = any("is better than what came out" in note for note in outcome.notes)
+    assert better == (own.val_accuracy > outcome.chosen[1]) == outcome.beaten
+    answers = best_run(workspace) == outcome.run.resolve()
+    assert answers == (outcome.history.alpha > 0 and not outcome.beaten)
+    assert workspace.state()["space"] == before["space"]
 
 
 def test_folds_decide_where_pictures_are_few(stripes: Workspace) -> None:

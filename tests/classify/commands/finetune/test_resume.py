@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
+from cache.storage.json_file import write_json
 from cache.workspace import Workspace
 from classify.commands.finetune import resume
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import Epoch, History, Interpolation
 from classify.training.settings import Settings
-from tests.classify.commands.finetune.test_start import begun, headed, sample
+from tests.classify.commands.finetune.start.test_start import begun, headed, sample
 
 Build = Callable[..., Workspace]
 EPOCH = Epoch(1, 0.5, 0.8, 0.4, 0.75, 3e-4, 2.5, 0.375)
@@ -43,6 +44,15 @@ def cut_short(workspace: Workspace) -> Path:
 def test_a_run_says_what_it_began_with(workspace: Workspace, cut_short: Path) -> None:
     assert resume.settings_of(cut_short) == SETTINGS
     assert resume.start_of(cut_short) == begun(workspace).loaded.folder
+
+
+def test_a_run_of_another_network_is_not_gone_on_with(workspace: Workspace, cut_short: Path) -> None:
+    plan = json.loads((cut_short / resume.PLAN).read_text())
+    write_json(cut_short / resume.PLAN, {name: each for name, each in plan.items() if name != "space"})
+    assert opened(workspace, cut_short) is None  # of an earlier version
+    write_json(cut_short / resume.PLAN, plan | {"space": "0" * 64})
+    with pytest.raises(UserError, match="changed: space"):
+        opened(workspace, cut_short)
 
 
 def test_a_run_is_gone_on_with_from_its_checkpoint(workspace: Workspace, cut_short: Path) -> None:

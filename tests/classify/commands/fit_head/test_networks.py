@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from classify.runs.inputs import inputs_of
 from classify.runs.record import record_of
 from classify.runs.standing import Standing
 from classify.runs.summary import runs_of
+from extract.pictures.policies import Views
 from tests.classify.samples import SPACE, make_manifest
 
 CLASSES = ("a", "b", "c", "d")
@@ -216,3 +218,44 @@ def test_networks_are_chosen_on_the_training_part_alone(
     monkeypatch.setattr(frontier, "search", spy)
     assert fit(workspace).heads[0].evaluation.n == 40
     assert seen == [160] * 6
+
+
+def test_ctrl_c_while_networks_are_compared_ends_the_command(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = frontier.search
+
+    def stopped(head: Any, data: Any, how: Any) -> Any:  # after its first settings were complete
+        return replace(original(head, data, how), interrupted=True)
+
+    monkeypatch.setattr(frontier, "search", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        fit(workspace)
+    assert not workspace.runs.exists()
+
+
+def test_views_are_made_for_the_networks_that_are_used_alone(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def augment(workspace: Workspace, data: Any, rows: np.ndarray, views: Views, **_: Any) -> Any:
+        asked.append(data.spaces)
+
+        def gather(plain: np.ndarray, key: np.ndarray) -> np.ndarray:
+            return np.stack([plain, 1.01 * plain])
+
+        return SimpleNamespace(
+            gather=gather, rejected=3 * (data.space == SECOND), rows=160, to_text=lambda: "all"
+        )
+
+    monkeypatch.setattr("classify.data.views.augment", augment)
+    said: list[str] = []
+    result = fit_heads(
+        workspace, FitOptions(models=("ridge",), curve=False, views=Views(1, "flip")), on_progress=said.append
+    )
+    assert asked == [(STAGED,), (SECOND,)]
+    assert any("train, too in net_0: all" in line for line in said)
+    assert any(note.startswith("3 of 160 views in net_1 could not be made") for note in result.notes)
+    assert load_head(workspace, result.run).head.n_features_in_ == 23
+    assert result.heads[0].evaluation.accuracy > 0.9
