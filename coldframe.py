@@ -61,7 +61,7 @@ def load(
     engine : {"auto", "litert", "keras"}
         What runs the network.
     batch_size, workers : int, optional
-        Pictures a step and reading threads; default: the engine's own, and one a core.
+        Pictures a step and threads; default: the engine's own, and one a core.
     quiet : bool
         Show no progress.
 

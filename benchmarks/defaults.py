@@ -78,7 +78,7 @@ def measure(name: str, flowers: Path, place: Path, seeds: range) -> dict[tuple[s
             workspace=workspace,
             quiet=True,
         )
-        for each in done.to_json()["spaces"]:
+        for each in done.to_json()["networks"]:
             spaces[each["backbone"], precision] = each["space"]
     found = {}
     for networks, precision, parts in ROWS:

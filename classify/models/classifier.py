@@ -130,6 +130,12 @@ class ModelClassifier:
                 f"Expected a model that takes pictures in {file}, received one that takes embeddings, as "
                 "`export --to saved-head` writes it. Name the run, or a file of `export --to keras`."
             )
+        if "input_size" not in artefact.facts:
+            raise UserError(
+                f"Expected a model of one network in {file}, received one of {len(artefact.facts['inputs'])}, which "
+                "need each picture in a size of its own. Name the run that it was exported from, or ask the model with "
+                "plain Keras."
+            )
         how = int(artefact.facts["input_size"]), Decoding(artefact.facts["resize"]), options.workers
         record = {"head": {"name": artefact.facts["head"]}}
         return cls(file, record, {"model": str(file)}, artefact, *how)

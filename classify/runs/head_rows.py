@@ -14,7 +14,7 @@ from cache.storage.rejects import Reject
 from cache.workspace import Workspace
 from classify.runs.head_file import LoadedHead, check_space
 from extract.backbones.backbone import Backbone
-from extract.embedding.extractor import Extractor
+from extract.embedding.extractor import Extractor, embed_all
 from extract.embedding.picture_reader import Picture
 from extract.embedding.progress import Progress
 from extract.embedding.runner import Outcome
@@ -65,7 +65,7 @@ class HeadRows:
     def embed(
         self, manifest: Manifest, progress: Progress, pictures: Mapping[int, Picture] | None = None
     ) -> tuple[NDArray[np.bool_], list[Reject]]:
-        """Embed what has no embedding yet, in each space.
+        """Embed what has no embedding yet, in each space; a file is read and decoded once for all of them.
 
         Parameters
         ----------
@@ -82,18 +82,20 @@ class HeadRows:
         rejects : list of Reject
             One of each other picture.
         """
-        outcome, there = Outcome(), []
         for extractor in self.extractors:
-            store = extractor.store.create()  # somebody may have tidied up since
-            todo = np.flatnonzero(~(manifest.hashed & store.contains(manifest.key)))
-            extractor.embed(manifest, todo, progress, outcome, pictures)
-        reasons: dict[str, Reject] = {}
-        for extractor in self.extractors:
-            there.append(manifest.hashed & extractor.store.contains(manifest.key))
-            for reject in extractor.rejects(manifest, there[-1], outcome):
+            extractor.store.create()  # somebody may have tidied up since
+        outcomes = [Outcome() for _ in self.extractors]
+        todo = np.flatnonzero(~np.logical_and.reduce(self._there(manifest)))
+        embed_all(self.extractors, manifest, todo, progress, outcomes, pictures)
+        there, reasons = self._there(manifest), dict[str, Reject]()
+        for extractor, has, outcome in zip(self.extractors, there, outcomes, strict=True):
+            for reject in extractor.rejects(manifest, has, outcome):
                 reasons.setdefault(reject.path, reject)
         present = np.logical_and.reduce(there)
         return present, [reasons[manifest.paths[row]] for row in np.flatnonzero(~present)]
+
+    def _there(self, manifest: Manifest) -> list[NDArray[np.bool_]]:
+        return [manifest.hashed & each.store.contains(manifest.key) for each in self.extractors]
 
     def gather(self, keys: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Read the rows of (n, 32) keys: (n, D) float32, as the head takes them."""

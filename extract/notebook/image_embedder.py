@@ -61,7 +61,7 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     engine : {"auto", "litert", "keras"}, default="auto"
         What computes; "auto" takes Keras where a GPU is seen.
     batch_size, workers : int, default=None
-        Pictures a step and reading threads; None: the engine's own, and one a core.
+        Pictures a step and threads; None: the engine's own, and one a core.
     workspace : str or path, default=None
         Folder of the cache; None: COLDFRAME_WORKSPACE, else `.coldframe` in the current folder.
     errors : {"raise", "nan"}, default="raise"

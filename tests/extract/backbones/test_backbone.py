@@ -193,7 +193,7 @@ def _no_network(*_: object, **__: object) -> list:
     [
         ({"name": "resnet51"}, "Expected a backbone such as resnet.* or savedmodel:PATH, keras:FILE.keras"),
         ({"name": "torch:own.pt"}, "Expected a backbone such as"),
-        ({"pooling": "avg@"}, "layer:NAME, or one of the three with @NAME"),
+        ({"pooling": "avg@"}, "one of the three with @NAME, stages, or layer:NAME"),
         ({"name": "inception_v3", "input_size": 100_000}, "received 100000. Without --input-size it is 299"),
         (
             {"name": "inception_v3", "input_size": 74},

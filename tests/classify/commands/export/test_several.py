@@ -35,7 +35,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, list[
 @pytest.fixture(autouse=True)
 def no_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask the run through Keras: to convert three networks for LiteRT takes a minute, and adds nothing."""
-    monkeypatch.setattr("extract.embedding.extractor.choose_engine", lambda asked, backbone: "keras")
+    monkeypatch.setattr("extract.embedding.extractor.choose_engine", lambda asked, backbone, note: "keras")
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,8 @@ def test_the_model_takes_whole_pictures(
     answers = predict(workspace, pictures, run=str(run), options=Options(engine="keras"))
     found = artefact.probabilities(pixels).max(axis=1)
     assert np.abs(found - answers.predictions.probability[:, 0]).max() < 0.02
+    with pytest.raises(UserError, match=r"of one network in .*whole\.keras, received one of 3"):
+        predict(workspace, pictures, run=str(tmp_path / "whole.keras"))
     (inner,) = [layer for layer in artefact.model.layers if isinstance(layer, keras.Model)]
     assert [each.name for each in inner.inputs] == ["square_40", "square_32"]
 

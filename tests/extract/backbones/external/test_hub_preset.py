@@ -58,6 +58,8 @@ def test_a_vision_transformer_runs_on_both_engines(vit: tuple[Any, Path]) -> Non
         np.testing.assert_allclose(rows, tokens.mean(1), rtol=1e-4, atol=1e-5)
     flat = KerasEngine(Backbone.of(f"kerashub:{folder}", pooling="flatten"), 3).embed(PIXELS)
     np.testing.assert_allclose(flat, tokens.reshape(3, -1), rtol=1e-3, atol=1e-5)
+    with pytest.raises(UserError, match=r"makes tokens of a picture.*--pooling avg"):
+        convert(Backbone.of(f"kerashub:{folder}", pooling="stages"))
 
 
 def test_its_layers_can_be_read_and_trained(vit: tuple[Any, Path]) -> None:

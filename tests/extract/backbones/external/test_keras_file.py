@@ -53,6 +53,23 @@ def saved(tmp_path: Path) -> tuple[keras.Model, str]:
     return model, f"keras:{tmp_path / 'own.keras'}"
 
 
+def test_stages_of_a_network_inside_a_model(tmp_path: Path) -> None:
+    pixels = keras.Input((32, 32, 3))
+    x = pixels
+    for filters in (2, 4, 6, 8):
+        x = layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu")(x)
+    inner = keras.Model(pixels, x, name="inner")
+    outer = keras.Sequential([keras.Input((32, 32, 3)), inner, layers.GlobalAveragePooling2D()], name="own")
+    outer.save(tmp_path / "own.keras")
+    name = f"keras:{tmp_path / 'own.keras'}"
+    network = convert(Backbone.of(name, pooling="stages"))
+    assert network.parts == [4, 6, 8] and network.weights == convert(Backbone.of(name)).weights
+    for engine in ("litert", "keras"):
+        rows = open_engine(engine, Backbone.of(name, pooling="stages"), network, 3).embed(PIXELS)
+        expected = outer.predict(PIXELS.astype(np.float32), verbose=0)
+        np.testing.assert_allclose(rows[:, -8:], expected, rtol=1e-3, atol=1e-4)
+
+
 def test_it_runs_on_both_engines(saved: tuple[keras.Model, str]) -> None:
     model, name = saved
     backbone = Backbone.of(name, pooling="avg@inner_dense")

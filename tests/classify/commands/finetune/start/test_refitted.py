@@ -1,5 +1,6 @@
 """A head on more than one network's plain rows is fitted again on those, and what that changes is told."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
+from cache.manifest import Manifest
 from cache.space import TOP, Space
 from cache.workspace import Workspace
+from classify.commands.finetune.start import rows
 from classify.commands.finetune.start.head import head_of
 from classify.commands.finetune.start.start import Start, begin
 from classify.commands.fit_head.options import FitOptions
@@ -24,6 +27,8 @@ from classify.models.linear import fold
 from classify.runs.head_file import save_head
 from classify.runs.inputs import Input, inputs_of, to_record
 from classify.training.settings import Settings
+from extract.backbones.backbone import Backbone
+from extract.backbones.calibration import Calibration
 from extract.pictures.augmentation import each_view
 from extract.pictures.policies import Views
 from tests.classify.samples import SPACE, make_manifest
@@ -164,3 +169,39 @@ def test_a_head_of_the_users_own_keeps_its_setting(workspace: Workspace) -> None
     start = begin(workspace, loaded, Settings(), say=lambda line: None)
     assert start.loaded.head.pipeline[-1].get_params() == loaded.head.pipeline[-1].get_params()
     assert start.loaded.head.n_features_in_ == 8
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["rows of every stage in floats are there", "none are"])
+def test_of_a_network_in_integers_rows_in_floats_are_taken(
+    workspace: Workspace, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, embedded = workspace.manifest("letters").key, list[int]()
+    exact = workspace.store(STAGED).gather(key)
+    alone = replace(STAGED, pooling="avg")
+    quantised = replace(STAGED, precision="int8 calibrated 00", weights="8" * 64)
+    workspace.store(quantised).add(key, np.round(exact * 8) / 8)
+    run = headed(workspace, [Input(quantised)])
+    if not there:
+        shutil.rmtree(workspace.store(STAGED).folder)
+
+    class Exact:
+        space, backbone = alone, Backbone("net_0", "pretrained", 8)
+
+        def embed_known(self, manifest: Manifest, todo: np.ndarray, progress: object) -> None:
+            embedded.append(len(todo))
+            workspace.store(alone).add(manifest.key[todo], exact[todo, 6:])
+
+    def extractor(workspace: Workspace, like: Space, backbone: Backbone, *_: object) -> Exact:
+        assert (backbone.precision, backbone.pooling, backbone.calibration) == ("float32", "avg", None)
+        return Exact()
+
+    made = Backbone("net_0", "pretrained", 8, "stages", "int8", calibration=Calibration({}))
+    monkeypatch.setattr(rows, "backbone_of", lambda store, **_: made)
+    monkeypatch.setattr(rows, "_extractor", extractor)
+    start, _ = begun(workspace, run)
+    assert embedded == ([] if there else [N])
+    assert start.network.plain == (Input(STAGED, (TOP,)) if there else Input(alone))
+    assert np.array_equal(start.data.embedding, exact[:, 6:])
+    assert start.original is not None and start.original.division.X.shape[1] == 14
+    (note,) = [note for note in start.notes if "fitted again" in note]
+    assert "net_0 in int8" in note
