@@ -13,7 +13,6 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -143,13 +142,12 @@ def large(options: argparse.Namespace, temporary: Path) -> None:
 
 
 def wide(options: argparse.Namespace, temporary: Path) -> None:
-    """Made rows of 6,216 columns, and the first of them, two rounds: search and refit of --heads, and sets of blocks.
+    """Made rows of 6,216 columns, and the first of them, two rounds: search and refit of --heads.
 
     600 factors with a spectrum that falls as k^-0.6, mixed, cut at zero, each column of its own size: as averaged
     activations are. Processor time is told as well: it changes less with whatever else runs.
     """
     from classify.data.labelled import Labelled
-    from classify.heads.fitting.block_grams import BlockGrams
     from classify.heads.search import SearchOptions, search
     from classify.heads.table import HEADS
 
@@ -182,17 +180,6 @@ def wide(options: argparse.Namespace, temporary: Path) -> None:
                 f"CV accuracy {found.cv_accuracy:.4f}",
                 flush=True,
             )
-    began = time.perf_counter()
-    cuts = [0, 1280, 2048, 3328, 4096, 5376, 6216]
-    grams = BlockGrams(X, list(pairwise(cuts)), y, 5, found.folds)
-    print(f"6 blocks of {X.shape[0]:,} x {X.shape[1]:,}: Gram matrices {time.perf_counter() - began:.1f} s")
-    for chosen in ([0], [0, 2, 4], list(range(6))):
-        began = time.perf_counter()
-        best = grams.scores(chosen)
-        seconds = time.perf_counter() - began
-        print(
-            f"blocks {chosen}: {seconds:.1f} s, CV accuracy {best.mean:.4f}, C = {best.strength}", flush=True
-        )
 
 
 def training_part(folder: Path, temporary: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from cache.errors import UserError
 from cache.storage import trusted
 from cache.storage.files import open_regular
 from cache.versions import versions
-from cache.workspace import Workspace
+from cache.workspace import Workspace, extract_command
 from classify.models.layers import Branch, Square, build_head, build_rows_head, closed_form, join
 from classify.runs.folder import OWN_MODEL
 from classify.runs.head_file import load_head
@@ -88,11 +89,13 @@ class FittedRun:
         from extract.backbones.network import build_backbone, hash_weights
 
         if self.integer:
+            root = self.record.get("root") or "FOLDER/"
+            floats = [replace(each.space, precision="float32") for each in self._loaded.inputs]
+            commands = " and ".join(f"`{extract_command(each, root)} --precision float32`" for each in floats)
             raise UserError(
                 "Expected --to tflite (or saved-head) for a head on a network of 8-bit integers: nothing but LiteRT "
-                "computes in them as its rows were computed. For another format run "
-                f"`python cli.py extract {self.record.get('root') or 'FOLDER/'} --precision float32` and `fit-head`, "
-                "and export that run."
+                f"computes in them as its rows were computed. For another format run {commands} and `fit-head`, and "
+                "export that run."
             )
         branches = []
         for each, extractor in zip(self._loaded.inputs, self._rows.extractors, strict=True):

@@ -100,7 +100,8 @@ def test_an_int8_head_from_extract_to_export(tmp_path: Path) -> None:
     assert export(workspace, run, "saved-head", tmp_path / "head.keras").max_difference < 1e-4
     for kind in ("keras", "savedmodel"):
         with pytest.raises(
-            UserError, match=r"--to tflite \(or saved-head\).*--precision float32` and `fit-head`"
+            UserError,
+            match=r"--to tflite \(or saved-head\).*lite0 --pooling stages --precision float32` and .*`fit-head`",
         ):
             export(workspace, run, kind, tmp_path / ("model.keras" if kind == "keras" else "model"))
     with pytest.raises(UserError, match="leave --int8 out"):
