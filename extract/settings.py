@@ -54,9 +54,10 @@ class BackboneOptions:
     """pretrained (or imagenet), none (random) or a file"""
     input_size: Annotated[Positive | None, Parameter(group=NETWORK, metavar="PIXELS")] = None
     """pixels a side (default: the backbone's own)"""
-    pooling: Annotated[str, Parameter(converter=_pooling, group=NETWORK, metavar="HOW")] = "avg"
+    pooling: Annotated[str | None, Parameter(converter=_pooling, group=NETWORK, metavar="HOW")] = None
     """how feature maps become rows: avg, max or flatten; avg@NAME (or layer:NAME) for those of an inner layer; stages:
-    the averages of every stage side by side, avg last, in the same time"""
+    the averages of every stage side by side, avg last, in the same time (default: stages for efficientnet_lite0 to 2,
+    else avg)"""
     preprocessing: Preprocessing = None
     precision: Annotated[str, Parameter(choices=PRECISIONS, group=NETWORK)] = "float32"
     """of the computation; float16 is for a GPU, int8 for a CPU: twice as fast with VNNI, calibrated on photographs or,

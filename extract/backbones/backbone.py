@@ -39,11 +39,11 @@ class Backbone:
         name: str = "efficientnet_lite0",
         weights: str = "pretrained",
         input_size: int | None = None,
-        pooling: str = "avg",
+        pooling: str | None = None,
         precision: str = "float32",
         preprocessing: str | None = None,
     ) -> "Backbone":
-        """Check what was asked for against what there is, and fill in the native input size and preprocessing.
+        """Check what was asked for against what there is; fill in the network's own size, pooling and preprocessing.
 
         Parameters
         ----------
@@ -54,8 +54,9 @@ class Backbone:
             "pretrained" (or "imagenet", which is the same), "none" or a file.
         input_size : int, optional
             Pixels a side.
-        pooling : str
+        pooling : str, optional
             One of `POOLINGS`; one of them with "@" and a layer's name behind it; "stages"; or "layer:NAME".
+            Default: "stages" where the table names the layers that a network's stages end with, else "avg".
         precision : str
         preprocessing : str, optional
             A mode of `extract.backbones.preprocessing`.
@@ -69,7 +70,9 @@ class Backbone:
         _check(pooling, precision, preprocessing)
         weights = "pretrained" if weights == "imagenet" else weights
         if kind := kinds.kind_of(name):
-            return _from_elsewhere(kind, name, weights, input_size, pooling, precision, preprocessing)
+            return _from_elsewhere(
+                kind, name, weights, input_size, pooling or "avg", precision, preprocessing
+            )
         name = own_spelling(name)
         row = family(name)
         size = row.input_size if input_size is None else input_size
@@ -86,6 +89,7 @@ class Backbone:
                     "which is not there."
                 )
             weights = str(path)
+        pooling = pooling or (EVERY_STAGE if row.ends else "avg")
         return cls(name, weights, size, pooling, precision, preprocessing or row.preprocessing)
 
     @property
@@ -144,7 +148,8 @@ class Backbone:
         return f"imagenet, {keras}"
 
 
-def _check(pooling: str, precision: str, preprocessing: str | None) -> None:
+def _check(pooling: str | None, precision: str, preprocessing: str | None) -> None:
+    pooling = "avg" if pooling is None else pooling
     how, at, layer = pooling.partition(AT)
     whole = pooling == EVERY_STAGE or (pooling.startswith(LAYER) and pooling != LAYER)
     if not whole and (how not in POOLINGS or (at and not layer)):

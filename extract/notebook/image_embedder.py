@@ -47,8 +47,9 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         "pretrained", "none" (random) or the path of a file.
     input_size : int, default=None
         Pixels a side; None: the backbone's own.
-    pooling : {"avg", "max", "flatten", "stages"}, default="avg"
-        How feature maps become rows; "stages": the averages of every stage side by side, those of "avg" last.
+    pooling : {"avg", "max", "flatten", "stages"}, default=None
+        How feature maps become rows; "stages": the averages of every stage side by side, those of "avg" last. None: the
+        backbone's own, as for `extract`.
     resize : {"crop", "squash", "pad"}, default="crop"
         How pictures become square.
     max_pixels : int, default=64_000_000
@@ -92,7 +93,7 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         backbone: str = "efficientnet_lite0",
         weights: str = "pretrained",
         input_size: int | None = None,
-        pooling: str = "avg",
+        pooling: str | None = None,
         resize: str = "crop",
         max_pixels: int = 64_000_000,
         precision: str = "float32",
@@ -253,7 +254,7 @@ def settings(embedder: ImageEmbedder) -> tuple[Workspace, Backbone, Decoding, Op
     for field in ("backbone", "weights", "pooling", "resize", "precision", "dtype", "engine", "workspace"):
         text = getattr(embedder, field)
         path = field in ("weights", "workspace") and isinstance(text, os.PathLike)
-        if not (isinstance(text, str) or path or (field == "workspace" and text is None)):
+        if not (isinstance(text, str) or path or (field in ("workspace", "pooling") and text is None)):
             raise UserError(f"Expected {field} to be text, received {text!r}.")
     input_size, batch_size, workers = (
         None if getattr(embedder, field) is None else _integer(embedder, field)

@@ -22,10 +22,11 @@ class Contest:
     """pretrained, none (random), or a file for one backbone"""
     input_size: Annotated[Positive | None, Parameter(group=NETWORK, metavar="PIXELS")] = None
     """pixels a side (default: each backbone's own)"""
-    pooling: Annotated[str, Parameter(choices=(*POOLINGS, EVERY_STAGE), group=NETWORK)] = (
+    pooling: Annotated[str | None, Parameter(choices=(*POOLINGS, EVERY_STAGE), group=NETWORK)] = (
         BackboneOptions.pooling
     )
-    """how feature maps become rows; stages: rows of every stage compete beside the plain ones within them"""
+    """how feature maps become rows, as for extract; stages: rows of every stage compete beside the plain ones within
+    them"""
     precisions: Annotated[Names, Parameter(name="--precision", group=NETWORK)] = (BackboneOptions.precision,)
     """of the computation, several with commas: float32,int8 lets each backbone compete in both"""
     sample: Positive = 500  # an interval of 5 points, a few seconds a backbone

@@ -20,7 +20,7 @@ from tests.classify.samples import SPACE, make_manifest
 def test_a_known_cost_needs_no_network_and_no_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backbone = Backbone.of("efficientnet_lite0")
+    backbone = Backbone.of("efficientnet_lite0", pooling="avg")
     network = Network("f" * 64, 1280, 1)
     workspace = Workspace(tmp_path / ".coldframe").create()
     store = workspace.store(make_space(backbone, network, Decoding(), "float32"))

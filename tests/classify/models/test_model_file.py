@@ -21,7 +21,7 @@ from extract.pictures.decoding import decode
 from extract.settings import Decoding
 
 SIZE = 64
-BACKBONE = Backbone.of(input_size=SIZE)
+BACKBONE = Backbone.of(input_size=SIZE, pooling="avg")
 CLASSES = ("daisy", "rose", "tulip")
 
 

@@ -23,7 +23,7 @@ from extract.backbones.network import build_backbone
 
 N, CLASSES = 24, 3
 CODES = np.arange(N) % CLASSES
-BACKBONE = Backbone.of("efficientnet_lite0", input_size=64)
+BACKBONE = Backbone.of("efficientnet_lite0", input_size=64, pooling="avg")
 SETTINGS = Settings(epochs=4, batch_size=8, views=0, lr=1e-3)
 
 

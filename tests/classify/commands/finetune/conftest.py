@@ -38,7 +38,7 @@ def prepare(folder: Path, classes: int = 3, model: str = "logreg") -> Workspace:
     """Pictures, embeddings and a fitted head below `folder`."""
     pictures = write_pictures(folder / "stripes", classes)
     workspace = Workspace.locate(folder / ".coldframe")
-    backbone = Backbone.of("efficientnet_lite0", input_size=SIZE)
+    backbone = Backbone.of("efficientnet_lite0", input_size=SIZE, pooling="avg")
     extract(workspace, pictures, backbone, Decoding(), Options(engine="litert"))
     fit_heads(workspace, FitOptions(models=(model,), folds=3, curve=False))
     return workspace

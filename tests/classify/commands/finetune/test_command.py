@@ -47,7 +47,7 @@ def parted(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             for picture, part in zip(sorted(label.iterdir()), PARTS, strict=True):
                 writer.writerow([picture, label.name, part])
     workspace = Workspace.locate(folder / ".coldframe")
-    backbone = Backbone.of("efficientnet_lite0", input_size=64)
+    backbone = Backbone.of("efficientnet_lite0", input_size=64, pooling="avg")
     extract(workspace, folder / "parts.csv", backbone, Decoding(), Options(engine="litert"))
     fit_heads(workspace, FitOptions(folds=3, curve=False))
     return folder

@@ -22,7 +22,7 @@ from extract.backbones.backbone import Backbone
 from tests.classify.training.test_loop import Fixed, samples
 
 N, CLASSES, CHANNELS = 60, 3, 8
-BACKBONE = Backbone.of("efficientnet_lite0", input_size=64)
+BACKBONE = Backbone.of("efficientnet_lite0", input_size=64, pooling="avg")
 SETTINGS = Settings(epochs=5, batch_size=10, views=0, optimizer="adam", lr=0.02, schedule="constant")
 CODES = np.random.default_rng(3).permutation(np.arange(N) % CLASSES)
 

@@ -51,7 +51,7 @@ def test_activations_are_extracted_like_embeddings(
     bottom: Backbone, pictures: Path, tmp_path: Path, engine: str, dtype: str
 ) -> None:
     """Rows are (h, w, c) and what the layer gives inside the whole network; plain and as a view."""
-    network = build_embedder(Backbone.of("efficientnet_lite0", "none", 64)).layers[-2]
+    network = build_embedder(Backbone.of("efficientnet_lite0", "none", 64, "avg")).layers[-2]
     whole = keras.Model(network.input, network.get_layer("block2_add").output)
     for view in (None, View("standard", 1)):
         found = scan(pictures, []).manifest
@@ -74,7 +74,7 @@ def test_a_converted_bottom_is_found_again(bottom: Backbone, monkeypatch: pytest
     first = first if first.model else convert(bottom)  # the Keras engine got there before
     monkeypatch.setattr(choice, "convert", lambda *_: pytest.fail("converted again"))
     assert learn_network(bottom, "litert") == (first, None)
-    pooled = KerasEngine(Backbone.of("efficientnet_lite0", "none", 64)).network
+    pooled = KerasEngine(Backbone.of("efficientnet_lite0", "none", 64, "avg")).network
     assert first.parameters < pooled.parameters and first.weights != pooled.weights and first.dim == 24
 
 

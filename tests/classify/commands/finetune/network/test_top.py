@@ -14,7 +14,7 @@ from classify.models.linear import LinearHead
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_backbone
 
-BACKBONE = Backbone.of("efficientnet_lite0", input_size=64)
+BACKBONE = Backbone.of("efficientnet_lite0", input_size=64, pooling="avg")
 
 
 def some_head(width: int = 1280, scaling: str = "none") -> LinearHead:
