@@ -167,7 +167,7 @@ def test_cache_commands(session: Path, tmp_path: Path) -> None:
     out = tmp_path / "digits.h5"
     run("cache", "export", out, *where)
     with h5py.File(out) as file:
-        assert file["embedding"].shape == (200, 1280)
+        assert file["embedding"].shape == (200, 2048)
         labels = file["classes"].asstr()[:][file["label"][:]]
         assert [path.split("/")[0] for path in file["path"].asstr()[:]] == list(labels)
     assert "which exists" in run("cache", "export", out, *where, code=1).stderr

@@ -25,7 +25,7 @@ TERMS = {
     "should be right.",
     "CV accuracy": "Cross-validated accuracy: each training picture is answered by a model that was fitted on the "
     "other folds. Heads and settings are chosen by it.",
-    "embedding": "The numbers by which a backbone describes a picture, 1,280 with the default one. Heads see nothing "
+    "embedding": "The numbers by which a backbone describes a picture, 2,048 with the default one. Heads see nothing "
     "else of it.",
     "epoch": "One pass over all training pictures.",
     "F1": "The harmonic mean of precision and recall. Macro-F1 is its mean over the classes, small ones counting as "

@@ -171,7 +171,7 @@ def test_a_name_that_is_not_utf8_is_read(
         ({"workers": True}, "workers to be an integer above 0, received True"),
         ({"backbone": None}, "backbone to be text, received None"),
         ({"weights": None}, "weights to be text, received None"),
-        ({"pooling": None}, "pooling to be text, received None"),
+        ({"pooling": 3}, "pooling to be text, received 3"),
         ({"resize": 3}, "resize to be text, received 3"),
         ({"workspace": 3}, "workspace to be text, received 3"),
         ({"resize": "cut"}, "crop, squash, pad"),
