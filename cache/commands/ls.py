@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cache.commands.options import ListOptions
-from cache.text import table
+from cache.text import table, terminal_width
 from cache.workspace import Workspace
+
+SPARE = ("shards", "dtype", "view", "input_size")  # columns that a narrow terminal does without
 
 
 def list_workspace(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
@@ -33,6 +35,7 @@ def list_workspace(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
                 "backbone": store.space.backbone,
                 "input_size": store.space.input_size,
                 "layer": store.space.layout,
+                "precision": store.space.precision,
                 "view": store.space.view,
                 "dtype": store.space.dtype,
                 "rows": sum(map(len, shards)),
@@ -56,7 +59,12 @@ class Listing:
 
     def to_text(self) -> str:
         """The tables that have rows, under their titles."""
-        tables = [f"{title}\n{table(rows)}" for title, rows in self.tables.items() if rows]
+        width = terminal_width()
+        tables = [
+            f"{title}\n{table(rows, width=width, spare=[name for name in SPARE if name in rows[0]])}"
+            for title, rows in self.tables.items()
+            if rows
+        ]
         return "\n\n".join(tables) or "nothing here yet: run `python cli.py extract FOLDER/`"
 
 

@@ -50,7 +50,8 @@ def test_rows_of_every_stage_from_command_transformer_and_views(few_flowers: Pat
     data = workspace.load()
     assert data.embedding.shape == (40, 2048) and data.space.parts[-1].start == 768
     assert backbone_of(data.store) == STAGES
-    assert list_workspace(workspace)["spaces"][0]["layer"] == "stages, 2,048 numbers"
+    listed = list_workspace(workspace)["spaces"][0]
+    assert (listed["layer"], listed["precision"]) == ("stages, 2,048 numbers", "float32")
     again = recompute(workspace, 3)
     assert (again.recomputed, again.differing) == (3, 0)
 
