@@ -72,7 +72,7 @@ def folder(tmp_path: Path) -> Path:
 
 def run(folder: Path, *names: str, where: str = "workspace", **options) -> list[Summary]:  # type: ignore[no-untyped-def]
     progress = options.pop("progress", None)
-    backbones = [Backbone.of(name, "none", SIZES[name]) for name in names]
+    backbones = [Backbone.of(name, "none", SIZES[name], "avg") for name in names]
     workspace = Workspace(folder.parent / where)
     return extract_all(workspace, folder, backbones, Decoding(), Options(**options), progress=progress)
 
@@ -180,7 +180,7 @@ def test_views_of_several_networks(
 ) -> None:
     workspace = str(folder.parent / "workspace")
     words = ["extract", str(folder), "--workspace", workspace, "--weights", "none", "--input-size", "40"]
-    words += ["--backbone", "mobilenet_v2,efficientnet_lite0", "--views", "2", "--json"]
+    words += ["--backbone", "mobilenet_v2,efficientnet_lite0", "--views", "2", "--pooling", "avg", "--json"]
     assert cli.main(words) == 0
     result = json.loads(capsys.readouterr().out)
     assert [each["backbone"] for each in result["networks"]] == ["mobilenet_v2", "efficientnet_lite0"]
@@ -203,6 +203,8 @@ def test_each_network_has_its_summary(
         "none",
         "--input-size",
         "40",
+        "--pooling",
+        "avg",
     ]
     assert cli.main([*words, "--backbone", "mobilenet_v2,efficientnet_lite0"]) == 0
     out, err = capsys.readouterr()

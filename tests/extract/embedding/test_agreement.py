@@ -17,8 +17,8 @@ from extract.embedding.spaces import CALIBRATION, backbone_of
 from extract.settings import Decoding, Options
 from tests.extract.counting import CountingEngine, make_pictures
 
-SHIPPED = Backbone.of(input_size=32, precision="int8")
-NONE_SHIPS = Backbone.of(input_size=32, weights="none", precision="int8")
+SHIPPED = Backbone.of(input_size=32, pooling="avg", precision="int8")
+NONE_SHIPS = Backbone.of(input_size=32, weights="none", pooling="avg", precision="int8")
 
 
 class Rows:

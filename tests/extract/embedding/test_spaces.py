@@ -27,7 +27,7 @@ STAGES = Backbone.of(pooling="stages")
 def test_the_widths_of_the_parts_are_in_the_space() -> None:
     network = Network("ab" * 32, 1344, 7, parts=[24, 40, 1280])
     assert make_space(STAGES, network, Decoding(), "float32").pooling == "stages:24+40+1280"
-    plain = make_space(Backbone.of(), Network("ab" * 32, 1280, 7), Decoding(), "float32")
+    plain = make_space(Backbone.of(pooling="avg"), Network("ab" * 32, 1280, 7), Decoding(), "float32")
     assert plain.pooling == "avg"
 
 

@@ -51,7 +51,9 @@ def tuned(workspace: Workspace) -> Path:
     result = export(workspace, run_of(workspace, "001"), "keras", folder / "model.keras")
     shutil.copy2(run_of(workspace, "001") / "predictions.csv", folder)
     facts = {
-        key: value for key, value in load_model(result.file).facts.items() if key not in ("space", "run")
+        key: value
+        for key, value in load_model(result.file).facts.items()
+        if key not in ("space", "inputs", "run")
     }
     sha256 = save_model(load_model(result.file).model, folder / "model.keras", facts)
     first = json.loads((run_of(workspace, "001") / "run.json").read_text())

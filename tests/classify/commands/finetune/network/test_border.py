@@ -67,7 +67,7 @@ class BruteForce:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_no_later_border_exists_and_the_halves_make_the_whole(name: str) -> None:
     size = max(32, FAMILIES[name].smallest)
-    network = build_backbone(Backbone.of(name, "none", size))
+    network = build_backbone(Backbone.of(name, "none", size, "avg"))
     truth = BruteForce(network)
     for top in range(14, len(network.layers) + 1, 9):
         border = find_border(network, top=top)
@@ -84,7 +84,7 @@ def test_no_later_border_exists_and_the_halves_make_the_whole(name: str) -> None
 
 @pytest.fixture(scope="module")
 def lite0() -> keras.Model:
-    return build_backbone(Backbone.of("efficientnet_lite0", "none", 64))
+    return build_backbone(Backbone.of("efficientnet_lite0", "none", 64, "avg"))
 
 
 def test_the_default_backbone(lite0: keras.Model) -> None:
