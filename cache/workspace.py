@@ -293,8 +293,7 @@ def _valid(known: Mapping[str, object]) -> str:
 def extract_command(space: Space, root: str = "FOLDER/") -> str:
     """The command that embeds the pictures in `root` in a space like this one."""
     words = ["python cli.py extract", shlex.quote(root), "--backbone", shlex.quote(space.backbone)]
-    if space.pooling != "avg":
-        words += ["--pooling", "stages" if space.parts else space.pooling]
+    words += ["--pooling", "stages" if space.parts else space.pooling]  # each network has its own default
     if space.precision != "float32":
         words += ["--precision", space.precision.partition(" ")[0]]
     return " ".join(words)
