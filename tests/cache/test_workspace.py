@@ -302,7 +302,8 @@ def test_a_space_without_the_data_set_names_the_command(two, sample):
     keys, rows = sample(3, seed=7)
     workspace.store(third).add(keys, rows)  # of another data set
     with pytest.raises(
-        UserError, match=r"\(third\), found none .* extract \S+ --backbone third --pooling avg --precision int8`"
+        UserError,
+        match=r"\(third\), found none .* extract \S+ --backbone third --pooling avg --precision int8`",
     ):
         workspace.load(space=f"{space.id},{third.id}")
     keys, rows = sample(10)
