@@ -9,7 +9,7 @@ from cache.dataset import Embedded
 from cache.manifest import Manifest
 from cache.space import Space
 from cache.storage.store import Store
-from classify.data.neighbours import cached
+from classify.data.neighbours import cached, kept
 from classify.data.neighbours.cached import neighbours_of
 
 N = 90
@@ -115,6 +115,6 @@ def test_a_damaged_file_is_made_again(data: Embedded) -> None:
 
 
 def test_old_files_go(data: Embedded) -> None:
-    for n in range(20, 32):
+    for n in range(20, 40):
         neighbours_of(again(data, np.arange(n)))
-    assert len(files(data)) == cached._KEPT
+    assert len(files(data)) == kept._FILES
