@@ -68,6 +68,8 @@ COMMANDS = {
         "classify pictures with the best run", "predict new_photos/"),
     "evaluate": Command(f"{C}.evaluate.options:EvaluateOptions", f"{C}.evaluate.command:run",
         "measure a run on new labelled pictures", "evaluate new_flowers/"),
+    "audit": Command(f"{C}.audit.options:AuditOptions", f"{C}.audit.command:run",
+        "find wrong labels, odd pictures and contradicting copies", "audit --planted 5%"),
     "demo": Command(f"{C}.options:DemoOptions", f"{C}.demo:run",
         "the whole job on real pictures; needs no internet connection", "demo --quick"),
     "runs ls": Command(f"{C}.runs.options:ListOptions", f"{C}.runs.ls:run",
