@@ -103,7 +103,7 @@ def baseline(
     notes += [stopped] if stopped else []
     write_weights(network, checkpoint.best)
     logits, known = logits_of(network, judging, settings.batch_size), judging.codes >= 0
-    model = finished(network, classes, fit_temperature(logits[known], judging.codes[known]), decoding.resize)
+    model = finished(network, classes, fit_temperature(logits[known], judging.codes[known]), decoding)
 
     rows = np.flatnonzero(division.split.part == TEST)
     when = now()
