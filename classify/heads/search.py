@@ -229,7 +229,7 @@ def settings_of(head: Head, data: Labelled) -> tuple[Pipeline, list[dict[str, li
     for columns in choices:
         grid = head.grid(columns.width)
         if "scale" in grid:
-            grid["scale"] = [of_parts(step, columns.widths) for step in grid["scale"]]
+            grid["scale"] = of_parts(grid["scale"], columns.widths)
         grids.append(grid if len(choices) == 1 else {STEP: [PartSelector(columns)], **grid})
     return (head.make() if len(choices) == 1 else with_parts(head.make())), grids
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -77,9 +78,16 @@ def scalings(*names: str) -> list[Any]:
     return [made[name] for name in names]
 
 
-def of_parts(step: Any, widths: tuple[int, ...]) -> Any:
-    """Return a scaling that `scalings` made for rows of several parts."""
-    return LengthScaler(widths) if type(step) is LengthScaler and len(widths) > 1 else step
+def of_parts(steps: Sequence[Any], widths: tuple[int, ...]) -> list[Any]:
+    """Fit the scalings that `scalings` made to rows of these parts.
+
+    Of several parts each is brought to its own length, and none is taken as it is where there is another scaling: their
+    units differ.
+    """
+    if len(widths) < 2:
+        return list(steps)
+    scaled = [step for step in steps if scaling_name(step) != "none"] or steps
+    return [LengthScaler(widths) if type(step) is LengthScaler else step for step in scaled]
 
 
 def scaling_name(step: Any) -> str | None:

@@ -8,7 +8,14 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from classify.heads.fitting.scaling import LengthScaler, RootScaler, scaling_name, scalings, split_scaling
+from classify.heads.fitting.scaling import (
+    LengthScaler,
+    RootScaler,
+    of_parts,
+    scaling_name,
+    scalings,
+    split_scaling,
+)
 from classify.heads.search import Candidate
 
 NAMES = ("none", "length", "standard", "root")
@@ -94,3 +101,11 @@ def test_a_length_of_an_older_version_scales_the_whole_row() -> None:
     scaler = LengthScaler().fit(X)
     del scaler.__dict__["widths"]  # as it was unpickled
     assert np.allclose(scaler.transform(X), X)
+
+
+def test_parts_are_never_left_in_their_own_units_where_there_is_a_choice() -> None:
+    steps = scalings("standard", "length", "root", "none")
+    assert of_parts(steps, (5,)) == steps
+    assert [scaling_name(step) for step in of_parts(steps, (2, 3))] == ["standard", "length", "root"]
+    assert of_parts(steps, (2, 3))[1].widths == (2, 3)
+    assert of_parts(scalings("none"), (2, 3)) == ["passthrough"]
