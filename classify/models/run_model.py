@@ -115,10 +115,7 @@ class FittedRun:
         """What each network takes, and the network as LiteRT runs it; UserError if LiteRT cannot."""
         pairs = zip(self._loaded.inputs, self._rows.extractors, strict=True)
         return [
-            (
-                _square(each.space),
-                learn_network(extractor.backbone, "litert", self._say)[0],
-            )
+            (_square(each.space), learn_network(extractor.backbone, "litert", self._say)[0])
             for each, extractor in pairs
         ]
 

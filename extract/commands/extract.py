@@ -88,7 +88,7 @@ def extract_all(
         extractors.append(Extractor(workspace, backbone, decoding, options, progress.note))
     _check_different(extractors)
     for extractor in extractors:
-        tell_of_other_resizer(workspace, extractor.space, found.manifest, progress.note)
+        tell_of_other_resizer(workspace, extractor.store, found.manifest, progress.note)
     manifest, outcomes = _part(found.manifest, options.shard), [Outcome() for _ in extractors]
     todo = np.logical_or.reduce([_todo(each, manifest) for each in extractors])
     embedding_began = time.monotonic()

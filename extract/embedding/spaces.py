@@ -130,14 +130,15 @@ def decoding_of(workspace: Workspace, space: Space) -> Decoding:
 
 
 def tell_of_other_resizer(
-    workspace: Workspace, space: Space, manifest: Manifest, note: Callable[[str], None]
+    workspace: Workspace, store: Store, manifest: Manifest, note: Callable[[str], None]
 ) -> None:
-    """Say where all rows that a network has of these pictures are by another resizer than that of `space`."""
-    rows = {store.space: int(store.contains(manifest.key).sum()) for store in workspace.spaces()}
-    if rows.get(space):
+    """Say where all rows that a network has of these pictures are by another resizer than those of `store`."""
+    if store.contains(manifest.key).any():
         return
+    space, stores = store.space, {each.space: each for each in workspace.spaces()}
     for resizer, decoder in DECODERS.items():
-        if count := rows.get(replace(space, decoder=decoder)):
+        other = stores.get(replace(space, decoder=decoder))
+        if other and (count := int(other.contains(manifest.key).sum())):
             note(
                 f"{space.backbone}: {counted(count, 'row')} by the resizer {resizer} stay, and all are made again by "
                 f"{resizer_of(space.decoder)}; to go on with those that are there, pass --resizer {resizer}"

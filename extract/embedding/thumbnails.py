@@ -96,6 +96,8 @@ def complete(workspace: Workspace, space: Space, manifest: Manifest, limit: int,
     store = thumbnails_of(workspace, space)
     rows = np.flatnonzero(manifest.hashed & ~store.contains(manifest.key))
     root, made = Path(manifest.root), Thumbnails(store)
+    if not len(rows) or not root.exists():
+        return
     decoding = Decoding(space.resize, limit, _resizer(space))
 
     def look(row: int) -> None:
@@ -106,8 +108,6 @@ def complete(workspace: Workspace, space: Space, manifest: Manifest, limit: int,
         except RejectedImage:
             return  # gone, or changed: who compares pictures says which have no thumbnail
 
-    if not len(rows) or not root.exists():
-        return
     progress.start(len(rows))
     try:
         with ThreadPoolExecutor(usable_cores()) as pool:

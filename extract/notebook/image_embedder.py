@@ -52,7 +52,7 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         backbone's own, as for `extract`.
     resize : {"crop", "squash", "pad"}, default="crop"
         How pictures become square.
-    resizer : {"fast", "pillow"}, default="fast"
+    resizer : {"fast", "pillow"}, default="fast" where it is installed
         Who resizes them; an embedder that was pickled before there was a choice goes on with Pillow.
     max_pixels : int, default=64_000_000
         Larger pictures count as unreadable.
@@ -97,7 +97,7 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         input_size: int | None = None,
         pooling: str | None = None,
         resize: str = "crop",
-        resizer: str = "fast",
+        resizer: str = Decoding.resizer,
         max_pixels: int = 64_000_000,
         precision: str = "float32",
         dtype: str = "float32",

@@ -2,28 +2,27 @@
 
 from collections.abc import Callable
 
-from cykooz_resizer import CropBox, FilterType, ResizeAlg, ResizeOptions, Resizer
 from PIL import Image
 
 Box = tuple[float, float, float, float]  # left, upper, right, lower, in pixels
 
-_FILTERS = {
-    Image.Resampling.BICUBIC: ResizeAlg.convolution(FilterType.catmull_rom),  # a = -0.5, as Pillow's
-    Image.Resampling.BILINEAR: ResizeAlg.convolution(FilterType.bilinear),
-}
+# Of the crate; the first is that with a = -0.5, as Pillow's bicubic.
+_FILTERS = {Image.Resampling.BICUBIC: "catmull_rom", Image.Resampling.BILINEAR: "bilinear"}
 
 
 def _fast(image: Image.Image, size: tuple[int, int], box: Box, how: Image.Resampling) -> Image.Image:
     """By fast_image_resize, in Pillow's memory; it gives other threads way, and the same bytes on every processor."""
+    import cykooz_resizer as fir  # not on every platform
+
     left, upper, right, lower = box
     if size[0] < right - left and size[1] > lower - upper:
         # It goes down the columns first: of a long low picture what is in between would be far larger than either.
         image = _fast(image, (size[0], image.height), (left, 0, right, image.height), how)
         left, right = 0, size[0]
-    options = ResizeOptions(resize_alg=_FILTERS[how])
-    options.crop_box = CropBox(left, upper, right - left, lower - upper)
+    options = fir.ResizeOptions(resize_alg=fir.ResizeAlg.convolution(fir.FilterType[_FILTERS[how]]))
+    options.crop_box = fir.CropBox(left, upper, right - left, lower - upper)
     resized = Image.new(image.mode, size)
-    Resizer().resize_pil(image, resized, options)  # a Resizer is not to be shared by threads
+    fir.Resizer().resize_pil(image, resized, options)  # a Resizer is not to be shared by threads
     return resized
 
 

@@ -116,3 +116,21 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
             [sys.executable, "-c", code.format(shape)], cwd=ROOT, capture_output=True, text=True, check=True
         )
         assert int(done.stdout) < 300_000  # KiB; 3,000,000 lines of 224 pixels would be more than twice that
+
+
+def test_without_the_package_pillow_is_the_default_and_the_other_refused() -> None:
+    code = """
+import sys
+sys.modules["cykooz_resizer"] = None
+from cache.errors import UserError
+from extract.pictures.decoding import decode
+from extract.settings import Decoding
+decode(sys.stdin.buffer.read(), 100, Decoding())
+try:
+    Decoding(resizer="fast")
+except UserError as error:
+    print(Decoding().resizer, error)
+"""
+    data = encode(PHOTOGRAPH, "PNG")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, input=data, capture_output=True, check=True)
+    assert done.stdout.startswith(b"pillow Expected the package cykooz-resizer") and b"Rust" in done.stdout
