@@ -13,6 +13,7 @@ from sklearn.datasets import load_sample_images
 
 from extract.pictures.decoding import decode, decode_both
 from extract.pictures.resizing import Box, resized
+from extract.pictures.thumbnail import thumbnail
 from extract.settings import RESIZERS, RESIZES, Decoding
 from tests.extract.sample_pictures import encode, with_orientation
 
@@ -64,10 +65,10 @@ def test_pillow_gives_the_bytes_that_it_gave_before_there_was_a_choice(resize: s
     box = (25, 0, 175, 150) if resize == "crop" else (0, 0, *image.size)
     expected = Image.new("RGB", (64, 64))
     expected.paste(image.resize(target, BICUBIC, box), (0, (64 - target[1]) // 2))
-    pixels, thumbnail = decode_both(data, 64, decoding)
+    pixels, found = decode_both(data, 64, decoding)
     np.testing.assert_array_equal(pixels, np.asarray(expected))
     small = image.resize((32, 32), BILINEAR, (0, 0, *image.size), reducing_gap=2.0).convert("L")
-    np.testing.assert_array_equal(thumbnail, np.asarray(small))
+    np.testing.assert_array_equal(found, np.asarray(small))
 
 
 def test_the_default_is_the_fast_one_and_says_so() -> None:
@@ -84,9 +85,9 @@ def test_threads_at_once_give_the_same_bytes(resizer: str) -> None:
     alone = {size: decode_both(data, 64, decoding) for size, data in files.items()}
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(lambda size: decode_both(files[size], 64, decoding), sizes))
-    for size, (pixels, thumbnail) in zip(sizes, found, strict=True):
+    for size, (pixels, grey) in zip(sizes, found, strict=True):
         np.testing.assert_array_equal(pixels, alone[size][0])
-        np.testing.assert_array_equal(thumbnail, alone[size][1])
+        np.testing.assert_array_equal(grey, alone[size][1])
 
 
 @pytest.mark.parametrize("resizer", RESIZERS)
@@ -134,3 +135,11 @@ except UserError as error:
     data = encode(PHOTOGRAPH, "PNG")
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, input=data, capture_output=True, check=True)
     assert done.stdout.startswith(b"pillow Expected the package cykooz-resizer") and b"Rust" in done.stdout
+
+
+def test_the_thumbnail_of_a_picture_longer_than_any_jpeg_is_made_by_pillow() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 65_536), dtype=np.uint8)
+    for longest, same in ((65_535, False), (65_536, True)):
+        image = Image.fromarray(noise[:, :longest])
+        fast, pillow = (thumbnail(image, image.size, None, resizer) for resizer in RESIZERS)
+        assert np.array_equal(fast, pillow) == same
