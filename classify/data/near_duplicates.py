@@ -24,6 +24,7 @@ LIKENESS = 0.9  # correlation of the fine detail of two copies
 BITS = 10  # of 63 in which the perceptual hashes differ of two copies whose embeddings are alike
 FINE = 0.005  # share of a picture's contrast that is fine detail; with less, as digits have, all are alike
 NEIGHBOURS = 64  # pairs looked at for one picture: where all pictures look alike there would be n * n
+RULES = f"near copies 1: {SIMILARITY} {SHAPES} {LIKENESS} {BITS} {FINE} {NEIGHBOURS}"  # who keeps an answer, by them
 _PAIRS = 1024  # laid over each other at a time
 
 _FREQUENCIES, _COARSE = 8, 12  # a side: those of shapes, and those that are not fine

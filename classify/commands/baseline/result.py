@@ -35,11 +35,12 @@ class Setup:
 
 @dataclass(frozen=True, eq=False)
 class Tested:
-    """What the network says of the m test pictures that could be read."""
+    """What the network says of the m test pictures that could be read, and of those that validated."""
 
     rows: np.ndarray  # (m,) of the manifest
     predicted: np.ndarray  # (m,) class names
     probability: np.ndarray  # (m, C)
+    validated: np.ndarray  # (v, C) probabilities of the rows `Setup.val`
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,9 @@ class Result:
     weights: Sequence[np.ndarray]
     temperature: float
     stopped: str  # why before the last epoch; empty if it was not
+    logits: (
+        np.ndarray | None
+    )  # (v, C) of the rows `Start.val`; None where folds gave them before it was stopped
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from classify.commands.predict.command import predict
 from classify.runs.folder import best_run
 from classify.runs.head_file import load_head
 from classify.runs.record import record_of
+from classify.runs.scores import load
 from classify.training import loop
 from extract.backbones.backbone import Backbone
 from extract.commands.extract import extract
@@ -96,6 +97,9 @@ def test_whole_command_writes_a_model_that_predict_uses(
     )
     assert set(expected.split()) <= files and "checkpoint.h5" not in files
     assert result["val_accuracy"] >= result["head_val_accuracy"]
+    scores = load(run)
+    right, val = scores.probability.argmax(axis=1) == scores.label, scores.part == 1
+    assert (right[val].mean(), right[~val].mean()) == (result["val_accuracy"], result["test_accuracy"])
 
     record = json.loads((run / "run.json").read_text())
     picture = next((Path(workspace.root).parent / "stripes" / "class 1").iterdir())

@@ -51,6 +51,7 @@ def test_a_run_holds_all_that_people_look_at(workspace: Workspace) -> None:
     assert {path.name for path in result.run.iterdir()} == {
         "head.joblib",
         "run.json",
+        "scores.h5",
         "report.json",
         "predictions.csv",
         "confusion.txt",
