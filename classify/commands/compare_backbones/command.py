@@ -177,7 +177,7 @@ def run(options: CompareOptions, say: Say) -> Outcome:
         contest,
         source=Path(options.source) if options.source else None,
         dataset=options.name,
-        decoding=Decoding(options.resize),
+        decoding=Decoding(options.resize, resizer=options.resizer),
         options=Options(**asdict(options.engine)),
         progress=bar(say),
         data_dir=options.data_dir,
