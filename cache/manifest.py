@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from cache.errors import UserError
 from cache.frame import TEXT
-from cache.storage.hdf5 import UNREADABLE, read_arrays, write_arrays
+from cache.storage.hdf5 import UNREADABLE, pack, read_arrays, unpack, write_arrays
 from cache.storage.keys import KEY_BYTES, as_items, unique
 
 if TYPE_CHECKING:
@@ -117,15 +116,15 @@ class Manifest:
         """Write the manifest as one HDF5 file, replacing an older one in a single step."""
         arrays = {name: np.ascontiguousarray(getattr(self, name), kind) for name, kind in _COLUMNS.items()}
         for name, texts in zip(_TEXTS, ([self.root], self.classes, self.paths), strict=True):
-            arrays[f"{name}_bytes"], arrays[f"{name}_offset"] = _pack(texts)
+            arrays[f"{name}_bytes"], arrays[f"{name}_offset"] = pack(texts)
         # Only where there are any: what an older coldframe knows stays exactly as it was. A column's name may
         # be any text, "a/b" too, so it is stored as text and not as the name of a data set in HDF5.
         if self.table:
-            arrays["table_bytes"], arrays["table_offset"] = _pack([self.table])
+            arrays["table_bytes"], arrays["table_offset"] = pack([self.table])
         if self.columns:
-            arrays["columns_bytes"], arrays["columns_offset"] = _pack(list(self.columns))
+            arrays["columns_bytes"], arrays["columns_offset"] = pack(list(self.columns))
         for number, texts in enumerate(self.columns.values()):
-            arrays[f"column{number}_bytes"], arrays[f"column{number}_offset"] = _pack(texts)
+            arrays[f"column{number}_bytes"], arrays[f"column{number}_offset"] = pack(texts)
 
         write_arrays(path, FORMAT, arrays)
 
@@ -145,7 +144,7 @@ class Manifest:
                 raise ValueError("it has no SHA-256 of its content")
 
             def texts(name: str) -> list[str]:
-                return _unpack(arrays[f"{name}_bytes"], arrays[f"{name}_offset"])
+                return unpack(arrays[f"{name}_bytes"], arrays[f"{name}_offset"])
 
             root, classes, paths = (texts(name) for name in _TEXTS)
             names = texts("columns") if "columns_bytes" in arrays else []
@@ -161,17 +160,3 @@ class Manifest:
             return cls(root[0], tuple(classes), paths, **columns, columns=extra, table=table)
         except UNREADABLE as error:
             raise UserError(f"Expected a manifest in {path}, but: {error}. {advice}") from error
-
-
-def _pack(texts: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Concatenate n texts: bytes (m,) uint8 and offsets (n + 1,) int64."""
-    encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
-    offset = np.zeros(len(encoded) + 1, np.int64)
-    np.cumsum([len(text) for text in encoded], out=offset[1:])
-    return np.frombuffer(b"".join(encoded), np.uint8), offset
-
-
-def _unpack(blob: NDArray[np.uint8], offset: NDArray[np.int64]) -> list[str]:
-    """Split what `_pack` concatenated."""
-    data, ends = blob.tobytes(), offset.tolist()
-    return [data[start:end].decode("utf-8", "surrogateescape") for start, end in pairwise(ends)]

@@ -41,6 +41,7 @@ JSON_COMMANDS = [
     "extract flowers",
     "show flowers --out grid.png",
     "fit-head --model logreg",
+    "report",
     "predict new_photos",
     "evaluate flowers",
     "finetune --top 50 --epochs 1 --views 0",

@@ -3,8 +3,9 @@
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from io import BufferedReader
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,6 +118,20 @@ def read_arrays(path: Path, newest: int, advice: str) -> Arrays:
     if seal is not None and seal != _digest(named):
         raise ValueError("its content does not have the SHA-256 it was written with")
     return Arrays(named, seal is not None)
+
+
+def pack(texts: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Concatenate n texts, of which a file name may be no UTF-8: bytes (m,) uint8 and offsets (n + 1,) int64."""
+    encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+    offset = np.zeros(len(encoded) + 1, np.int64)
+    np.cumsum([len(text) for text in encoded], out=offset[1:])
+    return np.frombuffer(b"".join(encoded), np.uint8), offset
+
+
+def unpack(blob: NDArray[np.uint8], offset: NDArray[np.int64]) -> list[str]:
+    """Split what `pack` concatenated."""
+    data, ends = blob.tobytes(), offset.tolist()
+    return [data[start:end].decode("utf-8", "surrogateescape") for start, end in pairwise(ends)]
 
 
 def _digest(arrays: Mapping[str, NDArray[Any]]) -> bytes:

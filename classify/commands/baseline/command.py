@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import softmax
 
 from cache.errors import UserError
 from cache.text import counted
@@ -103,7 +104,8 @@ def baseline(
     notes += [stopped] if stopped else []
     write_weights(network, checkpoint.best)
     logits, known = logits_of(network, judging, settings.batch_size), judging.codes >= 0
-    model = finished(network, classes, fit_temperature(logits[known], judging.codes[known]), decoding.resize)
+    temperature = fit_temperature(logits[known], judging.codes[known])
+    model = finished(network, classes, temperature, decoding.resize)
 
     rows = np.flatnonzero(division.split.part == TEST)
     when = now()
@@ -139,7 +141,7 @@ def baseline(
         notes=notes,
         interrupted=interrupted,
     )
-    tested = Tested(rows, predicted, probability)
+    tested = Tested(rows, predicted, probability, softmax(logits / temperature, axis=1))
     return keep(workspace, outcome, setup, model, tested, lambda: clock() - began)
 
 

@@ -12,6 +12,7 @@ from cache.text import counted
 from cache.versions import now, versions
 from cache.workspace import Workspace
 from classify.commands.baseline.result import NAME, Outcome, Setup, Tested
+from classify.pages.page import write_page
 from classify.report.confusion import CONFUSION
 from classify.report.glossary import with_words
 from classify.report.tables import class_table
@@ -20,6 +21,7 @@ from classify.runs.folder import write_json
 from classify.runs.predictions import of_tables, save_evaluation, save_validation
 from classify.runs.readings import standing
 from classify.runs.record import of_division, of_space, record
+from classify.runs.scores import Answers, Scores, write
 from classify.training.curves import curves_png
 from classify.training.history import history_csv
 from classify.training.summary import summary_text
@@ -76,6 +78,8 @@ def keep(
     write_file(folder / "history.csv", history_csv(outcome.history))
     write_file(folder / "curves.png", curves_png(outcome.history, "", data.name))
     write_file(folder / "summary.txt", summary_text(model.get_layer("classifier")).encode())
+    answers = Answers("val", setup.val, tested.validated), Answers("test", rows, tested.probability)
+    write(folder, Scores.of(division, setup.classes, answers))
     save_validation(folder, (paths[row] for row in setup.val), names[setup.val])
     outcome = replace(outcome, seconds=seconds())
     write_file(folder / "report.md", _page(outcome, setup).encode("utf-8"))
@@ -92,6 +96,7 @@ def keep(
         **standing(workspace, division.test_hash),
     )
     write_json(folder / "run.json", described)
+    write_page(workspace, folder)
     return outcome
 
 

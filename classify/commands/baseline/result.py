@@ -35,11 +35,12 @@ class Setup:
 
 @dataclass(frozen=True, eq=False)
 class Tested:
-    """What the network says of the m test pictures that could be read."""
+    """What the network says of the m test pictures that could be read, and of those that validated."""
 
     rows: np.ndarray  # (m,) of the manifest
     predicted: np.ndarray  # (m,) class names
     probability: np.ndarray  # (m, C)
+    validated: np.ndarray  # (v, C) probabilities of the rows `Setup.val`
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Outcome:
             f"{len(history.epochs) - 1}, {self.seconds_per_epoch:.1f} s an epoch, {self.parameters:,} parameters",
             self.gain(),
         ]
-        return "\n".join([*lines, f"run: {self.run} (start with report.md)"])
+        return "\n".join([*lines, f"run: {self.run} (start with report.html)"])
 
     def gain(self) -> str:
         """Say what transfer gains."""

@@ -42,7 +42,7 @@ def cross_validate(
     floor: float,
     say: Callable[[str], None],
     step: Callable[[int, str], None] | None = None,
-) -> tuple[History, float]:
+) -> tuple[History, float, np.ndarray]:
     """Fine-tune on each fold and judge all out-of-fold answers together; the model's weights are left as they were.
 
     Returns
@@ -51,6 +51,8 @@ def cross_validate(
         Its epochs are the folds' together; its line goes from the heads to the chosen epoch.
     temperature : float
         Of the out-of-fold logits at the chosen point.
+    logits : (v, C)
+        They themselves, fold by fold.
     """
     original = read_weights(model)
     heads: list[np.ndarray] = []
@@ -96,7 +98,7 @@ def cross_validate(
     pooled = [_pooled(number, epochs, line[-1]) for number, line in lines_of.items()]
     line = [point.summary() for point in lines_of[best]]
     history = History(pooled, best, line, chosen[best].alpha, len(codes), len(folds))
-    return history, chosen[best].temperature(codes)
+    return history, chosen[best].temperature(codes), chosen[best].logits
 
 
 def _known(fold: Fold) -> np.ndarray:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from cache.text import counted
 from cache.versions import now, versions
@@ -24,6 +25,8 @@ from classify.models.layers import AnyHead, build_model, closed_form
 from classify.models.linear import LinearHead
 from classify.models.model_file import save_model
 from classify.models.probabilities import answer
+from classify.pages.page import write_page
+from classify.runs import scores
 from classify.runs.folder import place_of, remember_best, write_json
 from classify.runs.inputs import inputs_of, to_record
 from classify.runs.predictions import of_tables
@@ -95,7 +98,9 @@ def finish(
         notes.append(_standing(outcome))
     tested = Tested(rows, truth, names[0], names[1], probability.max(axis=1), answers.max(axis=1))
     write_pages(session, outcome, tested, start, tuned)
+    scores.write(folder, scores.Scores.of(division, classes.tolist(), _answers(start, result, rows, answers)))
     _write_record(session.workspace, start, outcome, sha256, head)
+    write_page(session.workspace, folder)
     if sha256 and not kept and not outcome.beaten:
         _remember(session.workspace, start, outcome)
     return outcome
@@ -106,6 +111,21 @@ def keep_model(path: Path, tuned: Tuned, start: Start) -> None:
     head = _head(tuned, start, 1.0)
     model = build_model(tuned.backbone, tuned.decoding.resize, head, tuned.exact_network())
     save_model(model, path, _facts(tuned, start, head, 1.0))
+
+
+def _answers(
+    start: Start, result: Result, tested: np.ndarray, probability: np.ndarray
+) -> list[scores.Answers]:
+    """What is said of the test pictures (m,), and of those that validated by networks that did not train on them."""
+    found = [scores.Answers("test", tested, probability)]
+    if result.logits is not None:
+        several = len(start.trials) > 1
+        fold = np.repeat(np.arange(len(start.trials)), [len(trial.val) for trial in start.trials])
+        validated = softmax(result.logits / result.temperature, axis=1)
+        found.append(
+            scores.Answers("train" if several else "val", start.val, validated, fold if several else None)
+        )
+    return found
 
 
 def _head(tuned: Tuned, start: Start, temperature: float) -> LinearHead:

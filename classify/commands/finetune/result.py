@@ -62,6 +62,9 @@ class Result:
     weights: Sequence[np.ndarray]
     temperature: float
     stopped: str  # why before the last epoch; empty if it was not
+    logits: (
+        np.ndarray | None
+    )  # (v, C) of the rows `Start.val`; None where folds gave them before it was stopped
 
 
 @dataclass(frozen=True)
@@ -162,4 +165,4 @@ class Outcome:
             lines.append("fine-tuning found nothing better: the head is kept unchanged")
         comparisons = self.comparison, self.original and self.original.comparison
         lines += [each.sentence() for each in comparisons if each]
-        return "\n".join([*lines, f"run: {self.run} (start with report.md)"])
+        return "\n".join([*lines, f"run: {self.run} (start with report.html)"])

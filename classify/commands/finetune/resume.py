@@ -6,6 +6,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cache.errors import UserError
 from cache.storage.json_file import DamagedJson, build, check, read_json
 from cache.workspace import Workspace
@@ -91,23 +93,25 @@ def open_run(folder: Path, start: Start, border: str) -> Checkpoint | None:
     return Checkpoint.load(path) if path.exists() else None
 
 
-def decide(folder: Path, history: History, temperature: float) -> None:
-    """Keep what the folds chose."""
-    write_json(folder / FOLDS, {"history": asdict(history), "temperature": temperature})
+def decide(folder: Path, history: History, temperature: float, logits: np.ndarray) -> None:
+    """Keep what the folds chose, and what they say at that point."""
+    kept = {"history": asdict(history), "temperature": temperature, "logits": logits.tolist()}
+    write_json(folder / FOLDS, kept)
 
 
-def decision(folder: Path) -> tuple[History, float] | None:
-    """What the folds chose; None where they are not done."""
+def decision(folder: Path) -> tuple[History, float, np.ndarray | None] | None:
+    """What the folds chose; None where they are not done; no logits where an older version did them."""
     path = folder / FOLDS
     try:
-        kept = check(read_json(path), history=dict, temperature=float)
+        kept = check(read_json(path), history=dict, temperature=float, logits=list)
         history = build(History, kept["history"])
         epochs = [build(Epoch, epoch) for epoch in history.epochs]
         line = [build(Interpolation, point) for point in history.line]
-        return replace(history, epochs=epochs, line=line), kept["temperature"]
+        logits = np.array(kept["logits"], float) if "logits" in kept else None
+        return replace(history, epochs=epochs, line=line), kept["temperature"], logits
     except FileNotFoundError:
         return None
-    except (OSError, DamagedJson, KeyError) as error:
+    except (OSError, DamagedJson, KeyError, ValueError, TypeError) as error:
         raise UserError(
             f"Expected in {path} what the folds of an unfinished run chose, but: {error}. Delete it and run finetune "
             "--resume again: they are trained anew."

@@ -138,7 +138,7 @@ def _with_part(tuned: Tuned, supply: Supply, resumed: Checkpoint | None, watch: 
     point = choose(line, start.floor)
     history = History(trained.epochs, trained.best_epoch, [p.summary() for p in line], point.alpha, len(val))
     weights = between(trained.head, trained.best, point.alpha)
-    return Result(history, weights, point.temperature(val.codes), trained.stopped)
+    return Result(history, weights, point.temperature(val.codes), trained.stopped, point.logits)
 
 
 def _with_folds(
@@ -151,13 +151,14 @@ def _with_folds(
         folds = [Fold(supply.of(trial.fit), supply.of(trial.val), trial.linear) for trial in start.trials]
         decided = cross_validate(tuned.model, folds, settings, start.floor, watch.say, watch.step)
         resume.decide(folder, *decided)
-    history, temperature = decided
+    history, temperature, logits = decided
     if not history.alpha:
-        return Result(history, read_weights(tuned.model), temperature, "")
+        return Result(history, read_weights(tuned.model), temperature, "", logits)
     everything = supply.of(start.train)
     watch.say(f"training on all {len(everything):,} pictures for {counted(history.best, 'epoch')}")
     trained = train(tuned.model, everything, None, settings, until=history.best, resumed=resumed, watch=watch)
-    return Result(history, between(trained.head, trained.best, history.alpha), temperature, trained.stopped)
+    weights = between(trained.head, trained.best, history.alpha)
+    return Result(history, weights, temperature, trained.stopped, logits)
 
 
 def _verdict(history: History) -> str:

@@ -15,6 +15,7 @@ from classify.commands.fit_head.leaderboard import HeadResult
 from classify.commands.fit_head.options import BUDGET, FitOptions
 from classify.commands.fit_head.stages import Stages
 from classify.data.division import Division
+from classify.data.splits import TEST, TRAIN, VAL
 from classify.heads.calibration import CalibratedHead, fit_temperature
 from classify.heads.search import SearchOptions, SearchResult, search
 from classify.heads.table import Head
@@ -23,6 +24,7 @@ from classify.metrics.evaluation import evaluate
 from classify.metrics.reliability import Calibration, calibration
 from classify.runs.inputs import Input, of_blocks
 from classify.runs.readings import Log, Reading
+from classify.runs.scores import Answers, Scores
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,32 @@ class FittedHead:
     rank: int
     result: HeadResult
     predicted: np.ndarray  # (m,) class names
-    probability: np.ndarray  # (m,) of the predicted class
+    answers: np.ndarray  # (m, C) probabilities
     calibration: Mapping[str, Calibration]  # "out of fold" and "test part"
     found: SearchResult
     inputs: tuple[Input, ...]  # what of which spaces the head takes
     tested: str  # when the test part was read, ISO 8601
+
+    @property
+    def probability(self) -> np.ndarray:
+        """(m,) of the predicted class."""
+        return self.answers.max(axis=1)
+
+    def scores(self, division: Division) -> Scores:
+        """What it says of each picture, the training pictures out of fold."""
+        part, found = division.split.part, self.found
+        train, val, test = (np.flatnonzero(part == code) for code in (TRAIN, VAL, TEST))
+        fold = np.full(len(train), -1)
+        for number, (_, held) in enumerate(found.folds):
+            fold[held] = number
+        answers = [
+            Answers("train", train, self.head.probabilities(found.scores), fold),
+            Answers("test", test, self.answers),
+        ]
+        if len(val):
+            rows = found.columns.of(division.data.embedding[val])
+            answers.append(Answers("val", val, self.head.predict_proba(rows)))
+        return Scores.of(division, self.head.classes_.tolist(), answers)
 
 
 def fit_one(
@@ -98,7 +121,7 @@ def fit_one(
         rank=head.rank,
         result=HeadResult(head.name, found.settings, found.cv_accuracy, found.cv_std, evaluation, taken),
         predicted=predicted,
-        probability=probability.max(axis=1),
+        answers=probability,
         calibration={
             "out of fold": calibration(found.scores, codes, calibrated.temperature, seed=options.seed),
             "test part": calibration(scores, known, calibrated.temperature, seed=options.seed),

@@ -22,6 +22,7 @@ from classify.data.division import Division
 from classify.data.splits import TEST
 from classify.metrics.comparison import Comparison
 from classify.metrics.frontier import Frontier
+from classify.runs import scores
 from classify.runs.folder import write_json
 from classify.runs.head_file import save_head
 from classify.runs.inputs import to_record
@@ -65,6 +66,7 @@ def write_run(workspace: Workspace, run: Path, fitted: Fitted, notes: Sequence[s
     save_evaluation(run, best.result.evaluation, paths, *answers, title)
     wrong = mistakes(best, division)
     write_file(run / "mistakes.csv", mistakes_csv(wrong))
+    scores.write(run, best.scores(division))
     if wrong:
         write_file(
             run / MISTAKES,

@@ -19,6 +19,7 @@ from classify.commands.fit_head.options import FitOptions
 from classify.runs.folder import best_run
 from classify.runs.readings import earlier
 from classify.runs.record import record_of
+from classify.runs.scores import PARTS, load
 
 WORDS = ["--input-size", "16", "--epochs", "3", "--batch-size", "8", "--json"]
 QUICK = Settings(input_size=16, epochs=1, batch_size=16)
@@ -46,13 +47,19 @@ def test_whole_command_on_the_split_of_the_head(
 
     run = Path(result["run"])
     expected = (
-        "model.keras run.json report.md history.csv curves.png confusion.png confusion.txt predictions.csv "
-        "validation.csv summary.txt"
+        "model.keras run.json report.md report.html history.csv curves.png confusion.png confusion.txt predictions.csv "
+        "validation.csv summary.txt scores.h5"
     )
     assert {path.name for path in run.iterdir()} == set(expected.split())
     head = tinted.runs / "001-fit-head"
     assert paths(run / "predictions.csv") == paths(head / "predictions.csv")
     assert not paths(run / "validation.csv") & paths(run / "predictions.csv")
+    scores = load(run)
+    right, val = scores.probability.argmax(axis=1) == scores.label, scores.part == PARTS.index("val")
+    assert {path for path, validates in zip(scores.path, val, strict=True) if validates} == paths(
+        run / "validation.csv"
+    )
+    assert (right[val].mean(), right[~val].mean()) == (result["val_accuracy"], result["test_accuracy"])
     record = record_of(run)
     assert record["data_sha256"] == record_of(head)["data_sha256"]
     assert record["split"]["trained on"] + record["split"]["validated on"] == record["split"]["train"]

@@ -24,6 +24,7 @@ from classify.commands.predict.command import predict
 from classify.runs.folder import best_run
 from classify.runs.head_file import load_head
 from classify.runs.record import record_of
+from classify.runs.scores import load
 from classify.training import loop
 from extract.backbones.backbone import Backbone
 from extract.commands.extract import extract
@@ -91,11 +92,14 @@ def test_whole_command_writes_a_model_that_predict_uses(
     run = Path(result["run"])
     files = {path.name for path in run.iterdir()}
     expected = (
-        "model.keras run.json report.md history.csv curves.png interpolation.png confusion.png confusion_before.png "
+        "model.keras run.json report.md report.html history.csv curves.png interpolation.png confusion.png confusion_before.png "
         "changed.csv predictions.csv summary.txt diagram.svg epoch-002.keras epoch-004.keras tensorboard"
     )
     assert set(expected.split()) <= files and "checkpoint.h5" not in files
     assert result["val_accuracy"] >= result["head_val_accuracy"]
+    scores = load(run)
+    right, val = scores.probability.argmax(axis=1) == scores.label, scores.part == 1
+    assert (right[val].mean(), right[~val].mean()) == (result["val_accuracy"], result["test_accuracy"])
 
     record = json.loads((run / "run.json").read_text())
     picture = next((Path(workspace.root).parent / "stripes" / "class 1").iterdir())
