@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 import cli
+from classify.runs.folder import write_json
+from classify.runs.record import read_record
 from tests.classify.pages.made import make_run
 
 
@@ -56,9 +58,6 @@ def test_the_page_is_opened_when_asked(
 
 def test_a_run_that_answers_no_labels_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workspace, run = make_run(tmp_path)
-    text = (run / "run.json").read_text().replace('"fit-head"', '"compare-backbones"')
-    (run / "run.json").write_text(
-        "\n".join(line for line in text.splitlines() if "content_sha256" not in line)
-    )
+    write_json(run / "run.json", {**read_record(run), "command": "compare-backbones"})
     assert cli.main(["report", "1", "--workspace", str(workspace.root)]) == 1
     assert "have answers to labelled pictures" in capsys.readouterr().err
