@@ -75,8 +75,8 @@ def day(run: Run) -> str:
 
 
 def floor(models: Sequence[Model]) -> float:
-    """Where a scale begins that has room for the accuracies of all models and their intervals, in tenths."""
-    lowest = min(min(each.evaluation.ci_low for each in models), *(each.cv[0] for each in models if each.cv))
+    """Where a scale begins that has room for the intervals of all models, in tenths."""
+    lowest = min(each.evaluation.ci_low for each in models)
     return max(0.0, math.floor(10 * lowest - 0.5) / 10)
 
 
