@@ -20,7 +20,7 @@ class Kind:
     name: str
     score: Callable[[Facts], NDArray[np.floating]]  # 1 unremarkable, 0 as odd as can be; NaN unknown
     limit: float  # odd is what scores less
-    why: Callable[[Facts], str]  # of one picture
+    why: Callable[[Facts, int], str]  # of one of the pictures
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,31 +72,40 @@ KINDS = (
         "dark",
         lambda facts: facts.brightest,
         0.32,
-        lambda one: f"99 % of it is darker than {one.brightest:.0%} of white",
+        lambda facts, row: f"99 % of it is darker than {facts.brightest[row]:.0%} of white",
     ),
     Kind(
         "bright",
         lambda facts: 1 - facts.darkest,
         0.05,
-        lambda one: f"95 % of it is brighter than {one.darkest:.0%} of white",
+        lambda facts, row: f"95 % of it is brighter than {facts.darkest[row]:.0%} of white",
     ),
     Kind(
         "blurred",
         lambda facts: np.where(facts.contrast > 0.01, np.minimum(1, facts.sharpness), np.nan),
         0.55,
-        lambda one: f"its finest detail is {one.sharpness:.2f} as strong as its slopes, where 1.1 is usual",
+        lambda facts, row: (
+            f"its finest detail is {facts.sharpness[row]:.2f} as strong as its slopes, where 1.1 is usual"
+        ),
     ),
     Kind(
         "plain",
         lambda facts: facts.entropy / 8,
         0.2,
-        lambda one: f"its pixels have {one.entropy:.1f} bits of information, of 8",
+        lambda facts, row: f"its pixels have {facts.entropy[row]:.1f} bits of information, of 8",
     ),
-    Kind("odd shape", _shape, 0.35, lambda one: f"it is {one.width:.0f} x {one.height:.0f} pixels"),
+    Kind(
+        "odd shape",
+        _shape,
+        0.35,
+        lambda facts, row: f"it is {facts.width[row]:.0f} x {facts.height[row]:.0f} pixels",
+    ),
     Kind(
         "odd size",
         _size,
         0.5,
-        lambda one: f"it is {one.width:.0f} x {one.height:.0f} pixels, unlike the others",
+        lambda facts, row: (
+            f"it is {facts.width[row]:.0f} x {facts.height[row]:.0f} pixels, unlike the others"
+        ),
     ),
 )

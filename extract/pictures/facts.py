@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from extract.pictures.square import fit
@@ -18,20 +19,20 @@ _SIDEWAYS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Facts:
-    """Of one picture, each a float; or of n pictures, each (n,) float32."""
+    """Those of n pictures, each (n,) float32."""
 
-    width: float  # of the file, turned upright; pixels
-    height: float
-    brightness: float  # mean luma; 0 black, 1 white
-    contrast: float  # standard deviation of luma, 0 to 0.5
-    darkest: float  # 5th percentile of luma
-    brightest: float  # 99th percentile of luma
-    entropy: float  # of the luma's 256 levels; bits, 0 to 8
-    sharpness: (
-        float  # size of second differences over that of first ones, in the square that the network sees
-    )
+    width: NDArray[np.float32]  # of the file, turned upright; pixels
+    height: NDArray[np.float32]
+    brightness: NDArray[np.float32]  # mean luma; 0 black, 1 white
+    contrast: NDArray[np.float32]  # standard deviation of luma, 0 to 0.5
+    darkest: NDArray[np.float32]  # 5th percentile of luma
+    brightest: NDArray[np.float32]  # 99th percentile of luma
+    entropy: NDArray[np.float32]  # of the luma's 256 levels; bits, 0 to 8
+    sharpness: NDArray[
+        np.float32
+    ]  # size of second differences over that of first ones, in the network's square
 
 
 def facts(
