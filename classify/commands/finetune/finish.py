@@ -25,6 +25,7 @@ from classify.models.layers import AnyHead, build_model, closed_form
 from classify.models.linear import LinearHead
 from classify.models.model_file import save_model
 from classify.models.probabilities import answer
+from classify.pages.page import write_page
 from classify.runs import scores
 from classify.runs.folder import place_of, remember_best, write_json
 from classify.runs.inputs import inputs_of, to_record
@@ -99,6 +100,7 @@ def finish(
     write_pages(session, outcome, tested, start, tuned)
     scores.write(folder, scores.Scores.of(division, classes.tolist(), _answers(start, result, rows, answers)))
     _write_record(session.workspace, start, outcome, sha256, head)
+    write_page(session.workspace, folder)
     if sha256 and not kept and not outcome.beaten:
         _remember(session.workspace, start, outcome)
     return outcome
