@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cache.workspace import Workspace
+from classify.pages.nearest import nearest_training
 from classify.pages.run import Run, wrong
 from classify.report.html.thumbnails import of_files
 
@@ -74,6 +75,7 @@ class Gallery:
     """All that the page of a run shows of pictures."""
 
     surest: Sequence[Shown]
+    nearest: Mapping[str, Sequence[Shown]]  # path of one of them -> the training pictures most like it
     panels: Sequence[Panel]
     rows: Sequence[Shown]
     mistakes: int  # of the test part
@@ -89,7 +91,9 @@ class Gallery:
             for group in (*panel.taken_for, panel.others)
         ]
         in_turn = (path for paths in zip_longest(*groups) for path in paths if path)
-        return chain((each.path for each in self.surest), faces, in_turn, (each.path for each in self.rows))
+        near = (each.path for pictures in self.nearest.values() for each in pictures)
+        surest, rows = ([each.path for each in pictures] for pictures in (self.surest, self.rows))
+        return chain(surest, near, faces, in_turn, rows)
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ class Thumbnails:
         return self.names.get(path, "")
 
 
-def gallery(run: Run) -> Gallery:
+def gallery(run: Run, workspace: Workspace) -> Gallery:
     """Choose what is shown."""
     answers = run.answers
     bad = wrong(answers)
@@ -135,6 +139,10 @@ def gallery(run: Run) -> Gallery:
     pairs = Counter(answers.loc[bad, ["label", "predicted"]].itertuples(index=False, name=None))
     return Gallery(
         surest=surest,
+        nearest={
+            path: [Shown(*near, answer="", probability=0.0) for near in found]
+            for path, found in nearest_training(workspace, run, [each.path for each in surest]).items()
+        },
         panels=_panels(run, answers, bad),
         rows=_shown(answers, order[:ROWS]),
         mistakes=int(bad.sum()),

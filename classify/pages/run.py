@@ -15,8 +15,10 @@ from cache.storage.json_file import DamagedJson, read_json
 from cache.workspace import Workspace
 from classify.metrics.evaluation import Evaluation
 from classify.metrics.frontier import Frontier, Tried
+from classify.runs import scores
 from classify.runs.predictions import read_pictures, table_of
 from classify.runs.record import read_record
+from classify.runs.scores import Scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,6 +80,11 @@ class Run:
         tried = (self.report.get("networks") or {}).get("sets")
         return Frontier([Tried.from_json(each) for each in tried]) if tried else None
 
+    @cached_property
+    def scores(self) -> Scores | None:
+        """Its answers in full; None where an older version made it, or `evaluate`."""
+        return scores.load(self.folder) if (self.folder / scores.FILE).exists() else None
+
     def keys(self, workspace: Workspace) -> dict[str, bytes]:
         """The image keys by which the pictures of its data set are known, by path; empty where nobody has them."""
         try:
@@ -91,7 +98,7 @@ class Run:
         }
 
     def table(self, name: str) -> pd.DataFrame | None:
-        """A CSV file of the run; None where it has none."""
+        """A CSV file of the run that lists pictures; None where it has none."""
         try:
             return read_pictures(self.folder / name)
         except OSError:
