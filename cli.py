@@ -70,6 +70,8 @@ COMMANDS = {
         "measure a run on new labelled pictures", "evaluate new_flowers/"),
     "report": Command(f"{C}.report.options:ReportOptions", f"{C}.report.command:run",
         "make the page of a run again, or compare two runs", "report --open"),
+    "audit": Command(f"{C}.audit.options:AuditOptions", f"{C}.audit.command:run",
+        "find wrong labels, odd pictures and contradicting copies", "audit --planted 5%"),
     "demo": Command(f"{C}.options:DemoOptions", f"{C}.demo:run",
         "the whole job on real pictures; needs no internet connection", "demo --quick"),
     "runs ls": Command(f"{C}.runs.options:ListOptions", f"{C}.runs.ls:run",

@@ -26,7 +26,7 @@ from classify.training.curves import curves_png
 from classify.training.history import history_csv
 from classify.training.summary import summary_text
 from extract.embedding.spaces import PLAIN
-from extract.pictures.decoding import DECODER
+from extract.pictures.decoding import DECODERS
 
 if TYPE_CHECKING:
     import keras
@@ -58,13 +58,14 @@ def keep(
         input_size=settings.input_size,
         resize=decoding.resize,
         preprocessing="x / 255",
-        decoder=DECODER,
+        decoder=DECODERS[decoding.resizer],
         view=PLAIN,
     )
     facts = {
         "classes": list(setup.classes),
         "input_size": settings.input_size,
         "resize": decoding.resize,
+        "decoder": DECODERS[decoding.resizer],
         "backbone": NAME,
         "pooling": "flatten",
         "head": NAME,

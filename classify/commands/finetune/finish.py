@@ -50,7 +50,7 @@ def finish(
     if head is None:
         notes.append("layers of a network cannot express the head that is kept: there is no model.keras")
     else:
-        model = build_model(tuned.backbone, tuned.decoding.resize, head, tuned.exact_network())
+        model = build_model(tuned.backbone, tuned.decoding, head, tuned.exact_network())
         sha256 = save_model(model, folder / MODEL, _facts(tuned, start, head, history.alpha))
     rows = np.flatnonzero(division.split.part == TEST)
     probability = start.loaded.head.predict_proba(division.X_test)
@@ -109,7 +109,7 @@ def finish(
 def keep_model(path: Path, tuned: Tuned, start: Start) -> None:
     """Write the model as it is now, uncalibrated."""
     head = _head(tuned, start, 1.0)
-    model = build_model(tuned.backbone, tuned.decoding.resize, head, tuned.exact_network())
+    model = build_model(tuned.backbone, tuned.decoding, head, tuned.exact_network())
     save_model(model, path, _facts(tuned, start, head, 1.0))
 
 
@@ -183,6 +183,7 @@ def _facts(tuned: Tuned, start: Start, head: AnyHead, alpha: float) -> dict[str,
         "classes": list(head.classes),
         "input_size": tuned.backbone.input_size,
         "resize": tuned.decoding.resize,
+        "decoder": start.data.space.decoder,
         "backbone": tuned.backbone.name,
         "pooling": tuned.backbone.pooling,
         "head": start.loaded.record["head"]["name"],

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from cache.dataset import Embedded
 from cache.storage.keys import as_items, unique
 from cache.storage.store import Store
-from classify.data import near_duplicates
 from classify.data.groups import connect
-from classify.data.near_duplicates import Groups
+from classify.data.neighbours import near_duplicates
 from classify.data.neighbours.kept import keep, place, recall
+from classify.data.neighbours.near_duplicates import Groups
 
 
 def copies_of(data: Embedded, thumbnails: Store) -> Groups:
