@@ -3,7 +3,8 @@ browser shows it.
 
     python benchmarks/pages.py flowers/
 
-Times are medians of `--rounds`, of the process (all its threads) and by the clock; the browser is Chromium without a window.
+Times are medians of `--rounds`, of the process (all its threads) and by the clock; the browser is Chromium without
+a window.
 """
 
 import argparse
@@ -95,7 +96,9 @@ def loaded(page: Path, rounds: int) -> str:
         opened, found = browser.new_page(), []
         for _ in range(rounds + 1):
             opened.goto(page.as_uri())
-            found.append(opened.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"))
+            found.append(
+                opened.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
+            )
         browser.close()
     return f"DOMContentLoaded after {np.median(found[1:]):.0f} ms, {found[0]:.0f} ms the first time"
 

@@ -60,6 +60,7 @@ def page(workspace: Workspace, run: Run) -> str:
         networks=_networks(run),
         calibration=_calibration(run),
         curve=_curve(run),
+        limits=run.report.get("limits") or {},
         training=training,
         facts=facts_of(run),
         words=words_of(f"{WORDS}, alpha, validation" if training else WORDS),
