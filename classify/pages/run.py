@@ -180,19 +180,21 @@ def _tuned(run: Run) -> list[Model]:
     return [Model(f"{head}, fine-tuned", Evaluation.from_json(tested["fine_tuned"]), shown), before]
 
 
-def _alone(run: Run) -> list[Model]:
-    names = {
-        "baseline": "a small network from scratch",
-        "evaluate": Path(run.record.get("answered_by") or "").name,
-    }
-    return [Model(names[run.command] or "a model", Evaluation.from_json(run.record["test"]), {})]
+def _scratch(run: Run) -> list[Model]:
+    return [Model("a small network from scratch", Evaluation.from_json(run.record["test"]), {})]
+
+
+def _evaluated(run: Run) -> list[Model]:
+    name, without = Path(run.record["answered_by"]).name, run.record.get("without_copies")
+    tested = {name: run.record["test"], "without copies of training pictures": without}
+    return [Model(each, Evaluation.from_json(content), {}) for each, content in tested.items() if content]
 
 
 _MODELS: dict[str, Callable[[Run], list[Model]]] = {
     "fit-head": _heads,
     "finetune": _tuned,
-    "baseline": _alone,
-    "evaluate": _alone,
+    "baseline": _scratch,
+    "evaluate": _evaluated,
 }
 
 
