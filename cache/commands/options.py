@@ -64,7 +64,9 @@ def _per_cent(_: Any, tokens: Sequence[Token]) -> Fraction:
     except (ValueError, ZeroDivisionError):
         value = Fraction(0)
     if not 0 < value < 1:
-        raise ValueError(f"expected a share in per cent, above 0 and below 100, as 90 or 2%, received {text}.")
+        raise ValueError(
+            f"expected a share in per cent, above 0 and below 100, as 90 or 2%, received {text}."
+        )
     return value
 
 

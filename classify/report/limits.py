@@ -63,12 +63,22 @@ def _unknown(found: Tested, part: str) -> list[str]:
 def _abstaining(found: Tested, part: str) -> list[str]:
     if not found.abstaining:
         least = f"{100 * max(ERRORS):g}"
-        return [f"`predict --max-error {least}` cannot be had: no threshold can be shown to hold with {found.n:,} pictures."]
+        return [
+            f"`predict --max-error {least}` cannot be had: no threshold can be shown to hold with {found.n:,} pictures."
+        ]
     rows = [
         [f"{100 * each.most:g} %", f"{each.threshold:.3f}", *_share(each.answered)[:2], *_share(each.wrong)]
         for each in found.abstaining
     ]
-    columns = ("At most wrong", "From probability", "Answered", "95 % interval", "Of them wrong", "95 % interval", "n")
+    columns = (
+        "At most wrong",
+        "From probability",
+        "Answered",
+        "95 % interval",
+        "Of them wrong",
+        "95 % interval",
+        "n",
+    )
     return [
         f"`predict --max-error` answers from a probability on above which few enough answers are wrong. On the {part}:",
         table(columns, rows, left=0),

@@ -105,7 +105,9 @@ class HeadRows:
     def spans(self) -> list[tuple[int, int]]:
         """First column of each part of what `gather` returns, and one past its last."""
         pairs = zip(self._loaded.inputs, self.extractors, strict=True)
-        stops = np.cumsum([width for each, extractor in pairs for width in each.widths(extractor.dim)]).tolist()
+        stops = np.cumsum(
+            [width for each, extractor in pairs for width in each.widths(extractor.dim)]
+        ).tolist()
         return list(zip([0, *stops], stops, strict=False))
 
     def gather(self, keys: NDArray[np.uint8]) -> NDArray[np.float32]:

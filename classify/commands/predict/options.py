@@ -12,7 +12,6 @@ from classify.commands.options import Run, Trust
 from extract.commands.options import Strict
 from extract.settings import Engine
 
-
 LIMITS = Group("How far to trust the answers", sort_key=2)
 
 
