@@ -150,7 +150,7 @@ class Novelty:
     trial: Trial
 
     def typical(self, rows: NDArray[np.float32], probability: Rows) -> NDArray[np.float64]:
-        """Return the conformal p-values of m pictures, (m,): how many training pictures are at least as unlike the rest.
+        """Return the conformal p-values of m pictures, (m,): the share of training pictures as unlike the rest.
 
         (1 + how many) / (N + 1): Vovk, Gammerman and Shafer 2005, section 2.2. Of pictures as those trained on, a
         share of at most a has a p-value of a or less.

@@ -54,8 +54,8 @@ def _unknown(found: Tested, part: str) -> list[str]:
         return text
     alarms = found.false_alarms
     text.append(
-        f"Of the {alarms.n:,} pictures of the {part} it called {alarms.value:.1%} unknown ({span(alarms.low, alarms.high)}), "
-        f"where {asked} % were asked for."
+        f"Of the {alarms.n:,} pictures of the {part} it called {alarms.value:.1%} unknown "
+        f"({span(alarms.low, alarms.high)}), where {asked} % were asked for."
     )
     return text
 

@@ -15,7 +15,7 @@ from cache.storage.files import make_folder, write_file
 from cache.storage.rejects import Reject
 from cache.workspace import Workspace
 from classify.commands.predict.limits import beside
-from classify.commands.predict.options import Asked, PredictOptions
+from classify.commands.predict.options import NOTHING, Asked, PredictOptions
 from classify.commands.predict.predictions import Predictions, rank
 from classify.models.classifier import open_classifier
 from classify.report.text import csv_bytes
@@ -92,7 +92,7 @@ def predict(
     run: str | None = None,
     space: str | None = None,
     top: int = 3,
-    asked: Asked = Asked(),
+    asked: Asked = NOTHING,
     options: Options | None = None,
     trust: bool = False,
     out: Path | None = None,
@@ -129,8 +129,9 @@ def predict(
     Raises
     ------
     UserError
-        For what was asked that the run cannot tell, an `out` that is there or is no CSV file, a path that is not there, a head that cannot be trusted or is
-        of another space, or a backbone whose weights are no longer those of the head.
+        For what was asked and the run cannot tell, an `out` that is there or is no CSV file, a path that is not there,
+        a head that cannot be trusted or is of another space, or a backbone whose weights are no longer those of the
+        head.
     """
     if out is not None:
         _check_table(out, force)

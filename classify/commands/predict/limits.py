@@ -91,7 +91,7 @@ def _answers(made: Beside, limits: Limits, found: Answered, classes: np.ndarray,
     best = classes[found.probability.argmax(axis=1)].tolist()
     made.columns["answer"] = [name if given else "" for name, given in zip(best, sure.tolist(), strict=True)]
     made.notes.append(
-        f"{sure.sum():,} of {len(sure):,} pictures answered, those of probability {threshold.least:.3f} or more: of such "
-        f"answers at most {100 * most:g}% are wrong, shown out of fold on {threshold.answered:,} training pictures with "
-        f"a risk of {RISK:.0%}"
+        f"{sure.sum():,} of {len(sure):,} pictures answered, those of probability {threshold.least:.3f} or more: of "
+        f"such answers at most {100 * most:g}% are wrong, as {threshold.answered:,} training pictures show out of fold "
+        f"with a risk of {RISK:.0%}"
     )

@@ -34,6 +34,9 @@ class Asked:
         return [f"--{name.replace('_', '-')}" for name, value in vars(self).items() if value is not None]
 
 
+NOTHING = Asked()
+
+
 @dataclass(frozen=True)
 class PredictOptions(Common):
     """What `predict` may be told."""
@@ -47,7 +50,7 @@ class PredictOptions(Common):
     """refuse a run of another space than this, or than these (A,B)"""
     top: Positive = 3
     """classes to list per picture"""
-    asked: Annotated[Asked, Parameter(name="*", group=LIMITS)] = Asked()
+    asked: Annotated[Asked, Parameter(name="*", group=LIMITS)] = NOTHING
     out: Annotated[File | None, Parameter(metavar="FILE")] = None
     """CSV file to write (default: in a run folder)"""
     force: bool = False
