@@ -41,6 +41,7 @@ JSON_COMMANDS = [
     "extract flowers",
     "show flowers --out grid.png",
     "fit-head --model logreg",
+    "report",
     "predict new_photos",
     "evaluate flowers",
     "audit --planted 20% --seeds 1",

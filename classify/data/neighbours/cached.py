@@ -21,9 +21,9 @@ NEIGHBOURS = 50  # of each picture
 def neighbours_of(data: Embedded, say: Callable[[str], None] = lambda text: None) -> Neighbours:
     """Return the 50 pictures most like each picture of a data set, or all others where there are fewer.
 
-    By the cosine of their rows less the mean, each part of each network brought to the same length. Identical files
-    are one picture: none is a neighbour of another, all have the same neighbours, and a neighbour is named by its
-    first row. The answer is kept beside the first space, by a hash of spaces, keys and rows: it stays whatever the
+    By the cosine of their rows less the mean, a mean of those of the parts of each network (`Directions`). Identical
+    files are one picture: none is a neighbour of another, all have the same neighbours, and a neighbour is named by
+    its first row. The answer is kept beside the first space, by a hash of spaces, keys and rows: it stays whatever the
     names, the order and the labels of the files, and another row makes another.
 
     Parameters

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cache.dataset import Embedded
 from cache.storage.keys import as_items, unique
 from cache.storage.store import Store
-from classify.data import near_duplicates
 from classify.data.groups import connect
-from classify.data.near_duplicates import Groups
+from classify.data.neighbours import near_duplicates
 from classify.data.neighbours.kept import keep, place, recall
+from classify.data.neighbours.near_duplicates import Groups
 
 
 def copies_of(data: Embedded, thumbnails: Store) -> Groups:
@@ -36,7 +38,12 @@ def copies_of(data: Embedded, thumbnails: Store) -> Groups:
     if kept is None:
         found = near_duplicates.groups(keys, rows, thumbnails)
         counts = np.array([found.identical, found.candidates, found.unseen, found.dropped])
-        arrays = {"pairs": found.pairs, "likeness": found.likeness, "bits": found.bits, "counts": counts}
+        arrays: dict[str, NDArray[Any]] = {
+            "counts": counts,
+            "pairs": found.pairs,
+            "likeness": found.likeness,
+            "bits": found.bits,
+        }
         keep(path, arrays)
         return found
     _, first, inverse = unique(as_items(keys))

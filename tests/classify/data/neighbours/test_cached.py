@@ -63,13 +63,13 @@ def never(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cached, "_search", search)
 
 
-def test_each_part_of_each_space_counts_alike(data: Embedded) -> None:
+def test_parts_of_spaces_count_by_their_width(data: Embedded) -> None:
     X = data.embedding[: N - 3].astype(np.float64)
     X -= X.mean(axis=0)
     cosine = np.zeros((len(X), len(X)))
     for start, stop in ((0, 4), (4, 10), (10, 15)):
         part = X[:, start:stop] / np.linalg.norm(X[:, start:stop], axis=1, keepdims=True)
-        cosine += part @ part.T / 3
+        cosine += part @ part.T * (stop - start) / 15
     np.fill_diagonal(cosine, -2)
     found = neighbours_of(data)
     assert (found.index[: N - 3] == np.argsort(-cosine, axis=1)[:, :50]).all()

@@ -10,11 +10,11 @@ from PIL import Image
 
 from cache.dataset import Embedded
 from cache.storage.store import Store
-from classify.data import near_duplicates
-from classify.data.near_duplicates import Groups
+from classify.data.neighbours import near_duplicates
 from classify.data.neighbours.copies import copies_of
+from classify.data.neighbours.near_duplicates import Groups
 from tests.classify.data.neighbours.test_cached import manifest
-from tests.classify.data.test_near_duplicates import SPACE, Files
+from tests.classify.data.neighbours.test_near_duplicates import SPACE, Files
 
 
 def photograph(seed: int) -> Image.Image:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from cache.storage.keys import as_items, unique
 from cache.storage.store import Store
 from cache.text import counted
-from classify.data.alignment import likeness
 from classify.data.groups import connect
+from classify.data.neighbours.alignment import likeness
 from extract.pictures.thumbnail import SIDE
 
 # Why these: docs/decisions/0020-aligned-thumbnails.md.
