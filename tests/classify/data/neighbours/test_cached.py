@@ -1,0 +1,120 @@
+"""Neighbours of a data set: kept, found again, and made anew for what changed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cache.dataset import Embedded
+from cache.manifest import Manifest
+from cache.space import Space
+from cache.storage.store import Store
+from classify.data.neighbours import cached
+from classify.data.neighbours.cached import neighbours_of
+
+N = 90
+
+
+def space(pooling: str) -> Space:
+    return Space("net", "0" * 64, pooling, 32, "crop", "x", "pillow")
+
+
+def manifest(keys: np.ndarray) -> Manifest:
+    n = len(keys)
+    zeros = np.zeros(n, np.int64)
+    return Manifest(
+        "/",
+        ("a",),
+        [f"{i}.jpg" for i in range(n)],
+        zeros.astype("i4"),
+        zeros.astype("u1"),
+        keys,
+        zeros,
+        zeros,
+    )
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Embedded:
+    """90 pictures in two spaces, one of them with parts; the last 3 are the first again."""
+    rng = np.random.default_rng(1)
+    keys = rng.integers(0, 256, (N - 3, 32), np.uint8)
+    stores = []
+    for pooling, width in (("stages:4+6", 10), ("avg", 5)):
+        made = Store(tmp_path / space(pooling).id, space(pooling))
+        made.add(keys, rng.normal(size=(N - 3, width)).astype(np.float32))
+        stores.append(made)
+    return Embedded("d", tuple(stores), manifest(np.concatenate([keys, keys[:3]])), missing=0)
+
+
+def files(data: Embedded) -> list[Path]:
+    return sorted((data.store.folder / "neighbours").glob("*"))
+
+
+def again(data: Embedded, rows: np.ndarray | None = None) -> Embedded:
+    chosen = data.manifest if rows is None else data.manifest.select(rows)
+    return Embedded(data.name, data.stores, chosen, missing=0)
+
+
+def never(monkeypatch: pytest.MonkeyPatch) -> None:
+    def search(*args: object) -> None:
+        raise AssertionError("searched again")
+
+    monkeypatch.setattr(cached, "_search", search)
+
+
+def test_each_part_of_each_space_counts_alike(data: Embedded) -> None:
+    X = data.embedding[: N - 3].astype(np.float64)
+    X -= X.mean(axis=0)
+    cosine = np.zeros((len(X), len(X)))
+    for start, stop in ((0, 4), (4, 10), (10, 15)):
+        part = X[:, start:stop] / np.linalg.norm(X[:, start:stop], axis=1, keepdims=True)
+        cosine += part @ part.T / 3
+    np.fill_diagonal(cosine, -2)
+    found = neighbours_of(data)
+    assert (found.index[: N - 3] == np.argsort(-cosine, axis=1)[:, :50]).all()
+    assert found.similarity[: N - 3] == pytest.approx(-np.sort(-cosine, axis=1)[:, :50], abs=1e-6)
+
+
+def test_identical_files_are_one_picture(data: Embedded) -> None:
+    found = neighbours_of(data)
+    assert found.index.shape == (N, 50) and found.index.max() < N - 3
+    assert (found.index[N - 3 :] == found.index[:3]).all()
+    assert not (found.index[N - 3 :] == np.arange(3)[:, None]).any()
+
+
+def test_they_are_found_once_whatever_the_order(data: Embedded, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = neighbours_of(data)
+    never(monkeypatch)
+    assert (neighbours_of(again(data)).index == found.index).all()
+    order = np.random.default_rng(0).permutation(N - 3)
+    other = neighbours_of(again(data, order))
+    assert (order[other.index] == found.index[order]).all()
+    assert (other.similarity == found.similarity[order]).all()
+
+
+def test_other_pictures_or_other_rows_are_searched_anew(data: Embedded) -> None:
+    found = neighbours_of(data)
+    assert len(neighbours_of(again(data, np.arange(40))).index) == 40
+    assert len(files(data)) == 2
+    data.store.add(data.manifest.key[:1], -data.embedding[:1, :10])
+    changed = neighbours_of(again(data))
+    assert len(files(data)) == 3
+    assert (changed.index[0] != found.index[0]).any()
+
+
+def test_a_damaged_file_is_made_again(data: Embedded) -> None:
+    found = neighbours_of(data)
+    (file,) = files(data)
+    whole = file.read_bytes()
+    for damaged in (whole[:-900], b"", whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:]):
+        file.unlink()
+        file.write_bytes(damaged)
+        assert (neighbours_of(again(data)).index == found.index).all()
+        assert file.read_bytes() == whole
+
+
+def test_old_files_go(data: Embedded) -> None:
+    for n in range(20, 32):
+        neighbours_of(again(data, np.arange(n)))
+    assert len(files(data)) == cached._KEPT
