@@ -68,6 +68,8 @@ COMMANDS = {
         "classify pictures with the best run", "predict new_photos/"),
     "evaluate": Command(f"{C}.evaluate.options:EvaluateOptions", f"{C}.evaluate.command:run",
         "measure a run on new labelled pictures", "evaluate new_flowers/"),
+    "map": Command(f"{C}.map.options:MapOptions", f"{C}.map.command:run",
+        "lay pictures out in two dimensions, alike beside alike, as one page", "map"),
     "demo": Command(f"{C}.options:DemoOptions", f"{C}.demo:run",
         "the whole job on real pictures; needs no internet connection", "demo --quick"),
     "runs ls": Command(f"{C}.runs.options:ListOptions", f"{C}.runs.ls:run",
