@@ -17,7 +17,7 @@ from PIL import Image, ImageEnhance
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from cache.workspace import Workspace
-from classify.data.near_duplicates import groups
+from classify.data.neighbours.near_duplicates import groups
 from extract.backbones.backbone import Backbone
 from extract.commands.extract import extract
 from extract.embedding.progress import bar

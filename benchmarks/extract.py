@@ -51,7 +51,7 @@ def main() -> None:
 
 def cold(options: argparse.Namespace, temporary: Path) -> None:
     pictures = subset(options.folder, temporary / "cold", options.pictures)
-    contenders = [*OURS, "keras", *prepare_peers(temporary)]
+    contenders = [*OURS, *BY_PILLOW, "keras", *prepare_peers(temporary)]
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(options.rounds):
         for name in contenders:
@@ -61,7 +61,7 @@ def cold(options: argparse.Namespace, temporary: Path) -> None:
     print(f"{'':36}{'median':>8}  {'all rounds':30}  of its engine  of keras")
     for name, values in rates.items():
         each = " ".join(f"{value:.1f}" for value in values)
-        alone = median.get(f"engine of {name}")
+        alone = median.get(f"engine of {BY_PILLOW.get(name, name)}")
         share = f"{median[name] / alone:.2f}" if alone else ""
         print(
             f"{name:36}{median[name]:8.1f}  {each:30}  {share:>13}  {median[name] / median['keras']:6.2f} x"
@@ -82,6 +82,7 @@ OURS_ARE = {
     "three networks int8": (THREE, "int8"),
 }
 OURS = [name for ours in OURS_ARE for name in (ours, f"engine of {ours}")]
+BY_PILLOW = {f"{ours}, pillow": ours for ours in ("coldframe", "coldframe int8")}  # `--resizer pillow`
 
 
 def backbones(ours: str) -> list:
@@ -98,7 +99,7 @@ def start(backbone):  # type: ignore[no-untyped-def]
     return LiteRTEngine(learn_network(backbone, "litert")[0])
 
 
-def run_coldframe(ours: str, pictures: Path, temporary: Path) -> dict:
+def run_coldframe(ours: str, pictures: Path, temporary: Path, resizer: str = "fast") -> dict:
     """All of `extract`, but for what int8 does once for each data set: a sample is compared with float32."""
     from cache.workspace import Workspace
     from extract.commands import extract as command
@@ -110,7 +111,9 @@ def run_coldframe(ours: str, pictures: Path, temporary: Path) -> dict:
     command.settled = lambda workspace, backbone, *_: backbone
     workspace = Path(tempfile.mkdtemp(dir=temporary))
     began = time.perf_counter()
-    summaries = command.extract_all(Workspace(workspace), pictures, named, Decoding(), Options())
+    summaries = command.extract_all(
+        Workspace(workspace), pictures, named, Decoding(resizer=resizer), Options()
+    )
     seconds = time.perf_counter() - began
     shutil.rmtree(workspace)
     return {"rate": summaries[0].files / seconds}
@@ -219,7 +222,7 @@ def run_stages(pictures: Path, temporary: Path) -> dict:
     from extract.pictures.decoding import loaded, open_header
     from extract.pictures.square import square
     from extract.pictures.thumbnail import thumbnail
-    from extract.settings import Decoding
+    from extract.settings import RESIZERS, Decoding
 
     engines = {}
     for ours in ("coldframe", "coldframe int8"):
@@ -238,10 +241,11 @@ def run_stages(pictures: Path, temporary: Path) -> dict:
         mark("hash")
         with loaded(open_header(data, 224, Decoding()), data) as picture:
             mark("decode")
-            pixels = square(*picture, 224, "crop")
-            mark("resize")
-            thumbnail(*picture)
-            mark("thumbnail")
+            for resizer in RESIZERS:
+                pixels = square(*picture, 224, "crop", resizer)
+                mark(f"resize, {resizer}")
+                thumbnail(*picture, resizer)
+                mark(f"thumbnail, {resizer}")
         for name, engine in engines.items():
             engine.embed(pixels[None])
             mark(name)
@@ -343,6 +347,7 @@ def subset(folder: Path, into: Path, count: int) -> Path:
 SECTIONS = {"cold": cold, "warm": warm, "memory": memory, "photographs": photographs, "scan": scan}
 WORKERS = {
     **{ours: partial(run_coldframe, ours) for ours in OURS_ARE},
+    **{name: partial(run_coldframe, ours, resizer="pillow") for name, ours in BY_PILLOW.items()},
     **{f"engine of {ours}": partial(run_engine, ours) for ours in OURS_ARE},
     "keras": run_keras,
     "onnxruntime": run_onnx,

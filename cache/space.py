@@ -124,6 +124,7 @@ def _words(space: Space) -> dict[str, str]:
         "pooling": "stages" if space.parts else space.pooling,
         "input_size": f"{space.input_size} pixels",
         "precision": space.precision.partition(" ")[0],
+        "decoder": space.decoder.rpartition(";")[2],
         "weights": f"weights {space.weights[:8]}",
     }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
@@ -22,9 +23,19 @@ def _pooling(_: Any, tokens: Sequence[Token]) -> str:
 
 
 RESIZES = ("crop", "squash", "pad")
+RESIZERS = ("fast", "pillow")
+_FAST = find_spec("cykooz_resizer") is not None
 POOLINGS = ("avg", "max", "flatten")
 EVERY_STAGE = "stages"  # a pooling, too: the averages of every stage side by side, avg last
 Resize = Annotated[str, Parameter(choices=RESIZES, group=NETWORK, help="how pictures become square")]
+Resizer = Annotated[
+    str,
+    Parameter(
+        choices=RESIZERS,
+        group=NETWORK,
+        help="who resizes them: fast_image_resize, or Pillow at a sixth of the speed, as before there was a choice",
+    ),
+]
 Preprocessing = Annotated[
     str | None,
     Parameter(
@@ -73,10 +84,24 @@ class Decoding:
     max_pixels: Annotated[Positive, Parameter(group=NETWORK)] = 64_000_000
     """reject larger pictures, by their header, before they are decoded"""
     # 0.3 GB decoded; above every phone's and most cameras' single shots.
+    resizer: Resizer = "fast" if _FAST else "pillow"
+
+    @property
+    def rule(self) -> tuple[str, str]:
+        """What fixes the pixels, for whoever keeps them by it: `resize` and `resizer`."""
+        return self.resize, self.resizer
 
     def __post_init__(self) -> None:
         if self.resize not in RESIZES:
             raise UserError(f"Expected a resize rule among {', '.join(RESIZES)}, received {self.resize!r}.")
+        if self.resizer not in RESIZERS:
+            raise UserError(f"Expected a resizer among {', '.join(RESIZERS)}, received {self.resizer!r}.")
+        if self.resizer == "fast" and not _FAST:
+            raise UserError(
+                "Expected the package cykooz-resizer, by which these pictures are resized, found none. Run "
+                "`pip install cykooz-resizer` (where there is no wheel, as on Linux on ARM, with a Rust compiler), or "
+                "run extract again with --resizer pillow, for rows that do without."
+            )
 
 
 @dataclass(frozen=True)

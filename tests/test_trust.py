@@ -15,7 +15,7 @@ import pytest
 import cli
 from cache.space import Space
 from cache.workspace import Workspace
-from extract.pictures.decoding import DECODER
+from extract.pictures.decoding import DECODERS
 from tests.classify.commands.finetune.conftest import write_pictures
 
 ROOT = Path(__file__).parents[1]
@@ -56,7 +56,7 @@ def space_of(backbone: str) -> Space:
         input_size=32,
         resize="crop",
         preprocessing="x / 255",
-        decoder=DECODER,
+        decoder=DECODERS["fast"],
     )
 
 

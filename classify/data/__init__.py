@@ -1,4 +1,4 @@
 """Which pictures train and which test.
 
-Doors: `division.divide`, `splits.split`, `near_duplicates.groups`, `labelled.Labelled`.
+Doors: `division.divide`, `splits.split`, `neighbours`, `labelled.Labelled`.
 """

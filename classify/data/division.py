@@ -14,10 +14,10 @@ from cache.errors import UserError
 from cache.space import TOP, Space
 from cache.text import counted
 from cache.workspace import Workspace, extract_command
-from classify.data import near_duplicates
 from classify.data.groups import join, of_column
 from classify.data.identity import data_hash, part_hash
 from classify.data.labelled import Columns, Labelled
+from classify.data.neighbours.copies import copies_of
 from classify.data.split_record import Assignments
 from classify.data.splits import TEST, TRAIN, VAL, Split, parse_shares, refuse_own_parts, split
 from extract.embedding.progress import Progress
@@ -119,9 +119,7 @@ def divide(
         val_size, test_size = parse_shares(shares)
         refuse_own_parts(manifest, data.name, shares)
     complete(workspace, data.space, manifest, largest(workspace, data.space), progress or Progress())
-    found = near_duplicates.groups(
-        manifest.key, data.embedding[:, data.top], thumbnails_of(workspace, data.space)
-    )
+    found = copies_of(data, thumbnails_of(workspace, data.space))
     group = found.group if group_by is None else join(found.group, of_column(manifest, group_by))
     record = partial(Assignments.path, workspace.root, data.name, seed, test_size, group_by or "")
     cut = partial(split, manifest, test_size=test_size, val_size=val_size, seed=seed)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+DENSE = 1_000  # classes up to which all of the confusion matrix is written
+_RENAMED = {"ci_low": "recall_low", "ci_high": "recall_high"}
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """How a head did on n rows.
@@ -63,8 +67,28 @@ class Evaluation:
         }
         return {name: getattr(self, name) for name in _SINGLE} | {
             "classes": per_class,
-            "confusion": self.confusion.tolist(),
+            "confusion": self._confusion().tolist(),
         }
+
+    def _confusion(self) -> np.ndarray:
+        """The matrix; of very many classes (true, predicted, count) of what occurred, which is little of it."""
+        if len(self.classes) <= DENSE:
+            return self.confusion
+        found = np.nonzero(self.confusion)
+        return np.stack([*found, self.confusion[found]], axis=1)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Evaluation:
+        """Read what `to_json` returned."""
+        per_class, read = content["classes"], {name: content[name] for name in _SINGLE}
+        for name in ("precision", "recall", "ci_low", "ci_high", "f1", "support"):
+            read[_RENAMED.get(name, name)] = np.array([each[name] for each in per_class.values()])
+        confusion = np.array(content["confusion"])
+        if len(per_class) > DENSE:
+            row, column, count = confusion.reshape(-1, 3).T
+            confusion = np.zeros((len(per_class), len(per_class)), np.int64)
+            confusion[row, column] = count
+        return cls(**read, classes=tuple(per_class), confusion=confusion)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the classes as a DataFrame, one a row.

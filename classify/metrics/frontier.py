@@ -57,6 +57,20 @@ class Tried:
             "milliseconds": self.milliseconds,
         }
 
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Tried:
+        """Read what `to_json` returned."""
+        return cls(
+            networks=tuple(content["networks"]),
+            spaces=tuple(content["spaces"]),
+            width=content["width"],
+            parts=content["parts"],
+            hits=round(content["cv_accuracy"] * content["n"]),
+            n=content["n"],
+            error=content["standard_error"],
+            milliseconds=content["milliseconds"],
+        )
+
 
 @dataclass(frozen=True)
 class Frontier:

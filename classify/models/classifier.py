@@ -136,7 +136,7 @@ class ModelClassifier:
                 "need each picture in a size of its own. Name the run that it was exported from, or ask the model with "
                 "plain Keras."
             )
-        how = int(artefact.facts["input_size"]), Decoding(artefact.facts["resize"]), options.workers
+        how = int(artefact.facts["input_size"]), artefact.decoding, options.workers
         record = {"head": {"name": artefact.facts["head"]}}
         return cls(file, record, {"model": str(file)}, artefact, *how)
 

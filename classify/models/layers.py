@@ -13,6 +13,7 @@ from classify.models.dense import DenseHead, unroll
 from classify.models.kernel import KernelHead, expand
 from classify.models.linear import LinearHead, fold
 from classify.models.resizing import resample
+from extract.settings import Decoding
 
 if TYPE_CHECKING:
     import keras
@@ -35,7 +36,8 @@ class Square:
     """A picture as a network takes it: cut and resized to so many pixels a side."""
 
     size: int
-    resize: str  # as in `extract.pictures.decoding.Decoding`
+    resize: str  # as in `extract.settings.Decoding`
+    resizer: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,7 @@ class Branch:
     """One of the networks of a model, and which columns of its rows the head takes; None: all of them."""
 
     backbone: Backbone
-    resize: str
+    decoding: Decoding
     columns: Sequence[int] | None = None
     network: keras.Model | None = (
         None  # (B, s, s, 3) preprocessed to feature maps; default: the backbone's own
@@ -52,19 +54,19 @@ class Branch:
     @property
     def square(self) -> Square:
         """What it takes."""
-        return Square(self.backbone.input_size, self.resize)
+        return Square(self.backbone.input_size, *self.decoding.rule)
 
 
 def build_model(
-    backbone: Backbone, resize: str, head: AnyHead, network: keras.Model | None = None
+    backbone: Backbone, decoding: Decoding, head: AnyHead, network: keras.Model | None = None
 ) -> keras.Model:
     """Join resizing, preprocessing, backbone, pooling and head in one model of plain Keras layers.
 
     Parameters
     ----------
     backbone : Backbone
-    resize : {"crop", "squash", "pad"}
-        As in `extract.pictures.decoding.Decoding`; where a picture has the backbone's size already, it is left alone.
+    decoding : Decoding
+        Its limit does not count; where a picture has the backbone's size already, it is left alone.
     head : LinearHead, KernelHead or DenseHead
     network : keras.Model, optional
         (B, s, s, 3) preprocessed to (B, h, w, c) feature maps; default: the backbone's own.
@@ -75,7 +77,7 @@ def build_model(
         (B, h, w, 3) uint8 RGB of any size to (B, C) float32 probabilities. Its layer "classifier" takes
         (B, s, s, 3) uint8, and the layer "head" of that takes (B, D) embeddings.
     """
-    return join([Branch(backbone, resize, network=network)], head)
+    return join([Branch(backbone, decoding, network=network)], head)
 
 
 def join(branches: Sequence[Branch], head: AnyHead) -> keras.Model:
@@ -131,8 +133,12 @@ def square_names(squares: Sequence[Square]) -> list[str]:
     if len(squares) == 1:
         return ["square"]
     sizes = [square.size for square in squares]
-    return [
+    names = [
         f"square_{each.size}" + (f"_{each.resize}" if sizes.count(each.size) > 1 else "") for each in squares
+    ]
+    return [
+        name + (f"_{each.resizer}" if names.count(name) > 1 else "")
+        for name, each in zip(names, squares, strict=True)
     ]
 
 
@@ -162,7 +168,7 @@ def with_resizing(squares: Mapping[Square, Any], probability: Any, name: str) ->
     inputs = list(squares.values())
     classifier = keras.Model(inputs if len(inputs) > 1 else inputs[0], probability, name=CLASSIFIER)
     pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
-    resized = [resample(pixels, square.size, square.resize) for square in squares]
+    resized = [resample(pixels, square.size, square.resize, square.resizer) for square in squares]
     return keras.Model(pixels, classifier(resized if len(resized) > 1 else resized[0]), name=name)
 
 

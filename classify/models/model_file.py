@@ -17,6 +17,8 @@ from cache.errors import UserError
 from cache.storage import trusted
 from cache.storage.files import write_file
 from extract.backbones.external.hub_preset import from_hub, loadable, register
+from extract.pictures.decoding import DECODERS, resizer_of
+from extract.settings import Decoding
 
 if TYPE_CHECKING:
     import keras
@@ -43,6 +45,12 @@ class Artefact:
     def classes(self) -> tuple[str, ...]:
         """Class names, C, in the order of the columns."""
         return tuple(self.facts["classes"])
+
+    @property
+    def decoding(self) -> Decoding:
+        """How pictures become its pixels; a model that does not say is older than the choice of a resizer."""
+        resizer = resizer_of(self.facts.get("decoder", DECODERS["pillow"]))
+        return Decoding(self.facts["resize"], resizer=resizer)
 
     def probabilities(self, pixels: np.ndarray, batch_size: int = 32) -> np.ndarray:
         """(n, h, w, 3) uint8 RGB to (n, C) float32."""

@@ -1,11 +1,11 @@
-"""Pictures to squares as Keras operations, with Pillow's arithmetic, so that the resizing travels with the model."""
+"""Pictures to squares as Keras operations, with the arithmetic of decoding: the resizing travels with the model."""
 
 from typing import Any
 
 import numpy as np
 
 
-def resample(pixels: Any, size: int, resize: str) -> Any:
+def resample(pixels: Any, size: int, resize: str, resizer: str) -> Any:
     """Bring pictures of any size to the square that `extract.pictures.decoding.decode` would make of them.
 
     Not with `keras.layers.Resizing`: that moves the centred square to whole pixels, pads before it resizes, and
@@ -17,12 +17,13 @@ def resample(pixels: Any, size: int, resize: str) -> Any:
     size : int
         Side s of the square.
     resize : {"crop", "squash", "pad"}
-        As in `extract.pictures.decoding.Decoding`.
+    resizer : {"fast", "pillow"}
+        Both as in `extract.settings.Decoding`.
 
     Returns
     -------
     KerasTensor of shape (B, s, s, 3), uint8
-        Equal to Pillow's bicubic resizing but for one or two steps of rounding; a picture of (s, s) is unchanged.
+        Equal to the resizer's bicubic but for one or two steps of rounding; a picture of (s, s) is unchanged.
     """
     from keras import ops
 
@@ -30,10 +31,10 @@ def resample(pixels: Any, size: int, resize: str) -> Any:
     # No operation gives a shape that is not known yet; the sum of ones does.
     rows, columns = ops.ones_like(x[0, :, 0, 0]), ops.ones_like(x[0, 0, :, 0])
     height, width = ops.sum(rows), ops.sum(columns)
-    across = _weights(columns, width, height, size, resize)
-    down = _weights(rows, height, width, size, resize)
-    x = _whole(ops.einsum("bhwc,ws->bhsc", x, across))  # Pillow rounds between its passes, too
-    x = _whole(ops.einsum("bhwc,hs->bswc", x, down))
+    across = "bhwc,ws->bhsc", _weights(columns, width, height, size, resize)
+    down = "bhwc,hs->bswc", _weights(rows, height, width, size, resize)
+    for how, weights in (down, across) if resizer == "fast" else (across, down):
+        x = _whole(ops.einsum(how, x, weights))  # both resizers round between their passes, too
     return ops.cast(x, "uint8")
 
 

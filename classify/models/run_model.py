@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.errors import UserError
+from cache.space import Space
 from cache.storage import trusted
 from cache.storage.files import open_regular
 from cache.versions import versions
@@ -28,6 +29,7 @@ from extract.embedding.spaces import decoding_of
 from extract.engines.choice import learn_network
 from extract.engines.network_cache import Network
 from extract.machine import import_keras_quietly
+from extract.pictures.decoding import resizer_of
 from extract.settings import Decoding, Options
 from extract.sources.unlabelled import list_pictures
 
@@ -60,9 +62,9 @@ class FittedRun:
         self._say = say
         self.record = loaded.record
         spaces = [each.space for each in loaded.inputs]
-        self.squares = list(dict.fromkeys(Square(space.input_size, space.resize) for space in spaces))
+        self.squares = list(dict.fromkeys(map(_square, spaces)))
         most = max(decoding_of(workspace, space).max_pixels for space in spaces)
-        self.asked = [(each.size, Decoding(each.resize, most)) for each in self.squares]
+        self.asked = [(each.size, Decoding(each.resize, most, each.resizer)) for each in self.squares]
         self.integer = any(space.precision.startswith("int8") for space in spaces)
         halves = {"float16"} & {each for space in spaces for each in (space.precision, space.dtype)}
         self.exact = not halves
@@ -106,17 +108,14 @@ class FittedRun:
                     f"Expected weights {space.weights[:12]} of {backbone.name}, with which the head was "
                     f"trained, received {hash_weights(network)[:12]}. Extract and fit again with the weights of today."
                 )
-            branches.append(Branch(backbone, space.resize, _listed(each), network))
+            branches.append(Branch(backbone, extractor.decoding, _listed(each), network))
         return join(branches, self._head)
 
     def networks(self) -> list[tuple[Square, Network]]:
         """What each network takes, and the network as LiteRT runs it; UserError if LiteRT cannot."""
         pairs = zip(self._loaded.inputs, self._rows.extractors, strict=True)
         return [
-            (
-                Square(each.space.input_size, each.space.resize),
-                learn_network(extractor.backbone, "litert", self._say)[0],
-            )
+            (_square(each.space), learn_network(extractor.backbone, "litert", self._say)[0])
             for each, extractor in pairs
         ]
 
@@ -137,6 +136,10 @@ class FittedRun:
         return embedding, self._loaded.head.predict_proba(embedding)
 
 
+def _square(space: Space) -> Square:
+    return Square(space.input_size, space.resize, resizer_of(space.decoder))
+
+
 def _listed(each: Input) -> list[int] | None:
     """The columns of an input; None for a whole row."""
     columns = each.columns
@@ -149,6 +152,7 @@ def _facts(each: Input) -> dict[str, Any]:
     facts = {
         "input_size": space.input_size,
         "resize": space.resize,
+        "decoder": space.decoder,
         "backbone": space.backbone,
         "pooling": space.pooling,
         "precision": space.precision,
@@ -197,8 +201,9 @@ class TunedRun:
         self.model: keras.Model = self.artefact.model
         self.record = record
         self.facts = self.artefact.facts | {"run": run.name}
-        self.squares = [Square(int(self.facts["input_size"]), self.facts["resize"])]
-        self.asked = [(each.size, Decoding(each.resize)) for each in self.squares]
+        size, decoding = int(self.facts["input_size"]), self.artefact.decoding
+        self.squares = [Square(size, *decoding.rule)]
+        self.asked = [(size, decoding)]
         self.exact, self.integer = True, False
 
     @property

@@ -12,14 +12,14 @@ COLUMNS = ("networks", "CV accuracy", "95 % interval", "ms a picture", "parts", 
 
 def frontier_text(found: Frontier, width: int | None = None) -> str:
     """Format the sets that were tried as aligned columns, at most `width` letters a line, and say what is chosen."""
-    rows = [COLUMNS, *(_cells(found, each) for each in found.tried)]
+    rows = [COLUMNS, *cells(found)]
     spare = [COLUMNS.index(name) for name in ("columns", "parts", "95 % interval")]
     return f"{align(rows, right=(1, 3, 5), width=width, spare=spare)}\n{sentence(found)}"
 
 
 def frontier_markdown(found: Frontier) -> str:
     """The same as a table in Markdown, with what its figures are."""
-    rows = [[escape(cell) for cell in _cells(found, each)] for each in found.tried]
+    rows = [[escape(cell) for cell in row] for row in cells(found)]
     titles = ("Networks", "CV accuracy", "95 % interval", "ms a picture", "Parts", "Columns", "")
     how = (
         "A small search of logistic regression compares the sets, cross-validated on the "
@@ -42,17 +42,21 @@ def sentence(found: Frontier) -> str:
     )
 
 
-def _cells(found: Frontier, each: Tried) -> tuple[str, ...]:
-    mark = "best" if each is found.best else "cheapest near it" if each is found.cheapest else ""
-    return (
-        _name(each),
-        f"{each.accuracy:.1%}",
-        span(*each.interval),
-        "" if each.milliseconds is None else f"{each.milliseconds:.1f}",
-        each.parts,
-        f"{each.width:,}",
-        mark,
-    )
+def cells(found: Frontier) -> list[tuple[str, ...]]:
+    """The cells below `COLUMNS`, a row for each set."""
+    marks = {id(found.cheapest): "cheapest near it", id(found.best): "best"}
+    return [
+        (
+            _name(each),
+            f"{each.accuracy:.1%}",
+            span(*each.interval),
+            "" if each.milliseconds is None else f"{each.milliseconds:.1f}",
+            each.parts,
+            f"{each.width:,}",
+            marks.get(id(each), ""),
+        )
+        for each in found.tried
+    ]
 
 
 def _name(each: Tried) -> str:

@@ -19,6 +19,7 @@ from extract.embedding.agreement import settled
 from extract.embedding.extractor import Extractor, embed_all
 from extract.embedding.progress import Progress, bar
 from extract.embedding.runner import Outcome
+from extract.embedding.spaces import tell_of_other_resizer
 from extract.embedding.thumbnails import complete
 from extract.embedding.views import Augmented, augment, untested
 from extract.pictures.policies import Views
@@ -86,6 +87,8 @@ def extract_all(
         backbone = settled(workspace, backbone, decoding, options, progress.note, found.manifest)
         extractors.append(Extractor(workspace, backbone, decoding, options, progress.note))
     _check_different(extractors)
+    for extractor in extractors:
+        tell_of_other_resizer(workspace, extractor.store, found.manifest, progress.note)
     manifest, outcomes = _part(found.manifest, options.shard), [Outcome() for _ in extractors]
     todo = np.logical_or.reduce([_todo(each, manifest) for each in extractors])
     embedding_began = time.monotonic()

@@ -16,7 +16,7 @@ from extract.embedding.spaces import PLAIN, backbone_of
 from extract.engines.choice import learn_network, open_engine
 from extract.engines.conversion import calibrate
 from extract.engines.engine import Engine
-from extract.pictures.decoding import DECODER, RejectedImage, render
+from extract.pictures.decoding import DECODERS, RejectedImage, render
 from extract.pictures.files import opened
 from extract.settings import Decoding, Options
 
@@ -138,7 +138,8 @@ def _kept(workspace: Workspace, backbone: Backbone, decoding: Decoding) -> Itera
         return
     for store in workspace.spaces():
         space = store.space
-        fits = (space.backbone, space.resize, space.decoder) == (backbone.name, decoding.resize, DECODER)
+        decoder = DECODERS[decoding.resizer]
+        fits = (space.backbone, space.resize, space.decoder) == (backbone.name, decoding.resize, decoder)
         if not (fits and space.view == PLAIN and space.precision.startswith("int8")):
             continue
         try:

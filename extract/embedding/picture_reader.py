@@ -59,10 +59,10 @@ class PictureReader:
         read.key = picture_key(image, turn)
         self._manifest.key[index] = bytearray(read.key)
         (numbers,) = claim(self._takers, [read.key])
-        squares: dict[tuple[int, str], np.ndarray] = {}
+        squares: dict[tuple[int, str, str], np.ndarray] = {}
         for number in numbers:
             taker = self._takers[number]
-            how = taker.look.size, taker.look.decoding.resize
+            how = taker.look.size, *taker.look.decoding.rule
             try:
                 check_size(image, taker.look.decoding.max_pixels)
             except RejectedImage as error:

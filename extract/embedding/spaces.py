@@ -1,13 +1,15 @@
 """A space and the backbone, decoding and view that it names, both ways."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from cache.errors import UserError
+from cache.manifest import Manifest
 from cache.space import LAYER, STAGES, Space, tell_apart
 from cache.storage.json_file import DamagedJson, read_json, write_json
 from cache.storage.store import Store
+from cache.text import counted
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
 from extract.backbones.calibration import Calibration
@@ -16,7 +18,7 @@ from extract.backbones.families import own_spelling
 from extract.backbones.preprocessing import mode_of, text_of
 from extract.engines.network_cache import Network
 from extract.pictures.augmentation import View
-from extract.pictures.decoding import DECODER
+from extract.pictures.decoding import DECODERS, resizer_of
 from extract.settings import EVERY_STAGE, Decoding
 
 PLAIN = "plain"  # what a space calls view 0
@@ -36,7 +38,7 @@ def make_space(
         input_size=backbone.input_size,
         resize=decoding.resize,
         preprocessing=text_of(backbone.preprocessing),
-        decoder=DECODER,
+        decoder=DECODERS[decoding.resizer],
         view=view.name if view else PLAIN,
         precision=_precision(backbone),
         dtype=dtype,
@@ -124,13 +126,23 @@ def largest(workspace: Workspace, space: Space) -> int:
 
 def decoding_of(workspace: Workspace, space: Space) -> Decoding:
     """Name the decoding of `space`; UserError if this version decodes differently."""
-    decoding = Decoding(space.resize, largest(workspace, space))
-    if DECODER != space.decoder:
-        raise UserError(
-            f"Expected a space decoded by {DECODER!r}, received {space.decoder!r}: another version of coldframe "
-            "made it. Run extract again to embed the pictures in a space of this version."
-        )
-    return decoding
+    return Decoding(space.resize, largest(workspace, space), resizer_of(space.decoder))
+
+
+def tell_of_other_resizer(
+    workspace: Workspace, store: Store, manifest: Manifest, note: Callable[[str], None]
+) -> None:
+    """Say where all rows that a network has of these pictures are by another resizer than those of `store`."""
+    if store.contains(manifest.key).any():
+        return
+    space, stores = store.space, {each.space: each for each in workspace.spaces()}
+    for resizer, decoder in DECODERS.items():
+        other = stores.get(replace(space, decoder=decoder))
+        if other and (count := int(other.contains(manifest.key).sum())):
+            note(
+                f"{space.backbone}: {counted(count, 'row')} by the resizer {resizer} stay, and all are made again by "
+                f"{resizer_of(space.decoder)}; to go on with those that are there, pass --resizer {resizer}"
+            )
 
 
 def view_of(space: Space) -> View | None:

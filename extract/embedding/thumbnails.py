@@ -14,7 +14,7 @@ from cache.storage.store import Store
 from cache.workspace import Workspace
 from extract.embedding.progress import Progress
 from extract.machine import usable_cores
-from extract.pictures.decoding import DECODER, RejectedImage, decode_both
+from extract.pictures.decoding import DECODERS, RejectedImage, decode_both, resizer_of
 from extract.pictures.files import opened
 from extract.pictures.thumbnail import SIDE
 from extract.settings import Decoding
@@ -36,10 +36,15 @@ def thumbnails_of(workspace: Workspace, space: Space) -> Store:
             input_size=SIDE,
             resize="squash",
             preprocessing=f"decoded for {space.input_size} {space.resize}",
-            decoder=DECODER,
+            decoder=DECODERS[_resizer(space)],
             dtype="float16",
         )
     )
+
+
+def _resizer(space: Space) -> str:
+    """Its decoder's; for the decoder of another version, Pillow, by which it was before there was a choice."""
+    return resizer_of(space.decoder) if space.decoder in DECODERS.values() else "pillow"
 
 
 class Thumbnails:
@@ -90,7 +95,10 @@ def complete(workspace: Workspace, space: Space, manifest: Manifest, limit: int,
     """
     store = thumbnails_of(workspace, space)
     rows = np.flatnonzero(manifest.hashed & ~store.contains(manifest.key))
-    root, decoding, made = Path(manifest.root), Decoding(space.resize, limit), Thumbnails(store)
+    root, made = Path(manifest.root), Thumbnails(store)
+    if not len(rows) or not root.exists():
+        return
+    decoding = Decoding(space.resize, limit, _resizer(space))
 
     def look(row: int) -> None:
         try:
@@ -100,8 +108,6 @@ def complete(workspace: Workspace, space: Space, manifest: Manifest, limit: int,
         except RejectedImage:
             return  # gone, or changed: who compares pictures says which have no thumbnail
 
-    if not len(rows) or not root.exists():
-        return
     progress.start(len(rows))
     try:
         with ThreadPoolExecutor(usable_cores()) as pool:

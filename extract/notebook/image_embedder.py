@@ -52,6 +52,8 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         backbone's own, as for `extract`.
     resize : {"crop", "squash", "pad"}, default="crop"
         How pictures become square.
+    resizer : {"fast", "pillow"}, default="fast" where it is installed
+        Who resizes them; an embedder that was pickled before there was a choice goes on with Pillow.
     max_pixels : int, default=64_000_000
         Larger pictures count as unreadable.
     precision : {"float32", "float16", "int8"}, default="float32"
@@ -95,6 +97,7 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         input_size: int | None = None,
         pooling: str | None = None,
         resize: str = "crop",
+        resizer: str = Decoding.resizer,
         max_pixels: int = 64_000_000,
         precision: str = "float32",
         dtype: str = "float32",
@@ -110,6 +113,7 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self.input_size = input_size
         self.pooling = pooling
         self.resize = resize
+        self.resizer = resizer
         self.max_pixels = max_pixels
         self.precision = precision
         self.dtype = dtype
@@ -119,6 +123,9 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self.workspace = workspace
         self.errors = errors
         self.verbose = verbose
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({"resizer": "pillow"} | state)
 
     def fit(self, X: Iterable[Any], y: Any = None) -> "ImageEmbedder":
         """Check the settings and the kinds of the pictures; no picture is read.
@@ -251,7 +258,17 @@ def settings(embedder: ImageEmbedder) -> tuple[Workspace, Backbone, Decoding, Op
     UserError
         For a parameter that means nothing.
     """
-    for field in ("backbone", "weights", "pooling", "resize", "precision", "dtype", "engine", "workspace"):
+    for field in (
+        "backbone",
+        "weights",
+        "pooling",
+        "resize",
+        "resizer",
+        "precision",
+        "dtype",
+        "engine",
+        "workspace",
+    ):
         text = getattr(embedder, field)
         path = field in ("weights", "workspace") and isinstance(text, os.PathLike)
         if not (isinstance(text, str) or path or (field in ("workspace", "pooling") and text is None)):
@@ -267,7 +284,7 @@ def settings(embedder: ImageEmbedder) -> tuple[Workspace, Backbone, Decoding, Op
         raise UserError(f"Expected pooling avg, max, flatten or stages, received {embedder.pooling!r}.")
     place = None if embedder.workspace is None else os.path.expanduser(embedder.workspace)
     options = Options(engine=embedder.engine, batch_size=batch_size, workers=workers, dtype=embedder.dtype)
-    decoding = Decoding(embedder.resize, _integer(embedder, "max_pixels"))
+    decoding = Decoding(embedder.resize, _integer(embedder, "max_pixels"), embedder.resizer)
     return Workspace.locate(place), backbone, decoding, options
 
 

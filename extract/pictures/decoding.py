@@ -20,6 +20,7 @@ from PIL import (
     features,
 )
 
+from cache.errors import UserError
 from extract.pictures import png
 from extract.pictures.augmentation import View
 from extract.pictures.memory import MIB, PIXELS, cost
@@ -56,8 +57,20 @@ _ACCEPT = [Image.OPEN[name][1] for name in FORMATS]
 # Brands of pictures as phones write them; HEIF files of another coding, such as AVIF, may begin with mif1, too.
 _HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 
-# What fixes the numbers, for `Space.decoder`; the resize rule is a field of its own there.
-DECODER = "pillow;exif;alpha-white;cmyk-rgb;16bit-scale;first-frame;draft2x;bicubic"
+# What fixes the numbers, for `Space.decoder`, by `Decoding.resizer`; the resize rule is a field of its own there.
+_POLICIES = "pillow;exif;alpha-white;cmyk-rgb;16bit-scale;first-frame;draft2x"
+DECODERS = {"fast": f"{_POLICIES};bicubic by fast_image_resize", "pillow": f"{_POLICIES};bicubic"}
+
+
+def resizer_of(decoder: str) -> str:
+    """Name the resizer of a decoder; UserError if this version has no such decoder."""
+    for resizer, known in DECODERS.items():
+        if known == decoder:
+            return resizer
+    raise UserError(
+        f"Expected pictures decoded by {' or '.join(map(repr, DECODERS.values()))}, received {decoder!r}: another "
+        "version of coldframe wrote that. Run extract again to embed the pictures in a space of this version."
+    )
 
 
 def decode(data: bytes, size: int, decoding: Decoding) -> np.ndarray:
@@ -76,7 +89,7 @@ def decode(data: bytes, size: int, decoding: Decoding) -> np.ndarray:
     size : int
         Side of the result in pixels.
     decoding : Decoding
-        Resize rule and limits.
+        Resize rule, resizer and limits.
 
     Returns
     -------
@@ -89,13 +102,13 @@ def decode(data: bytes, size: int, decoding: Decoding) -> np.ndarray:
         If the bytes are no picture, are damaged, or exceed `decoding.max_pixels`.
     """
     with loaded(open_header(data, size, decoding), data) as picture:
-        return square(*picture, size, decoding.resize)
+        return square(*picture, size, *decoding.rule)
 
 
 def decode_both(data: bytes, size: int, decoding: Decoding) -> tuple[np.ndarray, np.ndarray]:
     """Decode one picture file once: its pixels as `decode` gives them, and its thumbnail."""
     with loaded(open_header(data, size, decoding), data) as picture:
-        return square(*picture, size, decoding.resize), thumbnail(*picture)
+        return square(*picture, size, *decoding.rule), thumbnail(*picture, decoding.resizer)
 
 
 @dataclass(frozen=True)

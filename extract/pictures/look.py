@@ -74,14 +74,20 @@ def _seen(opened: Opened, data: bytes, key: bytes, looks: list[Look]) -> dict[Lo
     """Load a picture once for looks that take it at the same size."""
     with loaded(opened, data) as picture:
         squares = {
-            (side, resize): square(*picture, side, resize)
-            for side, resize in {(look.source, look.decoding.resize) for look in looks}
+            how: square(*picture, *how) for how in {(look.source, *look.decoding.rule) for look in looks}
         }
-        small = thumbnail(*picture) if any(look.thumbnail for look in looks) else None
-    return {look: _made(look, squares[look.source, look.decoding.resize], small, key) for look in looks}
+        small = {
+            resizer: thumbnail(*picture, resizer)
+            for resizer in {look.decoding.resizer for look in looks if look.thumbnail}
+        }
+    return {
+        look: Seen(
+            _viewed(look, squares[look.source, *look.decoding.rule], key),
+            small[look.decoding.resizer] if look.thumbnail else None,
+        )
+        for look in looks
+    }
 
 
-def _made(look: Look, pixels: np.ndarray, small: np.ndarray | None, key: bytes) -> Seen:
-    if look.view:
-        pixels = look.view.apply(pixels, look.size, key)
-    return Seen(pixels, small if look.thumbnail else None)
+def _viewed(look: Look, pixels: np.ndarray, key: bytes) -> np.ndarray:
+    return look.view.apply(pixels, look.size, key) if look.view else pixels

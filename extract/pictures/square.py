@@ -6,6 +6,8 @@ import warnings
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
+from extract.pictures.resizing import Box, resized
+
 # `Decoding.max_pixels` is the one limit on size: Pillow's own would refuse what a raised limit allows.
 Image.MAX_IMAGE_PIXELS = None
 # What Pillow grumbles about is either harmless or ends as a reject with a reason; set here, once, because
@@ -55,9 +57,7 @@ def check_size(image: Image.Image, max_pixels: int) -> None:
             )
 
 
-def fit(
-    width: float, height: float, size: int, resize: str
-) -> tuple[tuple[float, float, float, float], tuple[int, int]]:
+def fit(width: float, height: float, size: int, resize: str) -> tuple[Box, tuple[int, int]]:
     """Which box of a picture is resized, and to what (width, height) at most (size, size)."""
     if resize == "crop":
         side = min(width, height)
@@ -107,7 +107,12 @@ def _scaled(image: Image.Image) -> Image.Image:
 
 
 def square(
-    image: Image.Image, content: tuple[float, float], turn: Image.Transpose | None, size: int, resize: str
+    image: Image.Image,
+    content: tuple[float, float],
+    turn: Image.Transpose | None,
+    size: int,
+    resize: str,
+    resizer: str,
 ) -> np.ndarray:
     """Resize and turn a picture.
 
@@ -122,6 +127,7 @@ def square(
     size : int
         Side of the result in pixels.
     resize : {"crop", "squash", "pad"}
+    resizer : {"fast", "pillow"}
 
     Returns
     -------
@@ -130,7 +136,7 @@ def square(
     """
     box, target = fit(*content, size, resize)
     if image.size != target or box != (0, 0, *target):
-        image = image.resize(target, Image.Resampling.BICUBIC, box)
+        image = resized(image, target, box, Image.Resampling.BICUBIC, resizer)
     if image.mode != "RGB":
         image = image.convert("RGB")
     # Turned last, when it is small: the box is centred, so turning and resizing commute.

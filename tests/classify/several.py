@@ -35,14 +35,20 @@ def write_network(path: Path, size: int, number: int) -> Path:
     return path
 
 
-def prepare(folder: Path, per_class: int = 8, pooling: str = "avg", engine: str = "keras") -> list[Space]:
+def prepare(
+    folder: Path,
+    per_class: int = 8,
+    pooling: str = "avg",
+    engine: str = "keras",
+    resizer: str = Decoding.resizer,
+) -> list[Space]:
     """Embed pictures of stripes in three spaces of a workspace below `folder`."""
     workspace, pictures = Workspace(folder / ".coldframe"), write_pictures(folder / "stripes", 3, per_class)
     spaces = []
     for number, (name, size) in enumerate(SIZES.items()):
         file = write_network(folder / f"{name}.keras", size, number)
         backbone = Backbone.of(f"keras:{file}", pooling=pooling, preprocessing="unit")
-        done = extract(workspace, pictures, backbone, Decoding(), Options(engine=engine))
+        done = extract(workspace, pictures, backbone, Decoding(resizer=resizer), Options(engine=engine))
         spaces.append(workspace.store_by_id(done.space).space)
     return spaces
 

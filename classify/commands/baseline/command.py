@@ -105,7 +105,7 @@ def baseline(
     write_weights(network, checkpoint.best)
     logits, known = logits_of(network, judging, settings.batch_size), judging.codes >= 0
     temperature = fit_temperature(logits[known], judging.codes[known])
-    model = finished(network, classes, temperature, decoding.resize)
+    model = finished(network, classes, temperature, decoding)
 
     rows = np.flatnonzero(division.split.part == TEST)
     when = now()

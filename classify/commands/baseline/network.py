@@ -7,6 +7,7 @@ from keras import layers
 
 from classify.models.layers import LOGITS, Square, build_head, with_resizing
 from classify.models.linear import LinearHead
+from extract.settings import Decoding
 
 FILTERS = (16, 32, 64)
 UNITS = 128
@@ -28,7 +29,9 @@ def build_network(size: int, classes: int, seed: int) -> keras.Model:
     return keras.Model(square, layers.Dense(classes, name=LOGITS)(x), name="baseline")
 
 
-def finished(network: keras.Model, classes: tuple[str, ...], temperature: float, resize: str) -> keras.Model:
+def finished(
+    network: keras.Model, classes: tuple[str, ...], temperature: float, decoding: Decoding
+) -> keras.Model:
     """Make the model that people get: (B, h, w, 3) uint8 RGB of any size to (B, C) float32 probabilities.
 
     Its layers "classifier" and, in that, "head" are as in `classify.models.layers.build_model`.
@@ -41,10 +44,10 @@ def finished(network: keras.Model, classes: tuple[str, ...], temperature: float,
         Names of the columns.
     temperature : float
         What the logits are divided by.
-    resize : {"crop", "squash", "pad"}
+    decoding : Decoding
     """
     kernel, bias = network.get_layer(LOGITS).get_weights()
     head = build_head(LinearHead("none", kernel / temperature, bias / temperature, classes), UNITS)
     probability = head(network.get_layer("features").output)
-    square = Square(network.input_shape[1], resize)
+    square = Square(network.input_shape[1], *decoding.rule)
     return with_resizing({square: network.input}, probability, network.name)

@@ -12,6 +12,7 @@ from cache.text import counted
 from cache.versions import now, versions
 from cache.workspace import Workspace
 from classify.commands.baseline.result import NAME, Outcome, Setup, Tested
+from classify.pages.page import write_page
 from classify.report.confusion import CONFUSION
 from classify.report.glossary import with_words
 from classify.report.tables import class_table
@@ -25,7 +26,7 @@ from classify.training.curves import curves_png
 from classify.training.history import history_csv
 from classify.training.summary import summary_text
 from extract.embedding.spaces import PLAIN
-from extract.pictures.decoding import DECODER
+from extract.pictures.decoding import DECODERS
 
 if TYPE_CHECKING:
     import keras
@@ -57,13 +58,14 @@ def keep(
         input_size=settings.input_size,
         resize=decoding.resize,
         preprocessing="x / 255",
-        decoder=DECODER,
+        decoder=DECODERS[decoding.resizer],
         view=PLAIN,
     )
     facts = {
         "classes": list(setup.classes),
         "input_size": settings.input_size,
         "resize": decoding.resize,
+        "decoder": DECODERS[decoding.resizer],
         "backbone": NAME,
         "pooling": "flatten",
         "head": NAME,
@@ -95,6 +97,7 @@ def keep(
         **standing(workspace, division.test_hash),
     )
     write_json(folder / "run.json", described)
+    write_page(workspace, folder)
     return outcome
 
 

@@ -95,7 +95,7 @@ class Outcome:
             f"{len(history.epochs) - 1}, {self.seconds_per_epoch:.1f} s an epoch, {self.parameters:,} parameters",
             self.gain(),
         ]
-        return "\n".join([*lines, f"run: {self.run} (start with report.md)"])
+        return "\n".join([*lines, f"run: {self.run} (start with report.html)"])
 
     def gain(self) -> str:
         """Say what transfer gains."""

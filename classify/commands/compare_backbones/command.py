@@ -16,7 +16,7 @@ from classify.commands.compare_backbones.entrants import FOLDS, Entrant, Ground,
 from classify.commands.compare_backbones.options import CompareOptions, Contest
 from classify.commands.compare_backbones.plot import tournament_png
 from classify.commands.compare_backbones.standings import Outcome, elect, label, rank
-from classify.data import near_duplicates
+from classify.data.neighbours import near_duplicates
 from classify.data.sample import training_sample
 from classify.heads.folds import check_classes, imbalance
 from classify.report.glossary import words_of
@@ -177,7 +177,7 @@ def run(options: CompareOptions, say: Say) -> Outcome:
         contest,
         source=Path(options.source) if options.source else None,
         dataset=options.name,
-        decoding=Decoding(options.resize),
+        decoding=Decoding(options.resize, resizer=options.resizer),
         options=Options(**asdict(options.engine)),
         progress=bar(say),
         data_dir=options.data_dir,

@@ -9,7 +9,16 @@ from cyclopts import Parameter
 
 from cache.commands.options import FLAT, NETWORK, Common, File, Names, Positive
 from extract.commands.options import DataDir, DataName
-from extract.settings import EVERY_STAGE, POOLINGS, BackboneOptions, Decoding, Engine, Preprocessing, Resize
+from extract.settings import (
+    EVERY_STAGE,
+    POOLINGS,
+    BackboneOptions,
+    Decoding,
+    Engine,
+    Preprocessing,
+    Resize,
+    Resizer,
+)
 
 
 @dataclass(frozen=True)
@@ -52,4 +61,5 @@ class CompareOptions(Common):
     data_dir: DataDir = None
     contest: Annotated[Contest, FLAT] = Contest()
     resize: Resize = Decoding.resize
+    resizer: Resizer = Decoding.resizer
     engine: Annotated[Engine, FLAT] = Engine()

@@ -18,6 +18,7 @@ from classify.commands.evaluate.report import write_record
 from classify.commands.evaluate.result import Evaluated
 from classify.metrics.evaluation import evaluate as measure
 from classify.models.classifier import open_classifier
+from classify.pages.page import write_page
 from classify.runs.standing import answering
 from extract.commands.extract import all_rejected
 from extract.embedding.progress import Progress, bar
@@ -104,6 +105,7 @@ def evaluate(
         notes=notes + more,
     )
     write_record(result, manifest, classifier.source, manifest.root)
+    write_page(workspace, result.run)
     return result
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from cache.manifest import Manifest
 from cache.workspace import Workspace
-from classify.data import near_duplicates
+from classify.data.neighbours import near_duplicates
 from classify.runs.predictions import table_of
 from extract.embedding.extractor import Extractor
 from extract.embedding.progress import Progress

@@ -77,7 +77,7 @@ class Evaluated:
             interval = f"{e.ci_low:.1%} - {e.ci_high:.1%}"
             figures = f"{e.accuracy:>9.1%}  {interval:16}{e.n:>6,}{e.macro_f1:>10.3f}{e.log_loss:>10.3f}"
             lines.append(f"{name:16}{figures}")
-        return "\n".join([*lines, f"run: {self.run} (start with report.md)"])
+        return "\n".join([*lines, f"run: {self.run} (start with report.html)"])
 
 
 def _figures(e: Evaluation) -> dict[str, Any]:

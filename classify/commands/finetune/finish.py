@@ -25,6 +25,7 @@ from classify.models.layers import AnyHead, build_model, closed_form
 from classify.models.linear import LinearHead
 from classify.models.model_file import save_model
 from classify.models.probabilities import answer
+from classify.pages.page import write_page
 from classify.runs import scores
 from classify.runs.folder import place_of, remember_best, write_json
 from classify.runs.inputs import inputs_of, to_record
@@ -49,7 +50,7 @@ def finish(
     if head is None:
         notes.append("layers of a network cannot express the head that is kept: there is no model.keras")
     else:
-        model = build_model(tuned.backbone, tuned.decoding.resize, head, tuned.exact_network())
+        model = build_model(tuned.backbone, tuned.decoding, head, tuned.exact_network())
         sha256 = save_model(model, folder / MODEL, _facts(tuned, start, head, history.alpha))
     rows = np.flatnonzero(division.split.part == TEST)
     probability = start.loaded.head.predict_proba(division.X_test)
@@ -99,6 +100,7 @@ def finish(
     write_pages(session, outcome, tested, start, tuned)
     scores.write(folder, scores.Scores.of(division, classes.tolist(), _answers(start, result, rows, answers)))
     _write_record(session.workspace, start, outcome, sha256, head)
+    write_page(session.workspace, folder)
     if sha256 and not kept and not outcome.beaten:
         _remember(session.workspace, start, outcome)
     return outcome
@@ -107,7 +109,7 @@ def finish(
 def keep_model(path: Path, tuned: Tuned, start: Start) -> None:
     """Write the model as it is now, uncalibrated."""
     head = _head(tuned, start, 1.0)
-    model = build_model(tuned.backbone, tuned.decoding.resize, head, tuned.exact_network())
+    model = build_model(tuned.backbone, tuned.decoding, head, tuned.exact_network())
     save_model(model, path, _facts(tuned, start, head, 1.0))
 
 
@@ -181,6 +183,7 @@ def _facts(tuned: Tuned, start: Start, head: AnyHead, alpha: float) -> dict[str,
         "classes": list(head.classes),
         "input_size": tuned.backbone.input_size,
         "resize": tuned.decoding.resize,
+        "decoder": start.data.space.decoder,
         "backbone": tuned.backbone.name,
         "pooling": tuned.backbone.pooling,
         "head": start.loaded.record["head"]["name"],

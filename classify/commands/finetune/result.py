@@ -165,4 +165,4 @@ class Outcome:
             lines.append("fine-tuning found nothing better: the head is kept unchanged")
         comparisons = self.comparison, self.original and self.original.comparison
         lines += [each.sentence() for each in comparisons if each]
-        return "\n".join([*lines, f"run: {self.run} (start with report.md)"])
+        return "\n".join([*lines, f"run: {self.run} (start with report.html)"])

@@ -28,6 +28,7 @@ from classify.heads.table import select
 from classify.metrics.comparison import Comparison, compare
 from classify.metrics.evaluation import tie
 from classify.metrics.frontier import Frontier
+from classify.pages.page import write_page
 from classify.report.frontier import frontier_text
 from classify.runs.folder import remember_best
 from classify.runs.readings import Log, sample_notes
@@ -77,7 +78,7 @@ class FitResult:
         """Return the sets of networks, the leaderboard and where the run is."""
         width = terminal_width()
         before = f"{frontier_text(self.networks, width)}\n\n" if self.networks else ""
-        return f"{before}{leaderboard(self.heads, width)}\nbest: {self.best}, in {self.run} (start with report.md)"
+        return f"{before}{leaderboard(self.heads, width)}\nbest: {self.best}, in {self.run} (start with report.html)"
 
 
 def fit_heads(
@@ -188,6 +189,7 @@ def fit_heads(
     except KeyboardInterrupt:
         interrupted = True
         notes += whole
+    write_page(workspace, run)
     return FitResult(
         run,
         best.result.name,

@@ -18,6 +18,7 @@ def page(made: Map, manifest: Manifest, where: NDArray[np.float64], sheet: Sheet
     low, high = where.min(axis=0), where.max(axis=0)
     steps = np.rint((where - low) / max(float((high - low).max()), 1e-12) * _STEPS).astype(int)
     probability = made.facts.probability
+    permille = None if probability is None else np.rint(np.nan_to_num(probability, nan=-1) * 1000).astype(int)
     data = {
         "dataset": made.dataset,
         "paths": manifest.paths,
@@ -27,9 +28,7 @@ def page(made: Map, manifest: Manifest, where: NDArray[np.float64], sheet: Sheet
             {"name": fact.name, "title": fact.title, "values": list(fact.values), "code": fact.code.tolist()}
             for fact in made.facts.facts
         ],
-        "permille": None
-        if probability is None
-        else np.rint(np.nan_to_num(probability, nan=-1) * 1000).astype(int).tolist(),
+        "permille": None if permille is None else permille.tolist(),
         "sheet": {"side": sheet.side, "columns": sheet.columns} if sheet else None,
     }
     return render("map.html.j2", made=made, root=manifest.root, data=data, sheet=sheet)

@@ -13,9 +13,10 @@ Spans = Sequence[tuple[int, int]]  # first column of each part of a row, and one
 
 @dataclass(frozen=True, eq=False)
 class Directions:
-    """Rows of D columns, less a mean, each of p parts brought to the same length: their product is a cosine.
+    """Rows of D columns, less a mean, each of p parts brought to a length that depends on its width alone.
 
-    Parts count alike, however wide they are and whatever unit their numbers have.
+    Their product is a cosine: the mean of those of the parts, weighed by their widths. So all columns count alike,
+    whatever unit the numbers of a part have, and the row as a whole has length 1.
     """
 
     mean: NDArray[np.float32]  # (D,)
@@ -33,9 +34,10 @@ class Directions:
 
     def of(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Turn (m, D) rows into (m, D) directions of length 1; a part that is the mean itself becomes zeros."""
+        width = sum(stop - start for start, stop in self.spans)
         found = np.subtract(rows, self.mean, dtype=np.float32)
         for start, stop in self.spans:
             part = found[:, start:stop]
-            length = np.sqrt(len(self.spans) * np.einsum("ij,ij->i", part, part))[:, None]
-            part /= np.where(length > 0, length, 1)
+            length = np.sqrt(np.einsum("ij,ij->i", part, part))[:, None]
+            part *= np.sqrt((stop - start) / width) / np.where(length > 0, length, 1)
         return found

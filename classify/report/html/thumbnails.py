@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 
 import numpy as np
 
 from cache.manifest import Manifest
 from extract.pictures.decoding import RejectedImage, decode
-from extract.pictures.files import load_row, opened
+from extract.pictures.files import load, opened
+from extract.pictures.memory import MIB
 from extract.settings import Decoding
 
 SIDE = 112  # pixels
 MOST, BUDGET = 300, 1_500_000  # pictures of one page, and bytes of their data URIs
+READ = 256 * MIB  # bytes of their files: a hundred large photographs
 QUALITY = 62  # of WebP, 0 to 100
+THREADS = 8
 
 
 def thumbnail(picture: bytes | Path | np.ndarray, side: int = SIDE) -> str:
@@ -51,48 +54,66 @@ def thumbnail(picture: bytes | Path | np.ndarray, side: int = SIDE) -> str:
 def of_rows(
     manifest: Manifest, rows: Sequence[int], side: int = SIDE, *, most: int = MOST, budget: int = BUDGET
 ) -> dict[int, str]:
-    """Make thumbnails of pictures of a data set, which are read again.
+    """Make thumbnails of pictures of a data set by the rows of its manifest; else as `of_files`."""
+    paths = [manifest.paths[row] for row in rows]
+    keys = {path: manifest.key[row].tobytes() for path, row in zip(paths, rows, strict=True)}
+    made = of_files(Path(manifest.root), paths, keys, side, most=most, budget=budget)
+    return {row: made[path] for row, path in zip(rows, paths, strict=True) if path in made}
+
+
+def of_files(
+    root: Path,
+    paths: Iterable[str],
+    keys: Mapping[str, bytes],
+    side: int = SIDE,
+    *,
+    most: int = MOST,
+    budget: int = BUDGET,
+) -> dict[str, str]:
+    """Make thumbnails of picture files, which are read by several threads.
 
     Parameters
     ----------
-    manifest : Manifest
-    rows : sequence of int
-        The more important first: there is room for the first ones.
+    root : Path
+    paths : iterable of str
+        Relative to `root`, the more important first: there is room for the first ones.
+    keys : mapping
+        Path -> the image key that a file is known by, 32 bytes, where there is one.
     side : int
         Pixels.
     most, budget : int
-        So many pictures, and characters of their URIs, at most.
+        So many pictures, and characters of their URIs, at most. Nor are more than `READ` bytes of files read, so that
+        nobody waits: a limit in seconds would make another page each time.
 
     Returns
     -------
     uris : dict
-        Row -> data URI; without those of which the file is gone, is another one now, or came too late for the budget.
+        Path -> data URI, in the order of `paths`: empty where the file is gone, is no picture, or is another one now;
+        those that came too late for the budget are not in it.
     """
-    wanted = list(islice(dict.fromkeys(map(int, rows)), most))
+    wanted = list(islice(dict.fromkeys(paths), most))
+    read_so_far = accumulate(_size(root / path) for path in wanted)
+    wanted = [path for path, size in zip(wanted, read_so_far, strict=True) if size <= READ]
 
-    def read(row: int) -> str:
+    def read(path: str) -> str:
         try:
-            return _uri(load_row(manifest, row, side, Decoding()), side)
+            if path in keys:
+                return _uri(load(root, path, keys[path], side, Decoding()), side)
         except RejectedImage:
             return ""
+        return thumbnail(root / path, side)
 
-    return _within(zip(wanted, _each(read, wanted), strict=True), budget)
-
-
-def _within(made: Iterable[tuple[int, str]], budget: int) -> dict[int, str]:
-    kept = dict[int, str]()
-    for row, uri in made:
-        budget -= len(uri)
-        if budget < 0:
-            break
-        if uri:
-            kept[row] = uri
-    return kept
+    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+        made = list(pool.map(read, wanted))
+    sizes = accumulate(map(len, made))
+    return {path: uri for path, uri, size in zip(wanted, made, sizes, strict=True) if size <= budget}
 
 
-def _each(read: Callable[[int], str], rows: Sequence[int]) -> list[str]:
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return list(pool.map(read, rows))
+def _size(file: Path) -> int:
+    try:
+        return os.stat(file).st_size
+    except (OSError, ValueError):
+        return 0
 
 
 def _uri(pixels: np.ndarray, side: int) -> str:

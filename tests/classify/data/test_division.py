@@ -28,7 +28,7 @@ from classify.heads.table import Head
 from extract.embedding import thumbnails
 from extract.embedding.progress import Progress
 from extract.settings import Decoding
-from tests.classify.data.test_near_duplicates import encode, look
+from tests.classify.data.neighbours.test_near_duplicates import encode, look
 from tests.classify.samples import SPACE, make_manifest
 
 Data = tuple[np.ndarray, np.ndarray]

@@ -13,8 +13,8 @@ from cache.storage.json_file import write_json
 from cache.workspace import Workspace
 from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
-from classify.data import near_duplicates
 from classify.data.division import divide
+from classify.data.neighbours import near_duplicates
 from classify.data.sample import stratified, training_sample
 from classify.data.split_record import Assignments
 from classify.data.splits import split

@@ -11,10 +11,17 @@ from cache.space import Space
 from cache.workspace import Workspace
 from classify.commands.predict.command import predict
 from classify.models.classifier import open_classifier
+from classify.models.model_file import Artefact
 from classify.models.predictor import Predictor
 from classify.runs.head_file import load_head
 from classify.runs.inputs import Input
-from extract.settings import Options
+from extract.backbones.backbone import Backbone
+from extract.backbones.network import build_embedder
+from extract.embedding.progress import Progress
+from extract.pictures.decoding import DECODERS
+from extract.pictures.files import load_row
+from extract.settings import RESIZERS, Decoding, Options
+from extract.sources.unlabelled import list_pictures
 from tests.classify.commands.finetune.conftest import write_pictures
 from tests.classify.several import fit, prepare
 
@@ -146,3 +153,30 @@ def test_a_head_of_another_width_is_refused(workspace: Workspace, spaces: list[S
     classifier._rows._loaded = shorter  # type: ignore[union-attr]
     with pytest.raises(UserError, match=r"of width 17, received 8: .*trained in space "):
         Predictor(workspace, classifier, True).predict([next(new.glob("*/*.png"))])
+
+
+def test_a_run_on_rows_that_pillow_resized_goes_on_with_pillow(tmp_path: Path, new: Path) -> None:
+    (space, *_) = prepare(tmp_path, resizer="pillow")
+    workspace = Workspace(tmp_path / ".coldframe")
+    assert space.decoder == DECODERS["pillow"]
+    run, manifest = fit(workspace, [Input(space)]), list_pictures([new])
+    answered = open_classifier(workspace, run.name, options=KERAS).answer(manifest, Progress())
+    backbone = Backbone.of(f"keras:{tmp_path / 'low.keras'}", pooling="avg", preprocessing="unit")
+    head, embedder = load_head(workspace, run).head, build_embedder(backbone)
+    by = {}
+    for resizer in RESIZERS:
+        pixels = [load_row(manifest, row, 32, Decoding(resizer=resizer)) for row in range(len(manifest))]
+        by[resizer] = head.predict_proba(embedder.predict(np.stack(pixels), verbose=0))
+    assert answered.present.all() and rows(workspace)[space.id] == 24 + len(manifest)
+    np.testing.assert_allclose(answered.probability, by["pillow"], atol=1e-5)
+    assert np.abs(answered.probability - by["fast"]).max() > 1e-4
+
+
+def test_a_model_that_does_not_name_its_decoder_is_older_than_the_choice() -> None:
+    facts = {"resize": "pad", "classes": ["a"]}
+    assert Artefact(None, facts).decoding == Decoding("pad", resizer="pillow")  # type: ignore[arg-type]
+    for resizer, decoder in DECODERS.items():
+        named = Artefact(None, facts | {"decoder": decoder})  # type: ignore[arg-type]
+        assert named.decoding == Decoding("pad", resizer=resizer)
+    with pytest.raises(UserError, match="another version of coldframe"):
+        _ = Artefact(None, facts | {"decoder": "turbo"}).decoding  # type: ignore[arg-type]

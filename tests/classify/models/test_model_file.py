@@ -34,7 +34,7 @@ def head() -> LinearHead:
 
 @pytest.fixture(scope="module")
 def artefact(head: LinearHead) -> Artefact:
-    return Artefact(build_model(BACKBONE, "crop", head), {"classes": list(CLASSES)})
+    return Artefact(build_model(BACKBONE, Decoding(), head), {"classes": list(CLASSES)})
 
 
 @pytest.fixture(scope="module")

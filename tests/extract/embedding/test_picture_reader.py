@@ -36,7 +36,7 @@ FILES = {
 
 def pixels(picture: Picture, size: int = 32, resize: str = "crop") -> np.ndarray:
     image, turn = flat(picture, 10**6)
-    return square(image, image.size, turn, size, resize)
+    return square(image, image.size, turn, size, *Decoding(resize).rule)
 
 
 def key(picture: Picture) -> bytes:

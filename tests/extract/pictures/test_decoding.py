@@ -5,14 +5,25 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
 from cache.errors import UserError
-from extract.pictures.decoding import FORMATS, RejectedImage, check_start, decode, limits
-from extract.settings import RESIZES, Decoding
+from extract.pictures import square
+from extract.pictures.decoding import (
+    DECODERS,
+    FORMATS,
+    RejectedImage,
+    check_start,
+    decode,
+    limits,
+    resizer_of,
+)
+from extract.pictures.resizing import resized
+from extract.settings import RESIZERS, RESIZES, Decoding
 from tests.extract import sample_pictures
 
 # pytest puts its own warning filters over the one that the module sets for the process.
@@ -95,13 +106,12 @@ def test_reduced_decoding_stays_in_register_with_the_full_picture(
 
 def test_large_jpeg_is_decoded_at_reduced_size(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    resize = Image.Image.resize
 
-    def watched(self: Image.Image, *args: object, **kwargs: object) -> Image.Image:
-        seen.append(self.size)
-        return resize(self, *args, **kwargs)
+    def watched(image: Image.Image, *how: Any) -> Image.Image:
+        seen.append(image.size)
+        return resized(image, *how)
 
-    monkeypatch.setattr(Image.Image, "resize", watched)
+    monkeypatch.setattr(square, "resized", watched)
     data = sample_pictures.encode(sample_pictures.scene(1600, 1200), "JPEG")
     decode(data, 64, Decoding("crop"))
     decode(data, 64, Decoding("pad"))
@@ -118,8 +128,9 @@ def test_crop_is_the_centred_square() -> None:
 
 def test_squash_takes_the_whole_picture() -> None:
     image = sample_pictures.scene(90, 30)
-    got = decode(sample_pictures.encode(image, "PNG"), 30, Decoding("squash"))
-    assert np.array_equal(got, reference(image, 30))
+    data = sample_pictures.encode(image, "PNG")
+    assert np.array_equal(decode(data, 30, Decoding("squash", resizer="pillow")), reference(image, 30))
+    assert np.abs(decode(data, 30, Decoding("squash")) - reference(image, 30)).max() <= 2
 
 
 def test_pad_centres_the_whole_picture_on_black() -> None:
@@ -280,6 +291,18 @@ def test_names_say_what_they_depend_on() -> None:
     assert "PNG" in limits(PLAIN) and "64000000" in limits(PLAIN)
     with pytest.raises(UserError, match="crop, squash, pad, received 'stretch'"):
         Decoding("stretch")
+    with pytest.raises(UserError, match="fast, pillow, received 'opencv'"):
+        Decoding(resizer="opencv")
+    assert [resizer_of(DECODERS[resizer]) for resizer in RESIZERS] == list(RESIZERS)
+    with pytest.raises(
+        UserError, match=r"bicubic by fast_image_resize.*received 'pillow;.*another version of cold"
+    ):
+        resizer_of("pillow;lanczos")
+
+
+def test_the_decoder_of_spaces_before_there_was_a_choice_is_known() -> None:
+    before = "pillow;exif;alpha-white;cmyk-rgb;16bit-scale;first-frame;draft2x;bicubic"
+    assert resizer_of(before) == "pillow"  # spaces, runs and models on people's disks have this text
 
 
 def test_threads_decode_like_one() -> None:

@@ -13,7 +13,7 @@ from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
 from extract.commands.manifest import survey
 from extract.embedding.progress import Progress
-from extract.pictures.decoding import DECODER
+from extract.pictures.decoding import DECODERS
 
 PER_CLASS = 20
 TINTS = {"blue": (60, 60, 190), "green": (60, 190, 60), "red": (190, 60, 60)}
@@ -24,7 +24,7 @@ SPACE = Space(
     input_size=8,
     resize="crop",
     preprocessing="none",
-    decoder=DECODER,
+    decoder=DECODERS["fast"],
 )
 
 

@@ -52,7 +52,7 @@ def test_the_figures_are_those_of_the_answers(session: Path) -> None:
     written = read_pictures(found.run / "predictions.csv")
     assert written["path"].tolist() == found.paths and len(written) == e.n
     there = {path.name for path in found.run.iterdir()}
-    assert {"report.md", "run.json", "confusion.png", "confusion.txt", "mistakes.csv"} <= there
+    assert {"report.md", "report.html", "run.json", "confusion.png", "confusion.txt", "mistakes.csv"} <= there
     assert json.loads((found.run / "run.json").read_text())["result"] == found.to_json()
     assert workspace.datasets() == ["digits"] and workspace.state()["dataset"] == "digits"
 

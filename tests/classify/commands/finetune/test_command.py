@@ -92,8 +92,9 @@ def test_whole_command_writes_a_model_that_predict_uses(
     run = Path(result["run"])
     files = {path.name for path in run.iterdir()}
     expected = (
-        "model.keras run.json report.md history.csv curves.png interpolation.png confusion.png confusion_before.png "
-        "changed.csv predictions.csv summary.txt diagram.svg epoch-002.keras epoch-004.keras tensorboard"
+        "model.keras run.json report.md report.html history.csv curves.png interpolation.png confusion.png "
+        "confusion_before.png changed.csv predictions.csv summary.txt diagram.svg epoch-002.keras "
+        "epoch-004.keras tensorboard"
     )
     assert set(expected.split()) <= files and "checkpoint.h5" not in files
     assert result["val_accuracy"] >= result["head_val_accuracy"]

@@ -40,6 +40,7 @@ def run(
             (record, "mistakes_png"),
             (report, "reliability_png"),
             (predictions, "confusion_png"),
+            (command, "write_page"),
         ):
             patch.setattr(module, figure, lambda *_: b"")
         return fit_heads(workspace, FitOptions(models=models, **{"curve": False, **options}), clock=clock)
@@ -58,6 +59,7 @@ def test_a_run_holds_all_that_people_look_at(workspace: Workspace) -> None:
         "confusion.png",
         "leaderboard.txt",
         "report.md",
+        "report.html",
         "reliability.png",
         "mistakes.csv",
         "mistakes.png",

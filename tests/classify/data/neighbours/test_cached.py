@@ -9,7 +9,7 @@ from cache.dataset import Embedded
 from cache.manifest import Manifest
 from cache.space import Space
 from cache.storage.store import Store
-from classify.data.neighbours import cached
+from classify.data.neighbours import cached, kept
 from classify.data.neighbours.cached import neighbours_of
 
 N = 90
@@ -63,13 +63,13 @@ def never(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cached, "_search", search)
 
 
-def test_each_part_of_each_space_counts_alike(data: Embedded) -> None:
+def test_parts_of_spaces_count_by_their_width(data: Embedded) -> None:
     X = data.embedding[: N - 3].astype(np.float64)
     X -= X.mean(axis=0)
     cosine = np.zeros((len(X), len(X)))
     for start, stop in ((0, 4), (4, 10), (10, 15)):
         part = X[:, start:stop] / np.linalg.norm(X[:, start:stop], axis=1, keepdims=True)
-        cosine += part @ part.T / 3
+        cosine += part @ part.T * (stop - start) / 15
     np.fill_diagonal(cosine, -2)
     found = neighbours_of(data)
     assert (found.index[: N - 3] == np.argsort(-cosine, axis=1)[:, :50]).all()
@@ -115,6 +115,6 @@ def test_a_damaged_file_is_made_again(data: Embedded) -> None:
 
 
 def test_old_files_go(data: Embedded) -> None:
-    for n in range(20, 32):
+    for n in range(20, 40):
         neighbours_of(again(data, np.arange(n)))
-    assert len(files(data)) == cached._KEPT
+    assert len(files(data)) == kept._FILES

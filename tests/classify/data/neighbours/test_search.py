@@ -19,7 +19,8 @@ def cosines(rows: np.ndarray, asked: np.ndarray, spans: list[tuple[int, int]]) -
     found = np.zeros((len(asked), len(rows)))
     for start, stop in spans:
         a, b = ((each - mean)[:, start:stop] for each in (asked, rows))
-        found += (a @ b.T) / np.outer(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)) / len(spans)
+        share = (stop - start) / sum(last - first for first, last in spans)
+        found += share * (a @ b.T) / np.outer(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))
     return found
 
 

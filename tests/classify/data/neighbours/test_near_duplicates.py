@@ -13,8 +13,8 @@ from sklearn.datasets import load_sample_images
 
 from cache.storage.store import Store
 from cache.workspace import Workspace
-from classify.data import near_duplicates
-from classify.data.near_duplicates import Groups, groups
+from classify.data.neighbours import near_duplicates
+from classify.data.neighbours.near_duplicates import Groups, groups
 from extract.embedding.thumbnails import Thumbnails, thumbnails_of
 from extract.pictures.decoding import decode_both
 from extract.settings import Decoding

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from cache.storage.keys import as_items, unique
 from cache.storage.store import Store
 from cache.text import counted
-from classify.data.alignment import likeness
 from classify.data.groups import connect
+from classify.data.neighbours.alignment import likeness
 from extract.pictures.thumbnail import SIDE
 
 # Why these: docs/decisions/0020-aligned-thumbnails.md.
@@ -24,6 +24,7 @@ LIKENESS = 0.9  # correlation of the fine detail of two copies
 BITS = 10  # of 63 in which the perceptual hashes differ of two copies whose embeddings are alike
 FINE = 0.005  # share of a picture's contrast that is fine detail; with less, as digits have, all are alike
 NEIGHBOURS = 64  # pairs looked at for one picture: where all pictures look alike there would be n * n
+RULES = f"near copies 1: {SIMILARITY} {SHAPES} {LIKENESS} {BITS} {FINE} {NEIGHBOURS}"  # who keeps an answer, by them
 _PAIRS = 1024  # laid over each other at a time
 
 _FREQUENCIES, _COARSE = 8, 12  # a side: those of shapes, and those that are not fine

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image, ImageEnhance
 from sklearn.datasets import load_sample_images
 
-from classify.data.alignment import likeness
-from classify.data.near_duplicates import _orientations, _oriented
+from classify.data.neighbours.alignment import likeness
+from classify.data.neighbours.near_duplicates import _orientations, _oriented
 from extract.pictures.thumbnail import thumbnail
 
 
