@@ -83,7 +83,7 @@ KINDS = (
     Kind(
         "blurred",
         lambda facts: np.where(facts.contrast > 0.01, np.minimum(1, facts.sharpness), np.nan),
-        0.55,
+        0.6,
         lambda facts, row: (
             f"its finest detail is {facts.sharpness[row]:.2f} as strong as its slopes, where 1.1 is usual"
         ),
