@@ -133,7 +133,9 @@ class Limits:
             raise ValueError(f"a score {name!r} that there is not")
         spans = tuple((int(start), int(stop)) for start, stop in arrays["spans"])
         auroc, low, high, sets = arrays["trial"].tolist()
-        fitted = {key.removeprefix("fitted_"): each for key, each in arrays.items() if key.startswith("fitted_")}
+        fitted = {
+            key.removeprefix("fitted_"): each for key, each in arrays.items() if key.startswith("fitted_")
+        }
         coordinates = Coordinates(Directions(arrays["mean"], spans), arrays["basis"])
         return cls(
             own=arrays["own"],

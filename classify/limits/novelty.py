@@ -104,14 +104,18 @@ def _two_gausses(Z: Rows, codes: NDArray[np.intp]) -> Arrays:
 
 
 def _relative(fitted: Arrays, Z: Rows, probability: Rows) -> Rows:
-    whole = {name.removeprefix("whole_"): array for name, array in fitted.items() if name.startswith("whole_")}
+    whole = {
+        name.removeprefix("whole_"): array for name, array in fitted.items() if name.startswith("whole_")
+    }
     return _mahalanobis(fitted, Z, probability) - _mahalanobis(whole, Z, probability)
 
 
 # The simplest first: of equal ones it is kept.
 SCORES = {
     # Hendrycks and Gimpel 2017, arXiv 1610.02136.
-    "doubt": Score("1 - the highest probability", lambda Z, codes: {}, lambda fitted, Z, p: 1 - p.max(axis=1)),
+    "doubt": Score(
+        "1 - the highest probability", lambda Z, codes: {}, lambda fitted, Z, p: 1 - p.max(axis=1)
+    ),
     # Sun, Ming, Zhu and Li 2022, arXiv 2204.06507.
     "neighbour": Score(f"distance to the {NEIGHBOUR}th nearest training picture", _neighbours, _distance),
     # Lee, Lee, Lee and Shin 2018, arXiv 1807.03888: distance to the nearest class mean, one covariance for all.
@@ -146,7 +150,7 @@ class Novelty:
     trial: Trial
 
     def typical(self, rows: NDArray[np.float32], probability: Rows) -> NDArray[np.float64]:
-        """Return the conformal p-values of m pictures, (m,): how many training pictures are at least as unlike the rest.
+        """Return the conformal p-values of m pictures, (m,): the share of training pictures as unlike the rest.
 
         (1 + how many) / (N + 1): Vovk, Gammerman and Shafer 2005, section 2.2. Of pictures as those trained on, a
         share of at most a has a p-value of a or less.
@@ -207,7 +211,10 @@ def choose(rows: NDArray[np.float32], codes: NDArray[np.integer], spans: Spans) 
         fit = ~unknown & ~held
         if not held.any() or fit.sum() < 3:
             continue
-        coordinates, names = Coordinates.around(rows[fit], spans), np.unique(codes[fit], return_inverse=True)[1]
+        coordinates, names = (
+            Coordinates.around(rows[fit], spans),
+            np.unique(codes[fit], return_inverse=True)[1],
+        )
         Z, asked = coordinates.of(rows[fit]), coordinates.of(rows[held | unknown])
         probability = _quick_probability(Z, names, asked, rows.shape[1])
         for name, score in SCORES.items():

@@ -70,7 +70,7 @@ class Tested:
         return plain
 
 
-def test(
+def tested(
     limits: Limits,
     classes: Sequence[str],
     truth: NDArray[np.str_],
