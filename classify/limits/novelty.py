@@ -36,30 +36,35 @@ Rows = NDArray[np.floating]
 
 @dataclass(frozen=True, eq=False)
 class Coordinates:
-    """Directions of rows in the plane of the r largest principal components."""
+    """Rows of length 1 in the plane of their r largest principal components."""
 
-    directions: Directions
+    spans: tuple[tuple[int, int], ...]  # parts of a row, each brought to a length of its own
+    centre: NDArray[np.float32]  # (D,)
     basis: NDArray[np.float32]  # (D, r)
 
     @classmethod
     def around(cls, rows: NDArray[np.float32], spans: Spans) -> Coordinates:
-        """Find them for (n, D) rows, whose parts, `spans`, count alike."""
-        directions = Directions.around(rows, np.arange(len(rows)), spans)
-        Z = directions.of(rows)
-        n, width = Z.shape
+        """Find them for (n, D) rows; without spans a row is one part."""
+        n, width = rows.shape
+        parts = tuple(spans) or ((0, width),)
+        Z = _lengths(rows, parts)
+        centre = Z.mean(axis=0, dtype=np.float64).astype(np.float32)
+        Z -= centre
         wide = width > n
         strength, vectors = np.linalg.eigh(Z @ Z.T if wide else Z.T @ Z)
-        kept = np.flatnonzero(strength > 1e-6 * max(strength[-1], 1e-30))[::-1][
-            : max(1, min(COORDINATES, n // 3))
-        ]
-        basis = vectors[:, kept]
-        if wide:
-            basis = (Z.T @ basis) / np.sqrt(strength[kept])
-        return cls(directions, np.ascontiguousarray(basis, np.float32))
+        most = max(1, min(COORDINATES, n // 3))
+        kept = np.flatnonzero(strength > 1e-6 * max(strength[-1], 1e-30))[::-1][:most]
+        basis = (Z.T @ vectors[:, kept]) / np.sqrt(strength[kept]) if wide else vectors[:, kept]
+        return cls(parts, centre, np.ascontiguousarray(basis, np.float32))
 
     def of(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
         """(m, D) rows in these coordinates, (m, r)."""
-        return (self.directions.of(rows) @ self.basis).astype(np.float64)
+        return ((_lengths(rows, self.spans) - self.centre) @ self.basis).astype(np.float64)
+
+
+def _lengths(rows: NDArray[np.float32], spans: Spans) -> NDArray[np.float32]:
+    # Not less a mean: where one class is all that is known, what is far from it would have no direction of its own.
+    return Directions(np.zeros(rows.shape[1], np.float32), tuple(spans)).of(rows)
 
 
 @dataclass(frozen=True)
