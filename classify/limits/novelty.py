@@ -14,6 +14,7 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.special import softmax
 from scipy.stats import rankdata
 from scipy.stats import t as student
+from threadpoolctl import threadpool_limits
 
 from classify.data.neighbours.directions import Directions, Spans
 from classify.heads.fitting.logistic import solve
@@ -182,7 +183,17 @@ def learn(
         Columns of the parts of a row.
     seed : int
     """
-    draw = np.random.default_rng(seed)
+    with threadpool_limits(1):  # two wait for each other where other programs run
+        return _learn(rows, codes, probability, spans, np.random.default_rng(seed))
+
+
+def _learn(
+    rows: NDArray[np.float32],
+    codes: NDArray[np.integer],
+    probability: Rows,
+    spans: Spans,
+    draw: np.random.Generator,
+) -> Novelty:
     picked = draw.permutation(len(rows))[:ROWS]
     rows, codes, probability = rows[picked], codes[picked], probability[picked]
     among = np.flatnonzero(np.isin(codes, draw.permutation(np.unique(codes))[:CLASSES]))[:DRAWN]

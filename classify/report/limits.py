@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from classify.limits.novelty import SCORES
 from classify.limits.checked import ERRORS, Checked, Share
+from classify.limits.novelty import SCORES
 from classify.report.tables import CLASSES
 from classify.report.text import escape, span, table
 

@@ -20,8 +20,8 @@ from classify.heads.calibration import CalibratedHead, fit_temperature
 from classify.heads.search import SearchOptions, SearchResult, search
 from classify.heads.table import Head
 from classify.heads.users_code import users_code
-from classify.limits.learned import Limits
 from classify.limits.checked import Checked, check_limits
+from classify.limits.learned import Limits
 from classify.metrics.evaluation import evaluate
 from classify.metrics.reliability import Calibration, calibration
 from classify.runs.inputs import Input, of_blocks

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
-from classify.limits.learned import FILE, Limits
 from classify.limits.checked import check_limits
+from classify.limits.learned import FILE, Limits
 from tests.classify.limits.test_novelty import chances, clouds
 
 CLASSES, WIDTH = ["a", "b", "c", "d"], 3  # not told apart by all that little
@@ -66,7 +66,7 @@ def test_a_test_part_is_held_against_them() -> None:
     assert found.false_alarms.low < 0.02 and found.least == 1 / 1001
     for each in found.abstaining:
         assert each.wrong.value <= each.most and each.wrong.n == round(each.answered.value * 2_000)
-    assert len(found.abstaining) == 3
+    assert [each.most for each in found.abstaining] == [0.05]  # 1 and 2 % cannot be shown
     few = check_limits(learned(8), CLASSES, truth, p, rows)
     assert few.coverage is None and not few.abstaining and few.to_json()["coverage"] is None
     assert few.to_json()["trial"]["auroc"] is None or few.trial.sets
