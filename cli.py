@@ -72,6 +72,8 @@ COMMANDS = {
         "make the page of a run again, or compare two runs", "report --open"),
     "audit": Command(f"{C}.audit.options:AuditOptions", f"{C}.audit.command:run",
         "find wrong labels, odd pictures and contradicting copies", "audit --planted 5%"),
+    "map": Command(f"{C}.map.options:MapOptions", f"{C}.map.command:run",
+        "lay pictures out in two dimensions, alike beside alike, as one page", "map"),
     "demo": Command(f"{C}.options:DemoOptions", f"{C}.demo:run",
         "the whole job on real pictures; needs no internet connection", "demo --quick"),
     "runs ls": Command(f"{C}.runs.options:ListOptions", f"{C}.runs.ls:run",

@@ -40,6 +40,7 @@ def write_record(found: Evaluated, manifest: Manifest, source: dict[str, Any], r
         root=root,
         result=found.to_json(),
         test=found.evaluation.to_json(),
+        without_copies=found.without.to_json() if found.without else None,
     )
     write_json(found.run / "run.json", described)
 

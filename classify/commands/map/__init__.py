@@ -1,0 +1,1 @@
+"""`map`: the pictures of a data set in two dimensions, alike beside alike, as one page."""
