@@ -92,6 +92,7 @@ class Limits:
             "spans": np.array(found.coordinates.spans, np.int64),
             "centre": found.coordinates.centre,
             "basis": found.coordinates.basis,
+            "unit": np.array([found.coordinates.unit]),
             "known": found.known,
             "trial": np.array([found.trial.auroc, found.trial.low, found.trial.high, found.trial.sets]),
         }
@@ -135,7 +136,7 @@ class Limits:
         fitted = {
             key.removeprefix("fitted_"): each for key, each in arrays.items() if key.startswith("fitted_")
         }
-        coordinates = Coordinates(spans, arrays["centre"], arrays["basis"])
+        coordinates = Coordinates(spans, arrays["centre"], arrays["basis"], float(arrays["unit"][0]))
         return cls(
             own=arrays["own"],
             label=arrays["label"],

@@ -28,24 +28,25 @@ def chances(rows: np.ndarray, codes: np.ndarray) -> np.ndarray:
 
 def test_the_scores_are_those_of_the_papers() -> None:
     rows, codes = clouds(300, 3, 12)
+    rows = np.column_stack([rows, np.zeros(300)])  # nothing is beside the plane
     Z, asked, p = (
         rows[:200].astype(float),
         rows[200:].astype(float),
         np.random.default_rng(0).dirichlet([1, 1, 1], 100),
     )
 
-    def score(name: str) -> np.ndarray:
-        return SCORES[name].of(SCORES[name].fit(Z, codes[:200]), asked, p)
+    found = {name: score.of(score.fit(Z, codes[:200]), asked, p) for name, score in SCORES.items()}
 
-    assert score("doubt") == pytest.approx(1 - p.max(axis=1))
-    apart = NearestNeighbors(n_neighbors=NEIGHBOUR).fit(Z).kneighbors(asked)[0][:, -1]
-    assert score("neighbour") == pytest.approx(apart, rel=1e-4)
+    assert found["doubt"] == pytest.approx(1 - p.max(axis=1))
+    apart = NearestNeighbors(n_neighbors=NEIGHBOUR).fit(Z[:, :-1]).kneighbors(asked[:, :-1])[0][:, -1]
+    assert found["neighbour"] == pytest.approx(apart, rel=1e-4)
+    Z, asked = Z[:, :-1], asked[:, :-1]
     means = np.stack([Z[codes[:200] == code].mean(axis=0) for code in range(3)])
     within = ShrunkCovariance(shrinkage=SHRINKAGE, assume_centered=True).fit(Z - means[codes[:200]])
     nearest = np.min([within.mahalanobis(asked - mean) for mean in means], axis=0)
-    assert score("mahalanobis") == pytest.approx(nearest)
+    assert found["mahalanobis"] == pytest.approx(nearest)
     whole = ShrunkCovariance(shrinkage=SHRINKAGE).fit(Z).mahalanobis(asked)
-    assert score("relative") == pytest.approx(nearest - whole)
+    assert found["relative"] == pytest.approx(nearest - whole)
 
 
 def test_coordinates_are_principal_components_of_rows_of_length_1() -> None:
@@ -59,7 +60,12 @@ def test_coordinates_are_principal_components_of_rows_of_length_1() -> None:
         assert np.abs((found.basis.T @ strongest.T).diagonal()) == pytest.approx(
             np.ones(len(strongest)), abs=1e-3
         )
-        assert found.of(rows) == pytest.approx(Z @ found.basis, abs=1e-5)
+        plane, beside = np.split(found.of(rows), [-1], axis=1)
+        assert plane == pytest.approx(Z @ found.basis, abs=1e-5)
+        left = np.linalg.norm(Z - plane @ found.basis.T, axis=1)
+        assert beside[:, 0] == pytest.approx(left / found.unit, abs=0.02)
+        if width > len(strongest):
+            assert (beside**2).mean() == pytest.approx(width - len(strongest), rel=1e-3)
 
 
 def test_auroc_is_scikit_learns() -> None:
@@ -123,4 +129,4 @@ def test_many_classes_and_rows_are_drawn_from(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(novelty, name, most)
     found = learn(rows, codes, chances(rows, codes), (), 0)
     assert len(found.known) == 300 and found.trial.sets == 3
-    assert found.coordinates.basis.shape == (40, 100 // 3)
+    assert found.coordinates.basis.shape == (40, 33)
