@@ -69,6 +69,11 @@ class Space:
         """What its rows are, for people."""
         return f"stages, {self.parts[-1].stop:,} numbers" if self.parts else self.pooling
 
+    @property
+    def resampling(self) -> str:
+        """The last of the decoder's policies: how pictures are resized, and by what if that is not Pillow."""
+        return self.decoder.rpartition(";")[2]
+
     def to_json(self) -> str:
         """Return the canonical JSON: ASCII, keys sorted, no spaces."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -124,7 +129,7 @@ def _words(space: Space) -> dict[str, str]:
         "pooling": "stages" if space.parts else space.pooling,
         "input_size": f"{space.input_size} pixels",
         "precision": space.precision.partition(" ")[0],
-        "decoder": space.decoder.rpartition(";")[2],
+        "decoder": space.resampling,
         "weights": f"weights {space.weights[:8]}",
     }
 

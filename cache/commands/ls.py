@@ -8,7 +8,7 @@ from cache.commands.options import ListOptions
 from cache.text import table, terminal_width
 from cache.workspace import Workspace
 
-SPARE = ("shards", "dtype", "view", "input_size")  # columns that a narrow terminal does without
+SPARE = ("resampling", "shards", "dtype", "view", "input_size")  # columns that a narrow terminal does without
 
 
 def list_workspace(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
@@ -36,6 +36,7 @@ def list_workspace(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
                 "input_size": store.space.input_size,
                 "layer": store.space.layout,
                 "precision": store.space.precision,
+                "resampling": store.space.resampling,
                 "view": store.space.view,
                 "dtype": store.space.dtype,
                 "rows": sum(map(len, shards)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,6 +57,19 @@ def _seconds(_: Any, tokens: Sequence[Token]) -> float:
     return value
 
 
+def _per_cent(_: Any, tokens: Sequence[Token]) -> Fraction:
+    text = tokens[0].value
+    try:
+        value = Fraction(text.strip().removesuffix("%")) / 100
+    except (ValueError, ZeroDivisionError):
+        value = Fraction(0)
+    if not 0 < value < 1:
+        raise ValueError(
+            f"expected a share in per cent, above 0 and below 100, as 90 or 2%, received {text}."
+        )
+    return value
+
+
 def _part(_: Any, tokens: Sequence[Token]) -> tuple[int, int]:
     i, _, n = tokens[0].value.partition("/")
     if not (i.isdigit() and n.isdigit() and 1 <= int(i) <= int(n)):
@@ -67,6 +81,7 @@ Positive = Annotated[int, Parameter(validator=_above_zero)]
 Names = Annotated[Sequence[str], Parameter(converter=_names, n_tokens=1, metavar="NAME,NAME")]
 Widths = Annotated[tuple[int, ...], Parameter(converter=_widths, n_tokens=1, metavar="N,N")]
 Time = Annotated[float, Parameter(converter=_seconds, metavar="TIME")]
+PerCent = Annotated[Fraction, Parameter(converter=_per_cent, metavar="PER_CENT")]
 Part = Annotated[tuple[int, int], Parameter(converter=_part, n_tokens=1, metavar="I/N")]
 if TYPE_CHECKING:
     File = str  # as it was typed

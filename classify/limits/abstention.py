@@ -85,7 +85,9 @@ def shown(sure: NDArray[np.floating], right: NDArray[np.bool_], most: float) -> 
     found = threshold(sure, right, most)
     if found is not None:
         return found
-    possible = next((p for p in range(math.ceil(1000 * most), 1000) if threshold(sure, right, p / 1000)), None)
+    possible = next(
+        (p for p in range(math.ceil(1000 * most), 1000) if threshold(sure, right, p / 1000)), None
+    )
     advice = f"Ask for {possible / 10:g}% or more, or add pictures" if possible else "Add pictures"
     raise UserError(
         f"Expected --max-error that {len(sure):,} training pictures can show to hold, received {100 * most:g}%: with "

@@ -17,6 +17,7 @@ from cache.storage import trusted
 from cache.storage.files import open_regular
 from cache.storage.rejects import Reject
 from cache.workspace import Workspace
+from classify.models.evidence import Evidence, nearest_training
 from classify.models.model_file import Artefact, load_model
 from classify.models.run_model import TunedRun
 from classify.runs.folder import OWN_MODEL, find_run
@@ -45,6 +46,7 @@ class Answered:
     present: np.ndarray  # (n,) bool: the m that could be read
     probability: np.ndarray  # (m, C), in the order of the manifest
     rejects: list[Reject]
+    rows: np.ndarray | None = None  # (m, D) what a head was asked about
 
 
 class HeadClassifier:
@@ -87,7 +89,11 @@ class HeadClassifier:
         if not present.any():
             return Answered(present, np.empty((0, len(self.classes_))), rejects)
         rows = self._rows.gather(manifest.key[present])
-        return Answered(present, self._loaded.head.predict_proba(rows), rejects)
+        return Answered(present, self._loaded.head.predict_proba(rows), rejects, rows)
+
+    def evidence(self, rows: np.ndarray, k: int) -> Evidence:
+        """The k training pictures most like each of (m, D) rows; see `classify.models.evidence`."""
+        return nearest_training(self.run, self._rows, rows, k)
 
 
 @dataclass(frozen=True)

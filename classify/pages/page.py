@@ -26,7 +26,7 @@ FILE = "report.html"
 MATRIX = 15  # classes up to which all confusions are one table
 WORDS = (
     "95 % interval, balanced accuracy, F1, log-loss, Brier, calibration error, CV accuracy, out of fold, precision, "
-    "recall, temperature, test part, validation, alpha"
+    "recall, temperature, test part"
 )
 
 
@@ -44,8 +44,9 @@ def write_page(workspace: Workspace, folder: Path) -> Path:
 
 def page(workspace: Workspace, run: Run) -> str:
     """Return the page as HTML."""
-    shown = gallery(run)
+    shown = gallery(run, workspace)
     thumbnails = Thumbnails.of(run, workspace, shown.wanted())
+    training = _training(run)
     return render(
         "run.html.j2",
         run=run,
@@ -59,9 +60,10 @@ def page(workspace: Workspace, run: Run) -> str:
         networks=_networks(run),
         calibration=_calibration(run),
         curve=_curve(run),
-        training=_training(run),
+        limits=run.report.get("limits") or {},
+        training=training,
         facts=facts_of(run),
-        words=words_of(WORDS),
+        words=words_of(f"{WORDS}, alpha, validation" if training else WORDS),
         named=NAMED,
         matrix=MATRIX,
         setting=setting,
@@ -135,11 +137,13 @@ def _curve(run: Run) -> dict[str, Any]:
 
 def _training(run: Run) -> dict[str, Any]:
     """The course of a network's training."""
-    history = run.table("history.csv")
-    if history is None:
+    import pandas as pd
+
+    if not (run.folder / "history.csv").exists():
         return {}
+    history = pd.read_csv(run.folder / "history.csv")
     result = _result(run)
-    accuracy, loss = plots.epochs(history.astype(float), result["best_epoch"], result["val_n"])
+    accuracy, loss = plots.epochs(history, result["best_epoch"], result["val_n"])
     found = {"Accuracy": accuracy, "Loss": loss}
     if len(points := run.record.get("interpolations") or ()) > 1:
         found["From the head to the fine-tuned weights"] = plots.line(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cache.workspace import Workspace
+from classify.pages.nearest import nearest_training
 from classify.pages.run import Run, wrong
 from classify.report.html.thumbnails import of_files
 
@@ -46,6 +47,15 @@ class Shown:
 
 
 @dataclass(frozen=True)
+class Changed:
+    """`count` pictures whose answer a fine-tune changed in one way, the surest first."""
+
+    outcome: str
+    count: int
+    pictures: Sequence[tuple[Shown, str]]  # with the answer before
+
+
+@dataclass(frozen=True)
 class Taken:
     """`count` pictures of a class with a wrong answer, or with one and the same: the surest first."""
 
@@ -74,6 +84,8 @@ class Gallery:
     """All that the page of a run shows of pictures."""
 
     surest: Sequence[Shown]
+    nearest: Mapping[str, Sequence[Shown]]  # path of one of them -> the training pictures most like it
+    changed: Sequence[Changed]
     panels: Sequence[Panel]
     rows: Sequence[Shown]
     mistakes: int  # of the test part
@@ -89,7 +101,10 @@ class Gallery:
             for group in (*panel.taken_for, panel.others)
         ]
         in_turn = (path for paths in zip_longest(*groups) for path in paths if path)
-        return chain((each.path for each in self.surest), faces, in_turn, (each.path for each in self.rows))
+        near = (each.path for pictures in self.nearest.values() for each in pictures)
+        surest, rows = ([each.path for each in pictures] for pictures in (self.surest, self.rows))
+        changed = (each.path for group in self.changed for each, _ in group.pictures)
+        return chain(surest, near, changed, faces, in_turn, rows)
 
 
 @dataclass(frozen=True)
@@ -120,7 +135,7 @@ class Thumbnails:
         return self.names.get(path, "")
 
 
-def gallery(run: Run) -> Gallery:
+def gallery(run: Run, workspace: Workspace) -> Gallery:
     """Choose what is shown."""
     answers = run.answers
     bad = wrong(answers)
@@ -135,12 +150,31 @@ def gallery(run: Run) -> Gallery:
     pairs = Counter(answers.loc[bad, ["label", "predicted"]].itertuples(index=False, name=None))
     return Gallery(
         surest=surest,
+        nearest={
+            path: [Shown(*near, answer="", probability=0.0) for near in found]
+            for path, found in nearest_training(workspace, run, [each.path for each in surest]).items()
+        },
+        changed=_changed(run),
         panels=_panels(run, answers, bad),
         rows=_shown(answers, order[:ROWS]),
         mistakes=int(bad.sum()),
         frequent=[(*pair, count) for pair, count in pairs.most_common(FREQUENT)],
         wrong=int(bad.sum()) if listed is None else len(listed),
     )
+
+
+def _changed(run: Run) -> list[Changed]:
+    """What a fine-tune mended and broke."""
+    listed = run.table("changed.csv")
+    if listed is None or listed.empty:
+        return []
+    found = []
+    for outcome, rows in listed.groupby("outcome", sort=False):
+        some = rows[:SUREST]
+        columns = (some[name] for name in ("path", "label", "after", "probability_after"))
+        shown = [Shown(*row) for row in zip(*columns, strict=True)]
+        found.append(Changed(str(outcome), len(rows), list(zip(shown, some["before"], strict=True))))
+    return found
 
 
 def _panels(run: Run, answers: pd.DataFrame, bad: np.ndarray) -> list[Panel]:

@@ -13,10 +13,15 @@ import numpy as np
 from cache.errors import UserError
 from cache.storage.json_file import DamagedJson, read_json
 from cache.workspace import Workspace
+from classify.limits import learned
+from classify.limits.checked import LEVEL
+from classify.limits.conformal import needed
 from classify.metrics.evaluation import Evaluation
 from classify.metrics.frontier import Frontier, Tried
+from classify.runs import scores
 from classify.runs.predictions import read_pictures, table_of
 from classify.runs.record import read_record
+from classify.runs.scores import PARTS, Scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,6 +83,28 @@ class Run:
         tried = (self.report.get("networks") or {}).get("sets")
         return Frontier([Tried.from_json(each) for each in tried]) if tried else None
 
+    @cached_property
+    def scores(self) -> Scores | None:
+        """Its answers in full; None where an older version made it, or `evaluate`."""
+        return scores.load(self.folder) if (self.folder / scores.FILE).exists() else None
+
+    @cached_property
+    def sets(self) -> Mapping[str, Sequence[str]]:
+        """The classes in the set of each test picture at 90 %, the likeliest first; empty where nothing was learned."""
+        if self.scores is None or not (self.folder / learned.FILE).exists():
+            return {}
+        limits, classes = learned.Limits.load(self.folder), self.record["head"]["classes"]
+        if len(limits.own) < needed(LEVEL):
+            return {}
+        test = self.scores.part == PARTS.index("test")
+        probability = self.scores.probability[test, : len(classes)].astype(np.float64)
+        inside, order = limits.sets(probability, LEVEL), np.argsort(-probability, axis=1, kind="stable")
+        paths = (path for path, tested in zip(self.scores.path, test.tolist(), strict=True) if tested)
+        return {
+            path: [classes[i] for i in likely if chosen[i]]
+            for path, likely, chosen in zip(paths, order.tolist(), inside, strict=True)
+        }
+
     def keys(self, workspace: Workspace) -> dict[str, bytes]:
         """The image keys by which the pictures of its data set are known, by path; empty where nobody has them."""
         try:
@@ -91,7 +118,7 @@ class Run:
         }
 
     def table(self, name: str) -> pd.DataFrame | None:
-        """A CSV file of the run; None where it has none."""
+        """A CSV file of the run that lists pictures; None where it has none."""
         try:
             return read_pictures(self.folder / name)
         except OSError:
@@ -153,19 +180,21 @@ def _tuned(run: Run) -> list[Model]:
     return [Model(f"{head}, fine-tuned", Evaluation.from_json(tested["fine_tuned"]), shown), before]
 
 
-def _alone(run: Run) -> list[Model]:
-    names = {
-        "baseline": "a small network from scratch",
-        "evaluate": Path(run.record.get("answered_by") or "").name,
-    }
-    return [Model(names[run.command] or "a model", Evaluation.from_json(run.record["test"]), {})]
+def _scratch(run: Run) -> list[Model]:
+    return [Model("a small network from scratch", Evaluation.from_json(run.record["test"]), {})]
+
+
+def _evaluated(run: Run) -> list[Model]:
+    name, without = Path(run.record["answered_by"]).name, run.record.get("without_copies")
+    tested = {name: run.record["test"], "without copies of training pictures": without}
+    return [Model(each, Evaluation.from_json(content), {}) for each, content in tested.items() if content]
 
 
 _MODELS: dict[str, Callable[[Run], list[Model]]] = {
     "fit-head": _heads,
     "finetune": _tuned,
-    "baseline": _alone,
-    "evaluate": _alone,
+    "baseline": _scratch,
+    "evaluate": _evaluated,
 }
 
 

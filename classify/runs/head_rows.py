@@ -97,6 +97,19 @@ class HeadRows:
     def _there(self, manifest: Manifest) -> list[NDArray[np.bool_]]:
         return [manifest.hashed & each.store.contains(manifest.key) for each in self.extractors]
 
+    def there(self, keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Which of (n, 32) keys have a row in every space, (n,)."""
+        return np.logical_and.reduce([each.store.contains(keys) for each in self.extractors])
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """First column of each part of what `gather` returns, and one past its last."""
+        pairs = zip(self._loaded.inputs, self.extractors, strict=True)
+        stops = np.cumsum(
+            [width for each, extractor in pairs for width in each.widths(extractor.dim)]
+        ).tolist()
+        return list(zip([0, *stops], stops, strict=False))
+
     def gather(self, keys: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Read the rows of (n, 32) keys: (n, D) float32, as the head takes them."""
         pairs = zip(self._loaded.inputs, self.extractors, strict=True)

@@ -29,9 +29,13 @@ class Input:
             return slice(None)
         return np.concatenate([np.arange(part.start, part.stop) for part in self._named])
 
+    def widths(self, row: int) -> list[int]:
+        """How many numbers each of them has, in a row of so many."""
+        return [part.stop - part.start for part in self._named] if self.parts else [row]
+
     def width(self, row: int) -> int:
         """How many numbers they have together, in a row of so many."""
-        return sum(part.stop - part.start for part in self._named) if self.parts else row
+        return sum(self.widths(row))
 
     @property
     def _named(self) -> list[Part]:

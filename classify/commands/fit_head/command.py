@@ -171,7 +171,7 @@ def fit_heads(
     # The test part has been read: the figures are kept before anything else takes time, or is interrupted.
     run, fitted = workspace.new_run("fit-head"), Fitted(division, trained, options, networks, seconds)
     stages.write(options.curve and not interrupted)
-    whole = _missing(comparison=len(trained) > 1, curve=options.curve)
+    whole = _missing(comparison=len(trained) > 1, limits=True, curve=options.curve)
     try:
         write_run(workspace, run, fitted, [*notes, *whole])
     except KeyboardInterrupt:
@@ -181,8 +181,8 @@ def fit_heads(
         write_run(workspace, run, fitted, [*notes, *whole])
     remember_best(workspace, run, data, division.sha256, best.result.cv_accuracy)
     try:
-        later, more = _later(trained, division, options, interrupted, stages)
-        notes += more + _missing(comparison=False, curve=options.curve and interrupted)
+        later, more = _later(run, trained, division, options, interrupted, stages)
+        notes += more + _missing(comparison=False, limits=interrupted, curve=options.curve and interrupted)
         if more or later != Later():
             stages.report()
             complete(run, fitted, notes, later)
@@ -214,9 +214,10 @@ def _choose_networks(
     return found, replace(division.within(kept, options.parts), notes=division.notes + notes)
 
 
-def _missing(*, comparison: bool, curve: bool) -> list[str]:
+def _missing(*, comparison: bool, limits: bool, curve: bool) -> list[str]:
     """What a run says that was ended before all of it was found out."""
     missing = ["the comparison of the first two heads"] if comparison else []
+    missing += ["how far the head may be trusted"] if limits else []
     missing += ["the learning curve"] if curve else []
     if not missing:
         return []
@@ -228,20 +229,26 @@ def _missing(*, comparison: bool, curve: bool) -> list[str]:
 
 
 def _later(
+    run: Path,
     trained: Sequence[FittedHead],
     division: Division,
     options: FitOptions,
     interrupted: bool,
     stages: Stages,
 ) -> tuple[Later, list[str]]:
-    """Find out what no figure of the heads waits for, and the notes of it."""
+    """Find out what no figure of the heads waits for, and the notes of it; `limits.h5` is written at once."""
     best, comparisons = trained[0], list[Comparison]()
     for other in trained[1:2]:
         names = best.result.name, other.result.name
         comparisons = [compare(*names, division.truth, best.predicted, other.predicted, seed=options.seed)]
     notes = [] if interrupted else _without_grouping(best, division)
+    checked = None
+    if not interrupted:
+        stages.limits(best.result.name)
+        limits, checked = best.limits(division, options.seed)
+        limits.write(run)
     curve = _curve(best, division, options, stages) if options.curve and not interrupted else None
-    return Later(comparisons, curve), notes
+    return Later(comparisons, curve, checked), notes
 
 
 def _without_grouping(best: FittedHead, division: Division) -> list[str]:

@@ -20,6 +20,7 @@ from classify.commands.fit_head.options import FitOptions
 from classify.commands.fit_head.report import MISTAKES, Report, write_report
 from classify.data.division import Division
 from classify.data.splits import TEST
+from classify.limits.checked import Checked
 from classify.metrics.comparison import Comparison
 from classify.metrics.frontier import Frontier
 from classify.runs import scores
@@ -51,10 +52,11 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Later:
-    """What is found out once the run is safe: a paired test of the first two heads, and the learning curve."""
+    """What is found out once the run is safe: a paired test of the first two heads, limits, and the learning curve."""
 
     comparisons: Sequence[Comparison] = ()
     curve: LearningCurve | None = None
+    limits: Checked | None = None
 
 
 def write_run(workspace: Workspace, run: Path, fitted: Fitted, notes: Sequence[str]) -> None:
@@ -122,7 +124,16 @@ def write_pages(run: Path, fitted: Fitted, notes: Sequence[str], later: Later) -
     wrong = mistakes(best, division)
     title, calibration = _title(best, division), best.calibration
     page = Report(
-        title, facts, results, fitted.networks, later.comparisons, calibration, later.curve, wrong, notes
+        title,
+        facts,
+        results,
+        fitted.networks,
+        later.comparisons,
+        calibration,
+        later.limits,
+        later.curve,
+        wrong,
+        notes,
     )
     write_report(run, page)
     heads = [
@@ -143,6 +154,7 @@ def write_pages(run: Path, fitted: Fitted, notes: Sequence[str], later: Later) -
         "networks": fitted.networks.to_json() if fitted.networks else None,
         "heads": heads,
         "comparisons": [each.to_json() for each in later.comparisons],
+        "limits": later.limits.to_json() if later.limits else None,
         "learning_curve": later.curve.to_json() if later.curve else None,
         "notes": notes,
     }

@@ -12,6 +12,7 @@ from classify.commands.fit_head.leaderboard import HeadResult
 from classify.commands.fit_head.learning_curve import LearningCurve
 from classify.commands.fit_head.learning_curve_plot import learning_curve_png
 from classify.commands.fit_head.mistakes import DRAWN, Mistake
+from classify.limits.checked import Checked
 from classify.metrics.comparison import Comparison
 from classify.metrics.frontier import Frontier
 from classify.metrics.reliability import Calibration
@@ -19,6 +20,7 @@ from classify.report.confusion import CONFUSION
 from classify.report.frontier import frontier_markdown
 from classify.report.frontier_plot import frontier_png
 from classify.report.glossary import with_words
+from classify.report.limits import HEADING, limits_markdown
 from classify.report.reliability_diagram import reliability_png
 from classify.report.tables import CLASSES, FIGURES, class_table, figures
 from classify.report.text import escape, setting, span, table
@@ -40,6 +42,7 @@ class Report:
     networks: Frontier | None = None
     comparisons: Sequence[Comparison] = ()
     calibration: Mapping[str, Calibration] = field(default_factory=dict)
+    limits: Checked | None = None
     curve: LearningCurve | None = None
     mistakes: Sequence[Mistake] = ()  # the surest first
     notes: Sequence[str] = ()
@@ -82,6 +85,8 @@ def markdown(report: Report) -> str:
             "if the probabilities were right."
         )
         parts.append(f"![Reliability diagram: confidence against accuracy]({DIAGRAM})")
+    if report.limits:
+        parts += [f"## {HEADING}", limits_markdown(report.limits)]
     parts += ["## Classes", class_table(best.evaluation, "Precision", "F1")]
     if len(best.evaluation.classes) > CLASSES:
         parts.append(f"The {CLASSES} classes with the lowest recall; report.json has all.")

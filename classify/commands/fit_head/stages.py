@@ -107,6 +107,10 @@ class Stages:
         self._curve = curve
         self.course.begin("writing the run", seconds=PAGES, after=lambda: self._after_run(self._pace))
 
+    def limits(self, name: str) -> None:
+        """How far the head may be trusted is found out."""
+        self.course.begin(f"how far {name} may be trusted", after=lambda: self._after_run(self._pace))
+
     def curve(self, name: str) -> None:
         """The learning curve; each fold of each draw is a step."""
         self.course.begin(f"learning curve of {name}", after=lambda: PAGES)

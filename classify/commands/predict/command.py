@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ from cache.errors import UserError
 from cache.storage.files import make_folder, write_file
 from cache.storage.rejects import Reject
 from cache.workspace import Workspace
-from classify.commands.predict.options import PredictOptions
+from classify.commands.predict.limits import beside
+from classify.commands.predict.options import NOTHING, Asked, PredictOptions
 from classify.commands.predict.predictions import Predictions, rank
 from classify.models.classifier import open_classifier
 from classify.report.text import csv_bytes
@@ -41,6 +42,7 @@ class Answers:
     run: Path  # that answered
     said: str = ""  # which run that is, and why
     shown: int | None = None  # rows that the text has; None: all
+    notes: list[str] = field(default_factory=list)
 
     def records(self) -> list[dict[str, Any]]:
         """One dictionary a picture, as `--json` prints them."""
@@ -90,6 +92,7 @@ def predict(
     run: str | None = None,
     space: str | None = None,
     top: int = 3,
+    asked: Asked = NOTHING,
     options: Options | None = None,
     trust: bool = False,
     out: Path | None = None,
@@ -112,6 +115,8 @@ def predict(
         Start of a space's id, or of several with commas; a head of other spaces is refused.
     top : int
         Classes a picture.
+    asked : Asked
+        What to say beside the answers.
     options : Options, optional
         Engine, batch size and reading threads.
     trust : bool
@@ -124,8 +129,9 @@ def predict(
     Raises
     ------
     UserError
-        For an `out` that is there or is no CSV file, a path that is not there, a head that cannot be trusted or is
-        of another space, or a backbone whose weights are no longer those of the head.
+        For what was asked and the run cannot tell, an `out` that is there or is no CSV file, a path that is not there,
+        a head that cannot be trusted or is of another space, or a backbone whose weights are no longer those of the
+        head.
     """
     if out is not None:
         _check_table(out, force)
@@ -136,9 +142,10 @@ def predict(
     manifest = list_pictures(paths)
     found = classifier.answer(manifest, progress)
     names = [manifest.paths[row] for row in np.flatnonzero(found.present)]
-    predictions = rank(found.probability, classifier.classes_, names, top)
+    more = beside(classifier, found, asked)
+    predictions = replace(rank(found.probability, classifier.classes_, names, top), more=more.columns)
     said = answering(workspace, classifier.run, classifier.record, classifier.classes_.tolist(), bool(run))
-    answers = Answers(predictions, found.rejects, None, classifier.run, said)
+    answers = Answers(predictions, found.rejects, None, classifier.run, said, notes=more.notes)
     return _kept(answers, workspace, paths, classifier.source, out) if names else answers
 
 
@@ -177,6 +184,7 @@ def run(options: PredictOptions, say: Callable[[str], None]) -> Answers:
         run=options.run,
         space=options.space,
         top=options.top,
+        asked=options.asked,
         options=Options(**asdict(options.engine)),
         trust=options.trust,
         out=Path(options.out) if options.out else None,

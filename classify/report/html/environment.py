@@ -49,7 +49,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters |= {"percent": _percent, "count": "{:,}".format}
+    made.filters |= {"percent": _percent, "count": "{:,}".format, "short": _short}
     made.globals |= {"inlined": inlined, "sha256": _policy_hash, "span": span}
     return made
 
@@ -71,6 +71,10 @@ def _shown(value: Any) -> Any:
 def _policy_hash(text: str) -> str:
     """What a content security policy calls an inline script by."""
     return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
+
+
+def _short(text: str, most: int) -> str:
+    return printable(text, most, keep="both")
 
 
 def _percent(share: float, digits: int = 1) -> str:

@@ -12,7 +12,7 @@ from scipy.special import softmax
 from sklearn.datasets import load_sample_images
 
 from cache.errors import UserError
-from classify.models.layers import attach_head, build_model
+from classify.models.layers import Square, attach_head, build_model, square_names
 from classify.models.linear import LinearHead
 from classify.models.model_file import FACTS, Artefact, load_model, save_model
 from extract.backbones.backbone import Backbone
@@ -173,3 +173,8 @@ def test_what_is_not_ours_or_not_whole_is_refused(file: Path, tmp_path: Path) ->
     flipped.write_bytes(data[:1000])
     with pytest.raises(UserError, match="Run the command"):
         load_model(flipped)
+
+
+def test_squares_by_either_resizer_have_names_of_their_own() -> None:
+    squares = [Square(224, "crop", "fast"), Square(240, "pad", "fast"), Square(224, "crop", "pillow")]
+    assert square_names(squares) == ["square_224_crop_fast", "square_240", "square_224_crop_pillow"]

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cache.commands.ls import list_workspace
 from cache.errors import UserError
+from cache.space import tell_apart
 from cache.storage.store import Store
 from cache.workspace import Workspace, extract_command
 from extract import ImageEmbedder
@@ -60,6 +62,13 @@ def test_each_has_a_space_and_the_other_is_told(
         "there, pass --resizer pillow"
     ]
     assert engine.pictures == 18
+    told = [each["resampling"] for each in list_workspace(workspace)["spaces"]]
+    assert sorted(told) == ["bicubic", "bicubic by fast_image_resize"] and tell_apart(
+        [old.space, new.space]
+    ) == [
+        "mobilenet_v2 bicubic",
+        "mobilenet_v2 bicubic by fast_image_resize",
+    ]
     after = new.gather(workspace.manifest("pets").key)
     assert (before != after).any() and np.abs(
         before - after

@@ -1,0 +1,38 @@
+"""Evidence about made-up pictures: rows without files or thumbnails."""
+
+import numpy as np
+
+from cache.dataset import Embedded
+from cache.manifest import Manifest
+from cache.storage.store import Store
+from classify.commands.audit.evidence import Evidence
+from classify.data.groups import connect
+from classify.data.neighbours.near_duplicates import Groups
+from classify.data.neighbours.search import among
+
+
+def copies(n: int, *pairs: tuple[int, int], likeness: float = 0.95) -> Groups:
+    """Near copies: these pairs of n rows."""
+    found = np.array(pairs, np.intp).reshape(-1, 2)
+    like, bits = np.full(len(found), likeness, np.float32), np.zeros(len(found), np.intp)
+    return Groups(connect(n, found.T), found, like, bits, 0, len(found), 0, 0)
+
+
+def evidence(
+    manifest: Manifest,
+    rows: np.ndarray,
+    store: Store,
+    *pairs: tuple[int, int],
+    probability: np.ndarray | None = None,
+    brightness: np.ndarray | None = None,
+) -> Evidence:
+    """What is known of pictures with these rows."""
+    n = len(manifest)
+    nothing = np.full((n, len(manifest.classes)), np.nan, np.float32)
+    return Evidence(
+        Embedded("made-up", (store,), manifest, 0),
+        copies(n, *pairs),
+        among(rows, 50),
+        nothing if probability is None else probability,
+        np.full(n, np.nan, np.float32) if brightness is None else brightness,
+    )
