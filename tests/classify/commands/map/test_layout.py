@@ -5,8 +5,9 @@ import pytest
 from sklearn.manifold import trustworthiness as oracle
 
 from classify.commands.map import layout, trust
-from classify.commands.map.layout import lay_out, place
+from classify.commands.map.layout import place
 from classify.commands.map.trust import trustworthiness
+from classify.data.neighbours.search import among
 
 
 def directions(n: int, lumps: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -15,6 +16,11 @@ def directions(n: int, lumps: int = 4, seed: int = 0) -> tuple[np.ndarray, np.nd
     lump = np.arange(n) % lumps
     rows = np.eye(16)[lump] + generator.normal(size=(n, 16)) * 0.1
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32), lump
+
+
+def lay_out(rows: np.ndarray) -> np.ndarray:
+    """With the exact neighbours."""
+    return layout.lay_out(rows, among(rows, layout.NEIGHBOURS))
 
 
 def apart(where: np.ndarray, lump: np.ndarray) -> bool:
