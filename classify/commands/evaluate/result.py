@@ -84,7 +84,9 @@ class Evaluated:
 
 
 def _limits(found: Checked) -> dict[str, Any]:
-    return {name: value for name, value in found.to_json().items() if name != "classes"}  # report.md has those
+    return {
+        name: value for name, value in found.to_json().items() if name != "classes"
+    }  # report.md has those
 
 
 def _figures(e: Evaluation) -> dict[str, Any]:
