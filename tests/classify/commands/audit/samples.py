@@ -7,7 +7,7 @@ from cache.manifest import Manifest
 from cache.storage.store import Store
 from classify.commands.audit.evidence import Evidence
 from classify.data.groups import connect
-from classify.data.near_duplicates import Groups
+from classify.data.neighbours.near_duplicates import Groups
 from classify.data.neighbours.search import among
 
 
