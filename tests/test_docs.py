@@ -45,6 +45,7 @@ JSON_COMMANDS = [
     "predict new_photos",
     "evaluate flowers",
     "audit --planted 20% --seeds 1",
+    "map",
     "finetune --top 50 --epochs 1 --views 0",
     "export --to saved-head --out head.keras",
     "baseline --epochs 1 --input-size 16",
