@@ -263,6 +263,15 @@ function tell() {
   $("empty").hidden = chosen.size > 0;
   $("some").hidden = !chosen.size;
   $("count").textContent = `${plural(chosen.size)} selected`;
+  const of = counts.map(() => 0);
+  for (const i of chosen) of[fact.code[i] + 1]++;
+  const most = of.map((_, place) => place).filter(place => of[place]).sort((a, b) => of[b] - of[a]).slice(0, 6);
+  $("kinds").replaceChildren(...most.map(place => {
+    const item = element("span", `${count(of[place])} `);
+    item.style.setProperty("--own", colours[place]);
+    item.append(element("bdi", place ? fact.values[place - 1] : "not known"));
+    return item;
+  }));
   const list = $("found");
   list.classList.toggle("names", !sheet);
   list.replaceChildren();

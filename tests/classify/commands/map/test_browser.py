@@ -85,6 +85,9 @@ def test_what_the_lasso_is_drawn_around_is_saved(
         opened.locator("#count").inner_text() == "36 pictures selected"
         and opened.locator("#found li").count() == 36
     )
+    assert opened.locator("#kinds span").count() == 3 and opened.locator("#kinds").inner_text().startswith(
+        "12 "
+    )
     rows = saved(opened, tmp_path)
     assert [row["path"] for row in rows] == [f"{number}.png" for number in range(36)]
     assert [row["label"] for row in rows[:3]] == [CLASSES[0], "'" + CLASSES[1], CLASSES[2]]

@@ -82,6 +82,16 @@ def test_without_the_extra_all_are_laid_out_anew_and_that_is_said(
     assert "1 picture came since" in note and "coldframe[map]" in note
 
 
+def test_all_are_laid_out_anew_where_most_are_new(tmp_path: Path) -> None:
+    workspace, _ = keep_pictures(tmp_path, LABELS[:15], ("a", "b", "c"))
+    draw_map(workspace)
+    workspace, _ = keep_pictures(tmp_path, LABELS, ("a", "b", "c"))
+    made = draw_map(workspace)
+    assert (
+        made.added is None and "21 pictures came since" in made.notes[0] and "most are new" in made.notes[0]
+    )
+
+
 def test_damaged_places_are_laid_out_anew(tmp_path: Path) -> None:
     workspace, _ = keep_pictures(tmp_path, LABELS, ("a", "b", "c"))
     draw_map(workspace)
