@@ -440,5 +440,6 @@ if (sheet) $("pictures").onclick = pictures;
 $("in").onclick = () => zoom(1.4);
 $("out").onclick = () => zoom(1 / 1.4);
 $("fit").onclick = fit;
+$("unseen").hidden = true;
 $("map").hidden = false;
 paint();
