@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import cholesky, eigh, solve_triangular
 from scipy.special import softmax
 from scipy.stats import rankdata
 from scipy.stats import t as student
@@ -25,8 +25,8 @@ COORDINATES = 256  # at most
 SHRINKAGE = 0.1  # of a covariance towards a multiple of the identity
 NEIGHBOUR = 5
 STRENGTH = 3e-2  # C of the quick logistic regression
-ROWS = 4_000  # pictures that a score is fitted and calibrated on, at most
-DRAWN = 1_200  # of them coordinates are found on, and the score is chosen on
+ROWS = 2_000  # pictures that a score is fitted and calibrated on, at most
+DRAWN = 900  # of them coordinates are found on, and the score is chosen on
 CLASSES = 50  # that the score is chosen on, at most
 SETS = 10  # into which they are divided where there are more; each set is left out in turn
 FOLDS = 5
@@ -58,9 +58,10 @@ class Coordinates:
         centre = Z.mean(axis=0, dtype=np.float64).astype(np.float32)
         Z -= centre
         wide = width > n
-        strength, vectors = np.linalg.eigh(Z @ Z.T if wide else Z.T @ Z)
-        most = max(1, min(COORDINATES, n // 3))
-        kept = np.flatnonzero(strength > 1e-6 * max(strength[-1], 1e-30))[::-1][:most]
+        products, most = Z @ Z.T if wide else Z.T @ Z, max(1, min(COORDINATES, n // 3, width))
+        last = len(products) - 1
+        strength, vectors = eigh(products, subset_by_index=(last + 1 - most, last), check_finite=False)
+        kept = np.flatnonzero(strength > 1e-6 * max(strength[-1], 1e-30))[::-1]
         basis = (Z.T @ vectors[:, kept]) / np.sqrt(strength[kept]) if wide else vectors[:, kept]
         found = cls(parts, centre, np.ascontiguousarray(basis, np.float32))
         left = max(1, width - len(kept))
@@ -85,11 +86,11 @@ class Score:
     """A way to say how unlike the training pictures a picture is; larger is more unlike."""
 
     title: str
-    fit: Callable[[Rows, NDArray[np.intp]], Arrays]  # (n, r + 1) coordinates, (n,) classes
+    fit: Callable[[Rows, NDArray[np.integer]], Arrays]  # (n, r + 1) coordinates, (n,) classes
     of: Callable[[Arrays, Rows, Rows], Rows]  # what was fitted, (m, r + 1), (m, K) probabilities -> (m,)
 
 
-def _neighbours(Z: Rows, codes: NDArray[np.intp]) -> Arrays:
+def _neighbours(Z: Rows, codes: NDArray[np.integer]) -> Arrays:
     return {"rows": Z[:, :-1].astype(np.float32)}
 
 
@@ -99,7 +100,7 @@ def _distance(fitted: Arrays, Z: Rows, probability: Rows) -> Rows:
     return np.sqrt(np.partition(squared_distances(Z[:, :-1], rows), k, axis=1)[:, k])
 
 
-def _gauss(Z: Rows, codes: NDArray[np.intp]) -> Arrays:
+def _gauss(Z: Rows, codes: NDArray[np.integer]) -> Arrays:
     Z, (classes, place) = Z[:, :-1], np.unique(codes, return_inverse=True)
     means = np.stack([Z[place == number].mean(axis=0) for number in range(len(classes))])
     centred = Z - means[place]
@@ -120,7 +121,7 @@ def _mahalanobis(fitted: Arrays, Z: Rows, probability: Rows) -> Rows:
     return _in_plane(fitted, Z) + Z[:, -1] ** 2
 
 
-def _two_gausses(Z: Rows, codes: NDArray[np.intp]) -> Arrays:
+def _two_gausses(Z: Rows, codes: NDArray[np.integer]) -> Arrays:
     whole = _gauss(Z, np.zeros(len(Z), np.intp))
     return _gauss(Z, codes) | {f"whole_{name}": array for name, array in whole.items()}
 
@@ -256,7 +257,7 @@ def choose(rows: NDArray[np.float32], codes: NDArray[np.integer], spans: Spans) 
     return {name: _trial(values) for name, values in found.items()}
 
 
-def _quick_probability(Z: Rows, codes: NDArray[np.intp], asked: Rows, width: int) -> Rows:
+def _quick_probability(Z: Rows, codes: NDArray[np.integer], asked: Rows, width: int) -> Rows:
     classes = int(codes.max()) + 1
     if classes < 2:
         return np.ones((len(asked), 1))
@@ -281,4 +282,4 @@ def _trial(values: Sequence[float]) -> Trial:
     if len(values) < 2:
         return Trial(mean, 0.0, 1.0, len(values))
     half = student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
-    return Trial(mean, max(0.0, mean - half), min(1.0, mean + half), len(values))
+    return Trial(mean, float(max(0, mean - half)), float(min(1, mean + half)), len(values))
