@@ -56,7 +56,8 @@ function draw() {
     const ratio = devicePixelRatio;
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.clearRect(0, 0, width, height);
-    const zoom = scale / home(), radius = Math.min(9, Math.max(1.6, 6 - Math.log10(n) * .8) * Math.sqrt(Math.min(zoom, 9)) ** .8);
+    const zoom = scale / home(), small = Math.min(1, Math.max(.6, Math.min(width, height) / 650));
+    const radius = Math.min(9, Math.max(1.6, (6 - Math.log10(n) * .8) * small) * Math.min(zoom, 9) ** .4);
     const inside = order.filter(i => {
       const a = screenX(i), b = screenY(i);
       return a > -50 && b > -50 && a < width + 50 && b < height + 50;
