@@ -12,8 +12,8 @@ from classify.data.neighbours.search import BLOCK, Neighbours, nearest
 
 RECALL = 0.95  # share of the true neighbours from which on an index is good enough
 SAMPLE = 1_000  # rows on which that is measured
-_TRAINED_ON = 64  # rows for each cell
-_FEWEST = 39  # rows a cell has on average at least: faiss warns of fewer
+_TRAINED_ON = 40  # rows for each cell: faiss warns of fewer than 39
+_ROUNDS = 10  # of k-means: what more would gain is less than they cost
 _FIRST = 4  # cells looked into, at first
 
 
@@ -22,7 +22,7 @@ def approximate(
 ) -> Neighbours:
     """Find most of the k most similar others of each picked row, as `search.among` finds all.
 
-    Rows are sorted into about 4 * sqrt(n) cells around means (faiss IndexIVFFlat; Sivic and Zisserman 2003), and only
+    Rows are sorted into about 2 * sqrt(n) cells around means (faiss IndexIVFFlat; Sivic and Zisserman 2003), and only
     the nearest cells are looked into: as many as it takes to find 95 % of the true neighbours of a sample.
 
     Returns
@@ -35,8 +35,8 @@ def approximate(
     index = _built(rows, picked, directions, rng)
     sample = np.sort(rng.choice(n, min(SAMPLE, n), replace=False))
     true = _others(sample, nearest(rows, rows[picked[sample]], k + 1, spans, picked))
-    asked, probes, recall = directions.of(rows[picked[sample]]), _FIRST, 0.0
-    while recall < RECALL and index.nprobe < index.nlist:
+    asked, probes, recall = directions.of(rows[picked[sample]]), min(_FIRST, index.nlist), 0.0
+    while recall < RECALL and probes < 2 * index.nlist:
         index.nprobe = min(probes, index.nlist)
         recall = _shared(_others(sample, _asked(index, asked, k + 1)).index, true.index)
         probes *= 2
@@ -64,9 +64,10 @@ def _built(
     import faiss
 
     n, width = len(picked), rows.shape[1]
-    cells = max(1, min(round(4 * n**0.5), n // _FEWEST))
+    cells = max(1, min(round(2 * n**0.5), n // _TRAINED_ON))
     quantizer = faiss.IndexFlatIP(width)
     index = faiss.IndexIVFFlat(quantizer, width, cells, faiss.METRIC_INNER_PRODUCT)
+    index.cp.niter = _ROUNDS
     trained_on = np.sort(rng.choice(n, min(n, _TRAINED_ON * cells), replace=False))
     index.train(directions.of(rows[picked[trained_on]]))
     for start in range(0, n, BLOCK):

@@ -85,9 +85,9 @@ def test_threads_at_once_give_the_same_bytes(resizer: str) -> None:
     alone = {size: decode_whole(data, 64, decoding) for size, data in files.items()}
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(lambda size: decode_whole(files[size], 64, decoding), sizes))
-    for size, (pixels, grey) in zip(sizes, found, strict=True):
-        np.testing.assert_array_equal(pixels, alone[size][0])
-        np.testing.assert_array_equal(grey, alone[size][1])
+    for size, parts in zip(sizes, found, strict=True):
+        for part, expected in zip(parts, alone[size], strict=True):
+            np.testing.assert_array_equal(part, expected)
 
 
 @pytest.mark.parametrize("resizer", RESIZERS)

@@ -28,6 +28,7 @@ def evidence(
 ) -> Evidence:
     """What is known of pictures with these rows."""
     n = len(manifest)
+    store.create().add(manifest.key, rows)
     nothing = np.full((n, len(manifest.classes)), np.nan, np.float32)
     return Evidence(
         Embedded("made-up", (store,), manifest, 0),
