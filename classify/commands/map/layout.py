@@ -42,7 +42,7 @@ def lay_out(rows: NDArray[np.float32], found: Neighbours) -> NDArray[np.float64]
     openTSNE is given the neighbours of each, scikit-learn's t-SNE principal components.
     """
     if len(rows) < FEWEST:
-        place = _components(rows, 2)
+        place = _components(rows, 2).astype(np.float64)
     elif has_extra():
         place = _by_neighbours(found, _start(rows))
     else:
