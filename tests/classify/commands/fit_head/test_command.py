@@ -437,7 +437,9 @@ def test_ctrl_c_during_the_curve_leaves_a_run_with_all_its_figures(
     report = json.loads((stopped.run / "report.json").read_text())
     assert [head["name"] for head in report["heads"]] == [result.name for result in stopped.heads]
     assert report["learning_curve"] is None
-    missing = "the comparison of the first two heads and the learning curve are missing"
+    what = "the comparison of the first two heads, how far the head may be trusted and the learning curve"
+    missing = f"{what} are missing"
+    assert report["limits"] is None and not (stopped.run / "limits.h5").exists()
     for notes in (stopped.notes, record_of(stopped.run)["notes"], report["notes"]):
         assert sum(note.startswith(missing) for note in notes) == 1
     assert missing in (stopped.run / "report.md").read_text()
@@ -447,6 +449,7 @@ def test_ctrl_c_during_the_curve_leaves_a_run_with_all_its_figures(
     again = run(workspace, "centroid", "ridge", curve=True)
     report = json.loads((again.run / "report.json").read_text())
     assert report["learning_curve"] and len(report["comparisons"]) == 1
+    assert report["limits"]["coverage"]["n"] == 60 and (again.run / "limits.h5").exists()
     assert record_of(again.run)["notes"] == again.notes == report["notes"]
     assert not any("missing" in note for note in again.notes)
 
@@ -465,4 +468,7 @@ def test_ctrl_c_while_the_run_is_written_writes_it_all_the_same(
     monkeypatch.setattr(command, "write_run", write)
     stopped = run(workspace, "centroid", curve=True)
     assert stopped.interrupted and len(calls) == 2 and (stopped.run / "run.json").exists()
-    assert any(note.startswith("the learning curve is missing") for note in stopped.notes)
+    assert any(
+        note.startswith("how far the head may be trusted and the learning curve are")
+        for note in stopped.notes
+    )
