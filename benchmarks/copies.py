@@ -86,8 +86,8 @@ def report(workspace: Workspace, folder: Path, planted: Path, files: list[Path])
             workspace, source, backbone, Decoding(), Options(), name=source.resolve().name, progress=progress
         )
     data, copies = workspace.load(folder.resolve().name), workspace.load("planted")
-    thumbnails = thumbnails_of(workspace, data.space)
-    own = groups(data.manifest.key, data.embedding, thumbnails)
+    thumbnails, rows = thumbnails_of(workspace, data.space), data.embedding[:, data.top]
+    own = groups(data.manifest.key, rows, thumbnails)
     print(f"{len(data.manifest):,} pictures: {own.candidates:,} pairs compared, {len(own.pairs)} joined")
     place = {path: row for row, path in enumerate(data.manifest.paths)}
     origin = np.array(
@@ -95,13 +95,13 @@ def report(workspace: Workspace, folder: Path, planted: Path, files: list[Path])
     )
     print("| made-up copy | n | found | wrongly joined |\n|---|---|---|---|")
     for code, kind in enumerate(KINDS):
-        rows = np.flatnonzero(copies.manifest.label == code)
-        key = np.concatenate([data.manifest.key, copies.manifest.key[rows]])
-        found = groups(key, np.concatenate([data.embedding, copies.embedding[rows]]), thumbnails)
-        shown = np.concatenate([np.arange(len(data.manifest)), origin[rows]])  # which photograph a row shows
-        told = (found.group[len(data.manifest) :] == found.group[origin[rows]]).sum()
+        some = np.flatnonzero(copies.manifest.label == code)
+        key = np.concatenate([data.manifest.key, copies.manifest.key[some]])
+        found = groups(key, np.concatenate([rows, copies.embedding[some, copies.top]]), thumbnails)
+        shown = np.concatenate([np.arange(len(data.manifest)), origin[some]])  # which photograph a row shows
+        told = (found.group[len(data.manifest) :] == found.group[origin[some]]).sum()
         wrong = np.diff(own.group[shown[found.pairs]], axis=1) != 0
-        print(f"| {kind} | {len(rows)} | {told} | {wrong.sum()} |", flush=True)
+        print(f"| {kind} | {len(some)} | {told} | {wrong.sum()} |", flush=True)
 
 
 if __name__ == "__main__":

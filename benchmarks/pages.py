@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from cache.workspace import Workspace
 from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
+from classify.pages import pictures
 from classify.pages.page import FILE, write_page
-from classify.report.html import thumbnails
 from classify.report.text import csv_bytes, csv_text
 from classify.runs.folder import write_json
 from classify.runs.predictions import of_tables, read_pictures
@@ -51,9 +51,9 @@ def main() -> None:
         cpu, wall = time.process_time() - began[0], time.perf_counter() - began[1]
         print(f"fit-head with its learning curve: {cpu:.2f} s of processes, {wall:.2f} s by the clock")
         measure("report.html", workspace, run, options.rounds)
-        thumbnails.MOST, most = 0, thumbnails.MOST
-        measure("without thumbnails", workspace, run, options.rounds, most=0)
-        thumbnails.MOST = most
+        pictures.of_files, read = lambda *_: {}, pictures.of_files
+        measure("without thumbnails", workspace, run, options.rounds)
+        pictures.of_files = read
         measure(f"{MANY:,} test pictures", workspace, many(workspace, run), options.rounds)
 
 
@@ -68,7 +68,7 @@ def many(workspace: Workspace, run: Path) -> Path:
     return copy
 
 
-def measure(what: str, workspace: Workspace, run: Path, rounds: int, most: int = thumbnails.MOST) -> None:
+def measure(what: str, workspace: Workspace, run: Path, rounds: int) -> None:
     """Print what a page costs."""
     times = []
     for _ in range(rounds):

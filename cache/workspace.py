@@ -138,12 +138,12 @@ class Workspace:
         return (Store.open(folder) if (folder / "space.json").exists() else Store(folder, space)).create()
 
     def thumbnails(self, space: Space) -> Store:
-        """Return the store of thumbnails that this space of theirs names; nothing is made before one is added."""
+        """Return the store of thumbnails or facts that this space of theirs names; made when the first is added."""
         folder = self.root / "thumbnails" / space.id
         return Store.open(folder) if (folder / "space.json").exists() else Store(folder, space)
 
     def stores(self) -> list[Store]:
-        """List all stores: those of `spaces`, and those of thumbnails."""
+        """List all stores: those of `spaces`, and those of `thumbnails`."""
         found = sorted((self.root / "thumbnails").glob("*/space.json"))
         return self.spaces() + [Store.open(path.parent) for path in found]
 

@@ -33,7 +33,7 @@ Resizer = Annotated[
     Parameter(
         choices=RESIZERS,
         group=NETWORK,
-        help="who resizes them: fast_image_resize, or Pillow at a sixth of the speed, as before there was a choice",
+        help="who resizes them: fast_image_resize, or Pillow, two to five times slower, as before there was a choice",
     ),
 ]
 Preprocessing = Annotated[

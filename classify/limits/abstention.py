@@ -53,7 +53,7 @@ def threshold(sure: NDArray[np.floating], right: NDArray[np.bool_], most: float)
     places = np.ceil(n * np.arange(1, 101) / 100).astype(int)
     answered = np.searchsorted(-falling, -falling[places - 1], side="right")  # with all that are as sure
     wrong = np.cumsum(~right[order])[answered - 1]
-    starts = STARTS
+    starts: tuple[int, ...] = STARTS
     while starts and (1 - most) ** answered[starts[-1] - 1] > RISK / len(starts):
         starts = starts[:-1]  # too few answers to show anything, even if all are right
     if not starts:

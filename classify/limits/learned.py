@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cache.errors import UserError
 from cache.storage.hdf5 import UNREADABLE, read_arrays, write_arrays
-from classify.data.neighbours.directions import Directions, Spans
+from classify.data.neighbours.directions import Spans
 from classify.limits import abstention, conformal, novelty
 from classify.limits.novelty import SCORES, Coordinates, Novelty, Trial
 
@@ -83,16 +83,16 @@ class Limits:
     def write(self, folder: Path) -> None:
         """Write limits.h5 into the folder of a run, in a single step."""
         found = self.novelty
-        directions = found.coordinates.directions
         arrays = {
             "own": self.own,
             "label": self.label,
             "sure": self.sure,
             "right": self.right.astype(np.uint8),
             "score": np.frombuffer(found.name.encode("ascii"), np.uint8),
-            "mean": directions.mean,
-            "spans": np.array(directions.spans, np.int64),
+            "spans": np.array(found.coordinates.spans, np.int64),
+            "centre": found.coordinates.centre,
             "basis": found.coordinates.basis,
+            "unit": np.array([found.coordinates.unit]),
             "known": found.known,
             "trial": np.array([found.trial.auroc, found.trial.low, found.trial.high, found.trial.sets]),
         }
@@ -136,7 +136,7 @@ class Limits:
         fitted = {
             key.removeprefix("fitted_"): each for key, each in arrays.items() if key.startswith("fitted_")
         }
-        coordinates = Coordinates(Directions(arrays["mean"], spans), arrays["basis"])
+        coordinates = Coordinates(spans, arrays["centre"], arrays["basis"], float(arrays["unit"][0]))
         return cls(
             own=arrays["own"],
             label=arrays["label"],

@@ -6,14 +6,15 @@ Axes: n rows of D columns, in r coordinates; m rows asked for; K classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import cholesky, eigh, solve_triangular
 from scipy.special import softmax
 from scipy.stats import rankdata
 from scipy.stats import t as student
+from threadpoolctl import threadpool_limits
 
 from classify.data.neighbours.directions import Directions, Spans
 from classify.heads.fitting.logistic import solve
@@ -22,13 +23,14 @@ from classify.heads.fitting.scores import squared_distances, with_first_at_zero
 # How these were chosen: docs/decisions/0035-limits.md.
 COORDINATES = 256  # at most
 SHRINKAGE = 0.1  # of a covariance towards a multiple of the identity
-NEIGHBOUR = 10
+NEIGHBOUR = 5
 STRENGTH = 3e-2  # C of the quick logistic regression
-ROWS = 4_000  # pictures that a score is fitted and calibrated on, at most
-DRAWN = 1_500  # of them the coordinates are found on, and the score is chosen on
+ROWS = 2_000  # pictures that a score is fitted and calibrated on, at most
+DRAWN = 900  # of them coordinates are found on, and the score is chosen on
 CLASSES = 50  # that the score is chosen on, at most
 SETS = 10  # into which they are divided where there are more; each set is left out in turn
-FOLDS = 10
+FOLDS = 5
+NOTHING = 1e-5  # of a squared length of 1 that is rounding
 
 Arrays = dict[str, NDArray[np.floating]]
 Rows = NDArray[np.floating]
@@ -36,30 +38,47 @@ Rows = NDArray[np.floating]
 
 @dataclass(frozen=True, eq=False)
 class Coordinates:
-    """Directions of rows in the plane of the r largest principal components."""
+    """Rows of length 1 by their r largest principal components, and how far they are from the plane of those.
 
-    directions: Directions
+    The distance is the last coordinate, in units of the deviation of a direction that is not in the plane: squared, it
+    is what all those directions add to a Mahalanobis distance (Moghaddam and Pentland 1997, IEEE TPAMI 19:696-710).
+    """
+
+    spans: tuple[tuple[int, int], ...]  # parts of a row, each brought to a length of its own
+    centre: NDArray[np.float32]  # (D,)
     basis: NDArray[np.float32]  # (D, r)
+    unit: float = 1.0
 
     @classmethod
     def around(cls, rows: NDArray[np.float32], spans: Spans) -> Coordinates:
-        """Find them for (n, D) rows, whose parts, `spans`, count alike."""
-        directions = Directions.around(rows, np.arange(len(rows)), spans)
-        Z = directions.of(rows)
-        n, width = Z.shape
+        """Find them for (n, D) rows; without spans a row is one part."""
+        n, width = rows.shape
+        parts = tuple(spans) or ((0, width),)
+        Z = _lengths(rows, parts)
+        centre = Z.mean(axis=0, dtype=np.float64).astype(np.float32)
+        Z -= centre
         wide = width > n
-        strength, vectors = np.linalg.eigh(Z @ Z.T if wide else Z.T @ Z)
-        kept = np.flatnonzero(strength > 1e-6 * max(strength[-1], 1e-30))[::-1][
-            : max(1, min(COORDINATES, n // 3))
-        ]
-        basis = vectors[:, kept]
-        if wide:
-            basis = (Z.T @ basis) / np.sqrt(strength[kept])
-        return cls(directions, np.ascontiguousarray(basis, np.float32))
+        products, most = Z @ Z.T if wide else Z.T @ Z, max(1, min(COORDINATES, n // 3, width))
+        last = len(products) - 1
+        strength, vectors = eigh(products, subset_by_index=(last + 1 - most, last), check_finite=False)
+        kept = np.flatnonzero(strength > 1e-6 * max(strength[-1], 1e-30))[::-1]
+        basis = (Z.T @ vectors[:, kept]) / np.sqrt(strength[kept]) if wide else vectors[:, kept]
+        found = cls(parts, centre, np.ascontiguousarray(basis, np.float32))
+        left = max(1, width - len(kept))
+        return replace(found, unit=float(np.sqrt((found.of(rows)[:, -1] ** 2).mean() / left)) or 1.0)
 
     def of(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(m, D) rows in these coordinates, (m, r)."""
-        return (self.directions.of(rows) @ self.basis).astype(np.float64)
+        """(m, D) rows in these coordinates, (m, r + 1)."""
+        Z = _lengths(rows, self.spans) - self.centre
+        plane = (Z @ self.basis).astype(np.float64)
+        beside = np.einsum("ij,ij->i", Z, Z) - np.einsum("ij,ij->i", plane, plane)
+        away = np.sqrt(np.where(beside > NOTHING, beside, 0)) / self.unit
+        return np.column_stack([plane, away])
+
+
+def _lengths(rows: NDArray[np.float32], spans: Spans) -> NDArray[np.float32]:
+    # Not less a mean: where one class is all that is known, what is far from it would have no direction of its own.
+    return Directions(np.zeros(rows.shape[1], np.float32), tuple(spans)).of(rows)
 
 
 @dataclass(frozen=True)
@@ -67,22 +86,22 @@ class Score:
     """A way to say how unlike the training pictures a picture is; larger is more unlike."""
 
     title: str
-    fit: Callable[[Rows, NDArray[np.intp]], Arrays]  # (n, r) coordinates, (n,) classes
-    of: Callable[[Arrays, Rows, Rows], Rows]  # what was fitted, (m, r), (m, K) probabilities -> (m,)
+    fit: Callable[[Rows, NDArray[np.integer]], Arrays]  # (n, r + 1) coordinates, (n,) classes
+    of: Callable[[Arrays, Rows, Rows], Rows]  # what was fitted, (m, r + 1), (m, K) probabilities -> (m,)
 
 
-def _neighbours(Z: Rows, codes: NDArray[np.intp]) -> Arrays:
-    return {"rows": Z.astype(np.float32)}
+def _neighbours(Z: Rows, codes: NDArray[np.integer]) -> Arrays:
+    return {"rows": Z[:, :-1].astype(np.float32)}
 
 
 def _distance(fitted: Arrays, Z: Rows, probability: Rows) -> Rows:
     rows = fitted["rows"].astype(np.float64)
     k = min(NEIGHBOUR, len(rows)) - 1
-    return np.sqrt(np.partition(squared_distances(Z, rows), k, axis=1)[:, k])
+    return np.sqrt(np.partition(squared_distances(Z[:, :-1], rows), k, axis=1)[:, k])
 
 
-def _gauss(Z: Rows, codes: NDArray[np.intp]) -> Arrays:
-    classes, place = np.unique(codes, return_inverse=True)
+def _gauss(Z: Rows, codes: NDArray[np.integer]) -> Arrays:
+    Z, (classes, place) = Z[:, :-1], np.unique(codes, return_inverse=True)
     means = np.stack([Z[place == number].mean(axis=0) for number in range(len(classes))])
     centred = Z - means[place]
     within = centred.T @ centred / len(Z)
@@ -94,11 +113,15 @@ def _gauss(Z: Rows, codes: NDArray[np.intp]) -> Arrays:
     return {"whitening": whitening, "means": means @ whitening}
 
 
+def _in_plane(fitted: Arrays, Z: Rows) -> Rows:
+    return squared_distances(Z[:, :-1] @ fitted["whitening"], fitted["means"]).min(axis=1)
+
+
 def _mahalanobis(fitted: Arrays, Z: Rows, probability: Rows) -> Rows:
-    return squared_distances(Z @ fitted["whitening"], fitted["means"]).min(axis=1)
+    return _in_plane(fitted, Z) + Z[:, -1] ** 2
 
 
-def _two_gausses(Z: Rows, codes: NDArray[np.intp]) -> Arrays:
+def _two_gausses(Z: Rows, codes: NDArray[np.integer]) -> Arrays:
     whole = _gauss(Z, np.zeros(len(Z), np.intp))
     return _gauss(Z, codes) | {f"whole_{name}": array for name, array in whole.items()}
 
@@ -107,7 +130,7 @@ def _relative(fitted: Arrays, Z: Rows, probability: Rows) -> Rows:
     whole = {
         name.removeprefix("whole_"): array for name, array in fitted.items() if name.startswith("whole_")
     }
-    return _mahalanobis(fitted, Z, probability) - _mahalanobis(whole, Z, probability)
+    return _in_plane(fitted, Z) - _in_plane(whole, Z)  # what is beside the plane is the same in both
 
 
 # The simplest first: of equal ones it is kept.
@@ -177,18 +200,29 @@ def learn(
         Columns of the parts of a row.
     seed : int
     """
-    draw = np.random.default_rng(seed)
+    with threadpool_limits(1):  # two wait for each other where other programs run
+        return _learn(rows, codes, probability, spans, np.random.default_rng(seed))
+
+
+def _learn(
+    rows: NDArray[np.float32],
+    codes: NDArray[np.integer],
+    probability: Rows,
+    spans: Spans,
+    draw: np.random.Generator,
+) -> Novelty:
     picked = draw.permutation(len(rows))[:ROWS]
     rows, codes, probability = rows[picked], codes[picked], probability[picked]
     among = np.flatnonzero(np.isin(codes, draw.permutation(np.unique(codes))[:CLASSES]))[:DRAWN]
     trials = choose(rows[among], codes[among], spans)
     name = max(SCORES, key=lambda each: np.nan_to_num(trials[each].auroc))
     coordinates = Coordinates.around(rows[:DRAWN], spans)
-    Z, score, fold = coordinates.of(rows), SCORES[name], np.arange(len(rows)) % min(FOLDS, len(rows))
-    known = np.empty(len(rows))
+    score, fold, known = SCORES[name], np.arange(len(rows)) % min(FOLDS, len(rows)), np.empty(len(rows))
     for held in (fold == number for number in np.unique(fold)):
-        known[held] = score.of(score.fit(Z[~held], codes[~held]), Z[held], probability[held])
-    return Novelty(name, coordinates, score.fit(Z, codes), np.sort(known), trials[name])
+        apart = Coordinates.around(rows[~held][:DRAWN], spans)
+        fitted = score.fit(apart.of(rows[~held]), codes[~held])
+        known[held] = score.of(fitted, apart.of(rows[held]), probability[held])
+    return Novelty(name, coordinates, score.fit(coordinates.of(rows), codes), np.sort(known), trials[name])
 
 
 def choose(rows: NDArray[np.float32], codes: NDArray[np.integer], spans: Spans) -> dict[str, Trial]:
@@ -223,15 +257,15 @@ def choose(rows: NDArray[np.float32], codes: NDArray[np.integer], spans: Spans) 
     return {name: _trial(values) for name, values in found.items()}
 
 
-def _quick_probability(Z: Rows, codes: NDArray[np.intp], asked: Rows, width: int) -> Rows:
+def _quick_probability(Z: Rows, codes: NDArray[np.integer], asked: Rows, width: int) -> Rows:
     classes = int(codes.max()) + 1
     if classes < 2:
         return np.ones((len(asked), 1))
     scale = np.sqrt(width)  # as the features of a `LengthScaler`
-    X = (Z * scale).astype(np.float32)
+    X, V = (Z[:, :-1] * scale).astype(np.float32), asked[:, :-1] * scale
     fits, how = [np.arange(len(X))], [STRENGTH]
     kernel, intercept = solve(X, codes, classes, fits, how, standardise=False, tol=1e-3)
-    return softmax(with_first_at_zero(asked * scale @ kernel[0] + intercept[0]), axis=1)
+    return softmax(with_first_at_zero(V @ kernel[0] + intercept[0]), axis=1)
 
 
 def auroc(scores: Rows, positive: NDArray[np.bool_]) -> float:
@@ -248,4 +282,4 @@ def _trial(values: Sequence[float]) -> Trial:
     if len(values) < 2:
         return Trial(mean, 0.0, 1.0, len(values))
     half = student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
-    return Trial(mean, max(0.0, mean - half), min(1.0, mean + half), len(values))
+    return Trial(mean, float(max(0, mean - half)), float(min(1, mean + half)), len(values))

@@ -216,7 +216,8 @@ class TunedRun:
         import keras
 
         classifier = self.model.get_layer("classifier")
-        embedder = keras.Model(classifier.input, classifier.layers[-2].output)
+        before_head = classifier.operations[-2]  # not of `layers`: taking some columns is none
+        embedder = keras.Model(classifier.input, before_head.output)
         (only,) = pixels
         return embedder.predict(only, batch_size=32, verbose=0), self.artefact.probabilities(only)
 

@@ -119,9 +119,13 @@ class Thumbnails:
     @classmethod
     def of(cls, run: Run, workspace: Workspace, paths: Iterable[str]) -> Thumbnails:
         """Read the pictures again."""
+        return cls.showing(of_files(run.root, paths, run.keys(workspace)))
+
+    @classmethod
+    def showing(cls, made: Mapping[str, str]) -> Thumbnails:
+        """Take the data URIs of paths, empty for those that cannot be read."""
         from markupsafe import Markup
 
-        made = of_files(run.root, paths, run.keys(workspace))
         names = {path: f"t{number}" if uri else "gone" for number, (path, uri) in enumerate(made.items())}
         rules = (f".{names[path]}{{background-image:url({uri})}}" for path, uri in made.items() if uri)
         return cls(Markup("\n".join(rules)), names)

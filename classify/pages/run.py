@@ -14,8 +14,8 @@ from cache.errors import UserError
 from cache.storage.json_file import DamagedJson, read_json
 from cache.workspace import Workspace
 from classify.limits import learned
+from classify.limits.checked import LEVEL
 from classify.limits.conformal import needed
-from classify.limits.tested import LEVEL
 from classify.metrics.evaluation import Evaluation
 from classify.metrics.frontier import Frontier, Tried
 from classify.runs import scores

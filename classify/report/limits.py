@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from classify.limits.checked import ERRORS, Checked, Share
 from classify.limits.novelty import SCORES
-from classify.limits.tested import ERRORS, Share, Tested
 from classify.report.tables import CLASSES
 from classify.report.text import escape, span, table
 
 HEADING = "Limits"
 
 
-def limits_markdown(found: Tested, part: str = "test part") -> str:
+def limits_markdown(found: Checked, part: str = "test part") -> str:
     """The section below its heading; `part` names the pictures."""
     return "\n\n".join([*_sets(found, part), *_unknown(found, part), *_abstaining(found, part)])
 
@@ -19,7 +19,7 @@ def _share(found: Share) -> list[str]:
     return [f"{found.value:.1%}", span(found.low, found.high), f"{found.n:,}"]
 
 
-def _sets(found: Tested, part: str) -> list[str]:
+def _sets(found: Checked, part: str) -> list[str]:
     level = f"{100 * found.level:g}"
     if found.coverage is None:
         return [f"No sets: {found.n:,} independent training pictures cannot show {level} %."]
@@ -35,7 +35,7 @@ def _sets(found: Tested, part: str) -> list[str]:
     return [text, table(("Class", "In its set", "95 % interval", "n"), cells)]
 
 
-def _unknown(found: Tested, part: str) -> list[str]:
+def _unknown(found: Checked, part: str) -> list[str]:
     trial, asked = found.trial, f"{100 * found.alarms:g}"
     worth = "That could not be tried: no class could be left out."
     if trial.sets:
@@ -60,7 +60,7 @@ def _unknown(found: Tested, part: str) -> list[str]:
     return text
 
 
-def _abstaining(found: Tested, part: str) -> list[str]:
+def _abstaining(found: Checked, part: str) -> list[str]:
     if not found.abstaining:
         least = f"{100 * max(ERRORS):g}"
         return [

@@ -104,7 +104,7 @@ def extract_all(
     elif manifest.select(np.logical_and.reduce(present)).trainable:  # else no command could go on with it
         workspace.remember(space=spaces, dataset=dataset)
     for extractor, has in zip(extractors, present, strict=True):
-        complete(workspace, extractor.space, manifest.select(has), decoding.max_pixels, progress)
+        complete(workspace, extractor.space, manifest.select(has), decoding.max_pixels, progress, facts=True)
     unread = found.rejects if options.shard[0] == 1 else []  # of several parts, the first tells of them
     conflicts = [manifest.paths[i] for i in np.flatnonzero(manifest.conflicts())]
     changes = None

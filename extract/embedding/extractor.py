@@ -16,7 +16,7 @@ from extract.embedding.progress import Progress
 from extract.embedding.reading import Claims, Reader, Taker
 from extract.embedding.runner import Branch, Outcome, run
 from extract.embedding.spaces import keep_calibration, make_space
-from extract.embedding.thumbnails import Thumbnails, thumbnails_of
+from extract.embedding.thumbnails import Beside, facts_store, thumbnails_of
 from extract.engines.choice import choose_engine, learn_network, open_engine
 from extract.engines.engine import Engine
 from extract.machine import usable_cores
@@ -66,19 +66,19 @@ class Extractor:
         """Return the two sides of this space in a run: what it takes of the pictures read, and what becomes of that."""
         force, refused = self.options.force, {} if self.options.force else self.refused()
         claims = Claims(_contains_none if force else self.store.contains)
-        thumbnails = Thumbnails(thumbnails_of(self._workspace, self.space), again=force)
+        stores = thumbnails_of(self._workspace, self.space), facts_store(self._workspace, self.space)
+        thumbnails, facts = (Beside(store, again=force) for store in stores)
 
         def write(keys: np.ndarray, rows: np.ndarray, rejects: list[Reject]) -> None:
             if len(keys):
-                thumbnails.seal(
-                    [key.tobytes() for key in keys]
-                )  # first: a row that is there has its thumbnail
+                for beside in (thumbnails, facts):  # first: a row that is there has its thumbnail
+                    beside.seal([key.tobytes() for key in keys])
                 self.store.add(keys, rows)
             self.store.add_rejects(r for r in rejects if r.key is not None and r.key not in refused)
             claims.settle(keys)
 
         look = Look(self.backbone.input_size, self.decoding, self.view, thumbnail=self.view is None)
-        return Taker(look, claims, refused, thumbnails), Branch(self.start, write, outcome)
+        return Taker(look, claims, refused, thumbnails, facts), Branch(self.start, write, outcome)
 
     @property
     def dim(self) -> int:

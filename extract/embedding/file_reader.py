@@ -69,8 +69,9 @@ class FileReader:
                 self._reject(read, [number], found.reason)
                 continue
             read.pixels[number] = found.pixels
-            if taker.thumbnails is not None and found.thumbnail is not None:
-                taker.thumbnails.add(key, found.thumbnail)
+            for beside, part in ((taker.thumbnails, found.thumbnail), (taker.facts, found.facts)):
+                if beside is not None and part is not None:
+                    beside.add(key, part)
 
     def _reject(self, read: Read, numbers: Sequence[int], reason: str) -> None:
         path = self._manifest.paths[read.index]

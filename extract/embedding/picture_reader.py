@@ -9,6 +9,7 @@ from PIL import Image
 
 from cache.manifest import Manifest
 from extract.embedding.reading import Read, Reader, Taker, claim
+from extract.pictures.facts import facts
 from extract.pictures.square import RejectedImage, check_size, eight_bits, reason, square, upright
 
 Picture = Image.Image | np.ndarray
@@ -71,6 +72,11 @@ class PictureReader:
             if how not in squares:
                 squares[how] = square(image, image.size, turn, *how)
             read.pixels[number] = squares[how]
+            if taker.facts is not None:
+                taker.facts.add(
+                    read.key,
+                    facts(image, image.size, turn, image.size, squares[how], taker.look.decoding.resize),
+                )
         return read
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from cache.storage.rejects import Reject
-from extract.embedding.thumbnails import Thumbnails
+from extract.embedding.thumbnails import Beside
 from extract.pictures.decoding import limits
 from extract.pictures.look import Look
 
@@ -63,7 +63,8 @@ class Taker:
     look: Look
     claims: Claims
     refused: Mapping[bytes, str] = field(default_factory=dict)  # key to reason: not decoded again
-    thumbnails: Thumbnails | None = None
+    thumbnails: Beside | None = None
+    facts: Beside | None = None
 
     def reject(self, key: bytes, path: str, reason: str) -> Reject:
         """Name a picture that this space gets no row of; its key may be unknown."""

@@ -1,8 +1,12 @@
-"""Thumbnails of the pictures of a space, by which near copies are told: made while files are decoded, kept by key."""
+"""What is kept of pictures beside their rows, by key: thumbnails, by which near copies are told, and facts.
+
+Both are made while files are decoded.
+"""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +18,8 @@ from cache.storage.store import Store
 from cache.workspace import Workspace
 from extract.embedding.progress import Progress
 from extract.machine import usable_cores
-from extract.pictures.decoding import DECODERS, RejectedImage, decode_both, resizer_of
+from extract.pictures.decoding import DECODERS, RejectedImage, decode_whole, resizer_of
+from extract.pictures.facts import Facts
 from extract.pictures.files import opened
 from extract.pictures.thumbnail import SIDE
 from extract.settings import Decoding
@@ -29,16 +34,40 @@ def thumbnails_of(workspace: Workspace, space: Space) -> Store:
     Spaces whose pictures are decoded alike share it: what a thumbnail is depends on nothing else.
     """
     return workspace.thumbnails(
-        Space(
-            backbone="thumbnail",
-            weights="none",
-            pooling="luma",
-            input_size=SIDE,
-            resize="squash",
-            preprocessing=f"decoded for {space.input_size} {space.resize}",
-            decoder=DECODERS[_resizer(space)],
-            dtype="float16",
-        )
+        replace(_decoded(space), backbone="thumbnail", pooling="luma", input_size=SIDE, dtype="float16")
+    )
+
+
+def facts_store(workspace: Workspace, space: Space) -> Store:
+    """Return the store of the facts (`extract.pictures.facts`), in the same manner."""
+    names = ";".join(field.name for field in fields(Facts))
+    return workspace.thumbnails(replace(_decoded(space), backbone="facts", pooling=names))
+
+
+def facts_of(workspace: Workspace, space: Space, keys: np.ndarray) -> Facts:
+    """Return what is known of pictures, (n, 32) uint8 keys: each of the facts as (n,) float32.
+
+    NaN for pictures that were embedded by an earlier version, in all facts: `extract` finds them of files that are
+    still there.
+    """
+    store = facts_store(workspace, space)
+    known = store.contains(keys)
+    found = np.full((len(keys), len(fields(Facts))), np.nan, np.float32)
+    if known.any():
+        found[known] = store.gather(keys[known])
+    return Facts(*found.T)
+
+
+def _decoded(space: Space) -> Space:
+    """What fixes whatever is made of pictures that are decoded as for this space."""
+    return Space(
+        backbone="",
+        weights="none",
+        pooling="",
+        input_size=space.input_size,
+        resize="squash",
+        preprocessing=f"decoded for {space.input_size} {space.resize}",
+        decoder=DECODERS[_resizer(space)],
     )
 
 
@@ -47,8 +76,8 @@ def _resizer(space: Space) -> str:
     return resizer_of(space.decoder) if space.decoder in DECODERS.values() else "pillow"
 
 
-class Thumbnails:
-    """Thumbnails on their way into their store.
+class Beside:
+    """Thumbnails or facts on their way into their store.
 
     Parameters
     ----------
@@ -62,7 +91,7 @@ class Thumbnails:
         self._made: dict[bytes, np.ndarray] = {}
 
     def add(self, key: bytes, pixels: np.ndarray) -> None:
-        """Take the thumbnail of the picture with this key; called from several threads."""
+        """Take what is kept of the picture with this key; called from several threads."""
         self._made[key] = pixels
 
     def __len__(self) -> int:
@@ -77,10 +106,17 @@ class Thumbnails:
         key = np.frombuffer(b"".join(dict.fromkeys(mine)), np.uint8).reshape(-1, KEY_BYTES)
         new = np.ones(len(key), bool) if self._again else ~self._store.contains(key)
         if new.any():
-            self._store.create().add(key[new], np.stack(pixels)[new].astype(np.float16))
+            self._store.create().add(key[new], np.stack(pixels)[new])
 
 
-def complete(workspace: Workspace, space: Space, manifest: Manifest, limit: int, progress: Progress) -> None:
+def complete(
+    workspace: Workspace,
+    space: Space,
+    manifest: Manifest,
+    limit: int,
+    progress: Progress,
+    facts: bool = False,
+) -> None:
     """Make the thumbnails that a cache of an earlier version lacks, of the files that are still there.
 
     Parameters
@@ -92,22 +128,27 @@ def complete(workspace: Workspace, space: Space, manifest: Manifest, limit: int,
     limit : int
         Pixels of the largest picture that may have a row.
     progress : Progress
+    facts : bool
+        Read also those that have no facts.
     """
-    store = thumbnails_of(workspace, space)
-    rows = np.flatnonzero(manifest.hashed & ~store.contains(manifest.key))
-    root, made = Path(manifest.root), Thumbnails(store)
-    if not len(rows) or not root.exists():
-        return
+    stores = thumbnails_of(workspace, space), facts_store(workspace, space)
+    there = [store.contains(manifest.key) for store in stores]
+    rows = np.flatnonzero(manifest.hashed & ~(there[0] & there[1] if facts else there[0]))
+    root, made = Path(manifest.root), [Beside(store) for store in stores]
     decoding = Decoding(space.resize, limit, _resizer(space))
 
     def look(row: int) -> None:
         try:
             with opened(root / manifest.paths[row]) as contents:
                 if contents.key == manifest.key[row].tobytes():
-                    made.add(contents.key, decode_both(contents.data, space.input_size, decoding)[1])
+                    _, *parts = decode_whole(contents.data, space.input_size, decoding)
+                    for beside, part in zip(made, parts, strict=True):
+                        beside.add(contents.key, part)
         except RejectedImage:
             return  # gone, or changed: who compares pictures says which have no thumbnail
 
+    if not len(rows) or not root.exists():
+        return
     progress.start(len(rows))
     try:
         with ThreadPoolExecutor(usable_cores()) as pool:
@@ -115,7 +156,12 @@ def complete(workspace: Workspace, space: Space, manifest: Manifest, limit: int,
                 some = rows[start : start + _FILES].tolist()
                 list(pool.map(look, some))
                 progress.advance(len(some), 0)
-                if len(made) >= _SEAL:
-                    made.seal()
+                if len(made[0]) >= _SEAL:
+                    _seal(made)
     finally:
-        made.seal()
+        _seal(made)
+
+
+def _seal(made: list[Beside]) -> None:
+    for beside in made:
+        beside.seal()

@@ -23,6 +23,7 @@ from PIL import (
 from cache.errors import UserError
 from extract.pictures import png
 from extract.pictures.augmentation import View
+from extract.pictures.facts import facts
 from extract.pictures.memory import MIB, PIXELS, cost
 from extract.pictures.square import RejectedImage, check_size, eight_bits, fit, reason, square, upright
 from extract.pictures.thumbnail import thumbnail
@@ -105,10 +106,13 @@ def decode(data: bytes, size: int, decoding: Decoding) -> np.ndarray:
         return square(*picture, size, *decoding.rule)
 
 
-def decode_both(data: bytes, size: int, decoding: Decoding) -> tuple[np.ndarray, np.ndarray]:
-    """Decode one picture file once: its pixels as `decode` gives them, and its thumbnail."""
-    with loaded(open_header(data, size, decoding), data) as picture:
-        return square(*picture, size, *decoding.rule), thumbnail(*picture, decoding.resizer)
+def decode_whole(data: bytes, size: int, decoding: Decoding) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Decode one picture file once: its pixels as `decode` gives them, its thumbnail, and its facts."""
+    opened = open_header(data, size, decoding)
+    with loaded(opened, data) as picture:
+        pixels = square(*picture, size, *decoding.rule)
+        known = facts(*picture, opened.whole, pixels, decoding.resize)
+        return pixels, thumbnail(*picture, decoding.resizer), known
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,11 @@ class Opened:
     def scale(self) -> object:
         """Equal for two openings of one file that load the same pixels."""
         return self.image.size, self.content
+
+    @property
+    def whole(self) -> tuple[int, int]:
+        """Its width and height once it is loaded, had it not been decoded smaller; a TIFF is turned by that."""
+        return self.image.size if self.content == self.full else self.full
 
 
 def open_header(data: bytes, size: int, decoding: Decoding) -> Opened:

@@ -7,6 +7,7 @@ import numpy as np
 
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import Opened, loaded, open_header
+from extract.pictures.facts import facts
 from extract.pictures.square import RejectedImage, square
 from extract.pictures.thumbnail import thumbnail
 from extract.settings import Decoding
@@ -14,7 +15,7 @@ from extract.settings import Decoding
 
 @dataclass(frozen=True)
 class Look:
-    """How a network is to see a picture, with or without a thumbnail beside it."""
+    """How a network is to see a picture, with or without a thumbnail and facts beside it."""
 
     size: int  # pixels a side
     decoding: Decoding
@@ -33,6 +34,7 @@ class Seen:
 
     pixels: np.ndarray  # (size, size, 3) uint8 RGB, read-only
     thumbnail: np.ndarray | None = None  # as `extract.pictures.thumbnail` makes it
+    facts: np.ndarray | None = None  # as `extract.pictures.facts` finds them
 
 
 def look_at(data: bytes, key: bytes, looks: Iterable[Look]) -> dict[Look, Seen | RejectedImage]:
@@ -76,14 +78,19 @@ def _seen(opened: Opened, data: bytes, key: bytes, looks: list[Look]) -> dict[Lo
         squares = {
             how: square(*picture, *how) for how in {(look.source, *look.decoding.rule) for look in looks}
         }
-        small = {
-            resizer: thumbnail(*picture, resizer)
-            for resizer in {look.decoding.resizer for look in looks if look.thumbnail}
+        whole = [look for look in looks if look.thumbnail]
+        small = {each: thumbnail(*picture, each) for each in {look.decoding.resizer for look in whole}}
+        known = {
+            look: facts(
+                *picture, opened.whole, squares[look.source, *look.decoding.rule], look.decoding.resize
+            )
+            for look in whole
         }
     return {
         look: Seen(
             _viewed(look, squares[look.source, *look.decoding.rule], key),
             small[look.decoding.resizer] if look.thumbnail else None,
+            known.get(look),
         )
         for look in looks
     }

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.dataset import Embedded
-from classify.data.near_duplicates import Groups
+from classify.data.neighbours.near_duplicates import Groups
 from classify.data.neighbours.search import Neighbours
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from difflib import get_close_matches
@@ -16,8 +17,10 @@ from classify.commands.evaluate.copies import copies_of_training
 from classify.commands.evaluate.options import EvaluateOptions
 from classify.commands.evaluate.report import write_record
 from classify.commands.evaluate.result import Evaluated
+from classify.limits.checked import Checked, check_limits
+from classify.limits.learned import FILE, Limits
 from classify.metrics.evaluation import evaluate as measure
-from classify.models.classifier import open_classifier
+from classify.models.classifier import HeadClassifier, ModelClassifier, open_classifier
 from classify.pages.page import write_page
 from classify.runs.standing import answering
 from extract.commands.extract import all_rejected
@@ -71,11 +74,12 @@ def evaluate(
     rejects = scanned.rejects + found.rejects
     if not found.present.any():
         raise UserError(all_rejected(f" in {opened.name}", len(rejects)))
-    manifest, probability = manifest.select(found.present), found.probability
+    manifest, probability, rows = manifest.select(found.present), found.probability, found.rows
     conflicts = manifest.conflicts()
     if conflicts.any():
         notes.append(f"{conflicts.sum():,} rows left out: the same picture carries two labels")
         manifest, probability = manifest.select(~conflicts), probability[~conflicts]
+        rows = None if rows is None else rows[~conflicts]
     if not len(manifest):
         raise UserError(f"Expected a picture with one label in {source}, received none.")
     copy, more = copies_of_training(workspace, classifier.run, classifier.record, manifest, trust, progress)
@@ -100,6 +104,7 @@ def evaluate(
         copy=copy,
         evaluation=measure(truth, predicted, probability, classes),
         without=without,
+        limits=_limits(classifier, truth, probability, rows, ~copy),
         said=answering(workspace, classifier.run, classifier.record, classes.tolist(), bool(run)),
         rejects=rejects,
         notes=notes + more,
@@ -107,6 +112,20 @@ def evaluate(
     write_record(result, manifest, classifier.source, manifest.root)
     write_page(workspace, result.run)
     return result
+
+
+def _limits(
+    classifier: HeadClassifier | ModelClassifier,
+    truth: np.ndarray,
+    probability: np.ndarray,
+    rows: np.ndarray | None,
+    new: np.ndarray,
+) -> Checked | None:
+    """Hold the run's limits against the pictures that are new to it; runs of older versions have none."""
+    if rows is None or not new.any() or not os.path.lexists(classifier.run / FILE):
+        return None
+    limits = Limits.load(classifier.run)
+    return check_limits(limits, classifier.classes_.tolist(), truth[new], probability[new], rows[new])
 
 
 def _labelled(manifest: Manifest) -> tuple[Manifest, list[str]]:

@@ -12,6 +12,7 @@ from cache.versions import now
 from classify.commands.evaluate.result import Evaluated
 from classify.report.confusion import CONFUSION
 from classify.report.figures import Cell, picture_grid
+from classify.report.limits import HEADING, limits_markdown
 from classify.report.tables import FIGURES, class_table, figures
 from classify.report.text import OVER_A_PICTURE, csv_bytes, csv_text, escape, printable, table
 from classify.runs.folder import write_json
@@ -69,6 +70,7 @@ def _page(found: Evaluated, wrong: np.ndarray) -> str:
         table(("Pictures", *FIGURES), [[name, *figures(each)] for name, each in sets]),
         "Accuracy has Wilson's 95 % interval. Copies are pictures of which the run saw the same or a near copy when it "
         "was trained: it may remember them.",
+        *([f"## {HEADING}", limits_markdown(found.limits, "new pictures")] if found.limits else []),
         "## Classes",
         class_table(found.without or found.evaluation, "Precision", "F1"),
         f"![Confusion matrix]({CONFUSION})",

@@ -10,6 +10,7 @@ import numpy as np
 
 from cache.frame import FLAG, NUMBER, TEXT, frame
 from cache.storage.rejects import Reject
+from classify.limits.checked import Checked
 from classify.metrics.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Evaluated:
     copy: np.ndarray  # (n,) bool: the run was trained on a copy
     evaluation: Evaluation  # of all
     without: Evaluation | None  # of those that are no copies; None where there is none, or no other
+    limits: Checked | None  # those of the run, on what is no copy; None where it has none, or all are copies
     said: str  # which run answered
     rejects: list[Reject]
     notes: list[str]
@@ -52,6 +54,7 @@ class Evaluated:
             "dataset": self.dataset,
             **_figures(self.evaluation),
             "copies": self.copies,
+            "limits": _limits(self.limits) if self.limits else None,
             "without_copies": _figures(self.without) if self.without else None,
             "rejects": [reject.to_json() for reject in self.rejects],
             "notes": self.notes,
@@ -78,6 +81,12 @@ class Evaluated:
             figures = f"{e.accuracy:>9.1%}  {interval:16}{e.n:>6,}{e.macro_f1:>10.3f}{e.log_loss:>10.3f}"
             lines.append(f"{name:16}{figures}")
         return "\n".join([*lines, f"run: {self.run} (start with report.html)"])
+
+
+def _limits(found: Checked) -> dict[str, Any]:
+    return {
+        name: value for name, value in found.to_json().items() if name != "classes"
+    }  # report.md has those
 
 
 def _figures(e: Evaluation) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from classify.heads.calibration import CalibratedHead, fit_temperature
 from classify.heads.search import SearchOptions, SearchResult, search
 from classify.heads.table import Head
 from classify.heads.users_code import users_code
+from classify.limits.checked import Checked, check_limits
 from classify.limits.learned import Limits
-from classify.limits.tested import Tested, tested
 from classify.metrics.evaluation import evaluate
 from classify.metrics.reliability import Calibration, calibration
 from classify.runs.inputs import Input, of_blocks
@@ -64,7 +64,7 @@ class FittedHead:
             answers.append(Answers("val", val, self.head.predict_proba(rows)))
         return Scores.of(division, self.head.classes_.tolist(), answers)
 
-    def limits(self, division: Division, seed: int) -> tuple[Limits, Tested]:
+    def limits(self, division: Division, seed: int) -> tuple[Limits, Checked]:
         """How far it may be trusted, learned out of fold, and what became of that on the test part."""
         columns, found = self.found.columns, self.found
         stops = np.cumsum(columns.widths).tolist()
@@ -72,7 +72,7 @@ class FittedHead:
         codes, apart = np.searchsorted(found.classes, division.y), self.head.probabilities(found.scores)
         limits = Limits.learn(columns.of(division.X), codes, apart, division.group, spans, seed)
         rows, classes = columns.of(division.X_test), self.head.classes_.tolist()
-        return limits, tested(limits, classes, division.truth, self.answers, rows)
+        return limits, check_limits(limits, classes, division.truth, self.answers, rows)
 
 
 def fit_one(

@@ -20,7 +20,7 @@ from classify.commands.fit_head.options import FitOptions
 from classify.commands.fit_head.report import MISTAKES, Report, write_report
 from classify.data.division import Division
 from classify.data.splits import TEST
-from classify.limits.tested import Tested
+from classify.limits.checked import Checked
 from classify.metrics.comparison import Comparison
 from classify.metrics.frontier import Frontier
 from classify.report.card import write_card
@@ -57,7 +57,7 @@ class Later:
 
     comparisons: Sequence[Comparison] = ()
     curve: LearningCurve | None = None
-    limits: Tested | None = None
+    limits: Checked | None = None
 
 
 def write_run(workspace: Workspace, run: Path, fitted: Fitted, notes: Sequence[str]) -> None:

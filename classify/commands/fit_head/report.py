@@ -12,7 +12,7 @@ from classify.commands.fit_head.leaderboard import HeadResult
 from classify.commands.fit_head.learning_curve import LearningCurve
 from classify.commands.fit_head.learning_curve_plot import learning_curve_png
 from classify.commands.fit_head.mistakes import DRAWN, Mistake
-from classify.limits.tested import Tested
+from classify.limits.checked import Checked
 from classify.metrics.comparison import Comparison
 from classify.metrics.frontier import Frontier
 from classify.metrics.reliability import Calibration
@@ -42,7 +42,7 @@ class Report:
     networks: Frontier | None = None
     comparisons: Sequence[Comparison] = ()
     calibration: Mapping[str, Calibration] = field(default_factory=dict)
-    limits: Tested | None = None
+    limits: Checked | None = None
     curve: LearningCurve | None = None
     mistakes: Sequence[Mistake] = ()  # the surest first
     notes: Sequence[str] = ()

@@ -24,14 +24,24 @@ from classify.commands.map.positions import Positions, path_of
 from classify.commands.map.result import Map
 from classify.commands.map.sprites import MOST, Sheet, sheet_of
 from classify.commands.map.trust import trustworthiness
-from classify.data.division import choices_of
 from classify.data.identity import digests
+from classify.data.neighbours.cached import neighbours_of
 from classify.data.neighbours.directions import Directions
 from classify.data.sample import stratified
 from classify.runs.folder import write_json
 from classify.runs.record import of_space, record
 
 FILE = "map.html"
+
+
+@dataclass(frozen=True, eq=False)
+class Distinct:
+    """The u pictures of n rows that differ by their bytes, in the order of their keys."""
+
+    keys: NDArray[np.uint8]  # (u, 32)
+    first: NDArray[np.intp]  # (u,) row of each that comes first
+    inverse: NDArray[np.intp]  # (n,) which of them a row is
+    directions: NDArray[np.float32]  # (u, D)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +63,7 @@ def draw_map(
     seed: int = 0,
     fresh: bool = False,
     out: Path | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Map:
     """Lay out the pictures of a data set and write the page.
 
@@ -62,7 +73,7 @@ def draw_map(
     ----------
     workspace : Workspace
     dataset, space : str, optional
-        As for `Workspace.load`; compared are the plain embeddings.
+        As for `Workspace.load`.
     run : str, optional
         Run whose answers are shown; default: the best on the data set.
     most : int
@@ -73,6 +84,8 @@ def draw_map(
         Lay out all pictures anew.
     out : Path, optional
         The HTML file to write; None makes a run folder with the file and a run.json.
+    say : callable
+        Told what takes long.
 
     Raises
     ------
@@ -88,12 +101,10 @@ def draw_map(
     items, first, inverse = unique(as_items(data.manifest.key))
     with ThreadPoolExecutor(1) as beside:
         reading = beside.submit(sheet_of, workspace, data)
-        compared = choices_of(data.blocks, "top")[0]
-        rows, keys = compared.of(data.embedding)[first], items.view(np.uint8).reshape(len(items), -1)
-        ends = np.cumsum([0, *compared.widths])
-        spans = list(zip(ends.tolist(), ends[1:].tolist(), strict=False))
-        directions = Directions.around(rows, np.arange(len(rows)), spans).of(rows)
-        laid = _lay(path_of(data, compared.spans), keys, directions, fresh)
+        spans = [(block.start, block.stop) for block in data.blocks]
+        directions = Directions.around(data.embedding, first, spans).of(data.embedding[first])
+        distinct = Distinct(items.view(np.uint8).reshape(len(items), -1), first, inverse, directions)
+        laid = _lay(data, distinct, fresh, say)
         trust = trustworthiness(directions, laid.where)
         sheet = reading.result()
     notes = [*_left_out(whole, data), *laid.notes, *facts.notes, *_pictures(sheet, len(data.manifest))]
@@ -102,14 +113,14 @@ def draw_map(
         dataset=data.name,
         pictures=len(data.manifest),
         of=len(whole.manifest),
-        distinct=len(first),
+        distinct=len(distinct.keys),
         added=laid.added,
         method=None if laid.added == 0 else method(),
         trust=trust,
         facts=facts,
         notes=notes,
     )
-    text = page(made, data.manifest, laid.where[inverse], sheet)
+    text = page(made, data.manifest, laid.where[distinct.inverse], sheet)
     make_folder(made.file.absolute().parent)
     write_file(made.file, text.encode("utf-8"))
     made = replace(made, bytes=made.file.stat().st_size)
@@ -130,13 +141,14 @@ def _sampled(data: Embedded, most: int, seed: int) -> Embedded:
     return replace(data, manifest=manifest.select(np.sort(chosen)))
 
 
-def _lay(path: Path, keys: NDArray[np.uint8], rows: NDArray[np.float32], fresh: bool) -> Laid:
-    """Find places for (u, D) directions: those of last time, and for the others new ones."""
-    known, notes = Positions.none(), list[str]()
+def _lay(data: Embedded, distinct: Distinct, fresh: bool, say: Callable[[str], None]) -> Laid:
+    """Find places for u pictures: those of last time, and for the others new ones."""
+    known, notes, path = Positions.none(), list[str](), path_of(data)
     try:
         known = Positions.load(path)
     except ValueError as error:
         notes.append(f"the places of last time are damaged ({error}): all pictures were laid out anew")
+    keys, rows = distinct.keys, distinct.directions
     where = known.of(keys)
     new = np.isnan(where[:, 0])
     added = int(new.sum())
@@ -152,7 +164,9 @@ def _lay(path: Path, keys: NDArray[np.uint8], rows: NDArray[np.float32], fresh: 
             f"{counted(added, 'picture')} came since: all were laid out anew, and old ones have moved. "
             "pip install 'coldframe[map]', and they stay"
         )
-    where = lay_out(rows)
+    found = neighbours_of(data, say)
+    places = distinct.inverse.astype(np.int32)[found.index[distinct.first]]
+    where = lay_out(rows, replace(found, index=places, similarity=found.similarity[distinct.first]))
     Positions(keys, where).save(path)
     return Laid(where, None, notes)
 
@@ -198,4 +212,5 @@ def run(options: MapOptions, say: Callable[[str], None]) -> Map:
         seed=options.seed,
         fresh=options.fresh,
         out=Path(options.out) if options.out else None,
+        say=say,
     )

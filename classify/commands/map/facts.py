@@ -125,7 +125,9 @@ def _answers(scores: Scores, manifest: Manifest) -> tuple[list[str], NDArray[np.
 
 def _last_audit(workspace: Workspace, dataset: str) -> Path | None:
     """The newest run with findings on this data set."""
-    runs = sorted(workspace.runs.glob(f"[0-9]*-*/{ISSUES}"), reverse=True)
+    runs = sorted(
+        workspace.runs.glob(f"[0-9]*-*/{ISSUES}"), key=lambda path: -int(path.parent.name.partition("-")[0])
+    )
     return next((path.parent for path in runs if record_of(path.parent).get("dataset") == dataset), None)
 
 

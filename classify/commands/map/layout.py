@@ -13,10 +13,10 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import NDArray
 
-from classify.data.neighbours.search import Neighbours, among, nearest
+from classify.data.neighbours.cached import NEIGHBOURS
+from classify.data.neighbours.search import Neighbours, nearest
 from extract.machine import usable_cores
 
-NEIGHBOURS = 50  # of each picture that pull at it; the perplexity is a third of them, as usual
 FEWEST = 12  # pictures; fewer lie as their principal components say
 _COMPONENTS = 50  # that scikit-learn's t-SNE is given in place of neighbours
 _EARLY, _ITERATIONS = 100, 250  # first with strong attraction, then without; why so few: decision 0034
@@ -36,12 +36,15 @@ def method() -> str:
     return "openTSNE" if has_extra() else "scikit-learn's TSNE"
 
 
-def lay_out(rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Lay out (u, D) directions (see `classify.data.neighbours.directions`): (u, 2), the mean at 0."""
+def lay_out(rows: NDArray[np.float32], found: Neighbours) -> NDArray[np.float64]:
+    """Lay out (u, D) directions (see `classify.data.neighbours.directions`): (u, 2), the mean at 0.
+
+    openTSNE is given the neighbours of each, scikit-learn's t-SNE principal components.
+    """
     if len(rows) < FEWEST:
-        place = _components(rows, 2)
+        place = _components(rows, 2).astype(np.float64)
     elif has_extra():
-        place = _by_neighbours(among(rows, NEIGHBOURS), _start(rows))
+        place = _by_neighbours(found, _start(rows))
     else:
         place = _by_components(rows)
     return place - place.mean(axis=0)
@@ -118,6 +121,7 @@ def _by_components(rows: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _perplexity(count: int) -> float:
+    """A third of the neighbours that pull at a picture, as usual."""
     return min(NEIGHBOURS, count - 1) / 3
 
 

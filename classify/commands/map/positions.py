@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -71,8 +70,8 @@ class Positions:
         return Positions(key[first], np.concatenate([where, self.where])[first])
 
 
-def path_of(data: Embedded, columns: Sequence[tuple[int, int]]) -> Path:
-    """Where the places of a data set are kept: beside its first space, by its name, spaces and the columns compared."""
+def path_of(data: Embedded) -> Path:
+    """Where the places of a data set are kept: beside its first space, by its name and its spaces."""
     spaces = " ".join(space.id for space in data.spaces)
-    name = sha256(f"map {spaces} {columns} {data.name}".encode("utf-8", "surrogateescape")).hexdigest()
+    name = sha256(f"map {spaces} {data.name}".encode("utf-8", "surrogateescape")).hexdigest()
     return data.store.folder / "maps" / f"{name}.h5"

@@ -22,7 +22,7 @@ from extract.pictures.files import load_row
 from extract.settings import Decoding
 
 BUDGET = 2_550_000  # bytes of the sheet; a third more as a data URI
-SIDES = (96, 80, 64, 48, 32)  # pixels, the largest that fits
+SIDES = (96, 80, 64, 56, 48, 40, 32)  # pixels, the largest that fits
 MOST = 12_000  # pictures; of more, none would be large enough to be made out
 _A_PIXEL = 0.2  # bytes; of photographs
 _QUALITIES = (40, 20, 5)  # of WebP: the first that fits

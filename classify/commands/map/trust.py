@@ -29,7 +29,7 @@ def trustworthiness(
     Returns
     -------
     trustworthiness, pictures : float and int
-        How many pictures it was measured on; None where there are fewer than four in all.
+        How many pictures it was measured on; None where there are fewer than three.
     """
     n = len(rows)
     k = min(NEAREST, (n - 1) // 2)

@@ -12,8 +12,8 @@ import numpy as np
 from cache.errors import UserError
 from classify.commands.predict.options import Asked
 from classify.limits.abstention import RISK
+from classify.limits.checked import ALARMS
 from classify.limits.learned import FILE, Limits
-from classify.limits.tested import ALARMS
 from classify.models.classifier import Answered, HeadClassifier, ModelClassifier
 
 
@@ -66,8 +66,8 @@ def _unknown(made: Beside, limits: Limits, found: Answered, asked: Fraction | No
     least = 1 / (1 + n)
     if asked is not None and alarms < least:
         raise UserError(
-            f"Expected --false-alarms of at least {100 * least:.2g}, which is what {n:,} training pictures can show, "
-            f"received {100 * alarms:g}. Ask for more, or add pictures and run fit-head again."
+            f"Expected --false-alarms of at least {np.ceil(10_000 * least) / 100:g}, which is what {n:,} training "
+            f"pictures can show, received {100 * alarms:g}. Ask for more, or add pictures and run fit-head again."
         )
     typical = limits.novelty.typical(found.rows, found.probability)
     unknown = typical <= alarms
@@ -76,7 +76,7 @@ def _unknown(made: Beside, limits: Limits, found: Answered, asked: Fraction | No
     if alarms < least:
         made.notes.append(
             f"nothing is called unknown: {n:,} training pictures cannot show that at {100 * alarms:g}% false alarms; "
-            f"--false-alarms {np.ceil(1000 * least) / 10:g} would do"
+            f"--false-alarms {np.ceil(10_000 * least) / 100:g} would do"
         )
     elif unknown.any():
         made.notes.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,18 @@ from numpy.typing import NDArray
 
 from cache.dataset import Embedded
 from cache.storage.keys import as_items, unique
+from classify.data.neighbours.approximate import SAMPLE, approximate
 from classify.data.neighbours.directions import Spans
 from classify.data.neighbours.kept import keep, place, recall
 from classify.data.neighbours.search import BLOCK, Neighbours, among
 
 NEIGHBOURS = 50  # of each picture
+EXACT = 50_000  # pictures from which on an index is asked, if there is one
 
 
-def neighbours_of(data: Embedded, say: Callable[[str], None] = lambda text: None) -> Neighbours:
+def neighbours_of(
+    data: Embedded, say: Callable[[str], None] = lambda text: None, exact: int = EXACT
+) -> Neighbours:
     """Return the 50 pictures most like each picture of a data set, or all others where there are fewer.
 
     By the cosine of their rows less the mean, a mean of those of the parts of each network (`Directions`). Identical
@@ -31,7 +36,9 @@ def neighbours_of(data: Embedded, say: Callable[[str], None] = lambda text: None
     data : Embedded
         n rows, of them u with distinct bytes.
     say : callable
-        Told what takes long.
+        Told what takes long, and how many of the true neighbours an index found.
+    exact : int
+        Of more pictures an index finds nearly all, with the extra `index`; `Neighbours.recall` says how many.
 
     Returns
     -------
@@ -43,16 +50,29 @@ def neighbours_of(data: Embedded, say: Callable[[str], None] = lambda text: None
     path = place(data.store, "nearest", _digest(data, rows, first))
     found = _known(path, len(first))
     if found is None:
-        found = _search(rows, spans, first, say)
+        found = _search(rows, spans, first, say, exact)
         measured = np.array([found.recall], np.float32)
         keep(path, {"index": found.index, "similarity": found.similarity, "recall": measured})
+    if found.recall < 1:
+        say(
+            f"neighbours by an index: {found.recall:.1%} of the true ones, on a sample of {SAMPLE:,} pictures"
+        )
     index = first.astype(np.int32)[found.index][inverse]
     return Neighbours(index, found.similarity[inverse], found.recall)
 
 
 def _search(
-    rows: NDArray[np.float32], spans: Spans, first: NDArray[np.intp], say: Callable[[str], None]
+    rows: NDArray[np.float32], spans: Spans, first: NDArray[np.intp], say: Callable[[str], None], exact: int
 ) -> Neighbours:
+    if len(first) <= exact:
+        return among(rows, NEIGHBOURS, spans, first)
+    if find_spec("faiss") is not None:
+        say(f"an index of {len(first):,} pictures is made, once")
+        return approximate(rows, NEIGHBOURS, spans, first)
+    say(
+        f"the neighbours of {len(first):,} pictures are looked for one by one, once: minutes. `pip install "
+        "'coldframe[index]'` finds nearly all of them several times as fast"
+    )
     return among(rows, NEIGHBOURS, spans, first)
 
 

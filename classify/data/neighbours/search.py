@@ -66,6 +66,7 @@ def nearest(
     asked: NDArray[np.float32],
     k: int,
     spans: Spans = (),
+    picked: NDArray[np.intp] | None = None,
     block: int = BLOCK,
 ) -> Neighbours:
     """Find the k rows that are most similar to each of other rows: (m, k) for `asked` (m, D).
@@ -73,12 +74,10 @@ def nearest(
     The mean is that of `rows` (n, D), so that the answer for one row does not depend on what else is asked. Otherwise
     as `among`.
     """
-    directions, best = (
-        Directions.around(rows, np.arange(len(rows)), spans),
-        _Best(len(asked), min(k, len(rows))),
-    )
-    for other in range(0, len(rows), block) if len(asked) else ():
-        theirs = directions.of(rows[other : other + block])
+    picked = np.arange(len(rows)) if picked is None else picked
+    directions, best = Directions.around(rows, picked, spans), _Best(len(asked), min(k, len(picked)))
+    for other in range(0, len(picked), block) if len(asked) else ():
+        theirs = directions.of(rows[picked[other : other + block]])
         for start in range(0, len(asked), block):
             best.offer(start, other, directions.of(asked[start : start + block]) @ theirs.T)
     return best.ordered()

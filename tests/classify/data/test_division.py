@@ -298,13 +298,13 @@ def test_pictures_that_were_let_in_are_compared_whatever_their_size(
     workspace, _ = copied(SHUFFLED)
     workspace.store(SPACE).record_origin(max_pixels=10**8)
     limits: list[int] = []
-    real = thumbnails.decode_both
+    real = thumbnails.decode_whole
 
-    def spy(data: bytes, size: int, decoding: Decoding) -> tuple[np.ndarray, np.ndarray]:
+    def spy(data: bytes, size: int, decoding: Decoding) -> tuple[np.ndarray, ...]:
         limits.append(decoding.max_pixels)
         return real(data, size, decoding)
 
-    monkeypatch.setattr(thumbnails, "decode_both", spy)
+    monkeypatch.setattr(thumbnails, "decode_whole", spy)
     division(workspace)
     assert set(limits) == {10**8}
 

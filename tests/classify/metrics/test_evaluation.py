@@ -8,6 +8,7 @@ from scipy.stats import binomtest
 from sklearn import metrics
 
 from classify.heads.folds import imbalance
+from classify.metrics import evaluation
 from classify.metrics.evaluation import Evaluation, evaluate, tie
 
 
@@ -133,6 +134,17 @@ def test_json_has_plain_values() -> None:
     found = json.loads(json.dumps(evaluate(*example()).to_json()))
     assert found["n"] == 200 and found["brier"] > 0 and found["balanced_low"] < found["balanced_high"]
     assert found["classes"]["a"]["support"] == sum(found["confusion"][0])
+
+
+@pytest.mark.parametrize("dense", [4, 3])
+def test_json_is_read_again_also_of_very_many_classes(dense: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "DENSE", dense)
+    made = evaluate(*example())
+    content = json.loads(json.dumps(made.to_json()))
+    assert len(content["confusion"]) == (4 if dense == 4 else np.count_nonzero(made.confusion))
+    found = vars(Evaluation.from_json(content))
+    assert found.keys() == vars(made).keys()
+    assert all(np.array_equal(found[name], value) for name, value in vars(made).items())
 
 
 def test_a_frame_has_a_row_a_class() -> None:

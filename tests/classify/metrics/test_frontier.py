@@ -33,6 +33,7 @@ def test_the_best_the_cheapest_near_it_and_the_edge() -> None:
     said = found.to_json()
     assert said["best"] == ["net_a", "net_b", "net_c"] and said["cheapest"] == ["net_b"]
     assert [each["milliseconds"] for each in said["sets"]] == [1.0, 2.0, 4.0, 3.0, 6.0, 7.0]
+    assert [Tried.from_json(each) for each in said["sets"]] == SETS
 
 
 def test_of_equal_sets_the_cheapest_is_the_best() -> None:

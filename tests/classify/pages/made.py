@@ -89,7 +89,7 @@ def make_run(
         root=manifest.root,
         split={"train": 0, "test": n},
         space=of_space(SPACE),
-        head={"name": "centroid", "cv_accuracy": 0.9},
+        head={"name": "centroid", "cv_accuracy": 0.9, "classes": list(classes)},
         parameters={"folds": 5},
         notes=["a note of <b>the run</b>"],
         **of_tables(run),

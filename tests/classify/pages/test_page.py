@@ -8,6 +8,8 @@ import pytest
 
 from cache.errors import UserError
 from classify.pages.page import write_page
+from classify.runs.folder import write_json
+from classify.runs.record import read_record
 from tests.classify.pages.made import HOSTILE, LONG, RIGHT_TO_LEFT, make_run
 
 
@@ -89,7 +91,10 @@ def test_of_many_pictures_the_table_has_the_first(tmp_path: Path, monkeypatch: p
 def test_a_run_without_answers_is_refused(tmp_path: Path) -> None:
     workspace, run = make_run(tmp_path)
     (run / "predictions.csv").unlink()
-    with pytest.raises(UserError, match=r"predictions\.csv"):
+    with pytest.raises(UserError, match=r"Expected predictions\.csv as the run wrote it"):
+        write_page(workspace, run)
+    write_json(run / "run.json", {**read_record(run), "tables": {}})  # as older versions did
+    with pytest.raises(UserError, match=r"Expected predictions\.csv with the answers"):
         write_page(workspace, run)
 
 

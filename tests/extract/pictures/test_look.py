@@ -10,7 +10,7 @@ from PIL import Image, JpegImagePlugin
 
 from extract.pictures import decoding, look
 from extract.pictures.augmentation import View
-from extract.pictures.decoding import RejectedImage, decode_both, render
+from extract.pictures.decoding import RejectedImage, decode_whole, render
 from extract.pictures.look import Look, Seen, look_at
 from extract.pictures.thumbnail import thumbnail
 from extract.settings import Decoding
@@ -54,7 +54,7 @@ def test_each_look_gives_what_it_gives_alone(name: str, resize: str) -> None:
         assert isinstance(seen, Seen)
         np.testing.assert_array_equal(seen.pixels, render(data, KEY, each.size, each.decoding, each.view))
         if each.view is None:
-            np.testing.assert_array_equal(seen.thumbnail, decode_both(data, each.size, each.decoding)[1])
+            np.testing.assert_array_equal(seen.thumbnail, decode_whole(data, each.size, each.decoding)[1])
 
 
 def count_work(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:

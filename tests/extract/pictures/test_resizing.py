@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from extract.pictures.decoding import decode, decode_both
+from extract.pictures.decoding import decode, decode_whole
 from extract.pictures.resizing import Box, resized
 from extract.pictures.thumbnail import thumbnail
 from extract.settings import RESIZERS, RESIZES, Decoding
@@ -65,7 +65,7 @@ def test_pillow_gives_the_bytes_that_it_gave_before_there_was_a_choice(resize: s
     box = (25, 0, 175, 150) if resize == "crop" else (0, 0, *image.size)
     expected = Image.new("RGB", (64, 64))
     expected.paste(image.resize(target, BICUBIC, box), (0, (64 - target[1]) // 2))
-    pixels, found = decode_both(data, 64, decoding)
+    pixels, found, _ = decode_whole(data, 64, decoding)
     np.testing.assert_array_equal(pixels, np.asarray(expected))
     small = image.resize((32, 32), BILINEAR, (0, 0, *image.size), reducing_gap=2.0).convert("L")
     np.testing.assert_array_equal(found, np.asarray(small))
@@ -82,12 +82,12 @@ def test_threads_at_once_give_the_same_bytes(resizer: str) -> None:
     sizes = [(427 + 5 * i, 300 + 7 * i) for i in range(12)] * 6
     files = {size: with_orientation(PHOTOGRAPH.resize(size), 6, quality=90) for size in sizes}
     decoding = Decoding(resizer=resizer)
-    alone = {size: decode_both(data, 64, decoding) for size, data in files.items()}
+    alone = {size: decode_whole(data, 64, decoding) for size, data in files.items()}
     with ThreadPoolExecutor(6) as pool:
-        found = list(pool.map(lambda size: decode_both(files[size], 64, decoding), sizes))
-    for size, (pixels, grey) in zip(sizes, found, strict=True):
-        np.testing.assert_array_equal(pixels, alone[size][0])
-        np.testing.assert_array_equal(grey, alone[size][1])
+        found = list(pool.map(lambda size: decode_whole(files[size], 64, decoding), sizes))
+    for size, parts in zip(sizes, found, strict=True):
+        for part, expected in zip(parts, alone[size], strict=True):
+            np.testing.assert_array_equal(part, expected)
 
 
 @pytest.mark.parametrize("resizer", RESIZERS)

@@ -22,7 +22,7 @@ def copy_issues(evidence: Evidence) -> list[Issue]:
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
     likeness = _likeness(evidence)
-    found = []
+    found = list[list[Issue]]()
     for rows in np.split(order, starts[1:]):
         if len(rows) < 2:
             continue
@@ -32,6 +32,7 @@ def copy_issues(evidence: Evidence) -> list[Issue]:
             continue
         said = [f"labelled {' and '.join(labels)}"] if len(labels) > 1 else []
         said += [f"in the parts {' and '.join(parts)}"] if len(parts) > 1 else []
+        found.append([])
         for row in rows.tolist():
             name = manifest.classes[manifest.label[row]] if manifest.label[row] >= 0 else ""
             other = next(paths for paths in (manifest.paths[o] for o in rows.tolist() if o != row))
@@ -39,8 +40,11 @@ def copy_issues(evidence: Evidence) -> list[Issue]:
             most = labels.most_common(2)
             agreed = len(most) > 1 and most[0][1] > most[1][1] and most[0][0] != name
             why = f"{same} {other}; {len(rows)} copies {' and '.join(said)}"
-            found.append(Issue("copy", row, name, float(likeness[row]), why, most[0][0] if agreed else ""))
-    return sorted(found, key=lambda each: -each.score)
+            found[-1].append(
+                Issue("copy", row, name, float(likeness[row]), why, most[0][0] if agreed else "")
+            )
+    found.sort(key=lambda issues: -max(each.score for each in issues))
+    return [each for issues in found for each in sorted(issues, key=lambda each: -each.score)]
 
 
 def _likeness(evidence: Evidence) -> np.ndarray:

@@ -20,6 +20,7 @@ KINDS = {
     "outlier": "odd ones out",
     "class": "classes to look at",
 }
+NAME = 40  # letters of a class's name in a sentence
 NEAREST = 5  # neighbours that a row of the table names
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cache.text import shortened
 from classify.commands.audit.evidence import Evidence
-from classify.commands.audit.kinds.issue import Issue
+from classify.commands.audit.kinds.issue import NAME, Issue
 
 # Why these: docs/decisions/0032-audit.md.
 VOTERS = 15  # nearest pictures that vote; near copies do not
@@ -115,12 +116,10 @@ def label_issues(evidence: Evidence, judgement: Judgement) -> list[Issue]:
     found = []
     for row in judgement.flagged.tolist():
         label, suggested = evidence.label[row], int(judgement.suggested[row])
+        short, other = shortened(names[label], NAME), shortened(names[suggested], NAME)
         votes, voted = judgement.votes[row], judgement.voters[row]
         rival = float(evidence.probability[row, suggested])
-        why = (
-            f"{judgement.own[row]:.1%} {names[label]}, {rival:.1%} {names[suggested]}; {votes} of the {voted} nearest "
-            f"are {names[suggested]}"
-        )
+        why = f"{judgement.own[row]:.1%} {short}, {rival:.1%} {other}; {votes} of the {voted} nearest are {other}"
         found.append(
             Issue("label", row, names[label], float(judgement.suspicion[row]), why, names[suggested])
         )

@@ -9,6 +9,7 @@ import numpy as np
 from cache.storage.files import write_file
 from cache.workspace import Workspace
 from classify.commands.audit.mending import mended
+from classify.commands.audit.report.html import html
 from classify.commands.audit.report.page import page, pictures
 from classify.commands.audit.result import Audited
 from classify.report.text import csv_bytes, csv_text
@@ -42,4 +43,5 @@ def write_record(workspace: Workspace, found: Audited, answered: Path | None) ->
         result=found.to_json(),
         notes=found.notes,
     )
+    write_file(run / "report.html", html(found).encode("utf-8"))
     write_json(run / "run.json", described)

@@ -22,7 +22,7 @@ ABOUT = {
     "label": "The most suspicious first: the label's probability, by models that had not seen the picture, times the "
     "share of the nearest pictures that carry it. `mended.csv` has the suggested labels: look before using it.",
     "copy": "Copies of one picture that contradict one another. A copy in two parts makes a test too easy.",
-    "outlier": "Farther from the pictures nearest to them than others are: other subjects, drawings, damaged files, or "
+    "outlier": "Farther from the middle of every class than others are: other subjects, drawings, damaged files, or "
     "the only ones of their sort.",
     "class": "Classes that are small, much smaller than others, or that a head could tell by brightness alone.",
 }

@@ -7,7 +7,7 @@ const plural = number => `${count(number)} picture${number === 1 ? "" : "s"}`;
 
 // ---- colours: of few values those that the colour-blind tell apart, of more a turn of the wheel each
 const FEW = ["#3277b8", "#e69f00", "#1f9e73", "#d0559f", "#d55e00", "#56b4e9", "#8d6bc4", "#8c7a1f"];
-const OWN = {right: "#8a949e", none: "#8a949e", wrong: "#d5392b"}, UNKNOWN = "#8a949e";
+const OWN = {right: "#8a949e", none: "#8a949e", wrong: "#d5392b"}, UNKNOWN = "#b6bdc4";
 const colourOf = (fact, code) => code < 0 ? UNKNOWN :
   (fact.name === "verdict" || fact.name === "audit") && OWN[fact.values[code]] ||
   (fact.values.length <= FEW.length ? FEW[code] : `hsl(${(code * 137.508 + 210) % 360} ${code % 3 ? 62 : 45}% ${[46, 60, 38][code % 3]}%)`);
@@ -15,7 +15,7 @@ const colourOf = (fact, code) => code < 0 ? UNKNOWN :
 // ---- state
 let fact = facts[0] ?? {name: "", title: "", values: [], code: paths.map(() => -1)};
 let hidden = new Set(), chosen = new Set(), near = -1, order = [], colours = [], counts = [], drawing = false, line = null;
-let scale = 1, left = 0, top = 0, width = 0, height = 0, asked = false, picturesOn = false;
+let scale = 1, offX = 0, offY = 0, width = 0, height = 0, asked = false, picturesOn = false;
 const spanX = x.reduce((most, each) => Math.max(most, each), 1), spanY = y.reduce((most, each) => Math.max(most, each), 1);
 const sprite = new Image();
 if (sheet) {
@@ -46,7 +46,7 @@ function dot(colour, radius) {
   }
   return dots.get(key);
 }
-const screenX = i => x[i] * scale + left, screenY = i => y[i] * scale + top;
+const screenX = i => x[i] * scale + offX, screenY = i => y[i] * scale + offY;
 const visible = i => !hidden.has(fact.code[i]);
 function draw() {
   if (asked) return;
@@ -56,7 +56,7 @@ function draw() {
     const ratio = devicePixelRatio;
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.clearRect(0, 0, width, height);
-    const zoom = scale / home(), radius = Math.min(9, Math.max(1.6, 5.2 - Math.log10(n) * .75) * Math.sqrt(Math.min(zoom, 9)) ** .8);
+    const zoom = scale / home(), radius = Math.min(9, Math.max(1.6, 6 - Math.log10(n) * .8) * Math.sqrt(Math.min(zoom, 9)) ** .8);
     const inside = order.filter(i => {
       const a = screenX(i), b = screenY(i);
       return a > -50 && b > -50 && a < width + 50 && b < height + 50;
@@ -98,10 +98,10 @@ function tiles(inside) {
   for (const i of inside) {
     if (!visible(i)) continue;
     const a = screenX(i), b = screenY(i), key = (across, down) => across + "/" + down;
-    const cx = Math.floor((a - left % cell) / cell), cy = Math.floor((b - top % cell) / cell);
+    const cx = Math.floor((a - offX % cell) / cell), cy = Math.floor((b - offY % cell) / cell);
     if (taken.has(key(cx, cy))) continue;
     taken.add(key(cx, cy));
-    const px = cx * cell + left % cell, py = cy * cell + top % cell;
+    const px = cx * cell + offX % cell, py = cy * cell + offY % cell;
     pen.globalAlpha = chosen.size && !chosen.has(i) ? .35 : 1;
     pen.fillStyle = colours[fact.code[i] + 1];
     pen.fillRect(px, py, side + 3, side + 3);
@@ -115,15 +115,15 @@ function tiles(inside) {
 const home = () => Math.min((width - 60) / spanX, (height - 100) / spanY);
 function fit() {
   scale = home();
-  left = (width - spanX * scale) / 2;
-  top = (height - spanY * scale) / 2 + 20;
+  offX = (width - spanX * scale) / 2;
+  offY = (height - spanY * scale) / 2 + 20;
   draw();
 }
 function zoom(factor, a = width / 2, b = height / 2) {
   const before = scale;
   scale = Math.min(home() * 60, Math.max(home() * .7, scale * factor));
-  left = a - (a - left) * scale / before;
-  top = b - (b - top) * scale / before;
+  offX = a - (a - offX) * scale / before;
+  offY = b - (b - offY) * scale / before;
   draw();
 }
 new ResizeObserver(() => {
@@ -133,8 +133,8 @@ new ResizeObserver(() => {
   canvas.width = width * devicePixelRatio;
   canvas.height = height * devicePixelRatio;
   if (first) fit();
-  left += (width - before[0]) / 2 * !first;
-  top += (height - before[1]) / 2 * !first;
+  offX += (width - before[0]) / 2 * !first;
+  offY += (height - before[1]) / 2 * !first;
   draw();
 }).observe($("stage"));
 dark.addEventListener("change", draw);
@@ -212,11 +212,11 @@ canvas.onpointermove = event => {
   moved += Math.hypot(now[0] - before[0], now[1] - before[1]);
   if (other) {
     const wide = to => Math.max(10, Math.hypot(to[0] - other[0], to[1] - other[1]));
-    left += (now[0] - before[0]) / 2;
-    top += (now[1] - before[1]) / 2;
+    offX += (now[0] - before[0]) / 2;
+    offY += (now[1] - before[1]) / 2;
     zoom(wide(now) / wide(before), (now[0] + other[0]) / 2, (now[1] + other[1]) / 2);
   } else if (line) line.push(now);
-  else [left, top] = [left + now[0] - before[0], top + now[1] - before[1]];
+  else [offX, offY] = [offX + now[0] - before[0], offY + now[1] - before[1]];
   if (moved > 4) point(-1);
   down.set(event.pointerId, now);
   draw();
@@ -284,8 +284,8 @@ function tell() {
 function centre(i) {
   const a = screenX(i), b = screenY(i);
   if (a > 30 && b > 60 && a < width - 30 && b < height - 30) return;
-  left += width / 2 - a;
-  top += height / 2 - b;
+  offX += width / 2 - a;
+  offY += height / 2 - b;
   draw();
 }
 // As the tables of coldframe: no cell that a spreadsheet would run, and `extract` takes the apostrophe away again.
@@ -314,7 +314,7 @@ function paint() {
   colours = [UNKNOWN, ...fact.values.map((_, code) => colourOf(fact, code))];
   counts = colours.map(() => 0);
   for (const code of fact.code) counts[code + 1]++;
-  // Rare values above frequent ones; among those that are about as frequent nobody is always on top.
+  // Rare values above frequent ones; among those that are about as frequent nobody is always on offY.
   const rank = counts.map(each => -Math.round(Math.log2(each + 1) / 2));
   const mixed = i => Math.imul(i + 1, 2654435761) >>> 0;
   order = paths.map((_, i) => i).sort((a, b) => rank[fact.code[a] + 1] - rank[fact.code[b] + 1] || mixed(a) - mixed(b));

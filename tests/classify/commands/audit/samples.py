@@ -7,7 +7,7 @@ from cache.manifest import Manifest
 from cache.storage.store import Store
 from classify.commands.audit.evidence import Evidence
 from classify.data.groups import connect
-from classify.data.near_duplicates import Groups
+from classify.data.neighbours.near_duplicates import Groups
 from classify.data.neighbours.search import among
 
 
@@ -28,6 +28,7 @@ def evidence(
 ) -> Evidence:
     """What is known of pictures with these rows."""
     n = len(manifest)
+    store.create().add(manifest.key, rows)
     nothing = np.full((n, len(manifest.classes)), np.nan, np.float32)
     return Evidence(
         Embedded("made-up", (store,), manifest, 0),

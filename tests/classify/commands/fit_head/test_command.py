@@ -56,6 +56,7 @@ def test_a_run_holds_all_that_people_look_at(workspace: Workspace) -> None:
         "head.joblib",
         "run.json",
         "scores.h5",
+        "limits.h5",
         "report.json",
         "predictions.csv",
         "confusion.txt",

@@ -108,7 +108,8 @@ def test_the_hash_is_that_of_the_content(run: Path) -> None:
 
 
 def test_nothing_that_trains_imports_a_tracker() -> None:
-    modules = "classify.commands.fit_head.command, classify.commands.finetune.tuning, classify.commands.baseline.command"
+    trainers = ("fit_head.command", "finetune.tuning", "baseline.command")
+    modules = ", ".join(f"classify.commands.{name}" for name in trainers)
     code = f"import sys, {modules}\nprint('mlflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

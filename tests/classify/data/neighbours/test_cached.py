@@ -47,6 +47,17 @@ def data(tmp_path: Path) -> Embedded:
     return Embedded("d", tuple(stores), manifest(np.concatenate([keys, keys[:3]])), missing=0)
 
 
+@pytest.fixture
+def many(tmp_path: Path) -> Embedded:
+    """1,500 pictures in 30 heaps."""
+    rng = np.random.default_rng(2)
+    rows = rng.normal(size=(30, 12)).repeat(50, axis=0) + 0.3 * rng.normal(size=(1500, 12))
+    keys = rng.integers(0, 256, (1500, 32), np.uint8)
+    made = Store(tmp_path / space("avg").id, space("avg"))
+    made.add(keys, rows.astype(np.float32))
+    return Embedded("m", (made,), manifest(keys), missing=0)
+
+
 def files(data: Embedded) -> list[Path]:
     return sorted((data.store.folder / "neighbours").glob("*"))
 
@@ -118,3 +129,31 @@ def test_old_files_go(data: Embedded) -> None:
     for n in range(20, 40):
         neighbours_of(again(data, np.arange(n)))
     assert len(files(data)) == kept._FILES
+
+
+def test_of_many_an_index_finds_most_and_says_how_many(
+    many: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("faiss", reason="needs the extra `index`")
+    exact, told = neighbours_of(many), list[str]()
+    (file,) = files(many)
+    file.unlink()
+    found = neighbours_of(many, told.append, exact=1000)
+    shared = np.mean([len(np.intersect1d(a, b)) / 50 for a, b in zip(found.index, exact.index, strict=True)])
+    assert 0.9 < shared < 1 and found.recall == pytest.approx(shared, abs=0.02)
+    assert not (found.index == np.arange(1500)[:, None]).any() and found.index.min() >= 0
+    assert (np.diff(found.similarity, axis=1) <= 1e-6).all()
+    assert told == [
+        "an index of 1,500 pictures is made, once",
+        f"neighbours by an index: {found.recall:.1%} of the true ones, on a sample of 1,000 pictures",
+    ]
+    never(monkeypatch)
+    again = neighbours_of(many, told.append)
+    assert (again.index == found.index).all() and told[2:] == told[1:2]
+
+
+def test_of_many_without_the_index_each_is_found(many: Embedded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cached, "find_spec", lambda name: None)
+    told: list[str] = []
+    found = neighbours_of(many, told.append, exact=1000)
+    assert found.recall == 1 and len(told) == 1 and "pip install 'coldframe[index]'" in told[0]

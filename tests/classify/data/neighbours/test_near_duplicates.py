@@ -15,8 +15,8 @@ from cache.storage.store import Store
 from cache.workspace import Workspace
 from classify.data.neighbours import near_duplicates
 from classify.data.neighbours.near_duplicates import Groups, groups
-from extract.embedding.thumbnails import Thumbnails, thumbnails_of
-from extract.pictures.decoding import decode_both
+from extract.embedding.thumbnails import Beside, thumbnails_of
+from extract.pictures.decoding import decode_whole
 from extract.settings import Decoding
 from tests.classify.samples import SPACE
 
@@ -55,9 +55,9 @@ def look(data: bytes) -> np.ndarray:
 
 
 def keep_thumbnails(store: Store, contents: list[bytes]) -> None:
-    made = Thumbnails(store)
+    made = Beside(store)
     for data in contents:
-        made.add(sha256(data).digest(), decode_both(data, 64, Decoding())[1])
+        made.add(sha256(data).digest(), decode_whole(data, 64, Decoding())[1])
     made.seal()
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cache.storage.store import Store
-from classify.commands.audit.kinds.outliers import distances, outlier_issues, robust_score
+from classify.commands.audit.kinds.outliers import LEAST, SHRINKAGE, distances, outlier_issues, robust_score
+from classify.data.neighbours.directions import Directions
 from tests.classify.commands.audit.samples import evidence
 from tests.classify.samples import SPACE, make_manifest
 
@@ -33,32 +34,44 @@ def test_pictures_of_something_else_are_odd(store: Store) -> None:
     found = outlier_issues(evidence(make_manifest(label, ("a", "b")), rows, store))
     assert {each.row for each in found} == {3, 50, 120}
     assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
-    assert all("above the median of" in each.why and each.kind == "outlier" for each in found)
+    assert all("than the median of" in each.why and each.kind == "outlier" for each in found)
 
 
 def test_a_picture_may_be_odd_in_its_class_alone(store: Store) -> None:
     rows, label = clouds(400)
     tight = label == 0
-    rows[tight] = rows[tight] * np.float32(0.2)
-    rows[tight, 0] += 3
-    rows[0, 2:] += np.float32(0.35)  # as far from its own as the others of class b are from theirs
+    rows[tight, 2:] *= np.float32(0.2)
+    rows[0, 2:] *= 6  # as far from its own as the others of class b are from theirs
     known = evidence(make_manifest(label, ("tight", "loose")), rows, store)
     found = {each.row: each for each in outlier_issues(known)}
-    assert robust_score(distances(known))[0] < 3.5
-    assert 0 in found and "of tight" in found[0].why
+    assert robust_score(distances(known))[0] < LEAST
+    assert 0 in found and "median of tight" in found[0].why
 
 
-def test_near_copies_do_not_hide_one_another(store: Store) -> None:
+def test_the_distance_is_the_one_without_the_picture_itself(store: Store) -> None:
+    rows, label = clouds(60)
+    known = evidence(make_manifest(label, ("a", "b")), rows, store)
+    unit = Directions.around(rows, np.arange(60)).of(rows).astype(float)
+    means = np.stack([unit[label == code].mean(axis=0) for code in (0, 1)])
+    apart = unit - means[label]
+    whole = apart.T @ apart / 60
+    shrunk = SHRINKAGE * np.trace(whole) / 64 * np.eye(64)
+    for row in (0, 7):
+        within = (1 - SHRINKAGE) * (whole - np.outer(apart[row], apart[row]) / 60) + shrunk
+        square = [(unit[row] - mean) @ np.linalg.solve(within, unit[row] - mean) for mean in means]
+        assert distances(known)[row] == pytest.approx(np.sqrt(min(square)), rel=1e-3)
+
+
+def test_pictures_without_a_label_count(store: Store) -> None:
     rows, label = clouds()
-    rows[[3, 5]] = 3 * np.eye(64, dtype=np.float32)[7]
     manifest = make_manifest(label, ("a", "b"))
-    alone = distances(evidence(manifest, rows, store))
-    paired = distances(evidence(manifest, rows, store, (3, 5)))
-    assert paired[3] > alone[3] and paired[0] == alone[0]
+    manifest.label[:] = -1
+    rows[3] = 3 * np.eye(64, dtype=np.float32)[5]
+    found = outlier_issues(evidence(manifest, rows, store))
+    assert [each.row for each in found] == [3] and found[0].label == ""
 
 
 def test_one_picture_and_equal_pictures_are_not_odd(store: Store) -> None:
-    one = evidence(make_manifest(np.zeros(1, int), ("a",)), np.ones((1, 64), np.float32), store)
-    assert np.isnan(distances(one)).all() and outlier_issues(one) == []
-    same = evidence(make_manifest(np.zeros(30, int), ("a",)), np.ones((30, 64), np.float32), store)
-    assert outlier_issues(same) == []
+    for n in (1, 30):
+        rows = np.ones((n, 64), np.float32)
+        assert outlier_issues(evidence(make_manifest(np.zeros(n, int), ("a",)), rows, store)) == []

@@ -47,7 +47,7 @@ class Abstaining:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Checked:
     """Sets at a level, by class; how many classes are in one; alarms that were false; answers where sure enough."""
 
     level: float
@@ -70,13 +70,13 @@ class Tested:
         return plain
 
 
-def tested(
+def check_limits(
     limits: Limits,
     classes: Sequence[str],
     truth: NDArray[np.str_],
     probability: NDArray[np.floating],
     rows: NDArray[np.float32],
-) -> Tested:
+) -> Checked:
     """Hold the limits of a head against m pictures that it had not seen.
 
     Parameters
@@ -96,7 +96,7 @@ def tested(
         within = {str(name): Share.of(hit[truth == name]) for name in np.unique(truth)}
     right = np.asarray(classes)[probability.argmax(axis=1)] == truth
     typical = limits.novelty.typical(rows, probability)
-    return Tested(
+    return Checked(
         level=float(LEVEL),
         coverage=coverage,
         classes=within,
