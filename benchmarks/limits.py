@@ -1,11 +1,13 @@
 """What limits are worth over many splits: coverage of sets, false alarms, errors of the answers given, time.
 
     python benchmarks/limits.py .coldframe --seeds 10
+    python benchmarks/limits.py .coldframe --other cats/
 
 The data set used last of a workspace is divided anew for each seed; a logistic regression is searched by
 cross-validation on its training part, limits are learned from its out-of-fold answers, as `fit-head` does, and held
 against its test part. Intervals are Wilson's, of 95 %. Seconds are those of the process, on one thread, of learning and
-checking together. Splits are recorded in the workspace: give it a copy.
+checking together. Splits are recorded in the workspace: give it a copy. With `--other` the best run says how much is
+unknown of a folder of quite other things.
 """
 
 from __future__ import annotations
@@ -21,11 +23,12 @@ from threadpoolctl import threadpool_limits
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from cache.workspace import Workspace
+from classify.commands.predict.command import predict
 from classify.data.division import Division, divide
 from classify.heads.calibration import CalibratedHead, fit_temperature
 from classify.heads.search import search
 from classify.heads.table import PROBE
-from classify.limits.checked import ERRORS, Checked, check_limits
+from classify.limits.checked import ERRORS, Checked, Share, check_limits
 from classify.limits.learned import Limits
 
 
@@ -46,14 +49,29 @@ def limits_of(division: Division, seed: int) -> tuple[Checked, float]:
     return checked, time.process_time() - start
 
 
+def other(workspace: Workspace, folder: Path) -> None:
+    """Say how many pictures of other things the best run calls unknown."""
+    answers = predict(workspace, [folder], top=1)
+    typical = np.array(answers.predictions.more["typical"])
+    for alarms in (0.01, 0.05):
+        found = Share.of(typical <= alarms)
+        print(
+            f"at {alarms:.0%} false alarms {found.value:.0%} are unknown "
+            f"({found.low:.0%} - {found.high:.0%}, n = {found.n})"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--other", type=Path)
     options = parser.parse_args()
     workspace = Workspace(options.workspace)
+    if options.other:
+        return other(workspace, options.other)
     data, found = workspace.load(), list[Checked]()
     print(
         "seed   in set  95 % interval  size empty  score        AUROC  alarms  "

@@ -42,7 +42,7 @@ JSON_COMMANDS = [
     "show flowers --out grid.png",
     "fit-head --model logreg",
     "report",
-    "predict new_photos",
+    "predict new_photos --sets 90 --evidence 2",
     "evaluate flowers",
     "audit --planted 20% --seeds 1",
     "map",

@@ -67,7 +67,7 @@ class Checked:
         """As plain Python values; what is not known is null."""
         plain = asdict(self)
         plain["trial"] = {name: None if value != value else value for name, value in plain["trial"].items()}
-        return plain
+        return plain | {"abstaining": list(plain["abstaining"])}
 
 
 def check_limits(

@@ -58,17 +58,18 @@ class Limits:
             Columns of the parts of a row; none: it is one part.
         seed : int
         """
-        drawn = np.random.default_rng(seed).permutation(len(label))
+        draw = np.random.default_rng(seed)
+        drawn = draw.permutation(len(label))
         if group is not None:
-            drawn = drawn[np.unique(group[drawn], return_index=True)[1]]
-        drawn = np.sort(drawn)
+            drawn = draw.permutation(drawn[np.unique(group[drawn], return_index=True)[1]])
         p, own = probability[drawn], label[drawn].astype(np.int32)
+        few = slice(novelty.ROWS)
         return cls(
             own=p[np.arange(len(p)), own],
             label=own,
             sure=p.max(axis=1),
             right=p.argmax(axis=1) == own,
-            novelty=novelty.learn(rows[drawn], own, p, spans, seed),
+            novelty=novelty.learn(rows[drawn[few]], own[few], p[few], spans, seed),
         )
 
     def sets(self, probability: NDArray[np.floating], level: Fraction) -> NDArray[np.bool_]:

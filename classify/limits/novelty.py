@@ -191,7 +191,7 @@ def learn(
     Parameters
     ----------
     rows : (N, D) float32
-        Of independent training pictures: no two of them near copies.
+        Of independent training pictures, no two of them near copies, in random order.
     codes : (N,) int
         Their classes.
     probability : (N, K) float
@@ -211,8 +211,6 @@ def _learn(
     spans: Spans,
     draw: np.random.Generator,
 ) -> Novelty:
-    picked = draw.permutation(len(rows))[:ROWS]
-    rows, codes, probability = rows[picked], codes[picked], probability[picked]
     among = np.flatnonzero(np.isin(codes, draw.permutation(np.unique(codes))[:CLASSES]))[:DRAWN]
     trials = choose(rows[among], codes[among], spans)
     name = max(SCORES, key=lambda each: np.nan_to_num(trials[each].auroc))

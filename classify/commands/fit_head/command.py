@@ -181,7 +181,7 @@ def fit_heads(
         write_run(workspace, run, fitted, [*notes, *whole])
     remember_best(workspace, run, data, division.sha256, best.result.cv_accuracy)
     try:
-        later, more = _later(run, trained, division, options, interrupted, stages)
+        later, more = _later(trained, division, options, interrupted, stages)
         notes += more + _missing(comparison=False, limits=interrupted, curve=options.curve and interrupted)
         if more or later != Later():
             stages.report()
@@ -221,34 +221,32 @@ def _missing(*, comparison: bool, limits: bool, curve: bool) -> list[str]:
     missing += ["the learning curve"] if curve else []
     if not missing:
         return []
-    verb = "are" if len(missing) > 1 else "is"
+    verb, together = "are" if len(missing) > 1 else "is", ", ".join(missing[:-1])
     return [
-        f"{' and '.join(missing)} {verb} missing, as the command was stopped before: all figures are there, and the "
-        "same command again makes the rest"
+        f"{' and '.join(filter(None, (together, missing[-1])))} {verb} missing, as the command was stopped before: "
+        "all figures are there, and the same command again makes the rest"
     ]
 
 
 def _later(
-    run: Path,
     trained: Sequence[FittedHead],
     division: Division,
     options: FitOptions,
     interrupted: bool,
     stages: Stages,
 ) -> tuple[Later, list[str]]:
-    """Find out what no figure of the heads waits for, and the notes of it; `limits.h5` is written at once."""
+    """Find out what no figure of the heads waits for, and the notes of it."""
     best, comparisons = trained[0], list[Comparison]()
     for other in trained[1:2]:
         names = best.result.name, other.result.name
         comparisons = [compare(*names, division.truth, best.predicted, other.predicted, seed=options.seed)]
     notes = [] if interrupted else _without_grouping(best, division)
-    checked = None
+    limits = None
     if not interrupted:
         stages.limits(best.result.name)
-        limits, checked = best.limits(division, options.seed)
-        limits.write(run)
+        limits = best.limits(division, options.seed)
     curve = _curve(best, division, options, stages) if options.curve and not interrupted else None
-    return Later(comparisons, curve, checked), notes
+    return Later(comparisons, curve, limits), notes
 
 
 def _without_grouping(best: FittedHead, division: Division) -> list[str]:

@@ -21,8 +21,10 @@ from classify.commands.fit_head.report import MISTAKES, Report, write_report
 from classify.data.division import Division
 from classify.data.splits import TEST
 from classify.limits.checked import Checked
+from classify.limits.learned import Limits
 from classify.metrics.comparison import Comparison
 from classify.metrics.frontier import Frontier
+from classify.report.card import write_card
 from classify.runs import scores
 from classify.runs.folder import write_json
 from classify.runs.head_file import save_head
@@ -56,7 +58,7 @@ class Later:
 
     comparisons: Sequence[Comparison] = ()
     curve: LearningCurve | None = None
-    limits: Checked | None = None
+    limits: tuple[Limits, Checked] | None = None
 
 
 def write_run(workspace: Workspace, run: Path, fitted: Fitted, notes: Sequence[str]) -> None:
@@ -92,11 +94,14 @@ def write_run(workspace: Workspace, run: Path, fitted: Fitted, notes: Sequence[s
         **of_tables(run),
         **standing(workspace, division.test_hash),
     )
+    write_card(workspace, run, described, best.result.evaluation)
     save_head(run, best.head, described)
 
 
 def complete(run: Path, fitted: Fitted, notes: Sequence[str], later: Later) -> None:
     """Add what was found out later to a run, and to its notes."""
+    if later.limits:
+        later.limits[0].write(run)
     write_pages(run, fitted, notes, later)
     write_json(run / "run.json", read_record(run) | {"notes": notes})
 
@@ -130,7 +135,7 @@ def write_pages(run: Path, fitted: Fitted, notes: Sequence[str], later: Later) -
         fitted.networks,
         later.comparisons,
         calibration,
-        later.limits,
+        later.limits[1] if later.limits else None,
         later.curve,
         wrong,
         notes,
@@ -154,7 +159,7 @@ def write_pages(run: Path, fitted: Fitted, notes: Sequence[str], later: Later) -
         "networks": fitted.networks.to_json() if fitted.networks else None,
         "heads": heads,
         "comparisons": [each.to_json() for each in later.comparisons],
-        "limits": later.limits.to_json() if later.limits else None,
+        "limits": later.limits[1].to_json() if later.limits else None,
         "learning_curve": later.curve.to_json() if later.curve else None,
         "notes": notes,
     }

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
+from classify.limits import novelty
 from classify.limits.checked import check_limits
 from classify.limits.learned import FILE, Limits
 from tests.classify.limits.test_novelty import chances, clouds
@@ -35,9 +36,19 @@ def test_one_picture_of_each_group_counts() -> None:
     limits = learned(group=np.arange(400) // 2)
     assert len(limits.own) == len(limits.label) == len(limits.novelty.known) == 200
     rows, codes = clouds(400, width=WIDTH)
-    own = chances(rows, codes)[np.arange(400), codes].reshape(200, 2)
-    assert all(value in pair for value, pair in zip(limits.own, own, strict=True))
-    assert 20 < (limits.own == own[:, 0]).sum() < 180  # drawn, and not the first
+    own = chances(rows, codes)[np.arange(400), codes]
+    place = np.argsort(own)[np.searchsorted(np.sort(own), limits.own)]  # which pictures were drawn
+    assert (np.sort(place // 2) == np.arange(200)).all()
+    assert 50 < (place % 2).sum() < 150  # by chance, and not the first
+
+
+def test_of_many_pictures_and_classes_some_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, codes = clouds(500, 30)
+    for name, most in (("CLASSES", 6), ("ROWS", 300), ("DRAWN", 100), ("SETS", 3)):
+        monkeypatch.setattr(novelty, name, most)
+    limits = Limits.learn(rows, codes, chances(rows, codes), None)
+    assert len(limits.own) == 500 and len(limits.novelty.known) == 300
+    assert limits.novelty.trial.sets == 3 and limits.novelty.coordinates.basis.shape == (40, 33)
 
 
 def test_a_run_without_limits_is_told_what_makes_them(tmp_path: Path) -> None:

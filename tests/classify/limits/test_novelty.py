@@ -5,7 +5,6 @@ from sklearn.covariance import ShrunkCovariance
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
-from classify.limits import novelty
 from classify.limits.novelty import NEIGHBOUR, SCORES, SHRINKAGE, Coordinates, auroc, choose, learn
 
 Data = tuple[np.ndarray, np.ndarray]
@@ -121,12 +120,3 @@ def test_pictures_too_few_to_leave_any_out_have_a_score_all_the_same() -> None:
     found = learn(rows, np.array([0, 0, 1, 1]), np.full((4, 2), 0.5), (), 0)
     assert found.trial.sets == 0 and np.isnan(found.trial.auroc)
     assert found.typical(rows, np.full((4, 2), 0.5)).min() >= 1 / 5
-
-
-def test_many_classes_and_rows_are_drawn_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows, codes = clouds(500, 30)
-    for name, most in (("CLASSES", 6), ("ROWS", 300), ("DRAWN", 100), ("SETS", 3)):
-        monkeypatch.setattr(novelty, name, most)
-    found = learn(rows, codes, chances(rows, codes), (), 0)
-    assert len(found.known) == 300 and found.trial.sets == 3
-    assert found.coordinates.basis.shape == (40, 33)
