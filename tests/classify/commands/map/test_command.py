@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from cache.errors import UserError
 from cache.storage.hdf5 import read_arrays
@@ -76,9 +77,10 @@ def test_without_the_extra_all_are_laid_out_anew_and_that_is_said(
     for module in (layout, command):
         monkeypatch.setattr(module, "has_extra", lambda: False)
     workspace, _ = keep_pictures(tmp_path, LABELS, ("a", "b", "c"))
-    assert draw_map(workspace).method == "scikit-learn's TSNE"
-    workspace, _ = keep_pictures(tmp_path, [*LABELS, 1], ("a", "b", "c"))
-    (note,) = draw_map(workspace).notes
+    with threadpool_limits(1, user_api="openmp"):
+        assert draw_map(workspace).method == "scikit-learn's TSNE"
+        workspace, _ = keep_pictures(tmp_path, [*LABELS, 1], ("a", "b", "c"))
+        (note,) = draw_map(workspace).notes
     assert "1 picture came since" in note and "coldframe[map]" in note
 
 
