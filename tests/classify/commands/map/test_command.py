@@ -15,6 +15,7 @@ from cache.workspace import Workspace
 from classify.commands.map import command, layout, sprites
 from classify.commands.map.command import draw_map
 from classify.runs.folder import write_json
+from classify.runs.record import record_of
 from tests.classify.commands.map.made import answer, keep_pictures
 from tests.classify.samples import SPACE, make_manifest
 
@@ -142,7 +143,7 @@ def test_a_run_without_scores_is_told(tmp_path: Path) -> None:
 def test_a_run_of_another_data_set_is_not_taken(tmp_path: Path) -> None:
     workspace, manifest = keep_pictures(tmp_path, LABELS, ("a", "b", "c"))
     folder = answer(workspace, manifest)
-    write_json(folder / "run.json", {"command": "fit-head", "dataset": "others"})
+    write_json(folder / "run.json", {**record_of(folder), "dataset": "others"})
     assert draw_map(workspace).to_json()["coloured_by"] == ["label"]
 
 
