@@ -129,3 +129,10 @@ def test_a_score_is_calibrated_by_fits_without_the_picture(monkeypatch: pytest.M
     found = learn(rows[:200], codes[:200], chances(rows[:200], codes), (), 0)
     typical = found.typical(rows[200:], chances(rows[200:], codes))
     assert (typical <= 0.05).mean() < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 200)
+
+
+@pytest.mark.parametrize("n", [20, 200])
+def test_rows_that_are_all_the_same_are_all_typical(n: int) -> None:
+    rows, codes = np.ones((n, 30), np.float32), np.arange(n) % 3
+    found = learn(rows, codes, np.full((n, 3), 1 / 3), (), 0)
+    assert (found.typical(rows, np.full((n, 3), 1 / 3)) == 1).all()
