@@ -74,6 +74,8 @@ COMMANDS = {
         "find wrong labels, odd pictures and contradicting copies", "audit --planted 5%"),
     "map": Command(f"{C}.map.options:MapOptions", f"{C}.map.command:run",
         "lay pictures out in two dimensions, alike beside alike, as one page", "map"),
+    "publish": Command(f"{C}.publish.options:PublishOptions", f"{C}.publish.command:run",
+        "put a run where others look for it: a folder for a model hub, or MLflow", "publish --to folder"),
     "demo": Command(f"{C}.options:DemoOptions", f"{C}.demo:run",
         "the whole job on real pictures; needs no internet connection", "demo --quick"),
     "runs ls": Command(f"{C}.runs.options:ListOptions", f"{C}.runs.ls:run",

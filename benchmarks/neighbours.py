@@ -126,7 +126,7 @@ def sharpness(contents: list[bytes]) -> None:
     measures = {"sharpness": ours, "CleanVision": lambda image: blurriness.calculate(image)["blurriness"]}
     for name, measure in measures.items():
         sound, areas = [measure(image) for image in images], []
-        for radius in (1, 1.5, 2, 3, 5):
+        for radius in (1, 1.5, 2, 3, 5, 12):
             blurred = [measure(image.filter(ImageFilter.GaussianBlur(radius))) for image in images]
             truth = [1] * len(sound) + [0] * len(blurred)
             areas.append(f"{radius} px {roc_auc_score(truth, sound + blurred):.3f}")

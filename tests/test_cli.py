@@ -81,7 +81,16 @@ def test_fit_head_answers_with_one_object_and_writes_a_run(session: Path) -> Non
         assert 0 < head["ci_low"] < head["test_accuracy"] < head["ci_high"] < 1
         assert head["test_accuracy"] > 0.6  # chance is 0.1
     folder = Path(answer["run"])
-    wanted = {"head.joblib", "run.json", "report.json", "predictions.csv", "confusion.png", "confusion.txt"}
+    wanted = {
+        "head.joblib",
+        "head.h5",
+        "scores.h5",
+        "run.json",
+        "report.json",
+        "predictions.csv",
+        "confusion.png",
+        "confusion.txt",
+    }
     assert {path.name for path in folder.iterdir()} >= wanted
     with Image.open(folder / "confusion.png") as image:
         assert min(image.size) > 300

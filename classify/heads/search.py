@@ -18,6 +18,7 @@ from classify.heads.fitting.fitters import fit_weighted, takes_weights
 from classify.heads.fitting.tasks import Params, Work
 from classify.heads.folds import check_classes, cross_validation_folds
 from classify.heads.scoreboard import Progress, Scoreboard, run
+from classify.heads.settings import plain
 from classify.heads.table import Head
 
 if TYPE_CHECKING:
@@ -36,18 +37,8 @@ class Candidate:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The setting in plain values: steps' names left out, a scaling by its name, whatever is no JSON as text."""
-        from classify.heads.fitting.parts import PartSelector
-        from classify.heads.fitting.scaling import scaling_name
-
-        plain = {}
-        for name, value in self.params.items():
-            if isinstance(value, PartSelector):
-                value = value.columns.name
-            elif not isinstance(value, str | int | float | bool | list | tuple | None):
-                value = scaling_name(value) or repr(value)
-            plain[name.rpartition("__")[2]] = "none" if value == "passthrough" else value
-        return plain
+        """The setting in plain values."""
+        return plain(self.params)
 
     @property
     def mean(self) -> float:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from classify.heads.arrays import ArrayHead, layers
+from classify.heads.as_arrays import as_arrays
 from classify.heads.fitting.scores import LEAST_PROBABILITY
 from classify.models.linear import row_scaling
 
@@ -31,7 +33,7 @@ class DenseHead:
     widths: tuple[int, ...] = ()
 
 
-def unroll(head: CalibratedHead) -> DenseHead | None:
+def unroll(head: CalibratedHead | ArrayHead) -> DenseHead | None:
     """Write a multilayer perceptron down as its layers.
 
     Returns
@@ -40,19 +42,13 @@ def unroll(head: CalibratedHead) -> DenseHead | None:
         Of a `BatchNormMLP`, or of scikit-learn's MLPClassifier with ReLU, behind one of the scalings of heads; None
         for anything else.
     """
-    from sklearn.neural_network import MLPClassifier
-
-    from classify.heads.fitting.batch_norm_mlp import BatchNormMLP
-
-    steps = [step for _, step in head.pipeline.steps]
-    model: Any = steps[-1]
-    plain = type(model) is MLPClassifier and model.activation == "relu"
-    scaled = row_scaling(steps[:-1], head.n_features_in_) if plain or type(model) is BatchNormMLP else None
-    if scaled is None:
+    written = as_arrays(head)
+    if written is None or written.kind not in ("perceptron", "network"):
         return None
-    scaling, mean, scale, widths = scaled
-    kernels = [np.asarray(kernel, np.float64) for kernel in model.coefs_]
-    biases = [np.asarray(bias, np.float64) for bias in model.intercepts_]
+    scaling, mean, scale = row_scaling(written)
+    kernels, biases = (
+        [np.asarray(each, np.float64) for each in side] for side in zip(*layers(written.arrays), strict=True)
+    )
     kernels[0] = kernels[0] / scale[:, None]
     biases[0] = biases[0] - mean @ kernels[0]
     if kernels[-1].shape[1] == 1:  # of two classes the first scores 0
@@ -62,8 +58,8 @@ def unroll(head: CalibratedHead) -> DenseHead | None:
         scaling,
         tuple(kernel.astype(np.float32) for kernel in kernels),
         tuple(bias.astype(np.float32) for bias in biases),
-        float(np.log(LEAST_PROBABILITY)) if plain else None,
-        head.temperature,
-        tuple(head.classes_.tolist()),
-        widths,
+        float(np.log(LEAST_PROBABILITY)) if written.kind == "perceptron" else None,
+        written.temperature,
+        tuple(written.classes_.tolist()),
+        written.widths,
     )

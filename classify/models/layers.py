@@ -18,6 +18,7 @@ from extract.settings import Decoding
 if TYPE_CHECKING:
     import keras
 
+    from classify.heads.arrays import ArrayHead
     from classify.heads.calibration import CalibratedHead
     from extract.backbones.backbone import Backbone
 
@@ -26,7 +27,7 @@ _TINY = 1e-12
 AnyHead = LinearHead | KernelHead | DenseHead
 
 
-def closed_form(head: CalibratedHead) -> AnyHead | None:
+def closed_form(head: CalibratedHead | ArrayHead) -> AnyHead | None:
     """The head as layers of a network can express it; None where they cannot."""
     return fold(head) or expand(head) or unroll(head)
 

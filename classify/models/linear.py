@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import log_softmax
 
+from classify.heads.arrays import ArrayHead
+from classify.heads.as_arrays import as_arrays
 from classify.heads.fitting import logistic
-from classify.heads.fitting.scaling import scaling_name
 
 if TYPE_CHECKING:
     from classify.heads.calibration import CalibratedHead
@@ -51,7 +52,7 @@ def scale_rows(X: np.ndarray, scaling: str, widths: Sequence[int] = ()) -> np.nd
     return np.sign(X) * np.sqrt(np.abs(X)) if scaling == "root" else X
 
 
-def fold(head: CalibratedHead) -> LinearHead | None:
+def fold(head: CalibratedHead | ArrayHead) -> LinearHead | None:
     """Fold scaling, classifier and temperature of a head into one matrix.
 
     Returns
@@ -59,14 +60,13 @@ def fold(head: CalibratedHead) -> LinearHead | None:
     LinearHead or None
         Its logits are the head's scores / temperature, but for a term that all classes of a row share, which
         changes no probability. None where the scores are not linear in the scaled embedding, or the Pipeline
-        has steps that `classify.heads.fitting.scaling` does not know.
+        has steps that `as_arrays` does not know.
     """
-    steps = [step for _, step in head.pipeline.steps]
-    scaled = row_scaling(steps[:-1], head.n_features_in_)
-    found = _coefficients(steps[-1])
-    if scaled is None or found is None:
+    written = as_arrays(head)
+    found = None if written is None else _coefficients(written)
+    if written is None or found is None:
         return None
-    scaling, mean, scale, widths = scaled
+    scaling, mean, scale = row_scaling(written)
     kernel, bias = found  # (D, K), (K,), of scaled features
     if kernel.shape[1] == 1:  # of two classes the first scores 0
         kernel = np.hstack([np.zeros_like(kernel), kernel])
@@ -75,64 +75,47 @@ def fold(head: CalibratedHead) -> LinearHead | None:
     bias = bias - mean @ kernel
     return LinearHead(
         scaling,
-        (kernel / head.temperature).astype(np.float32),
-        (bias / head.temperature).astype(np.float32),
-        tuple(head.classes_.tolist()),
-        widths,
+        (kernel / written.temperature).astype(np.float32),
+        (bias / written.temperature).astype(np.float32),
+        tuple(written.classes_.tolist()),
+        written.widths,
     )
 
 
-def row_scaling(steps: list[Any], width: int) -> tuple[str, np.ndarray, np.ndarray, tuple[int, ...]] | None:
-    """Split the scaling in front of a classifier into a `LinearHead.scaling` and a shift and factor a feature.
-
-    Parameters
-    ----------
-    steps : list
-        What a fitted Pipeline does before its classifier: nothing, or one scaling.
-    width : int
-        D.
+def row_scaling(head: ArrayHead) -> tuple[str, np.ndarray, np.ndarray]:
+    """Split a head's scaling into a `LinearHead.scaling` and a shift and factor a feature.
 
     Returns
     -------
-    scaling, mean (D,), scale (D,), widths or None
-        The classifier sees (scale_rows(X, scaling, widths) - mean) / scale. None for steps that are not known.
+    scaling, mean (D,), scale (D,)
+        The classifier sees (scale_rows(X, scaling, widths) - mean) / scale.
     """
-    name = "none" if not steps else scaling_name(steps[0]) if len(steps) == 1 else None
-    if name is None:
-        return None
+    width, widths = head.n_features_in_, head.widths
     mean, scale = np.zeros(width), np.ones(width)
-    if name == "length":
-        widths = steps[0].widths or ()
-        return "length", mean, scale / np.sqrt(np.repeat(widths, widths) if widths else width), widths
-    if name == "none":
-        return "none", mean, scale, ()
-    standard = steps[0][-1] if name == "root" else steps[0]
-    return ("root" if name == "root" else "none"), standard.mean_, standard.scale_, ()
+    if head.scaling == "length":
+        return "length", mean, scale / np.sqrt(np.repeat(widths, widths) if widths else width)
+    if head.mean is not None and head.scale is not None:
+        mean, scale = head.mean, head.scale
+    return ("root" if head.scaling == "root" else "none"), mean, scale
 
 
-def _coefficients(model: Any) -> tuple[np.ndarray, np.ndarray] | None:
-    """Kernel (D, K) and bias (K,) of a classifier whose scores are linear, as `class_scores` has them."""
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-    from sklearn.linear_model._base import LinearClassifierMixin
-    from sklearn.svm import SVC
-
-    from classify.heads.fitting.estimators import DuelSVC
-
-    if hasattr(model, "centroids_"):
+def _coefficients(head: ArrayHead) -> tuple[np.ndarray, np.ndarray] | None:
+    """Kernel (D, K) and bias (K,) of scores that are linear in the scaled row."""
+    arrays = head.arrays
+    if head.kind == "centroids":
         # -|x - c|^2 / 2 is x.c - |c|^2 / 2 but for a term without c. What all centroids share cancels as well,
         # and leaves smaller numbers to round.
-        centroids = model.centroids_.astype(np.float64)
+        centroids = arrays["centroids"].astype(np.float64)
         return (centroids - centroids.mean(axis=0)).T, -0.5 * (centroids**2).sum(axis=1)
-    linear = (LinearClassifierMixin.decision_function, LinearDiscriminantAnalysis.decision_function)
     # Several duels do not make a linear score, a single one does.
-    duel = type(model) in (SVC, DuelSVC) and model.kernel == "linear" and len(model.classes_) == 2
-    if not duel and getattr(type(model), "decision_function", None) not in linear:
-        return None
-    kernel = np.atleast_2d(np.asarray(model.coef_, np.float64)).T  # Ridge of two classes has a vector
-    return kernel, np.broadcast_to(np.asarray(model.intercept_, np.float64), kernel.shape[1:])
+    if head.kind == "linear" or (head.kind == "duels" and len(head.classes_) == 2):
+        return arrays["coef"].T.astype(np.float64), arrays["intercept"].astype(np.float64)
+    return None
 
 
-def distil(head: CalibratedHead, X: np.ndarray, scalings: Sequence[str] = ("none", "root")) -> LinearHead:
+def distil(
+    head: CalibratedHead | ArrayHead, X: np.ndarray, scalings: Sequence[str] = ("none", "root")
+) -> LinearHead:
     """Teach a linear head to answer as another head does: multinomial logistic regression on its probabilities.
 
     Scaling and strength are those that come nearest to the head's probabilities on rows left out of the fit
@@ -141,7 +124,7 @@ def distil(head: CalibratedHead, X: np.ndarray, scalings: Sequence[str] = ("none
 
     Parameters
     ----------
-    head : CalibratedHead
+    head : CalibratedHead or ArrayHead
     X : (n, D) float array
         Embeddings that the head was trained on; labels are not needed.
     scalings : sequence of str

@@ -1,4 +1,4 @@
-"""head.joblib: written, and loaded only where this user made or trusts it."""
+"""The head of a run: written as a Pipeline and as arrays; loaded as arrays, or as the Pipeline this user trusts."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from cache.space import Space
 from cache.storage import trusted
 from cache.storage.files import open_regular, write_file
 from cache.workspace import Workspace, extract_command
+from classify.runs import head_arrays
 from classify.runs.folder import write_json
 from classify.runs.inputs import Input, inputs_of
 from classify.runs.record import FORMAT, record_of
 
 if TYPE_CHECKING:
+    from classify.heads.arrays import ArrayHead
     from classify.heads.calibration import CalibratedHead
 
 
@@ -42,7 +44,7 @@ MOVED = {
 class LoadedHead:
     """A head from a run folder, with the run.json beside it as `record`."""
 
-    head: CalibratedHead
+    head: CalibratedHead | ArrayHead
     record: dict[str, Any]
     folder: Path
 
@@ -53,7 +55,9 @@ class LoadedHead:
 
 
 def save_head(folder: Path, head: CalibratedHead, record: dict[str, Any]) -> None:
-    """Write head.joblib and then run.json, which holds `record` and the head's SHA-256, and note it as trusted.
+    """Write head.joblib, head.h5 where arrays can say it, and run.json, which holds `record` and the SHA-256 of both.
+
+    The former is noted as trusted.
 
     Parameters
     ----------
@@ -65,16 +69,21 @@ def save_head(folder: Path, head: CalibratedHead, record: dict[str, Any]) -> Non
     """
     import joblib
 
+    from classify.heads.as_arrays import as_arrays
+
     buffer = BytesIO()
     joblib.dump(head, buffer)
     data = buffer.getvalue()
     digest = sha256(data).hexdigest()
     write_file(folder / "head.joblib", data)
+    written = None if _users_own(record) else as_arrays(head)
+    arrays = {"arrays": head_arrays.write(folder, written)} if written else {}
     trusted.remember(digest, _imports(record))
     described = {
         **record["head"],
         "file": "head.joblib",
         "sha256": digest,
+        **arrays,
         "width": head.n_features_in_,
         "classes": head.classes_.tolist(),
         "temperature": head.temperature,
@@ -85,7 +94,7 @@ def save_head(folder: Path, head: CalibratedHead, record: dict[str, Any]) -> Non
 def load_head(
     workspace: Workspace, run: Path, *, trust: bool = False, record: dict[str, Any] | None = None
 ) -> LoadedHead:
-    """Load the head of a run.
+    """Load the head of a run: from head.h5, which anybody may have made, or else from head.joblib.
 
     Loading a joblib file runs whatever code is in it, so the bytes must have the SHA-256 in run.json, and
     this user must have written or trusted them: see `cache.storage.trusted`.
@@ -108,6 +117,13 @@ def load_head(
         When the run has no head, or the file is none that this user wrote or trusted and `trust` is False.
     """
     record = record_of(run) if record is None else record
+    if record.get("format", FORMAT) > FORMAT:
+        raise UserError(
+            f"Expected run format {FORMAT} or older in {run}, received {record['format']}. Update coldframe."
+        )
+    if described := (record.get("head") or {}).get("arrays"):
+        with contextlib.suppress(FileNotFoundError):  # head.joblib may still be there
+            return LoadedHead(head_arrays.read(run, described["sha256"]), record, run)
     try:
         with open_regular(run / "head.joblib") as file:
             data = file.read()
@@ -119,10 +135,6 @@ def load_head(
             f"Expected run.json and head.joblib of a finished run of fit-head in {run}, received {received}. Run "
             "`fit-head`, or pass --run with another folder."
         ) from error
-    if record.get("format", FORMAT) > FORMAT:
-        raise UserError(
-            f"Expected run format {FORMAT} or older in {run}, received {record['format']}. Update coldframe."
-        )
     digest = sha256(data).hexdigest()
     if digest != expected and not trust:
         raise UserError(
@@ -146,7 +158,12 @@ def load_head(
 
 def _imports(record: dict[str, Any]) -> str:
     """The folder in which `--model module:factory` looks for the user's own classes; empty for any other head."""
-    return os.getcwd() if ":" in str(record["head"].get("name", "")) else ""
+    return os.getcwd() if _users_own(record) else ""
+
+
+def _users_own(record: dict[str, Any]) -> bool:
+    """Whether `--model module:factory` made the head."""
+    return ":" in str(record["head"].get("name", ""))
 
 
 @contextlib.contextmanager

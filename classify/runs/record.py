@@ -25,7 +25,7 @@ TYPES: dict[str, type] = {
     "inputs": list,
 }
 INNER: dict[str, dict[str, type]] = {
-    "head": {"name": str, "sha256": str, "cv_accuracy": float, "classes": list},
+    "head": {"name": str, "sha256": str, "cv_accuracy": float, "classes": list, "arrays": dict},
     "space": {"id": str, "json": str},
     "start": {"run": str, "head_sha256": str},
     "model": {"file": str, "sha256": str, "classes": list},

@@ -9,6 +9,8 @@ from cache.errors import UserError
 from extract.backbones.efficientnet_lite import VARIANTS, packaged_weights, stage_ends
 from extract.backbones.external import kinds
 
+LITE = "apache-2.0"  # as the LICENSE in the packages says
+
 
 @dataclass(frozen=True)
 class Family:
@@ -23,17 +25,18 @@ class Family:
     staged: int = 0  # width of a row of every stage; 0: none are found
     # Layers that its stages end with, but for the last; without them they are found in the graph (`stages.stage_maps`).
     ends: tuple[str, ...] = ()
+    licence: str = ""  # of the weights, by its SPDX identifier; empty: ask where they come from
 
 
 FAMILIES = {
     "efficientnet_lite0": Family(
-        "", 224, 1280, 3_413_024, "lite", staged=2048, ends=stage_ends("efficientnet_lite0")
+        "", 224, 1280, 3_413_024, "lite", staged=2048, ends=stage_ends("efficientnet_lite0"), licence=LITE
     ),
     "efficientnet_lite1": Family(
-        "", 240, 1280, 4_189_344, "lite", staged=2048, ends=stage_ends("efficientnet_lite1")
+        "", 240, 1280, 4_189_344, "lite", staged=2048, ends=stage_ends("efficientnet_lite1"), licence=LITE
     ),
     "efficientnet_lite2": Family(
-        "", 260, 1280, 4_869_168, "lite", staged=2120, ends=stage_ends("efficientnet_lite2")
+        "", 260, 1280, 4_869_168, "lite", staged=2120, ends=stage_ends("efficientnet_lite2"), licence=LITE
     ),
     "xception": Family("Xception", 299, 2048, 20_861_480, "tf", 71, staged=3160),
     "vgg16": Family("VGG16", 224, 512, 14_714_688, "caffe", staged=1792),

@@ -10,6 +10,7 @@ from extract.pictures.square import fit
 
 _SIDE = 96  # pixels, of a sample of the whole picture
 _LINES = 28  # rows, and columns, of the square that are looked at
+_ROUNDING = 1.0  # mean square of the second differences that whole levels and JPEG make of a smooth slope
 _PIXELS = _SIDE**2
 _COUNTS = np.arange(_PIXELS + 1)
 _LEVELS = np.arange(256) / 255
@@ -84,5 +85,9 @@ def _sharpness(pixels: np.ndarray, width: int, height: int) -> float:
     down = green[:, :: max(1, width // _LINES)].astype(np.float32)
     slopes = across[:, 1:] - across[:, :-1], down[1:] - down[:-1]
     bends = slopes[0][:, 1:] - slopes[0][:, :-1], slopes[1][1:] - slopes[1][:-1]
-    first, second = (sum(float(np.vdot(each, each)) for each in both) for both in (slopes, bends))
-    return (second / first) ** 0.5 if first else 0.0
+    first, second = _mean_square(slopes), _mean_square(bends) - _ROUNDING
+    return (second / first) ** 0.5 if second > 0 else 0.0
+
+
+def _mean_square(parts: tuple[np.ndarray, ...]) -> float:
+    return sum(float(np.vdot(part, part)) for part in parts) / max(1, sum(part.size for part in parts))

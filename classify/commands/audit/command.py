@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cache.dataset import Embedded
-from cache.storage.store import Store
 from cache.text import counted
 from cache.workspace import Workspace
 from classify.commands.audit.answers import Answers, answers_to
@@ -18,6 +16,7 @@ from classify.commands.audit.kinds.copies import copy_issues
 from classify.commands.audit.kinds.issue import KINDS, Issue
 from classify.commands.audit.kinds.labels import VOTERS, judge, label_issues
 from classify.commands.audit.kinds.outliers import outlier_issues
+from classify.commands.audit.kinds.pixels import pixel_issues
 from classify.commands.audit.mending import worth
 from classify.commands.audit.options import AuditOptions
 from classify.commands.audit.planted import plant
@@ -27,9 +26,7 @@ from classify.data.neighbours.cached import neighbours_of
 from classify.data.neighbours.copies import copies_of
 from extract.embedding.progress import Progress, bar
 from extract.embedding.spaces import largest
-from extract.embedding.thumbnails import complete, thumbnails_of
-
-_BLOCK = 4096  # thumbnails read at a time
+from extract.embedding.thumbnails import complete, facts_of, thumbnails_of
 
 
 def audit(
@@ -70,10 +67,12 @@ def audit(
     data = workspace.load(dataset, space)
     evidence, answers = _evidence(workspace, data, run, seed, progress)
     judgement = judge(evidence.label, evidence.probability, evidence.others.index[:, :VOTERS])
+    pixels, unseen = pixel_issues(evidence)
     found: dict[str, list[Issue]] = {
         "label": label_issues(evidence, judgement),
         "copy": copy_issues(evidence),
         "outlier": outlier_issues(evidence),
+        "pixels": pixels,
         "class": class_issues(evidence),
     }
     trial, mending = None, None
@@ -87,7 +86,7 @@ def audit(
         if trial is not None:
             progress.note("cross-validating on mended labels")
             mending = worth(*rows, classes, strength=trial.strength, seed=seed)
-    notes = [*answers.notes, *evidence.copies.notes]
+    notes = [*answers.notes, *evidence.copies.notes, *unseen]
     if planted is not None and trial is None:
         notes.append(
             "no errors were planted: that takes two classes, and pictures enough for the share to be one or more"
@@ -118,18 +117,8 @@ def _evidence(
     copies = copies_of(data, thumbnails)
     neighbours = neighbours_of(data, progress.note)
     answers = answers_to(workspace, data, copies.group, run, seed)
-    brightness = _brightness(thumbnails, data.manifest.key)
-    return Evidence(data, copies, neighbours, answers.probability, brightness), answers
-
-
-def _brightness(thumbnails: Store, keys: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Mean luma of pictures, (n,) 0 to 255; NaN for those without a thumbnail."""
-    found, known = np.full(len(keys), np.nan, np.float32), thumbnails.contains(keys)
-    if known.any():
-        found[known] = np.concatenate(
-            [luma.mean(axis=(1, 2)) for luma in thumbnails.stream(keys[known], _BLOCK)]
-        )
-    return found
+    facts = facts_of(workspace, data.space, data.manifest.key)
+    return Evidence(data, copies, neighbours, answers.probability, facts), answers
 
 
 def run(options: AuditOptions, say: Callable[[str], None]) -> Audited:

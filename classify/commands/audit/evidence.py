@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cache.dataset import Embedded
 from classify.data.neighbours.near_duplicates import Groups
 from classify.data.neighbours.search import Neighbours
+from extract.pictures.facts import Facts
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,7 @@ class Evidence:
     probability: NDArray[
         np.float32
     ]  # (n, C) in the order of the manifest's classes; NaN where nothing is known
-    brightness: NDArray[np.float32]  # (n,) mean luma, 0 to 255; NaN where nothing is known
+    facts: Facts  # of the pixels; NaN where nothing is known
 
     @property
     def label(self) -> NDArray[np.int32]:

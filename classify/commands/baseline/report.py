@@ -13,6 +13,7 @@ from cache.versions import now, versions
 from cache.workspace import Workspace
 from classify.commands.baseline.result import NAME, Outcome, Setup, Tested
 from classify.pages.page import write_page
+from classify.report.card import write_card
 from classify.report.confusion import CONFUSION
 from classify.report.glossary import with_words
 from classify.report.tables import class_table
@@ -96,6 +97,7 @@ def keep(
         **of_tables(folder),
         **standing(workspace, division.test_hash),
     )
+    write_card(workspace, folder, described, outcome.evaluation)
     write_json(folder / "run.json", described)
     write_page(workspace, folder)
     return outcome

@@ -26,6 +26,7 @@ from classify.models.linear import LinearHead
 from classify.models.model_file import save_model
 from classify.models.probabilities import answer
 from classify.pages.page import write_page
+from classify.report.card import write_card
 from classify.runs import scores
 from classify.runs.folder import place_of, remember_best, write_json
 from classify.runs.inputs import inputs_of, to_record
@@ -217,6 +218,7 @@ def _write_record(
         **of_tables(outcome.run),
         **standing(workspace, start.division.test_hash),
     )
+    write_card(workspace, outcome.run, described, outcome.after)
     write_json(outcome.run / "run.json", described)
 
 

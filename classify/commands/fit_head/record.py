@@ -24,6 +24,7 @@ from classify.limits.checked import Checked
 from classify.limits.learned import Limits
 from classify.metrics.comparison import Comparison
 from classify.metrics.frontier import Frontier
+from classify.report.card import write_card
 from classify.runs import scores
 from classify.runs.folder import write_json
 from classify.runs.head_file import save_head
@@ -93,6 +94,7 @@ def write_run(workspace: Workspace, run: Path, fitted: Fitted, notes: Sequence[s
         **of_tables(run),
         **standing(workspace, division.test_hash),
     )
+    write_card(workspace, run, described, best.result.evaluation)
     save_head(run, best.head, described)
 
 

@@ -154,15 +154,15 @@ def _lay(data: Embedded, distinct: Distinct, fresh: bool, say: Callable[[str], N
     added = int(new.sum())
     if not added and not fresh:
         return Laid(where, 0, notes)
-    few = 0 < added <= len(keys) / 2
+    few = added <= len(keys) / 2
     if few and has_extra() and not fresh:
         where[new] = place(rows[new], rows[~new], where[~new])
         known.with_more(keys[new], where[new]).save(path)
         return Laid(where, added, notes)
-    if few and not fresh:
+    if added < len(keys) and not fresh:
+        why = "pip install 'coldframe[map]', and they stay" if few else "most are new"
         notes.append(
-            f"{counted(added, 'picture')} came since: all were laid out anew, and old ones have moved. "
-            "pip install 'coldframe[map]', and they stay"
+            f"{counted(added, 'picture')} came since: all were laid out anew, and old ones have moved ({why})"
         )
     found = neighbours_of(data, say)
     places = distinct.inverse.astype(np.int32)[found.index[distinct.first]]

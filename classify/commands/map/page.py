@@ -18,7 +18,7 @@ def page(made: Map, manifest: Manifest, where: NDArray[np.float64], sheet: Sheet
     low, high = where.min(axis=0), where.max(axis=0)
     steps = np.rint((where - low) / max(float((high - low).max()), 1e-12) * _STEPS).astype(int)
     probability = made.facts.probability
-    permille = None if probability is None else np.rint(np.nan_to_num(probability, nan=-1) * 1000).astype(int)
+    permille = None if probability is None else np.rint(np.nan_to_num(1000 * probability, nan=-1)).astype(int)
     data = {
         "dataset": made.dataset,
         "paths": manifest.paths,

@@ -8,6 +8,8 @@ import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
+from classify.heads.fitting.scores import weakest_duel
+
 
 class DuelSVC(SVC):
     """SVC (one-vs-one) whose score of a class is its weakest duel: the lowest margin against any other class.
@@ -39,32 +41,6 @@ class DuelSVC(SVC):
         scores = self.decision_function(X)
         codes = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return self.classes_[codes]
-
-
-def weakest_duel(margins: np.ndarray, classes: int) -> np.ndarray:
-    """Find each class's lowest margin.
-
-    Parameters
-    ----------
-    margins : (n, C * (C - 1) / 2) float array
-        Of the pairs (0, 1), (0, 2), ..., (1, 2), ...; positive where the first wins.
-    classes : int
-        C, at least 2.
-
-    Returns
-    -------
-    scores : (n, C) float array
-    """
-    first, second = np.triu_indices(classes, 1)
-    scores = np.full((len(margins), classes), np.inf)
-    # Pairs come in order of their first class; a stable sort brings them in order of the second.
-    starts = np.searchsorted(first, np.arange(classes - 1))
-    scores[:, :-1] = np.minimum.reduceat(margins, starts, axis=1)
-    order = np.argsort(second, kind="stable")
-    starts = np.searchsorted(second[order], np.arange(1, classes))
-    lost = np.maximum.reduceat(margins[:, order], starts, axis=1)
-    np.minimum(scores[:, 1:], -lost, out=scores[:, 1:])
-    return scores
 
 
 class Neighbours(KNeighborsClassifier):

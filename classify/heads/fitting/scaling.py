@@ -11,6 +11,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from classify.heads.fitting.rows import signed_root, to_length
+
 
 class LengthScaler(TransformerMixin, BaseEstimator):
     """Scale each row to the length sqrt(D), so that its features have a mean square of 1 (L2 normalisation).
@@ -39,14 +41,7 @@ class LengthScaler(TransformerMixin, BaseEstimator):
         """(n, D) float to (n, D) float; a row, or part of one, of zeros stays."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=(np.float32, np.float64), reset=False)
-        if self.widths is None:
-            return _unit(X)
-        return np.hstack([_unit(part) for part in np.split(X, np.cumsum(self.widths)[:-1], axis=1)])
-
-
-def _unit(X: np.ndarray) -> np.ndarray:
-    length = np.linalg.norm(X, axis=1, keepdims=True)
-    return X * (np.sqrt(X.shape[1]) / np.where(length > 0, length, 1)).astype(X.dtype)
+        return to_length(X, self.widths or ())
 
 
 class RootScaler(TransformerMixin, BaseEstimator):
@@ -64,7 +59,7 @@ class RootScaler(TransformerMixin, BaseEstimator):
         """(n, D) float to (n, D) float."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=(np.float32, np.float64), reset=False)
-        return np.sign(X) * np.sqrt(np.abs(X))
+        return signed_root(X)
 
 
 def scalings(*names: str) -> list[Any]:

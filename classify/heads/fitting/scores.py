@@ -52,6 +52,32 @@ def vote_scores(share: np.ndarray) -> np.ndarray:
     return np.log(share + 0.01)
 
 
+def weakest_duel(margins: np.ndarray, classes: int) -> np.ndarray:
+    """Find each class's lowest margin.
+
+    Parameters
+    ----------
+    margins : (n, C * (C - 1) / 2) float array
+        Of the pairs (0, 1), (0, 2), ..., (1, 2), ...; positive where the first wins.
+    classes : int
+        C, at least 2.
+
+    Returns
+    -------
+    scores : (n, C) float array
+    """
+    first, second = np.triu_indices(classes, 1)
+    scores = np.full((len(margins), classes), np.inf)
+    # Pairs come in order of their first class; a stable sort brings them in order of the second.
+    starts = np.searchsorted(first, np.arange(classes - 1))
+    scores[:, :-1] = np.minimum.reduceat(margins, starts, axis=1)
+    order = np.argsort(second, kind="stable")
+    starts = np.searchsorted(second[order], np.arange(1, classes))
+    lost = np.maximum.reduceat(margins[:, order], starts, axis=1)
+    np.minimum(scores[:, 1:], -lost, out=scores[:, 1:])
+    return scores
+
+
 def squared_distances(A: np.ndarray, B: np.ndarray) -> np.ndarray:
     """|a - b|^2 of all pairs, (len(A), len(B)), as |a|^2 + |b|^2 - 2 a.b: one BLAS product, O(n^2 D)."""
     distances = A @ B.T

@@ -21,7 +21,7 @@ from extract.settings import Decoding
 SIDE = 112  # pixels
 MOST, BUDGET = 300, 1_500_000  # pictures of one page, and bytes of their data URIs
 READ = 256 * MIB  # bytes of their files: a hundred large photographs
-QUALITY = 62  # of WebP, 0 to 100
+QUALITY = 65  # of JPEG, which is ten times as fast as WebP and a quarter larger
 THREADS = 8
 
 
@@ -38,7 +38,7 @@ def thumbnail(picture: bytes | Path | np.ndarray, side: int = SIDE) -> str:
     Returns
     -------
     uri : str
-        "data:image/webp;base64,..."; empty for what cannot be read, or is no picture.
+        "data:image/jpeg;base64,..."; empty for what cannot be read, or is no picture.
     """
     try:
         if isinstance(picture, Path):
@@ -117,11 +117,10 @@ def _size(file: Path) -> int:
 
 
 def _uri(pixels: np.ndarray, side: int) -> str:
-    from PIL import Image, features
+    from PIL import Image
 
-    image = Image.fromarray(pixels)
+    image, out = Image.fromarray(pixels), BytesIO()
     if image.size != (side, side):
         image = image.resize((side, side), Image.Resampling.LANCZOS)
-    kind, out = "webp" if features.check("webp") else "jpeg", BytesIO()
-    image.save(out, kind, quality=QUALITY)
-    return f"data:image/{kind};base64,{b64encode(out.getvalue()).decode()}"
+    image.save(out, "jpeg", quality=QUALITY)
+    return f"data:image/jpeg;base64,{b64encode(out.getvalue()).decode()}"

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -172,7 +173,8 @@ def test_a_run_with_views(
     head = load_head(workspace, best_run(workspace)).head
     weight = shared_weight(None, len(train), VIEWS)
     fitted, names = rows[:, train].reshape(-1, 64), np.tile(y[train], VIEWS)
-    own = clone(head.pipeline).fit(fitted, names, classify__sample_weight=weight)
+    own = clone(joblib.load(result.run / "head.joblib").pipeline)
+    own.fit(fitted, names, classify__sample_weight=weight)
     np.testing.assert_allclose(head.scores(rows[0]), own.decision_function(rows[0]), atol=1e-4)
 
     plain = augmented("ridge", views=Views())

@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import h5py
+import joblib
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -40,6 +41,7 @@ def same(one: Scores, other: Scores) -> bool:
 def test_training_rows_are_answered_by_the_fold_that_had_not_seen_them(workspace: Workspace, digits) -> None:
     result = fit_heads(workspace, FitOptions(models=["ridge"], curve=False))
     found, loaded = load(result.run), load_head(workspace, result.run)
+    pipeline = joblib.load(result.run / "head.joblib").pipeline
     manifest, X = workspace.manifest("digits"), digits[0][:300]
     assert found.path == tuple(manifest.paths) and (found.key == manifest.key).all()
     assert [found.classes[code] for code in found.label] == digits[1][:300].tolist()
@@ -51,7 +53,7 @@ def test_training_rows_are_answered_by_the_fold_that_had_not_seen_them(workspace
         StratifiedKFold(5, shuffle=True, random_state=0).split(names, names)
     ):
         assert (found.fold[train][held] == number).all()
-        model = clone(loaded.head.pipeline).fit(X[train][fit].astype(float), names[fit])
+        model = clone(pipeline).fit(X[train][fit].astype(float), names[fit])
         own[held] = softmax(model.decision_function(X[train][held]) / loaded.head.temperature, axis=1)
     np.testing.assert_allclose(found.probability[train], own, atol=1e-4)
     assert (found.fold[test] == -1).all()

@@ -31,7 +31,7 @@ def class_issues(evidence: Evidence) -> list[Issue]:
             ratio = counts[largest] / count
             why = f"{counted(count, 'distinct picture')}, {names[largest]} has {ratio:.0f} times as many"
             found.append(Issue("class", -1, name, 1 - 1 / ratio, why))
-    found += _told_by_brightness(label, names, evidence.brightness)
+    found += _told_by_brightness(label, names, evidence.facts.brightness)
     return sorted(found, key=lambda each: -each.score)
 
 

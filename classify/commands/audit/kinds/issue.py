@@ -18,6 +18,7 @@ KINDS = {
     "label": "wrong labels",
     "copy": "copies across parts or labels",
     "outlier": "odd ones out",
+    "pixels": "dark, bright, blurred, plain or oddly sized",
     "class": "classes to look at",
 }
 NAME = 40  # letters of a class's name in a sentence

@@ -10,30 +10,25 @@ from cache.storage.files import write_file
 from cache.workspace import Workspace
 from classify.commands.audit.mending import mended
 from classify.commands.audit.report.html import html
-from classify.commands.audit.report.page import page, pictures
+from classify.commands.audit.report.page import page
 from classify.commands.audit.result import Audited
 from classify.report.text import csv_bytes, csv_text
 from classify.runs.folder import place_of, write_json
 from classify.runs.record import of_space, record
 from extract.commands.manifest import Survey
-from extract.embedding.spaces import largest
-from extract.settings import Decoding
 
-ISSUES, MENDED, PICTURES = "issues.csv", "mended.csv", "labels.png"
+ISSUES, MENDED = "issues.csv", "mended.csv"
 
 
 def write_record(workspace: Workspace, found: Audited, answered: Path | None) -> None:
-    """Write the tables, the pictures and the pages of an audit; `answered` is the run whose answers it used."""
+    """Write the tables and the pages of an audit; `answered` is the run whose answers it used."""
     run, data = found.run, found.data
     write_file(run / ISSUES, csv_bytes(csv_text(found.to_frame())))
     whole = workspace.manifest(data.name)
     place = {path: row for row, path in enumerate(whole.paths)}
     rows = np.array([place[path] for path in data.manifest.paths])
     Survey(data.name, mended(whole, rows, found.issues), []).write_table(run / MENDED)
-    if found.of("label"):
-        decoding = Decoding(data.space.resize, largest(workspace, data.space))
-        write_file(run / PICTURES, pictures(found, decoding))
-    write_file(run / "report.md", page(found, PICTURES).encode("utf-8"))
+    write_file(run / "report.md", page(found).encode("utf-8"))
     described = record(
         "audit",
         dataset=data.name,

@@ -1,35 +1,27 @@
-"""report.md of an audit, and the pictures in it."""
+"""report.md of an audit."""
 
 from __future__ import annotations
-
-from contextlib import suppress
-
-import numpy as np
 
 from cache.text import counted
 from cache.versions import now
 from classify.commands.audit.kinds.issue import KINDS
 from classify.commands.audit.result import Audited
-from classify.report.figures import Cell, picture_grid
-from classify.report.text import OVER_A_PICTURE, escape, file_name, printable, table
-from extract.pictures.decoding import RejectedImage
-from extract.pictures.files import load_row
-from extract.settings import Decoding
+from classify.report.text import escape, table
 
 LISTED = 30  # issues of a kind in the page; the table has all
-DRAWN, COLUMNS, SIDE = 12, 6, 224
 ABOUT = {
     "label": "The most suspicious first: the label's probability, by models that had not seen the picture, times the "
     "share of the nearest pictures that carry it. `mended.csv` has the suggested labels: look before using it.",
     "copy": "Copies of one picture that contradict one another. A copy in two parts makes a test too easy.",
     "outlier": "Farther from the middle of every class than others are: other subjects, drawings, damaged files, or "
     "the only ones of their sort.",
+    "pixels": "What the pixels alone say: a file may be damaged, or of another source than the others.",
     "class": "Classes that are small, much smaller than others, or that a head could tell by brightness alone.",
 }
 
 
-def page(found: Audited, drawn: str) -> str:
-    """Return report.md; `drawn` is the file with the pictures."""
+def page(found: Audited) -> str:
+    """Return report.md."""
     manifest = found.data.manifest
     facts = [
         f"- Data set: {escape(found.data.name)}, {counted(len(manifest), 'picture')}",
@@ -45,9 +37,9 @@ def page(found: Audited, drawn: str) -> str:
         "\n".join(facts),
         table(("Issue", "Found"), summary),
         f"About {found.errors:.0f} of {found.judged:,} labels are wrong, as confident learning estimates. "
-        "issues.csv lists all issues."
+        "issues.csv lists all issues, report.html shows them."
         if found.answered_by
-        else "issues.csv lists all issues.",
+        else "issues.csv lists all issues, report.html shows them.",
     ]
     if own := found.sentences():
         parts += ["## How far to trust this", "\n".join(f"- {escape(line)}" for line in own)]
@@ -66,18 +58,4 @@ def page(found: Audited, drawn: str) -> str:
         parts.append(table(columns, rows, left=len(columns)))
         if len(issues) > LISTED:
             parts.append(f"{LISTED} of {len(issues):,}.")
-        if kind == "label":
-            parts.append(f"![The most suspicious labels]({drawn})")
     return "\n\n".join(parts) + "\n"
-
-
-def pictures(found: Audited, decoding: Decoding) -> bytes:
-    """Draw the first of the labels that are probably wrong; return the PNG file's bytes."""
-    manifest, cells = found.data.manifest, []
-    for each in found.of("label")[:DRAWN]:
-        picture: np.ndarray | None = None
-        with suppress(RejectedImage):  # gone, or changed since: its place says so
-            picture = load_row(manifest, each.row, SIDE, decoding)
-        label, suggested = (printable(name, OVER_A_PICTURE) for name in (each.label, each.suggested))
-        cells.append(Cell(picture, f"{file_name(manifest.paths[each.row])}\n{label}?\n{suggested}"))
-    return picture_grid(cells, COLUMNS, "Labelled so? The audit suggests something else", lines=3)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cache.errors import UserError
 from classify.commands.finetune.start.rows import Network, taken
 from classify.data.division import Division
 from classify.heads.calibration import CalibratedHead, fit_temperature
 from classify.heads.mlp import BATCH_NORM, shape_mlp
 from classify.heads.search import SearchOptions, search
+from classify.heads.settings import applied
 from classify.heads.table import HEADS, Head
 from classify.runs.head_file import LoadedHead
 from classify.runs.inputs import Input, inputs_of, to_record
 from classify.runs.record import of_space
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,10 +105,20 @@ def _described(record: dict[str, Any], plain: Input, head: dict[str, Any]) -> di
     }
 
 
-def _kind(loaded: LoadedHead) -> Head:
-    """The head as `fit-head` searched it; one of the user's own has the setting that was chosen."""
+def unfitted(loaded: LoadedHead) -> Pipeline:
+    """A head's Pipeline, to be fitted again with the same settings; of a head as arrays they are in run.json."""
     from sklearn.base import clone
 
+    if isinstance(loaded.head, CalibratedHead):
+        return clone(loaded.head.pipeline)
+    head = _kind(loaded)
+    if head.large and loaded.head.kind not in ("duels", "rbf"):
+        head = head.large
+    return applied(head.make(), loaded.record["head"].get("params") or {}, loaded.head.widths)
+
+
+def _kind(loaded: LoadedHead) -> Head:
+    """The head as `fit-head` searched it; one of the user's own has the setting that was chosen."""
     name, parameters = loaded.record["head"]["name"], loaded.record["parameters"]
     if name in ("mlp", BATCH_NORM):
         hidden = parameters.get("hidden")
@@ -111,4 +126,9 @@ def _kind(loaded: LoadedHead) -> Head:
         return head
     if name in HEADS:
         return HEADS[name]
-    return Head(name, lambda: clone(loaded.head.pipeline), lambda width: {}, rank=len(HEADS))
+    if not isinstance(loaded.head, CalibratedHead):
+        raise UserError(
+            f"Expected a head among {', '.join(HEADS)} in {loaded.folder}, received {name!r}: a newer coldframe fitted "
+            "it. Update this one, or name another run with --run."
+        )
+    return Head(name, lambda: unfitted(loaded), lambda width: {}, rank=len(HEADS))

@@ -22,6 +22,7 @@ from classify.commands.finetune.start.trials import Trial, head_for, idle_val_si
 from classify.data.division import Division, divide
 from classify.data.splits import TRAIN
 from classify.data.views import with_views
+from classify.heads.arrays import ArrayHead
 from classify.heads.calibration import CalibratedHead
 from classify.models.linear import LinearHead, distil, fold
 from classify.runs.head_file import LoadedHead
@@ -181,7 +182,9 @@ def _changes(
     return notes
 
 
-def _accuracy(division: Division, trials: Sequence[Trial], heads: Sequence[CalibratedHead]) -> float:
+def _accuracy(
+    division: Division, trials: Sequence[Trial], heads: Sequence[CalibratedHead | ArrayHead]
+) -> float:
     """Of the trials' heads on their validation rows, together."""
     right = [
         head.predict(division.data.embedding[trial.val]) == division.names[trial.val]

@@ -10,9 +10,11 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.text import counted
+from classify.commands.finetune.start.refitted import unfitted
 from classify.data.division import Division, set_aside
 from classify.data.labelled import Labelled
 from classify.data.splits import TRAIN, VAL
+from classify.heads.arrays import ArrayHead
 from classify.heads.calibration import CalibratedHead
 from classify.heads.fitting.fitters import fit_weighted
 from classify.models.linear import LinearHead, distil, fold
@@ -30,7 +32,7 @@ class Trial:
 
     fit: np.ndarray  # (f,)
     val: np.ndarray  # (v,)
-    head: CalibratedHead
+    head: CalibratedHead | ArrayHead
     linear: LinearHead  # the same, or what was distilled from it; all classes of the data set's head
 
 
@@ -97,9 +99,10 @@ def _trial(
     return Trial(fit, val, head, _widened(linear, whole.classes))
 
 
-def head_for(loaded: LoadedHead, division: Division, fit: np.ndarray, *, fitted: bool) -> CalibratedHead:
+def head_for(
+    loaded: LoadedHead, division: Division, fit: np.ndarray, *, fitted: bool
+) -> CalibratedHead | ArrayHead:
     """The same head, fitted on some rows with the weights there are now; itself where it was `fitted` on all those."""
-    from sklearn.base import clone
     from threadpoolctl import threadpool_limits
 
     if fitted and len(fit) == len(division.y):
@@ -112,7 +115,7 @@ def head_for(loaded: LoadedHead, division: Division, fit: np.ndarray, *, fitted:
         )
     views = None if division.views is None else division.views[:, division.places(fit)]
     data = Labelled(division.data.embedding[fit], names, division.weight_of(fit), views=views)
-    pipeline = clone(loaded.head.pipeline)
+    pipeline = unfitted(loaded)
     with threadpool_limits(1):  # as in the search
         fit_weighted(pipeline, *data.in_all_views(names))
     return CalibratedHead(pipeline, loaded.head.temperature)

@@ -56,7 +56,8 @@ function draw() {
     const ratio = devicePixelRatio;
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.clearRect(0, 0, width, height);
-    const zoom = scale / home(), radius = Math.min(9, Math.max(1.6, 6 - Math.log10(n) * .8) * Math.sqrt(Math.min(zoom, 9)) ** .8);
+    const zoom = scale / home(), small = Math.min(1, Math.max(.6, Math.min(width, height) / 650));
+    const radius = Math.min(9, Math.max(1.6, (6 - Math.log10(n) * .8) * small) * Math.min(zoom, 9) ** .4);
     const inside = order.filter(i => {
       const a = screenX(i), b = screenY(i);
       return a > -50 && b > -50 && a < width + 50 && b < height + 50;
@@ -263,6 +264,15 @@ function tell() {
   $("empty").hidden = chosen.size > 0;
   $("some").hidden = !chosen.size;
   $("count").textContent = `${plural(chosen.size)} selected`;
+  const of = counts.map(() => 0);
+  for (const i of chosen) of[fact.code[i] + 1]++;
+  const most = of.map((_, place) => place).filter(place => of[place]).sort((a, b) => of[b] - of[a]).slice(0, 6);
+  $("kinds").replaceChildren(...most.map(place => {
+    const item = element("span", `${count(of[place])} `);
+    item.style.setProperty("--own", colours[place]);
+    item.append(element("bdi", place ? fact.values[place - 1] : "not known"));
+    return item;
+  }));
   const list = $("found");
   list.classList.toggle("names", !sheet);
   list.replaceChildren();
@@ -431,5 +441,6 @@ if (sheet) $("pictures").onclick = pictures;
 $("in").onclick = () => zoom(1.4);
 $("out").onclick = () => zoom(1 / 1.4);
 $("fit").onclick = fit;
+$("unseen").hidden = true;
 $("map").hidden = false;
 paint();

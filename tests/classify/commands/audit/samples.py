@@ -1,5 +1,7 @@
 """Evidence about made-up pictures: rows without files or thumbnails."""
 
+from dataclasses import fields
+
 import numpy as np
 
 from cache.dataset import Embedded
@@ -9,6 +11,7 @@ from classify.commands.audit.evidence import Evidence
 from classify.data.groups import connect
 from classify.data.neighbours.near_duplicates import Groups
 from classify.data.neighbours.search import among
+from extract.pictures.facts import Facts
 
 
 def copies(n: int, *pairs: tuple[int, int], likeness: float = 0.95) -> Groups:
@@ -18,13 +21,18 @@ def copies(n: int, *pairs: tuple[int, int], likeness: float = 0.95) -> Groups:
     return Groups(connect(n, found.T), found, like, bits, 0, len(found), 0, 0)
 
 
+def unknown(n: int) -> Facts:
+    """Facts of n pictures that nobody looked at."""
+    return Facts(*np.full((len(fields(Facts)), n), np.nan, np.float32))
+
+
 def evidence(
     manifest: Manifest,
     rows: np.ndarray,
     store: Store,
     *pairs: tuple[int, int],
     probability: np.ndarray | None = None,
-    brightness: np.ndarray | None = None,
+    facts: Facts | None = None,
 ) -> Evidence:
     """What is known of pictures with these rows."""
     n = len(manifest)
@@ -35,5 +43,5 @@ def evidence(
         copies(n, *pairs),
         among(rows, 50),
         nothing if probability is None else probability,
-        np.full(n, np.nan, np.float32) if brightness is None else brightness,
+        unknown(n) if facts is None else facts,
     )

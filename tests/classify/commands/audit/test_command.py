@@ -64,13 +64,13 @@ def test_moved_pictures_are_found_without_a_run(session: Path, found: Audited) -
 
 def test_the_run_has_tables_pictures_and_a_page(session: Path, found: Audited) -> None:
     there = {path.name for path in found.run.iterdir()}
-    assert {"report.md", "issues.csv", "mended.csv", "labels.png", "run.json"} <= there
+    assert {"report.md", "issues.csv", "mended.csv", "report.html", "run.json"} <= there
     written = pd.read_csv(found.run / "issues.csv", dtype={"label": str, "suggested_label": str})
     expected = found.to_frame()
     assert written["path"].fillna("").tolist() == expected["path"].tolist()
     assert written.columns.tolist() == expected.columns.tolist()
     page = (found.run / "report.md").read_text("utf-8")
-    assert "## Wrong labels" in page and "moved" in page and "(labels.png)" in page
+    assert "## Wrong labels" in page and "moved" in page
     assert record_of(found.run)["result"] == json.loads(json.dumps(found.to_json()))
     (listed,) = runs_of(Workspace(session / "w"))
     assert listed.command == "audit" and listed.dataset == "digits" and listed.finished
@@ -144,7 +144,9 @@ def test_pictures_that_are_gone_are_judged_all_the_same(session: Path, found: Au
     finally:
         (session / "elsewhere").rename(session / "digits")
     assert [each.row for each in again.of("label")] == [each.row for each in found.of("label")]
-    assert (again.run / "labels.png").exists()
+    assert "data:image" in (found.run / "report.html").read_text("utf-8")
+    shown = (again.run / "report.html").read_text("utf-8")
+    assert "are gone, or changed since" in shown and "data:image" not in shown
 
 
 def test_copies_in_two_folders_are_one_issue_and_no_wrong_label(session: Path, tmp_path: Path) -> None:
@@ -202,6 +204,8 @@ def test_names_that_are_markup_long_or_written_from_right_to_left_stay_names(bui
     assert dict(zip(wrong["path"], wrong["suggested_label"], strict=True)) == {
         manifest.paths[row]: names[truth[row]] for row in range(4)
     }
+    shown = (found.run / "report.html").read_text("utf-8")
+    assert "<img src=x" not in shown and "<b>name" not in shown
     page = (found.run / "report.md").read_text("utf-8")
     assert not re.search(r"(?<!\\)<", page)
     mended = read_pictures(found.run / "mended.csv")

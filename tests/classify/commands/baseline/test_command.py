@@ -48,7 +48,7 @@ def test_whole_command_on_the_split_of_the_head(
     run = Path(result["run"])
     expected = (
         "model.keras run.json report.md report.html history.csv curves.png confusion.png confusion.txt predictions.csv "
-        "validation.csv summary.txt scores.h5"
+        "validation.csv summary.txt scores.h5 card.md"
     )
     assert {path.name for path in run.iterdir()} == set(expected.split())
     head = tinted.runs / "001-fit-head"

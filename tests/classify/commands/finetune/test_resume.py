@@ -139,8 +139,10 @@ def test_what_the_folds_chose_is_kept(cut_short: Path) -> None:
     first = Epoch(0, float("nan"), float("nan"), 0.6, 0.7, 0.0, 0.0, 0.5)
     line = [Interpolation(0.0, 0.7, 0.6, 0.5), Interpolation(0.4, 0.75, 0.4, 0.375)]
     history = History([first, EPOCH], 1, line, 0.4, 60, 5)
-    resume.decide(cut_short, history, 1.23456789)
+    logits = np.random.default_rng(0).normal(size=(60, 3))
+    resume.decide(cut_short, history, 1.23456789, logits)
     json.loads((cut_short / resume.FOLDS).read_text())
-    found, temperature = resume.decision(cut_short) or pytest.fail("nothing was kept")
+    found, temperature, kept = resume.decision(cut_short) or pytest.fail("nothing was kept")
+    assert np.array_equal(kept, logits)
     assert temperature == 1.23456789 and repr(found) == repr(history)
     assert found.epochs[1] == EPOCH and list(found.line) == line

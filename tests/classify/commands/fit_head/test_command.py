@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -50,6 +51,8 @@ def test_a_run_holds_all_that_people_look_at(workspace: Workspace) -> None:
     said: list[str] = []
     result = fit_heads(workspace, FitOptions(models=["logreg", "svm-linear"]), on_progress=said.append)
     assert {path.name for path in result.run.iterdir()} == {
+        "card.md",
+        "head.h5",
         "head.joblib",
         "run.json",
         "scores.h5",
@@ -115,7 +118,9 @@ def test_the_kept_head_is_the_one_that_was_tested(workspace: Workspace, digits: 
     manifest = workspace.manifest("digits")
     part = split(manifest).part
     X, y = digits[0][:300], digits[1][:300]
-    assert loaded.head.score(X[part == TEST], y[part == TEST]) == result.heads[0].evaluation.accuracy
+    assert (loaded.head.predict(X[part == TEST]) == y[part == TEST]).mean() == result.heads[
+        0
+    ].evaluation.accuracy
     with (result.run / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["path"] for row in rows] == [manifest.paths[i] for i in np.flatnonzero(part == TEST)]
@@ -399,7 +404,7 @@ def test_balanced_weights_reach_the_head_that_is_kept(digits: Data, build: Calla
     keep = np.flatnonzero((y == "3") | ((y == "8") & (np.arange(600) < 150)))
     workspace = build(make_manifest((y[keep] == "8").astype(int), ("3", "8")), X[keep])
     run(workspace, "ridge", class_weight="balanced", seed=3)
-    pipeline = load_head(workspace, best_run(workspace)).head.pipeline
+    pipeline = joblib.load(best_run(workspace) / "head.joblib").pipeline
     train = split(workspace.manifest("digits"), seed=3).part == TRAIN
     names = np.where(y[keep] == "8", "8", "3")
     own = clone(pipeline).set_params(classify__class_weight="balanced").fit(X[keep][train], names[train])

@@ -5,6 +5,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 
@@ -88,8 +89,9 @@ def test_the_networks_that_help_are_found_and_the_head_takes_what_it_needs(works
     assert result.heads[0].params["parts"] == "all" and result.heads[0].evaluation.accuracy > 0.9
 
     # The kept head takes exactly its columns, and answers as it was tested.
+    assert "parts" not in dict(joblib.load(result.run / "head.joblib").pipeline.steps)
     head = load_head(workspace, result.run).head
-    assert head.n_features_in_ == 23 and "parts" not in dict(head.pipeline.steps)
+    assert head.n_features_in_ == 23
     data = workspace.load(space=f"{STAGED.id},{SECOND.id}")
     tested = [data.manifest.paths.index(path) for path in read_paths(result.run)]
     truth = np.array(CLASSES)[data.manifest.label[tested]]

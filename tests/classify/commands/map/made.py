@@ -12,6 +12,7 @@ from PIL import Image
 from cache.manifest import Manifest
 from cache.workspace import Workspace
 from classify.runs.folder import write_json
+from classify.runs.record import of_space
 from classify.runs.scores import Scores, write
 from tests.classify.samples import SPACE
 
@@ -52,7 +53,8 @@ def keep_pictures(
     workspace = Workspace(root / ".coldframe").create()
     store = workspace.store(SPACE)
     new = ~store.contains(manifest.key)
-    store.add(manifest.key[new], np.array(rows, np.float32)[new])
+    if new.any():
+        store.add(manifest.key[new], np.array(rows, np.float32)[new])
     workspace.save_manifest("things", manifest)
     workspace.remember(dataset="things", space=SPACE.id)
     return workspace, manifest
@@ -83,7 +85,10 @@ def answer(workspace: Workspace, manifest: Manifest, name: str = "001-fit-head")
         **{name: np.ascontiguousarray(getattr(scores, name)[rows]) for name in names},
     )
     write(folder, scores)
-    write_json(folder / "run.json", {"command": "fit-head", "dataset": "things", "head": {"name": "logreg"}})
+    write_json(
+        folder / "run.json",
+        {"command": "fit-head", "dataset": "things", "space": of_space(SPACE), "head": {"name": "logreg"}},
+    )
     workspace.remember(
         run={"path": name, "dataset": "things"}, runs={"things": {"path": name, "dataset": "things"}}
     )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from classify.commands.map.command import draw_map
+from extract.sources.table import read_table
 from tests.classify.commands.map.made import answer, keep_pictures
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -85,9 +86,15 @@ def test_what_the_lasso_is_drawn_around_is_saved(
         opened.locator("#count").inner_text() == "36 pictures selected"
         and opened.locator("#found li").count() == 36
     )
+    assert opened.locator("#kinds span").count() == 3 and opened.locator("#kinds").inner_text().startswith(
+        "12 "
+    )
     rows = saved(opened, tmp_path)
     assert [row["path"] for row in rows] == [f"{number}.png" for number in range(36)]
     assert [row["label"] for row in rows[:3]] == [CLASSES[0], "'" + CLASSES[1], CLASSES[2]]
+    table = (tmp_path / "selection.csv").rename(page.parents[2] / "things" / "selection.csv")
+    again = read_table(table).manifest
+    assert len(again) == 36 and set(again.classes) == {name.strip() for name in CLASSES}
     opened.click("#clear")
     assert not opened.locator("#save").is_visible()
 

@@ -82,6 +82,16 @@ def test_without_the_extra_all_are_laid_out_anew_and_that_is_said(
     assert "1 picture came since" in note and "coldframe[map]" in note
 
 
+def test_all_are_laid_out_anew_where_most_are_new(tmp_path: Path) -> None:
+    workspace, _ = keep_pictures(tmp_path, LABELS[:15], ("a", "b", "c"))
+    draw_map(workspace)
+    workspace, _ = keep_pictures(tmp_path, LABELS, ("a", "b", "c"))
+    made = draw_map(workspace)
+    assert (
+        made.added is None and "21 pictures came since" in made.notes[0] and "most are new" in made.notes[0]
+    )
+
+
 def test_damaged_places_are_laid_out_anew(tmp_path: Path) -> None:
     workspace, _ = keep_pictures(tmp_path, LABELS, ("a", "b", "c"))
     draw_map(workspace)
@@ -121,7 +131,7 @@ def test_a_run_without_scores_is_told(tmp_path: Path) -> None:
     (answer(workspace, manifest) / "scores.h5").unlink()
     (note,) = draw_map(workspace).notes
     assert "without answers" in note and "fit-head --dataset things" in note
-    with pytest.raises(UserError, match=r"Expected scores.h5 in .*Run `fit-head --dataset things`"):
+    with pytest.raises(UserError, match=r"Expected scores.h5 in .*Run `fit-head --dataset things"):
         draw_map(workspace, run="1")
     with pytest.raises(UserError, match="Expected the folder of a run, received '7'"):
         draw_map(workspace, run="7")
@@ -168,7 +178,7 @@ def test_a_sheet_stays_within_its_budget(tmp_path: Path, monkeypatch: pytest.Mon
     workspace, _ = keep_pictures(tmp_path, LABELS, ("a", "b", "c"))
     data = workspace.load()
     large = sprites.sheet_of(workspace, data)
-    monkeypatch.setattr(sprites, "BUDGET", 36 * 48 * 48 // 5)
+    monkeypatch.setattr(sprites, "BUDGET", 36 * 48 * 48 // 5 + 1)
     assert large and large.side == 96 and sprites.sheet_of(workspace, data).side == 48
 
 

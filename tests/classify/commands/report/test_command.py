@@ -53,6 +53,7 @@ def test_the_page_is_opened_when_asked(
         monkeypatch.setattr(webbrowser, "open", lambda address, there=there: opened.append(address) or there)
         assert cli.main(["report", "1", "--open", "--workspace", str(workspace.root)]) == 0
         assert ("no web browser was found" in capsys.readouterr().err) is not there
+    assert cli.main(["report", "1", "--workspace", str(workspace.root)]) == 0
     assert opened == [(run / "report.html").as_uri()] * 2
 
 

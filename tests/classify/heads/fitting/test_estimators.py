@@ -9,7 +9,8 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.svm import SVC
 
 from classify.heads.calibration import fit_temperature
-from classify.heads.fitting.estimators import DuelSVC, weakest_duel
+from classify.heads.fitting.estimators import DuelSVC
+from classify.heads.fitting.scores import weakest_duel
 
 Data = tuple[np.ndarray, np.ndarray]
 

@@ -16,7 +16,7 @@ from extract.sources.folder import read_folder
 
 def opened(uri: str) -> Image.Image:
     kind, _, data = uri.partition(";base64,")
-    assert kind in ("data:image/webp", "data:image/jpeg")
+    assert kind == "data:image/jpeg"
     return Image.open(BytesIO(b64decode(data)))
 
 

@@ -1,5 +1,7 @@
 """Classes to look at."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -7,7 +9,8 @@ from sklearn.metrics import roc_auc_score
 from cache.storage.store import Store
 from classify.commands.audit.kinds.classes import SMALL, class_issues
 from classify.commands.audit.kinds.issue import Issue
-from tests.classify.commands.audit.samples import evidence
+from extract.pictures.facts import Facts
+from tests.classify.commands.audit.samples import evidence, unknown
 from tests.classify.samples import SPACE, make_manifest
 
 
@@ -16,7 +19,7 @@ def store(tmp_path) -> Store:
     return Store(tmp_path / SPACE.id, SPACE)
 
 
-def issues(store: Store, counts: dict[str, int], *pairs: tuple[int, int], **known: np.ndarray) -> list[Issue]:
+def issues(store: Store, counts: dict[str, int], *pairs: tuple[int, int], **known: Facts) -> list[Issue]:
     label = np.repeat(np.arange(len(counts)), list(counts.values()))
     rows = np.random.default_rng(0).normal(size=(len(label), 8)).astype(np.float32)
     return class_issues(evidence(make_manifest(label, tuple(counts)), rows, store, *pairs, **known))
@@ -40,12 +43,13 @@ def test_a_class_without_pictures_is_named(store: Store) -> None:
 
 def test_brightness_that_tells_a_class_apart_is_named(store: Store) -> None:
     chance = np.random.default_rng(0)
+    known = unknown(180)
     counts = {"day": 60, "night": 60, "dusk": 60}
-    brightness = chance.normal(120, 30, 180).astype(np.float32)
-    assert issues(store, counts, brightness=brightness) == []
-    brightness[60:120] -= 100
+    brightness = chance.normal(0.5, 0.1, 180).astype(np.float32)
+    assert issues(store, counts, facts=replace(known, brightness=brightness)) == []
+    brightness[60:120] -= 0.4
     brightness[0] = np.nan  # unknown
-    (found,) = issues(store, counts, brightness=brightness)
+    (found,) = issues(store, counts, facts=replace(known, brightness=brightness))
     assert found.label == "night" and found.why.startswith("darker")
     label = np.repeat([0, 1, 0], 60)[1:]
     assert found.score == pytest.approx(roc_auc_score(label, -brightness[1:]))

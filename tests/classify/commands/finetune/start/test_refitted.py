@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -111,7 +112,7 @@ def test_a_head_on_stages_is_fitted_again_on_the_top(workspace: Workspace) -> No
     assert own is not None and own.cv_accuracy == 0.875 and own.loaded.folder == run
     names, right = start.division.names, []
     for trial in start.trials:  # the run's own head knows nothing of what validates either
-        head = clone(own.loaded.head.pipeline).fit(rows[trial.fit], names[trial.fit])
+        head = clone(joblib.load(run / "head.joblib").pipeline).fit(rows[trial.fit], names[trial.fit])
         right.append(head.predict(rows[trial.val]) == names[trial.val])
         assert trial.linear.kernel.shape == (8, 3)
     assert own.val_accuracy == np.concatenate(right).mean() > start.floor
@@ -164,6 +165,7 @@ def test_views_of_stages_give_those_of_the_top(workspace: Workspace) -> None:
 
 def test_a_head_of_the_users_own_keeps_its_setting(workspace: Workspace) -> None:
     run = headed(workspace, [Input(STAGED)])
+    (run / "head.h5").unlink()  # which only heads of the table have
     loaded = head_of(workspace, run, trust=False)
     loaded.record["head"]["name"] = "mine:make"
     start = begin(workspace, loaded, Settings(), say=lambda line: None)

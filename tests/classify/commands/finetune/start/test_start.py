@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -200,7 +201,9 @@ def test_heads_are_fitted_without_the_pictures_that_judge_them(build: Build) -> 
     X, names = start.data.embedding, start.division.names
     right = []
     for trial in start.trials:
-        expected = clone(start.loaded.head.pipeline).fit(X[trial.fit], names[trial.fit])
+        expected = clone(joblib.load(start.loaded.folder / "head.joblib").pipeline).fit(
+            X[trial.fit], names[trial.fit]
+        )
         scores = class_scores(expected, X[trial.val])
         np.testing.assert_allclose(trial.head.scores(X[trial.val]), scores, atol=1e-8)
         logits = trial.linear.logits(X[trial.val])
@@ -348,7 +351,7 @@ def test_balanced_weights_reach_the_rows_they_belong_to(small: Workspace) -> Non
     trial = start.trials[1]
     weighted = np.array([1 / count[name] for name in names[trial.fit]]) * len(start.train) / len(count)
     X = start.data.embedding
-    pipeline = clone(start.loaded.head.pipeline)
+    pipeline = clone(joblib.load(start.loaded.folder / "head.joblib").pipeline)
     pipeline.fit(X[trial.fit], names[trial.fit], classify__sample_weight=weighted)
     np.testing.assert_allclose(trial.head.scores(X), class_scores(pipeline, X), atol=1e-6)
 
@@ -390,7 +393,9 @@ def test_a_data_set_that_changed_is_told_of(build: Build) -> None:
     assert [note for note in start.notes if f"digits has changed since {run.name}" in note]
     (trial,) = start.trials  # the old head has learnt the old label
     assert trial.head is not start.loaded.head
-    expected = clone(start.loaded.head.pipeline).fit(X[train], start.division.names[train])
+    expected = clone(joblib.load(start.loaded.folder / "head.joblib").pipeline).fit(
+        X[train], start.division.names[train]
+    )
     np.testing.assert_allclose(trial.head.scores(X), class_scores(expected, X), atol=1e-8)
 
 
