@@ -141,7 +141,8 @@ def test_results_come_back_as_tables_and_show_their_text(
     found = coldframe.predict(["digits/3", "digits/4"], top=1)
     frame = found.to_frame()
     told = capsys.readouterr()
-    assert list(frame) == ["path", "label", "probability"] and len(frame) == len(found.predictions.paths)
+    assert list(frame) == ["path", "label", "probability", "unknown", "typical"]
+    assert len(frame) == len(found.predictions.paths)
     assert (
         "answers: 001-fit-head" in told.err and "rejected digits/3/broken.png" in told.err and told.out == ""
     )
