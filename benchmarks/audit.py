@@ -3,7 +3,9 @@
 In copies of the labels of FOLDER a share of them is changed by chance; the same out-of-fold probabilities go to the
 audit and to cleanlab (2.9, in the extra bench). Precision at the number planted is the share of planted ones among as
 many of the most suspicious labels. Then the times of the command, in a process of its own: of the wall, and of the
-processor. With --workspace the rows that are there are used.
+processor. With --workspace the rows that are there are used. With --odd, a folder of pictures of other things, those
+are put among the others, and what tells them is compared: the Mahalanobis distance of the audit, and the mean distance
+to ten neighbours.
 """
 
 import argparse
@@ -26,12 +28,15 @@ def main() -> None:
     parser.add_argument("--workspace", type=Path)
     parser.add_argument("--shares", type=float, nargs="+", default=[0.02, 0.05, 0.1])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--odd", type=Path)
     parser.add_argument("--no-times", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         place = options.workspace or Path(temporary)
         if options.workspace is None:
             command("extract", str(options.folder), "--workspace", str(place))
+        if options.odd:
+            odd(place, options.odd)
         planted(place, options.shares, options.seeds)
         if not options.no_times:
             for words in ([], ["--planted", "5%"]):
@@ -105,6 +110,53 @@ def planted(place: Path, shares: list[float], seeds: int) -> None:
             )
             print(f"{share:>6.0%} {seed:>4} {number:>7} {shown}  {called[0]:>15}{called[1]:>16}", flush=True)
         print(f"at least cleanlab's in {won} of {seeds} seeds; C = {strengths[0]:g}")
+
+
+def odd(place: Path, folder: Path) -> None:
+    from dataclasses import replace
+
+    from sklearn.metrics import roc_auc_score
+
+    from cache.dataset import Embedded
+    from cache.workspace import Workspace
+    from classify.commands.audit.evidence import Evidence
+    from classify.commands.audit.kinds.outliers import LEAST, distances, robust_score
+    from classify.data.neighbours.cached import neighbours_of
+    from classify.data.neighbours.copies import copies_of
+    from extract.embedding.thumbnails import facts_of, thumbnails_of
+
+    workspace = Workspace(place)
+    data = workspace.load()
+    command("extract", str(folder), "--name", "odd", "--workspace", str(place))
+    workspace.remember(dataset=data.name, space=data.space.id)
+    other, n = workspace.load("odd", data.space.id), len(data.manifest)
+    there, added = data.manifest, other.manifest
+    label = np.random.default_rng(0).integers(0, len(there.classes), len(added)).astype(np.int32)
+    both = replace(
+        there,
+        paths=there.paths + added.paths,
+        label=np.concatenate([there.label, label]),
+        columns={},
+        **{
+            name: np.concatenate([getattr(there, name), getattr(added, name)])
+            for name in ("split", "key", "size", "mtime_ns")
+        },
+    )
+    whole = Embedded("both", data.stores, both, 0)
+    known = Evidence(
+        whole,
+        copies_of(whole, thumbnails_of(workspace, data.space)),
+        neighbours_of(whole),
+        np.empty(0),
+        facts_of(workspace, data.space, both.key),
+    )
+    near = np.sqrt(np.maximum(2 - 2 * known.others.similarity[:, :10], 0)).mean(axis=1)
+    for name, distance in {"Mahalanobis": distances(known), "ten neighbours": near}.items():
+        score, truth = robust_score(distance), np.arange(len(both)) >= n
+        told, lists = score > np.quantile(score[:n], 0.995), score > LEAST
+        print(f"{name:>14}: AUROC {roc_auc_score(truth, score):.3f}; ", end="")
+        print(f"{told[n:].sum()} of {len(added)} odd ones at 0.5 % of the others; ", end="")
+        print(f"above {LEAST:g}: {lists[n:].sum()} odd ones, {lists[:n].sum()} others", flush=True)
 
 
 def command(*words: str) -> str:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import fields
@@ -154,11 +155,15 @@ def test_heads_of_another_space_are_refused(session: Path) -> None:
     run("extract", session / "digits", "--workspace", session / "w")
 
 
-def test_a_head_from_elsewhere_needs_trust(
+def test_a_pickled_head_from_elsewhere_needs_trust(
     session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLDFRAME_STATE", str(tmp_path / "state"))  # another machine
     picture, theirs = session / "digits/1/0001.png", json.loads((session / "fit.json").read_text())["run"]
+    run("predict", picture, "--run", theirs, "--workspace", tmp_path / "mine")  # arrays run no code
+    shutil.copytree(theirs, older := tmp_path / "older")
+    (older / "head.h5").unlink()
+    theirs = older
     done = run("predict", picture, "--run", theirs, "--workspace", tmp_path / "mine", code=1)
     assert "--trust" in done.stderr
     run("predict", picture, "--run", theirs, "--trust", "--workspace", tmp_path / "mine")

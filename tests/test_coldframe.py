@@ -3,6 +3,7 @@
 import inspect
 import json
 import pydoc
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -200,11 +201,16 @@ def test_model_files_and_networks_answer_like_heads(session: Path) -> None:
         coldframe.load("head.keras")
 
 
-def test_a_foreign_head_needs_trust(session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_foreign_pickled_head_needs_trust(
+    session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLDFRAME_STATE", str(tmp_path / "state"))  # another machine
+    assert len(coldframe.load(session / "runs" / "001-fit-head", workspace=tmp_path / "w").classes_) == 10
+    run = shutil.copytree(session / "runs" / "001-fit-head", tmp_path / "older")
+    (run / "head.h5").unlink()
     with pytest.raises(UserError, match="trust"):
-        coldframe.load(session / "runs" / "001-fit-head", workspace=tmp_path / "w")
-    mine = coldframe.load(session / "runs" / "001-fit-head", workspace=tmp_path / "w", trust=True)
+        coldframe.load(run, workspace=tmp_path / "w")
+    mine = coldframe.load(run, workspace=tmp_path / "w", trust=True)
     assert len(mine.classes_) == 10
 
 

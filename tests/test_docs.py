@@ -48,6 +48,7 @@ JSON_COMMANDS = [
     "map",
     "finetune --top 50 --epochs 1 --views 0",
     "export --to saved-head --out head.keras",
+    "publish --to folder",
     "baseline --epochs 1 --input-size 16",
     "compare-backbones --backbone efficientnet_lite0 --sample 20",
     "backbones",
@@ -238,7 +239,8 @@ def test_the_cache_is_readable_as_documented(garden: Path) -> None:
     modules = {line.split()[1] for line in examples[0].splitlines() if line.startswith(("import", "from"))}
     assert modules == {"pathlib", "h5py", "numpy"}
     for example in examples:
-        exec(example, found)
+        if "head.h5" not in example:  # tests/classify/runs/test_head_arrays.py runs that
+            exec(example, found)
     data = Workspace.locate().load()
     np.testing.assert_array_equal(found["X"], data.embedding)
     assert found["paths"] == data.manifest.paths

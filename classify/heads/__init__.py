@@ -1,4 +1,4 @@
 """Classifiers on embeddings: the table, the search for settings, calibration.
 
-Doors: `table.HEADS`, `search.search`, `calibration.CalibratedHead`.
+Doors: `table.HEADS`, `search.search`, `calibration.CalibratedHead`, `arrays.ArrayHead`.
 """

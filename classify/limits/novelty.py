@@ -61,7 +61,8 @@ class Coordinates:
         products, most = Z @ Z.T if wide else Z.T @ Z, max(1, min(COORDINATES, n // 3, width))
         last = len(products) - 1
         strength, vectors = eigh(products, subset_by_index=(last + 1 - most, last), check_finite=False)
-        kept = np.flatnonzero(strength > 1e-6 * max(strength[-1], 1e-30))[::-1]
+        strength = np.maximum(strength, 1e-12)
+        kept = np.flatnonzero(strength >= 1e-6 * strength[-1])[::-1]
         basis = (Z.T @ vectors[:, kept]) / np.sqrt(strength[kept]) if wide else vectors[:, kept]
         found = cls(parts, centre, np.ascontiguousarray(basis, np.float32))
         left = max(1, width - len(kept))

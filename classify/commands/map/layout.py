@@ -17,7 +17,7 @@ from classify.data.neighbours.cached import NEIGHBOURS
 from classify.data.neighbours.search import Neighbours, nearest
 from extract.machine import usable_cores
 
-FEWEST = 12  # pictures; fewer lie as their principal components say
+_FEWEST = 4  # pictures; fewer lie as their principal components say
 _COMPONENTS = 50  # that scikit-learn's t-SNE is given in place of neighbours
 _EARLY, _ITERATIONS = 100, 250  # first with strong attraction, then without; why so few: decision 0034
 _ANGLE = 0.8  # how coarsely far pictures are summed up (Barnes-Hut)
@@ -41,7 +41,7 @@ def lay_out(rows: NDArray[np.float32], found: Neighbours) -> NDArray[np.float64]
 
     openTSNE is given the neighbours of each, scikit-learn's t-SNE principal components.
     """
-    if len(rows) < FEWEST:
+    if len(rows) < _FEWEST:
         place = _components(rows, 2).astype(np.float64)
     elif has_extra():
         place = _by_neighbours(found, _start(rows))
@@ -80,7 +80,9 @@ def place(
     begin = np.median(where[found.index], axis=1)
     nothing = affinity.PrecomputedAffinities(csr_matrix((len(old), len(old))), normalize=False)
     still = TSNEEmbedding(where, nothing)
-    moving = PartialTSNEEmbedding(begin, still, pull, negative_gradient_method="bh", n_jobs=usable_cores())
+    moving = PartialTSNEEmbedding(
+        begin, still, pull, negative_gradient_method="bh", n_jobs=_threads(len(old))
+    )
     gentle = {"learning_rate": 0.1, "exaggeration": 1.5, "momentum": 0.8, "max_grad_norm": 0.25}
     return np.asarray(moving.optimize(_STEPS, **gentle), np.float64)
 
@@ -118,6 +120,11 @@ def _by_components(rows: NDArray[np.float32]) -> NDArray[np.float64]:
         random_state=_SEED,
     )
     return tsne.fit_transform(_components(rows, _COMPONENTS)).astype(np.float64)
+
+
+def _threads(count: int) -> int:
+    """One while that is quick: several add up in another order each time."""
+    return usable_cores() if count > _MANY else 1
 
 
 def _perplexity(count: int) -> float:

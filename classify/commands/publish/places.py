@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -64,6 +65,7 @@ def to_mlflow(bundle: Bundle, out: Path) -> tuple[str, bool]:
         When MLflow is not installed.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would call home
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # of each table that it creates
     try:
         from mlflow import MlflowClient
         from mlflow.entities import Metric, Param

@@ -53,10 +53,8 @@ def neighbours_of(
         found = _search(rows, spans, first, say, exact)
         measured = np.array([found.recall], np.float32)
         keep(path, {"index": found.index, "similarity": found.similarity, "recall": measured})
-    if found.recall < 1:
-        say(
-            f"neighbours by an index: {found.recall:.1%} of the true ones, on a sample of {SAMPLE:,} pictures"
-        )
+    elif found.recall < 1:
+        say(_by_an_index(found))
     index = first.astype(np.int32)[found.index][inverse]
     return Neighbours(index, found.similarity[inverse], found.recall)
 
@@ -68,12 +66,18 @@ def _search(
         return among(rows, NEIGHBOURS, spans, first)
     if find_spec("faiss") is not None:
         say(f"an index of {len(first):,} pictures is made, once")
-        return approximate(rows, NEIGHBOURS, spans, first)
+        found = approximate(rows, NEIGHBOURS, spans, first)
+        say(_by_an_index(found))
+        return found
     say(
         f"the neighbours of {len(first):,} pictures are looked for one by one, once: minutes. `pip install "
         "'coldframe[index]'` finds nearly all of them several times as fast"
     )
     return among(rows, NEIGHBOURS, spans, first)
+
+
+def _by_an_index(found: Neighbours) -> str:
+    return f"neighbours by an index: {found.recall:.1%} of the true ones, on a sample of {SAMPLE:,} pictures"
 
 
 def _known(path: Path, n: int) -> Neighbours | None:

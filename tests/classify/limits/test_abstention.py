@@ -63,3 +63,10 @@ def test_all_equal_probabilities_are_one_threshold() -> None:
     found = threshold(np.full(300, 0.7), np.arange(300) >= 3, 0.05)
     assert found is not None and (found.answered, found.wrong, found.least) == (300, 3, 0.7)
     assert threshold(np.empty(0), np.empty(0, bool), 0.5) is None
+
+
+def test_equal_probabilities_are_answered_together() -> None:
+    sure, right = np.repeat([0.9, 0.7], 150), np.ones(300, bool)
+    right[225:] = False  # half of those at 0.7
+    found = threshold(sure, right, 0.1)
+    assert found is not None and (found.least, found.answered, found.wrong) == (0.9, 150, 0)

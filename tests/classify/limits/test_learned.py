@@ -46,7 +46,11 @@ def test_of_many_pictures_and_classes_some_are_drawn(monkeypatch: pytest.MonkeyP
     rows, codes = clouds(500, 30)
     for name, most in (("CLASSES", 6), ("ROWS", 300), ("DRAWN", 100), ("SETS", 3)):
         monkeypatch.setattr(novelty, name, most)
+    seen: list[np.ndarray] = []
+    choose = novelty.choose
+    monkeypatch.setattr(novelty, "choose", lambda *given: seen.append(given[1]) or choose(*given))
     limits = Limits.learn(rows, codes, chances(rows, codes), None)
+    assert len(seen[0]) <= 100 and len(np.unique(seen[0])) == 6
     assert len(limits.own) == 500 and len(limits.novelty.known) == 300
     assert limits.novelty.trial.sets == 3 and limits.novelty.coordinates.basis.shape == (40, 33)
 

@@ -5,6 +5,7 @@ from sklearn.covariance import ShrunkCovariance
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
+from classify.limits import novelty
 from classify.limits.novelty import NEIGHBOUR, SCORES, SHRINKAGE, Coordinates, auroc, choose, learn
 
 Data = tuple[np.ndarray, np.ndarray]
@@ -120,3 +121,18 @@ def test_pictures_too_few_to_leave_any_out_have_a_score_all_the_same() -> None:
     found = learn(rows, np.array([0, 0, 1, 1]), np.full((4, 2), 0.5), (), 0)
     assert found.trial.sets == 0 and np.isnan(found.trial.auroc)
     assert found.typical(rows, np.full((4, 2), 0.5)).min() >= 1 / 5
+
+
+def test_a_score_is_calibrated_by_fits_without_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(novelty, "SCORES", {"mahalanobis": SCORES["mahalanobis"]})
+    rows, codes = clouds(1_200, width=100)
+    found = learn(rows[:200], codes[:200], chances(rows[:200], codes), (), 0)
+    typical = found.typical(rows[200:], chances(rows[200:], codes))
+    assert (typical <= 0.05).mean() < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 200)
+
+
+@pytest.mark.parametrize("n", [20, 200])
+def test_rows_that_are_all_the_same_are_all_typical(n: int) -> None:
+    rows, codes = np.ones((n, 30), np.float32), np.arange(n) % 3
+    found = learn(rows, codes, np.full((n, 3), 1 / 3), (), 0)
+    assert (found.typical(rows, np.full((n, 3), 1 / 3)) == 1).all()

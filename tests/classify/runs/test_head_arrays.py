@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -87,6 +88,18 @@ def test_neither_scikit_learn_nor_joblib_is_imported(workspace: Workspace, digit
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "(1, 10) []"
+
+
+def test_it_is_read_as_documented(
+    workspace: Workspace, digits: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = fitted("logreg", "standard", digits, 10)
+    monkeypatch.chdir(saved(workspace, head))
+    page = (ROOT / "docs/cache-format.md").read_text("utf-8")
+    (example,) = [each for each in re.findall(r"```python\n(.*?)```", page, re.S) if "head.h5" in each]
+    found = {"h5py": h5py, "np": np, "X": digits[0].astype(float)}
+    exec(example, found)
+    np.testing.assert_allclose(found["probability"], head.predict_proba(found["X"]), atol=1e-12)
 
 
 def refused(run: Path, head_or_bytes: ArrayHead | bytes) -> str:

@@ -194,8 +194,10 @@ def test_what_can_be_refused_at_once(
     with pytest.raises(UserError, match=r"run\.json"):
         export(workspace, tmp_path, "keras")
     monkeypatch.setenv("COLDFRAME_STATE", str(tmp_path / "state"))
+    shutil.copytree(run, older := tmp_path / "older")
+    (older / "head.h5").unlink()
     with pytest.raises(UserError, match="--trust"):
-        export(Workspace(tmp_path / "other").create(), run, "saved-head", tmp_path / "head.keras")
+        export(Workspace(tmp_path / "other").create(), older, "saved-head", tmp_path / "head.keras")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'coldframe\[onnx\]'"):
         export(workspace, run, "onnx")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from cache.errors import UserError
 from cache.storage.hdf5 import read_arrays
@@ -14,6 +15,7 @@ from cache.workspace import Workspace
 from classify.commands.map import command, layout, sprites
 from classify.commands.map.command import draw_map
 from classify.runs.folder import write_json
+from classify.runs.record import record_of
 from tests.classify.commands.map.made import answer, keep_pictures
 from tests.classify.samples import SPACE, make_manifest
 
@@ -49,6 +51,7 @@ def test_a_map_is_drawn_and_its_places_are_kept(tmp_path: Path) -> None:
     )
     page = told(made.file)
     assert page["paths"] == manifest.paths and page["facts"][0]["code"] == LABELS
+    assert min(page["x"]) == min(page["y"]) == 0 and max(page["x"] + page["y"]) == 8192
     assert page["sheet"] == {"side": 96, "columns": 6} and "data:image/webp" in made.file.read_text("utf-8")
     again = draw_map(workspace, out=tmp_path / "again.html")
     assert (again.added, again.method) == (0, None) and "where they were before" in again.to_text()
@@ -76,9 +79,10 @@ def test_without_the_extra_all_are_laid_out_anew_and_that_is_said(
     for module in (layout, command):
         monkeypatch.setattr(module, "has_extra", lambda: False)
     workspace, _ = keep_pictures(tmp_path, LABELS, ("a", "b", "c"))
-    assert draw_map(workspace).method == "scikit-learn's TSNE"
-    workspace, _ = keep_pictures(tmp_path, [*LABELS, 1], ("a", "b", "c"))
-    (note,) = draw_map(workspace).notes
+    with threadpool_limits(1, user_api="openmp"):
+        assert draw_map(workspace).method == "scikit-learn's TSNE"
+        workspace, _ = keep_pictures(tmp_path, [*LABELS, 1], ("a", "b", "c"))
+        (note,) = draw_map(workspace).notes
     assert "1 picture came since" in note and "coldframe[map]" in note
 
 
@@ -140,7 +144,7 @@ def test_a_run_without_scores_is_told(tmp_path: Path) -> None:
 def test_a_run_of_another_data_set_is_not_taken(tmp_path: Path) -> None:
     workspace, manifest = keep_pictures(tmp_path, LABELS, ("a", "b", "c"))
     folder = answer(workspace, manifest)
-    write_json(folder / "run.json", {"command": "fit-head", "dataset": "others"})
+    write_json(folder / "run.json", {**record_of(folder), "dataset": "others"})
     assert draw_map(workspace).to_json()["coloured_by"] == ["label"]
 
 

@@ -1,8 +1,11 @@
 """Places in the plane: alike beside alike, the same each time, and old ones where they were."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from sklearn.manifold import trustworthiness as oracle
+from threadpoolctl import threadpool_limits
 
 from classify.commands.map import layout, trust
 from classify.commands.map.layout import place
@@ -31,12 +34,13 @@ def apart(where: np.ndarray, lump: np.ndarray) -> bool:
 
 
 @pytest.fixture(params=[True, False], ids=["openTSNE", "scikit-learn"])
-def extra(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """With the extra, and without it."""
+def extra(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[bool]:
+    """With the extra, and without it, on one thread: on a busy machine several wait for each other."""
     if request.param:
         pytest.importorskip("openTSNE", reason="pip install 'coldframe[map]'")
     monkeypatch.setattr(layout, "has_extra", lambda: request.param)
-    return bool(request.param)
+    with threadpool_limits(1, user_api="openmp"):
+        yield bool(request.param)
 
 
 def test_alike_lies_beside_alike_and_the_same_each_time(extra: bool) -> None:
@@ -47,7 +51,7 @@ def test_alike_lies_beside_alike_and_the_same_each_time(extra: bool) -> None:
     np.testing.assert_allclose(where.mean(axis=0), 0, atol=1e-9)
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 5, 11, 12, 13])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 13])
 def test_few_pictures_have_places(n: int, extra: bool) -> None:
     where = lay_out(directions(n)[0])
     assert where.shape == (n, 2) and np.isfinite(where).all()

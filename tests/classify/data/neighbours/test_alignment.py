@@ -11,7 +11,7 @@ from extract.pictures.thumbnail import thumbnail
 
 
 def small(picture: Image.Image) -> np.ndarray:
-    return thumbnail(picture, picture.size, None).astype(np.float32)
+    return thumbnail(picture, picture.size, None, "fast").astype(np.float32)
 
 
 @pytest.fixture(scope="module")

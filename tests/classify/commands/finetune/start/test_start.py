@@ -448,11 +448,13 @@ def test_lost_embeddings_are_refused(small: Workspace) -> None:
         begun(small)
 
 
-def test_a_foreign_head_is_not_loaded(
+def test_a_foreign_head_is_not_unpickled(
     small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = begun(small).loaded.folder
     monkeypatch.setenv("COLDFRAME_STATE", str(tmp_path / "state"))
+    assert begun(small, run).loaded.folder == run  # as arrays it is
+    (run / "head.h5").unlink()
     with pytest.raises(UserError, match="--trust"):
         begun(small, run)
     assert head_of(small, run, trust=True).folder == run
