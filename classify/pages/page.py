@@ -143,7 +143,8 @@ def _training(run: Run) -> dict[str, Any]:
         return {}
     history = pd.read_csv(run.folder / "history.csv")
     result = _result(run)
-    accuracy, loss = plots.epochs(history, result["best_epoch"], result["val_n"])
+    kept = result["best_epoch"] if result.get("alpha", 1) else 0
+    accuracy, loss = plots.epochs(history, kept, result["val_n"])
     found = {"Accuracy": accuracy, "Loss": loss}
     if len(points := run.record.get("interpolations") or ()) > 1:
         found["From the head to the fine-tuned weights"] = plots.line(

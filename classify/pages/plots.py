@@ -63,8 +63,8 @@ def learning_curve(curve: Mapping[str, Any]) -> Markup:
     return _markup(figure, "Learning curve: accuracy against the number of labels")
 
 
-def epochs(history: pd.DataFrame, best: int, n: int) -> tuple[Markup, Markup]:
-    """Accuracy and loss over the epochs; `history` is history.csv, and n pictures validated."""
+def epochs(history: pd.DataFrame, kept: int, n: int) -> tuple[Markup, Markup]:
+    """Accuracy and loss over the epochs; `history` is history.csv, `kept` an epoch of it, and n pictures validated."""
     number = history["number"].to_numpy()
     known = history["calibrated_loss"].notna().any()
     loss = "calibrated_loss" if known else "val_loss"
@@ -86,9 +86,15 @@ def epochs(history: pd.DataFrame, best: int, n: int) -> tuple[Markup, Markup]:
             low, high = wilson(share * n, np.full(len(share), n))
             axes.fill_between(number, low, high, color=BLUE, alpha=0.14, linewidth=0)
             _percent(axes.yaxis)
-        at = history[number == best]
+        at = history[number == kept]
         circle: dict[str, Any] = {"facecolors": "none", "edgecolors": GREEN, "linewidths": 2, "zorder": 4}
-        axes.scatter(at["number"], at[validation], 110, label=f"chosen: epoch {best}", **circle)
+        axes.scatter(
+            at["number"],
+            at[validation],
+            110,
+            label=f"kept: epoch {kept}" if kept else "kept: as it began",
+            **circle,
+        )
         axes.locator_params("x", integer=True)
         axes.set(xlabel="epoch", ylabel=says)
         drawn.append(_markup(figure, f"Over the epochs: {says}"))

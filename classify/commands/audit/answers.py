@@ -68,14 +68,15 @@ def _of_run(run: Path, scores: Scores, data: Embedded) -> Answers:
     at = np.full(len(here), -1)
     at[mine] = first[theirs]
     row = at[inverse]  # of each picture, in the scores
-    known = np.flatnonzero((row >= 0) & ~manifest.conflicts())
+    conflicts = manifest.conflicts()
+    known = np.flatnonzero((row >= 0) & ~conflicts)
     place = {name: code for code, name in enumerate(manifest.classes)}
     columns = np.array([place.get(name, -1) for name in scores.classes])
     probability[known] = 0
     probability[known[:, None], columns[columns >= 0]] = scores.probability[row[known]][:, columns >= 0]
     notes = []
     labelled = manifest.label >= 0
-    unjudged = labelled & (row < 0)
+    unjudged = labelled & (row < 0) & ~conflicts
     if unjudged.any():
         notes.append(
             f"{counted(int(unjudged.sum()), 'label')} not judged: {run.name} has no answers to these pictures: it "

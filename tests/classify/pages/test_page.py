@@ -88,6 +88,17 @@ def test_of_many_pictures_the_table_has_the_first(tmp_path: Path, monkeypatch: p
     )
 
 
+@pytest.mark.parametrize(("result", "said"), [({}, "kept: epoch 2"), ({"alpha": 0.0}, "kept: as it began")])
+def test_the_course_of_a_training_is_drawn(tmp_path: Path, result: dict[str, float], said: str) -> None:
+    workspace, run = make_run(tmp_path)
+    header = "number,loss,accuracy,val_loss,val_accuracy,calibrated_loss,learning_rate,seconds"
+    rows = ["0,,,0.9,0.5,0.9,0,0", "1,0.8,0.6,0.7,0.6,0.7,0.1,1", "2,0.6,0.7,0.6,0.7,0.6,0.1,1"]
+    (run / "history.csv").write_text("\n".join([header, *rows, ""]))
+    write_json(run / "run.json", {**read_record(run), "result": {"best_epoch": 2, "val_n": 40, **result}})
+    page = write_page(workspace, run).read_text("utf-8")
+    assert page.count(f">{said}</text>") == 2 and 'id="training"' in page
+
+
 def test_a_run_without_answers_is_refused(tmp_path: Path) -> None:
     workspace, run = make_run(tmp_path)
     (run / "predictions.csv").unlink()

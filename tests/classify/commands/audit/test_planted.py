@@ -3,6 +3,8 @@
 import numpy as np
 
 from classify.commands.audit.evidence import without_copies
+from classify.commands.audit.head import out_of_fold
+from classify.commands.audit.kinds.labels import judge
 from classify.commands.audit.planted import Planted, altered, plant
 from classify.data.neighbours.search import among
 from classify.metrics.intervals import wilson
@@ -36,6 +38,10 @@ def test_planted_labels_are_found_and_counted(digits: Data) -> None:
     assert (low, high) == tuple(map(float, wilson(sum(found.hits), 60)))
     assert found.recall[0] == sum(found.found) / 60 > 0.8
     assert found.precision[0] == sum(found.found) / sum(found.flagged)
+    changed, wrong = altered(label, np.arange(len(y)), np.arange(10), 30, 0)
+    first = judge(changed, out_of_fold(X, [64], changed, group, 10).probability, others)
+    assert found.flagged[0] == len(first.flagged) and found.found[0] == wrong[first.flagged].sum()
+    assert found.hits[0] == wrong[first.ranked[:30]].sum()
     again = plant(X, [64], label, group, others, 10, share=0.05, seeds=1, seed=1)
     assert again is not None and again.each == 30 and abs(again.hits[0] - found.hits[1]) <= 1  # the same copy
 
