@@ -121,7 +121,7 @@ def test_predict_gives_csv_and_json(session: Path, tmp_path: Path) -> None:
     )
     assert "10 classes: 0, 1, 2" in done.stderr
     records = json.loads(run("predict", new, "--json", "--top", 1, "--workspace", session / "w").stdout)
-    assert [set(record) for record in records] == [{"path", "label", "probability"}] * 3
+    assert [set(record) for record in records] == [{"path", "label", "probability", "unknown", "typical"}] * 3
     assert [record["label"] for record in records] == ["0", "1", "2"]
 
 
@@ -136,7 +136,7 @@ def test_predict_writes_where_it_is_told_and_no_run_without_an_answer(session: P
     assert "all rejected" in run("predict", session / "digits/3/broken.png", *where, code=1).stderr
     assert sorted((session / "w" / "runs").iterdir()) == runs
     run("predict", digit, "--out", out, "--force", "--top", 1, *where)
-    assert out.read_text().splitlines()[0] == "path,label,probability"
+    assert out.read_text().splitlines()[0] == "path,label,probability,unknown,typical"
 
 
 def test_strict_finds_fault_with_rejects(session: Path) -> None:
