@@ -89,4 +89,4 @@ class Audited:
             )
         own = self.sentences()
         lines += ["", *own] if own else []
-        return "\n".join([*lines, "", f"run: {self.run} (start with report.md)"])
+        return "\n".join([*lines, "", f"run: {self.run} (start with report.html)"])

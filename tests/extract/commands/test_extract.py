@@ -263,7 +263,7 @@ def many_flowers(flowers: Path, tmp_path: Path) -> Path:
 
 def test_kill_costs_only_the_unsealed_rows(many_flowers: Path, tmp_path: Path) -> None:
     workspace = tmp_path / "w"
-    # The same command line, killed at its third seal.
+    # The same command line, killed in its third round of seals: each is of rows, thumbnails and facts.
     code = f"""
 import os, signal, sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -272,7 +272,7 @@ from extract.embedding import runner
 runner.SEAL_ROWS, add, seals = 50, Store.add, []
 def mortal(*arguments):
     seals.append(1)
-    if len(seals) == 3:
+    if len(seals) == 8:
         os.kill(os.getpid(), signal.SIGKILL)
     return add(*arguments)
 Store.add = mortal
