@@ -23,4 +23,4 @@ class PublishOptions(Common):
     to: Annotated[str, Parameter(choices=PLACES)]
     """a folder as model hubs take it, or a database of MLflow"""
     out: Annotated[File | None, Parameter(metavar="PATH")] = None
-    """where: a folder (default: published), or the database's file (default: mlflow.db)"""
+    """where: a folder, or the database's file (default: published, mlflow.db)"""

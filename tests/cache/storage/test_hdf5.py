@@ -46,7 +46,7 @@ def test_more_than_the_file_holds_is_not_believed(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.attrs["format"] = 1
         file.create_dataset("part", (10**12,), np.uint8, chunks=(1024,), compression="gzip")
-    with pytest.raises(ValueError, match="no array of this file's own"):
+    with pytest.raises(ValueError, match="no array of numbers of this file's own"):
         read_arrays(tmp_path / "a.h5", 1, "")
 
 
@@ -55,7 +55,7 @@ def test_arrays_of_other_files_are_not_followed(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.attrs["format"] = 1
         file["part"] = h5py.ExternalLink("other.h5", "part")
-    with pytest.raises(ValueError, match="no array of this file's own"):
+    with pytest.raises(ValueError, match="no array of numbers of this file's own"):
         read_arrays(tmp_path / "a.h5", 1, "")
 
 
