@@ -114,9 +114,10 @@ def test_predict_gives_csv_and_json(session: Path, tmp_path: Path) -> None:
     assert list(rows[0])[:3] == ["path", "label", "probability"]
     assert [row["path"] for row in rows] == [str(new / f"{n}.png") for n in range(3)]
     assert [row["label"] for row in rows] == ["0", "1", "2"]
-    assert "3 pictures classified by 001-fit-head, 1 rejected" in done.stderr
+    # Another test may have fitted a better one in this workspace before.
+    assert re.search(r"3 pictures classified by \d{3}-fit-head, 1 rejected", done.stderr)
     assert re.search(
-        r"answers: 001-fit-head \((logreg|svm-linear) on digits, CV [\d.]+%\), the best on digits",
+        r"answers: \d{3}-fit-head \((logreg|svm-linear) on digits, CV [\d.]+%\), the best on digits",
         done.stderr,
     )
     assert "10 classes: 0, 1, 2" in done.stderr
