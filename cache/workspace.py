@@ -296,6 +296,6 @@ def extract_command(space: Space, root: str = "FOLDER/") -> str:
     words += ["--pooling", "stages" if space.parts else space.pooling]  # each network has its own default
     if space.precision != "float32":
         words += ["--precision", space.precision.partition(" ")[0]]
-    if space.decoder.endswith(";bicubic"):  # as every space of a coldframe that had no choice
+    if space.resampling == "bicubic":  # as every space of a coldframe that had no choice
         words += ["--resizer", "pillow"]
     return " ".join(words)

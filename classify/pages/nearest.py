@@ -43,9 +43,8 @@ def nearest_training(
     known, wanted = (_rows(workspace, inputs, scores.key[which]) for which in (train, asked))
     if not known or not wanted:
         return {}
-    widths = (
-        width for each, rows in zip(inputs, known, strict=True) for width in _widths(each, rows.shape[1])
-    )
+    pairs = zip(inputs, known, strict=True)
+    widths = (width for each, rows in pairs for width in each.widths(rows.shape[1]))
     spans = list(pairwise(accumulate(widths, initial=0)))
     found = nearest(np.concatenate(known, axis=1), np.concatenate(wanted, axis=1), EACH + SPARE, spans)
     answer = dict[str, list[tuple[str, str]]]()
@@ -63,8 +62,3 @@ def _rows(
     if not len(keys) or not all(store.contains(keys).all() for store in stores):
         return []
     return [store.gather(keys)[:, each.columns] for each, store in zip(inputs, stores, strict=True)]
-
-
-def _widths(taken: Input, columns: int) -> list[int]:
-    """Of the parts of an input, or of all of it."""
-    return [part.stop - part.start for part in taken.space.parts if part.name in taken.parts] or [columns]
