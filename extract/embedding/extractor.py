@@ -129,7 +129,7 @@ class Extractor:
             device=self._started.device,
             batch_size=self._started.batch_size,
             max_pixels=max(self.decoding.max_pixels, self.store.origin().get("max_pixels", 0)),
-            versions=versions("ai-edge-litert", "keras", "numpy", "pillow", "cykooz-resizer"),
+            versions=versions("ai-edge-litert", "keras", "numpy", "pillow", "simplejpeg", "cykooz-resizer"),
         )
         return self._started
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import product, takewhile
 from queue import SimpleQueue
 from typing import Protocol
 
@@ -14,7 +15,7 @@ import numpy as np
 from cache.storage.rejects import Reject
 from extract.embedding.reading import Read, Reader
 
-CHUNK = 8  # files a reading task: few enough to hold their bytes, enough to share one look into the cache
+CHUNK = 16  # files a thread reads before it embeds: decoder and network drive each other out of the processor's caches
 SEAL_SECONDS = 10.0
 SEAL_ROWS = 65_536
 SEAL_BYTES = 256 * 2**20
@@ -78,8 +79,8 @@ def run(
     branches : sequence of Branch
         In the order in which a `Read` numbers them.
     workers : int
-        Threads. Each reads a file, decodes it, and embeds it in all branches, so that a picture is never handed
-        over; where an engine takes batches, the thread that completes one embeds it.
+        Threads. Each reads and decodes some files, and embeds them in one branch after the other, so that a picture
+        is never handed over; where an engine takes batches, the thread that completes one embeds it.
     on_progress : callable
         Called with the number of files done and rejected since the last call.
 
@@ -99,13 +100,14 @@ def run(
                     chunk = next(chunks, None)
                 if chunk is None:
                     break
-                for read in reader(chunk):
+                reads = list(takewhile(lambda _: not over.is_set(), reader(chunk)))
+                for (number, lane), read in product(enumerate(lanes), reads):
                     if over.is_set():
                         break
-                    for number, pixels in read.pixels.items():
-                        lanes[number].embed(read.key, pixels)
-                    read.pixels.clear()
-                    news.put(read)
+                    if number in read.pixels:
+                        lane.embed(read.key, read.pixels.pop(number))
+                    if lane is lanes[-1]:
+                        news.put(read)
             news.put(None)
         except BaseException as error:
             news.put(error)

@@ -21,7 +21,7 @@ from PIL import (
 )
 
 from cache.errors import UserError
-from extract.pictures import png
+from extract.pictures import jpeg, png
 from extract.pictures.augmentation import View
 from extract.pictures.facts import facts
 from extract.pictures.memory import MIB, PIXELS, cost
@@ -160,12 +160,15 @@ def loaded(
     image = opened.image
     try:
         with PIXELS.hold(cost(image, opened.full)):
-            image.load()
-            if image.format == "PNG":
-                png.check_rows(image, data)
+            flat = jpeg.pixels(image, data)
+            if flat is None:
+                image.load()
+                if image.format == "PNG":
+                    png.check_rows(image, data)
+                flat = eight_bits(image)
             turn = upright(image)  # after load: EXIF behind the pixels of a PNG; loading turns a TIFF
             content = image.size if opened.content == opened.full else opened.content
-            yield eight_bits(image), content, turn
+            yield flat, content, turn
     except RejectedImage:
         raise
     except Exception as error:  # as above

@@ -9,6 +9,9 @@ from PIL import Image
 MIB = 2**20
 # Pillow's memory comes in blocks of 16 MiB, some of which malloc keeps when they are freed; from 32 MiB on, none.
 Image.core.set_block_size(64 * MIB)
+# Kept for the next picture: memory fresh from the system costs a small picture more than its resize does. Never more
+# than was in use at once, which `PIXELS` bounds.
+Image.core.set_blocks_max(32)
 
 
 class Room:

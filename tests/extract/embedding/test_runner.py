@@ -11,7 +11,7 @@ import pytest
 from cache.storage.rejects import Reject
 from extract.embedding import runner
 from extract.embedding.reading import Claims, Read
-from extract.embedding.runner import Branch, Outcome, run
+from extract.embedding.runner import CHUNK, Branch, Outcome, run
 
 
 def key(index: int) -> bytes:
@@ -159,8 +159,8 @@ def test_reading_stays_a_bounded_way_ahead_of_a_slow_engine() -> None:
 
     run(indices(), FakeReader(), [Branch(engine.start, writer, Outcome())], workers=2)
     assert len(writer.rows) == 600
-    # Each thread has a task of 8, one of them is taking its next, and two pictures wait for a third.
-    assert max(ahead) <= 3 * 8 + 2
+    # Each thread has read some, one of them is taking its next, and two pictures wait for a third.
+    assert max(ahead) <= 3 * CHUNK + 2
 
 
 def test_no_more_batches_wait_than_are_embedded() -> None:
@@ -185,7 +185,7 @@ def test_no_more_batches_wait_than_are_embedded() -> None:
     engine, writer = Waiting(), FakeWriter()
     run(range(400), Watched(), [Branch(engine.start, writer, Outcome())], workers=6)
     assert len(writer.rows) == 400
-    assert most[0] <= 2 * 4 + 6  # one batch at work, one complete, and a picture in the hands of each thread
+    assert most[0] <= 2 * 4 + 6 * CHUNK  # one batch at work, one complete, and what each thread has read
 
 
 def branches(*engines: FakeEngine) -> tuple[list[FakeWriter], list[Branch]]:
