@@ -209,8 +209,9 @@ def search(head: Head, data: Labelled, how: SearchOptions | None = None) -> Sear
 def settings_of(head: Head, data: Labelled) -> tuple[Pipeline, list[dict[str, list[Any]]]]:
     """A head's Pipeline and its grids for some data: one grid for each choice of columns that there is.
 
+    The last choice is the widest. It is tried with every scaling, the others, which seldom win, with the first alone.
     With a single choice there is nothing to search, and the Pipeline is for those columns; `users_own` heads use the
-    last one, which is the widest.
+    widest.
     """
     from classify.heads.fitting.parts import STEP, PartSelector, with_parts
     from classify.heads.fitting.scaling import of_parts
@@ -220,7 +221,8 @@ def settings_of(head: Head, data: Labelled) -> tuple[Pipeline, list[dict[str, li
     for columns in choices:
         grid = head.grid(columns.width)
         if "scale" in grid:
-            grid["scale"] = of_parts(grid["scale"], columns.widths)
+            scalings = grid["scale"] if columns is choices[-1] else grid["scale"][:1]
+            grid["scale"] = of_parts(scalings, columns.widths)
         grids.append(grid if len(choices) == 1 else {STEP: [PartSelector(columns)], **grid})
     return (head.make() if len(choices) == 1 else with_parts(head.make())), grids
 

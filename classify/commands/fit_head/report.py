@@ -49,12 +49,12 @@ class Report:
 
 
 def write_report(folder: Path, report: Report) -> None:
-    """Write report.md and its pictures into a run's folder; the confusion matrix is there already."""
-    if report.calibration:
+    """Write report.md and its pictures into a run's folder, but for those that are there already."""
+    if report.calibration and not (folder / DIAGRAM).exists():
         write_file(folder / DIAGRAM, reliability_png(report.calibration, report.title))
     if report.curve and report.curve.points:
         write_file(folder / CURVE, learning_curve_png(report.curve, report.title))
-    if report.networks:
+    if report.networks and not (folder / NETWORKS).exists():
         write_file(folder / NETWORKS, frontier_png(report.networks, report.title))
     write_file(folder / "report.md", markdown(report).encode("utf-8"))
 
