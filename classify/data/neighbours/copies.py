@@ -12,12 +12,15 @@ from cache.dataset import Embedded
 from cache.storage.keys import as_items, unique
 from cache.storage.store import Store
 from classify.data.groups import connect
+from classify.data.labelled import Columns
 from classify.data.neighbours import near_duplicates
 from classify.data.neighbours.kept import keep, place, recall
 from classify.data.neighbours.near_duplicates import Groups
+from classify.data.rows.blocks import Rows
+from classify.data.rows.streamed import Streamed
 
 
-def copies_of(data: Embedded, thumbnails: Store) -> Groups:
+def copies_of(data: Embedded, thumbnails: Store, rows: Rows | None = None) -> Groups:
     """Group the rows of a data set that show the same picture, as `near_duplicates.groups` does.
 
     The answer is kept beside the first space, by whose plain embeddings candidates are told.
@@ -28,10 +31,13 @@ def copies_of(data: Embedded, thumbnails: Store) -> Groups:
         n rows.
     thumbnails : Store
         As of `extract.embedding.thumbnails.thumbnails_of`.
+    rows : n rows, optional
+        Those of `data`, streamed or in memory; default: in memory.
     """
-    keys, rows = data.manifest.key, data.embedding[:, data.top]
+    top = Columns("top", ((data.top.start, data.top.stop),))
+    keys, rows = data.manifest.key, top.of(data.embedding if rows is None else rows)
     digest = sha256(f"{near_duplicates.RULES}, {data.space.id}, {thumbnails.space.id}\n".encode())
-    for part in (keys, thumbnails.contains(keys), rows):
+    for part in (keys, thumbnails.contains(keys), rows.identity() if isinstance(rows, Streamed) else rows):
         digest.update(np.ascontiguousarray(part).data)
     path = place(data.store, "copies", digest.hexdigest())
     kept = recall(path)

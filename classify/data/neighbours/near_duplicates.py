@@ -112,8 +112,9 @@ def groups(
     rows = np.sort(first)
     known = thumbnails.contains(keys[rows])
     frequency, fine = _frequencies(keys[rows], known, thumbnails, block)
-    places, dropped = _candidates(X, rows, frequency * fine[:, None, None], block)
-    places = places[known[places].all(axis=1)]
+    seen = np.flatnonzero(known)
+    places, dropped = _candidates(X, rows[seen], (frequency * fine[:, None, None])[seen], block)
+    places = seen[places]
     like, pairs = np.zeros(len(places), np.float32), rows[places]
     detailed = fine[places].all(axis=1)
     like[detailed] = _compared(keys[rows], frequency, places[detailed], thumbnails)

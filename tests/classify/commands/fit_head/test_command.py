@@ -103,6 +103,7 @@ def test_a_run_holds_all_that_people_look_at(workspace: Workspace) -> None:
         "curve": True,
         "views": {"number": 0, "augment": None, "seed": 0},
         "hidden": None,
+        "max_memory_gb": None,
         "batch_norm": False,
     }
     assert record["space"]["id"] == SPACE.id and record["dataset"] == "digits"
