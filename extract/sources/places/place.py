@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol
+from contextlib import AbstractContextManager, contextmanager
 
-
-class Bytes(Protocol):
-    """What can be read from a place, from its start on; None from `read`: nothing there now, though not at the end."""
-
-    def read(self, size: int, /) -> bytes | None: ...
-
-    def seek(self, offset: int, /) -> int: ...
-
-
-@dataclass(frozen=True)
-class Opened:
-    """The bytes of one picture, and what tells whether they are those of before without reading them."""
-
-    file: Bytes
-    size: int  # bytes, by which reading is bounded
-    mtime_ns: int  # time of last change, nanoseconds since 1970
+from extract.sources.places.kinds import Opened
+from extract.sources.places.packed import open_packed, size_packed, split, stamp
 
 
 def join(root: str | os.PathLike[str], path: str) -> str:
@@ -48,20 +33,42 @@ def open_at(address: str | os.PathLike[str]) -> Iterator[Opened]:
     ValueError
         If nothing can have such an address.
     """
-    with open(address, "rb", buffering=0, opener=open_at_once) as file:
+    with _file(address) as there:
+        yield there
+
+
+def _file(address: str | os.PathLike[str]) -> AbstractContextManager[Opened]:
+    try:
+        file = open(address, "rb", buffering=0, opener=open_at_once)  # noqa: SIM115  # closed by `_plain`
+    except (NotADirectoryError, FileNotFoundError):  # the latter where the system has no other word
+        found = split(os.fspath(address))
+        if found is None:
+            raise
+        return open_packed(*found)
+    return _plain(file)
+
+
+@contextmanager
+def _plain(file: io.FileIO) -> Iterator[Opened]:
+    with file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise OSError(0, "not a regular file")
         yield Opened(file, status.st_size, status.st_mtime_ns)
 
 
-def size_at(address: str | os.PathLike[str]) -> int | None:
-    """Bytes of what lies at an address, as far as that is known without reading it; None where nothing is."""
+def stat_at(address: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Size in bytes and time of last change of what lies at an address; None where no picture can lie.
+
+    The size is 0 where only reading tells it.
+    """
     try:
         status = os.stat(address)
     except (OSError, ValueError):
-        return None
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
+        found = split(os.fspath(address))
+        size = size_packed(*found) if found else None
+        return None if found is None or size is None else (size, stamp(os.stat(found[0])))
+    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
 def is_gone(root: str) -> bool:
