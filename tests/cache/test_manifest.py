@@ -68,8 +68,8 @@ def test_a_manifest_of_lists_as_it_was_written_before_is_read(tmp_path, manifest
         return {f"{name}_bytes": np.frombuffer(b"".join(encoded), np.uint8), f"{name}_offset": offset}
 
     paths = list(manifest.paths)
-    arrays = {name: getattr(manifest, name) for name in COLUMNS} | packed("path", paths)
-    arrays |= packed("root", [manifest.root]) | packed("classes", manifest.classes)
+    arrays = {name: getattr(manifest, name) for name in COLUMNS} | packed("root", [manifest.root])
+    arrays |= packed("classes", manifest.classes) | packed("path", paths)
     write_arrays(tmp_path / "old.h5", 1, arrays)
     manifest.save(tmp_path / "new.h5")
     assert (tmp_path / "old.h5").read_bytes() == (tmp_path / "new.h5").read_bytes()

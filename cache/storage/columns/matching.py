@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Column = tuple[NDArray[np.uint8], NDArray[np.int64]]  # bytes, and where each text begins in them
 
-_BYTES = 2**22  # hashed at a time
+_BYTES = 2**18  # hashed at a time
 
 
 def find(held: Column, asked: Column) -> NDArray[np.intp] | None:

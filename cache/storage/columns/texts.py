@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cache.storage.columns.matching import find
 
 _TEXTS = 65_536  # made of Python's texts, or into them, at a time
-_BYTES = 2**22  # copied at a time
+_BYTES = 2**18  # copied at a time
 
 
 class Texts(Sequence[str]):
