@@ -127,7 +127,7 @@ def divide(
         refuse_own_parts(manifest, data.name, shares)
     complete(workspace, data.space, manifest, largest(workspace, data.space), progress or Progress())
     rows = rows_of(data, memory)
-    found = copies_of(data, thumbnails_of(workspace, data.space), rows)
+    found = copies_of(data, thumbnails_of(workspace, data.space), held=not isinstance(rows, Streamed))
     group = found.group if group_by is None else join(found.group, of_column(manifest, group_by))
     record = partial(Assignments.path, workspace.root, data.name, seed, test_size, group_by or "")
     cut = partial(split, manifest, test_size=test_size, val_size=val_size, seed=seed)

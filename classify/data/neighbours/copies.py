@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
@@ -10,17 +11,18 @@ from numpy.typing import NDArray
 
 from cache.dataset import Embedded
 from cache.storage.keys import as_items, unique
+from cache.storage.rows import Rows
 from cache.storage.store import Store
 from classify.data.groups import connect
-from classify.data.labelled import Columns
 from classify.data.neighbours import near_duplicates
+from classify.data.neighbours.approximate import EXACT
 from classify.data.neighbours.kept import keep, place, recall
 from classify.data.neighbours.near_duplicates import Groups
-from classify.data.rows.blocks import Rows
-from classify.data.rows.streamed import Streamed
+from classify.data.neighbours.pairs import Embeddings
+from classify.data.neighbours.search import BLOCK
 
 
-def copies_of(data: Embedded, thumbnails: Store, rows: Rows | None = None) -> Groups:
+def copies_of(data: Embedded, thumbnails: Store, held: bool = True) -> Groups:
     """Group the rows of a data set that show the same picture, as `near_duplicates.groups` does.
 
     The answer is kept beside the first space, by whose plain embeddings candidates are told.
@@ -31,13 +33,13 @@ def copies_of(data: Embedded, thumbnails: Store, rows: Rows | None = None) -> Gr
         n rows.
     thumbnails : Store
         As of `extract.embedding.thumbnails.thumbnails_of`.
-    rows : n rows, optional
-        Those of `data`, streamed or in memory; default: in memory.
+    held : bool
+        Whether memory has room for all rows.
     """
-    top = Columns("top", ((data.top.start, data.top.stop),))
-    keys, rows = data.manifest.key, top.of(data.embedding if rows is None else rows)
+    held = held and len(data.manifest) <= EXACT
+    keys, rows = data.manifest.key, _rows(data, held)
     digest = sha256(f"{near_duplicates.RULES}, {data.space.id}, {thumbnails.space.id}\n".encode())
-    for part in (keys, thumbnails.contains(keys), rows.identity() if isinstance(rows, Streamed) else rows):
+    for part in (keys, thumbnails.contains(keys), *_blocks(data, held)):
         digest.update(np.ascontiguousarray(part).data)
     path = place(data.store, "copies", digest.hexdigest())
     kept = recall(path)
@@ -49,10 +51,29 @@ def copies_of(data: Embedded, thumbnails: Store, rows: Rows | None = None) -> Gr
             "pairs": found.pairs,
             "likeness": found.likeness,
             "bits": found.bits,
+            "recall": np.array([found.found, found.sampled]),
         }
         keep(path, arrays)
         return found
     _, first, inverse = unique(as_items(keys))
     pairs, counts = kept["pairs"], kept["counts"].tolist()
     edges = np.concatenate([np.stack([np.arange(len(keys)), first[inverse]]), pairs.T], axis=1)
-    return Groups(connect(len(keys), edges), pairs, kept["likeness"], kept["bits"], *counts)
+    recall_of = kept["recall"].tolist() if "recall" in kept else []  # an older version compared all
+    return Groups(connect(len(keys), edges), pairs, kept["likeness"], kept["bits"], *counts, *recall_of)
+
+
+def _blocks(data: Embedded, held: bool) -> Iterator[NDArray[np.float32]]:
+    """The plain embeddings of the first space: whole, or, of many pictures, block by block."""
+    if held:
+        yield data.embedding[:, data.top]
+    else:
+        for rows in data.store.stream(data.manifest.key, BLOCK, data.manifest.paths):
+            yield rows[:, data.top]
+
+
+def _rows(data: Embedded, held: bool) -> NDArray[np.float32] | Embeddings:
+    """The same to take rows from."""
+    if held:
+        return data.embedding[:, data.top]
+    kept = Rows(data.store, data.manifest.key)
+    return lambda rows: kept.take(rows)[:, data.top]

@@ -132,13 +132,13 @@ def test_nothing_but_the_test_part_is_kept_from_training(
     workspace: Workspace, digits: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    original = fitted_head.search
+    original = fitted_head.search_rows
 
     def spy(head, data, how):
         seen.append((data.X, data.y))
         return original(head, data, how)
 
-    monkeypatch.setattr(fitted_head, "search", spy)
+    monkeypatch.setattr(fitted_head, "search_rows", spy)
     run(workspace, "logreg")
     part = split(workspace.manifest("digits")).part
     assert (seen[0][0] == digits[0][:300][part == TRAIN]).all()
