@@ -149,13 +149,13 @@ def test_the_test_part_is_read_once_a_head_and_after_the_search(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
-    for name in ("search", "evaluate"):
+    for name in ("search_rows", "evaluate"):
         original = getattr(fitted_head, name)
         monkeypatch.setattr(
             fitted_head, name, lambda *a, _o=original, _n=name, **k: order.append(_n) or _o(*a, **k)
         )
     run(workspace, "logreg", "svm-linear")
-    assert order == ["search", "evaluate"] * 2
+    assert order == ["search_rows", "evaluate"] * 2
 
 
 def test_the_best_is_chosen_by_cross_validation_and_ties_are_said(workspace: Workspace) -> None:
