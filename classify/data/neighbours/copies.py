@@ -22,7 +22,7 @@ from classify.data.neighbours.pairs import Embeddings
 from classify.data.neighbours.search import BLOCK
 
 
-def copies_of(data: Embedded, thumbnails: Store) -> Groups:
+def copies_of(data: Embedded, thumbnails: Store, held: bool = True) -> Groups:
     """Group the rows of a data set that show the same picture, as `near_duplicates.groups` does.
 
     The answer is kept beside the first space, by whose plain embeddings candidates are told.
@@ -33,10 +33,13 @@ def copies_of(data: Embedded, thumbnails: Store) -> Groups:
         n rows.
     thumbnails : Store
         As of `extract.embedding.thumbnails.thumbnails_of`.
+    held : bool
+        Whether memory has room for all rows.
     """
-    keys, rows = data.manifest.key, _rows(data)
+    held = held and len(data.manifest) <= EXACT
+    keys, rows = data.manifest.key, _rows(data, held)
     digest = sha256(f"{near_duplicates.RULES}, {data.space.id}, {thumbnails.space.id}\n".encode())
-    for part in (keys, thumbnails.contains(keys), *_blocks(data)):
+    for part in (keys, thumbnails.contains(keys), *_blocks(data, held)):
         digest.update(np.ascontiguousarray(part).data)
     path = place(data.store, "copies", digest.hexdigest())
     kept = recall(path)
@@ -59,18 +62,18 @@ def copies_of(data: Embedded, thumbnails: Store) -> Groups:
     return Groups(connect(len(keys), edges), pairs, kept["likeness"], kept["bits"], *counts, *recall_of)
 
 
-def _blocks(data: Embedded) -> Iterator[NDArray[np.float32]]:
+def _blocks(data: Embedded, held: bool) -> Iterator[NDArray[np.float32]]:
     """The plain embeddings of the first space: whole, or, of many pictures, block by block."""
-    if len(data.manifest) <= EXACT:
+    if held:
         yield data.embedding[:, data.top]
     else:
         for rows in data.store.stream(data.manifest.key, BLOCK, data.manifest.paths):
             yield rows[:, data.top]
 
 
-def _rows(data: Embedded) -> NDArray[np.float32] | Embeddings:
+def _rows(data: Embedded, held: bool) -> NDArray[np.float32] | Embeddings:
     """The same to take rows from."""
-    if len(data.manifest) <= EXACT:
+    if held:
         return data.embedding[:, data.top]
     kept = Rows(data.store, data.manifest.key)
     return lambda rows: kept.take(rows)[:, data.top]

@@ -112,9 +112,10 @@ def groups(
     exact : int
     """
     _, first, inverse = unique(as_items(keys))
-    rows = np.sort(first)
-    known = thumbnails.contains(keys[rows])
-    frequency, fine = frequencies(keys[rows], known, thumbnails, block)
+    distinct = np.sort(first)
+    known = thumbnails.contains(keys[distinct])
+    rows = distinct[known]
+    frequency, fine = frequencies(keys[rows], np.ones(len(rows), bool), thumbnails, block)
     of_row = X if callable(X) else X.__getitem__
     directions = Centred(lambda places: of_row(rows[places]), len(rows), block)
     shapes = frequency * fine[:, None, None]
@@ -122,7 +123,7 @@ def groups(
         pairs = of_most(directions, shapes, block)
     else:
         pairs = of_all(directions, shapes, block)
-    places = pairs.places[known[pairs.places].all(axis=1)]
+    places = pairs.places
     like = np.zeros(len(places), np.float32)
     detailed = fine[places].all(axis=1)
     like[detailed] = _compared(keys[rows], frequency, places[detailed], thumbnails)
