@@ -86,32 +86,28 @@ def copies(asked: argparse.Namespace) -> None:
 
 def _plant(place: Workspace, n: int, seed: int) -> np.ndarray:
     """Make thumbnails, a tenth of them of copies whose rows are alike, too; (m, 2) rows of copy and picture."""
-    draw = np.random.default_rng(seed + 1)
     data = place.load()
-    copied, of = np.split(draw.permutation(n)[: n // 10 * 2], 2)
-    source = np.arange(n)
-    source[copied] = of
     store = thumbnails_of(place, data.space).create()
-    if len(store.paths()):
-        return np.stack([copied, of], axis=1)
+    there, planted = len(store.paths()) > 0, []
     waves = np.hypot(*np.meshgrid(np.fft.fftfreq(SIDE), np.fft.rfftfreq(SIDE), indexing="ij"))
-    fall = 1 / np.maximum(waves, 1 / SIDE)  # as of photographs
+    fall = 1 / np.maximum(waves, 1 / SIDE).astype(np.float32)  # as of photographs
     for start in range(0, n, SHARD):
-        some = np.arange(start, min(start + SHARD, n))
-        luma = np.empty((len(some), SIDE, SIDE), np.float32)
-        for at, row in enumerate(source[some]):  # a copy is drawn as its picture was
-            luma[at] = np.random.default_rng([seed, row]).standard_normal((SIDE, SIDE), np.float32)
-        luma = np.fft.irfft2(np.fft.rfft2(luma) * fall, s=(SIDE, SIDE))
-        luma *= 40 / luma.std(axis=(1, 2), keepdims=True)
-        own = np.flatnonzero(source[some] != some)
-        luma[own] += draw.normal(0, 1, luma[own].shape)
-        luma[own[::4]] = luma[own[::4], :, ::-1]
-        store.add(data.manifest.key[some], (luma + 128).clip(0, 255).round())
-        mine = some[own]
-        if len(mine):
-            rows = data.store.gather(data.manifest.key[source[mine]])
-            data.store.add(data.manifest.key[mine], rows * draw.normal(1, 0.05, rows.shape))
-    return np.stack([copied, of], axis=1)
+        draw, count = np.random.default_rng([seed, start]), min(SHARD, n - start)
+        copies, of = np.split(draw.permutation(count)[: count // 10 * 2], 2)
+        planted.append(start + np.stack([copies, of], axis=1))
+        if there:
+            continue
+        luma = draw.standard_normal((count, SIDE, SIDE), np.float32)
+        for some in np.split(luma, range(4096, count, 4096)):
+            some[:] = np.fft.irfft2(np.fft.rfft2(some) * fall, s=(SIDE, SIDE))
+            some *= 40 / some.std(axis=(1, 2), keepdims=True)
+        luma[copies] = luma[of] + draw.standard_normal((len(of), SIDE, SIDE), np.float32)
+        luma[copies[::4]] = luma[copies[::4], :, ::-1]
+        key = data.manifest.key[start : start + count]
+        store.add(key, (luma + 128).clip(0, 255).round())
+        rows = data.store.gather(key[of])
+        data.store.add(key[copies], rows * draw.normal(1, 0.05, rows.shape))
+    return np.concatenate(planted)
 
 
 def _timed(what: str, then: str, prepared: str = "") -> str:
