@@ -10,7 +10,7 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.manifest import Manifest
-from cache.storage.keys import as_items, unique
+from cache.storage.keys import KEY_BYTES, as_items, unique
 from cache.storage.lookup import locate
 from cache.text import counted, on_one_line
 from extract.embedding.cluster.connection import LOCAL, connected
@@ -160,7 +160,7 @@ class Work:
         """Tell the outcomes how many rows the run has added: of pictures whose bytes are the same, one."""
         read = self._rows[self._read[self._rows]]
         key, _, _ = unique(as_items(self._manifest.key[read]))
-        keys = key.view(np.uint8).reshape(len(key), -1)
+        keys = key.view(np.uint8).reshape(-1, KEY_BYTES)
         for outcome, store, before in zip(self._outcomes, self._stores, self._before, strict=True):
             new = store.contains(keys) & (locate(keys, iter(before))[1] < 0)
             outcome.embedded = int(new.sum())

@@ -70,9 +70,10 @@ def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path, picture: Path)
         for each in answered:
             try:
                 found = Found(*ray.get(each))
+            except (ray.exceptions.TaskUnschedulableError, ray.exceptions.OutOfMemoryError):
+                continue  # it has died since it was listed; or workers will tell
             except ray.exceptions.RayError as error:
-                lines = str(error).strip().splitlines() or [type(error).__name__]
-                wrong.append(f"{asked[each].name}: {lines[-1]}")
+                wrong.append(f"{asked[each].name}: {getattr(error, 'cause', None) or type(error).__name__}")
                 continue
             if not found.code:
                 wrong.append(f"{asked[each].name} has no coldframe")
