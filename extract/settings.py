@@ -81,6 +81,21 @@ class BackboneOptions:
 
 
 @dataclass(frozen=True)
+class Columns:
+    """How a source says which picture is what, where it does not call that `path` and `label`."""
+
+    path_column: Annotated[str | None, Parameter(metavar="NAME")] = None
+    """of a table: which column has the pictures, their paths or, in Parquet, their bytes"""
+    label_column: Annotated[str | None, Parameter(metavar="NAME")] = None
+    """of a table, metadata.csv or WebDataset's .json: which column has the classes; a suffix of WebDataset will do"""
+    suffix: Annotated[str, Parameter(metavar=".EXT")] = ""
+    """of a table: what its paths leave out, such as .jpg"""
+
+
+AS_NAMED = Columns()
+
+
+@dataclass(frozen=True)
 class Decoding:
     """How bytes become pixels."""
 

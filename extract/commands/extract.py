@@ -24,7 +24,7 @@ from extract.embedding.spaces import tell_of_other_resizer
 from extract.embedding.thumbnails import complete
 from extract.embedding.views import Augmented, augment, untested
 from extract.pictures.policies import Views
-from extract.settings import BackboneOptions, Decoding, Options, Ray
+from extract.settings import AS_NAMED, BackboneOptions, Columns, Decoding, Options, Ray
 from extract.sources.changes import compare
 from extract.sources.source import PART, is_part, open_source
 
@@ -41,10 +41,19 @@ def extract(
     name: str | None = None,
     progress: Progress | None = None,
     data_dir: str | None = None,
+    columns: Columns = AS_NAMED,
 ) -> Summary:
     """Embed what a source holds with one backbone: `extract_all` with it alone."""
     (done,) = extract_all(
-        workspace, source, [backbone], decoding, options, name=name, progress=progress, data_dir=data_dir
+        workspace,
+        source,
+        [backbone],
+        decoding,
+        options,
+        name=name,
+        progress=progress,
+        data_dir=data_dir,
+        columns=columns,
     )
     return done
 
@@ -60,6 +69,7 @@ def extract_all(
     progress: Progress | None = None,
     data_dir: str | None = None,
     embed: EmbedAll = embed_all,
+    columns: Columns = AS_NAMED,
 ) -> list[Summary]:
     """Embed what a source holds (see `extract.sources.source.open_source`) into the workspace's cache.
 
@@ -78,7 +88,7 @@ def extract_all(
         disk, or a workspace that is deleted or damaged meanwhile. What was sealed before stays.
     """
     progress, began = progress or Progress(), time.monotonic()
-    opened = open_source(workspace, source, data_dir=data_dir, note=progress.note)
+    opened = open_source(workspace, source, data_dir=data_dir, columns=columns, note=progress.note)
     dataset = name or opened.name
     found = opened.scan_again(workspace, dataset, progress.note, rehash=options.rehash)
     if found.ignored:
@@ -109,7 +119,7 @@ def extract_all(
     for extractor, has in zip(extractors, present, strict=True):
         complete(workspace, extractor.space, manifest.select(has), decoding.max_pixels, progress, facts=True)
     unread = found.rejects if options.shard[0] == 1 else []  # of several parts, the first tells of them
-    conflicts = [manifest.paths[i] for i in np.flatnonzero(manifest.conflicts())]
+    conflicts = [manifest.paths[i] for i in np.flatnonzero(manifest.conflicts()).tolist()]
     changes = None
     if found.before is not None and options.shard == (1, 1):
         changes = compare(found.before, manifest)
@@ -288,6 +298,7 @@ def run(
         progress=progress,
         data_dir=options.data_dir,
         embed=embed,
+        columns=options.columns,
     )
     first = done[0]
     nothing = whole and all(0 < each.files == each.rejected for each in done)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from extract.embedding.extractor import Extractor
 from extract.embedding.picture_reader import Picture
 from extract.embedding.progress import Progress
 from extract.embedding.runner import CHUNK, Outcome
+from extract.pictures.files import address
 from extract.settings import Ray
 
 _KEPT = 2**20  # rows of one worker that are remembered before it is asked which of them are sealed
@@ -57,9 +57,7 @@ def embed_on_ray(
     with connected(cluster.address or LOCAL) as ray:
         nodes = nodes_of(ray)
         found = seats(nodes, options.workers, cluster.ray_workers, cluster.ray_gpus)
-        check_nodes(
-            ray, nodes, extractors[0].workspace.root, Path(manifest.root, manifest.paths[int(rows[0])])
-        )
+        check_nodes(ray, nodes, extractors[0].workspace.root, address(manifest, int(rows[0])))
         progress.note(f"on Ray: {told(found)}")
         work = Work(extractors, manifest, rows, progress, outcomes)
         crew = Crew(ray, found, [_task(each) for each in extractors], progress.note)

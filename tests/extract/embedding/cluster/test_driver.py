@@ -17,7 +17,7 @@ from cache.errors import UserError
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
 from extract.commands.extract import Summary, extract_all
-from extract.embedding.cluster import crew
+from extract.embedding.cluster import crew, nodes
 from extract.embedding.cluster.connection import import_ray
 from extract.embedding.cluster.driver import embed_on_ray
 from extract.embedding.progress import Progress
@@ -218,6 +218,16 @@ def test_nodes_without_the_package_or_with_another_are_told(
         assert str(error.value).count(" has ") == 1
     finally:
         ray.cluster.remove_node(node, allow_graceful=False)
+
+
+def test_nodes_that_do_not_see_the_pictures_are_told(
+    ray: Any, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = nodes._looking
+    hidden = lambda places, code="": look([f"{each}/elsewhere" for each in places] if code else places, code)  # noqa: E731
+    monkeypatch.setattr(nodes, "_looking", hidden)
+    with pytest.raises(UserError, match=r"each node .* does not see the workspace .* does not see .*\.jpg"):
+        run(pictures)
 
 
 def test_a_worker_out_of_memory_is_told_with_what_to_lower(ray: Any, pictures: Path) -> None:
