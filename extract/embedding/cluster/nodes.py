@@ -17,7 +17,7 @@ class Found(NamedTuple):
     """What a node has."""
 
     code: str  # hash of the package's code, empty without it
-    missing: list[str]  # of the paths that all nodes should see
+    unseen: list[int]  # of the places that all nodes should see, by their number
 
 
 def nodes_of(ray: Any) -> list[Node]:
@@ -57,9 +57,10 @@ def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path, picture: str) 
     token = temporary_name(workspace / "ray")
     write_file(token, b"")
     try:
-        mine = Found(*_looking([str(token), picture])())
-        places = [place for place in (str(token), picture) if place not in mine.missing]
-        task = ray.remote(num_cpus=0, max_retries=0)(_looking(places, mine.code))
+        places = {str(token): f"the workspace {workspace}", picture: picture}
+        mine = Found(*_looking(list(places))())
+        there = [place for number, place in enumerate(places) if number not in mine.unseen]
+        task = ray.remote(num_cpus=0, max_retries=0)(_looking(there, mine.code))
         asked = {
             task.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False)
@@ -81,8 +82,7 @@ def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path, picture: str) 
                 wrong.append(f"{name} has no coldframe")
             elif found.code != mine.code:
                 wrong.append(f"{name} has another coldframe (code {found.code}, here {mine.code})")
-            seen = {str(token): f"the workspace {workspace}", picture: picture}
-            wrong += [f"{name} does not see {seen.get(place, place)}" for place in found.missing]
+            wrong += [f"{name} does not see {places[there[number]]}" for number in found.unseen]
     finally:
         token.unlink(missing_ok=True)
     if wrong:
@@ -93,13 +93,13 @@ def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path, picture: str) 
         )
 
 
-def _looking(places: list[str], code: str = "") -> Callable[[], tuple[str, list[str]]]:
+def _looking(places: list[str], code: str = "") -> Callable[[], tuple[str, list[int]]]:
     """Make what looks around on a node: a closure travels whole, and runs where there is no package to import.
 
     It tells the hash of the package's code and, unless that is another than `code`, which of the places it cannot open.
     """
 
-    def look() -> tuple[str, list[str]]:
+    def look() -> tuple[str, list[int]]:
         import hashlib
         import importlib.util
         import pathlib
@@ -118,13 +118,13 @@ def _looking(places: list[str], code: str = "") -> Callable[[], tuple[str, list[
 
         from extract.sources.places.place import open_at
 
-        missing = []
-        for place in places:
+        unseen = []
+        for number, place in enumerate(places):
             try:
                 with open_at(place):
                     pass
             except (OSError, ValueError):
-                missing.append(place)
-        return found, missing
+                unseen.append(number)
+        return found, unseen
 
     return look
