@@ -116,7 +116,7 @@ def extract_all(
     for extractor, has in zip(extractors, present, strict=True):
         complete(workspace, extractor.space, manifest.select(has), decoding.max_pixels, progress, facts=True)
     unread = found.rejects if options.shard[0] == 1 else []  # of several parts, the first tells of them
-    conflicts = [manifest.paths[i] for i in np.flatnonzero(manifest.conflicts())]
+    conflicts = [manifest.paths[i] for i in np.flatnonzero(manifest.conflicts()).tolist()]
     changes = None
     if found.before is not None and options.shard == (1, 1):
         changes = compare(found.before, manifest)

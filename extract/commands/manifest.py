@@ -52,7 +52,7 @@ class Survey:
             "classes": manifest.counts(),
             "splits": {SPLITS[code]: int((manifest.split == code).sum()) for code in (1, 2, 3)},
             "duplicates": len(keys) - len(np.unique(keys.view("V32"))),
-            "conflicts": [manifest.paths[i] for i in np.flatnonzero(manifest.conflicts())],
+            "conflicts": [manifest.paths[i] for i in np.flatnonzero(manifest.conflicts()).tolist()],
             "rejects": [reject.to_json() for reject in self.rejects],
         }
 

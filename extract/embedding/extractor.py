@@ -112,7 +112,7 @@ class Extractor:
         fresh = {reject.path: reject for reject in outcome.rejects}
         known, limit = self.refused(), limits(self.decoding)
         rejects = []
-        for index in np.flatnonzero(~present):
+        for index in np.flatnonzero(~present).tolist():
             path, key = manifest.paths[index], manifest.key[index].tobytes()
             rejects.append(fresh.get(path) or Reject(key, path, known.get(key, else_), limit))
         return rejects

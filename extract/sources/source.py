@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cache.errors import UserError
 from cache.manifest import Manifest
+from cache.storage.columns.texts import Texts
 from cache.storage.rejects import Reject
 from cache.workspace import Workspace
 from extract.settings import AS_NAMED, Columns
@@ -233,13 +233,9 @@ def _carry_keys(old: Manifest, new: Manifest) -> None:
     # Names, sizes and times alone tell too little across data sets: archives often set all times alike.
     if old.root != new.root and os.path.exists(old.root) and not os.path.samefile(old.root, new.root):
         return
-    here: NDArray[np.intp] | slice = slice(None)
-    there: NDArray[np.intp] | slice = slice(None)
-    if old.paths != new.paths:
-        row_of = dict(zip(old.paths, range(len(old)), strict=True))
-        found = np.fromiter((row_of.get(path, -1) for path in new.paths), np.intp, len(new))
-        here = np.flatnonzero(found >= 0)
-        there = found[here]
+    found = Texts.of(old.paths).find(Texts.of(new.paths))
+    here = np.flatnonzero(found >= 0)
+    there = found[here]
     same = (old.size[there] == new.size[here]) | (new.size[here] == UNKNOWN)
     same &= old.mtime_ns[there] == new.mtime_ns[here]
     same &= ~new.key[here].any(axis=1)
