@@ -101,7 +101,7 @@ def groups(
     Parameters
     ----------
     keys : (n, 32) uint8
-    X : (n, D) float32, or a function from (k,) of the n rows to (k, D)
+    X : (n, D) float32, or what such rows are taken from
         Embeddings, all in one space.
     thumbnails : Store
         As of `extract.embedding.thumbnails.thumbnails_of`.
@@ -116,8 +116,7 @@ def groups(
     known = thumbnails.contains(keys[distinct])
     rows = distinct[known]
     frequency, fine = frequencies(keys[rows], np.ones(len(rows), bool), thumbnails, block)
-    of_row = X if callable(X) else X.__getitem__
-    directions = Centred(lambda places: of_row(rows[places]), len(rows), block)
+    directions = Centred(X, rows, block)
     shapes = frequency * fine[:, None, None]
     if len(rows) > exact and find_spec("faiss") is not None:
         pairs = of_most(directions, shapes, block)
