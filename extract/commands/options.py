@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from cache.commands.options import FLAT, GENERAL, VIEWS, Common, File
 from extract.pictures.policies import Views
-from extract.settings import BackboneOptions, Columns, Decoding, Options
+from extract.settings import BackboneOptions, Columns, Decoding, Options, Ray
 
 DataName = Annotated[str | None, Parameter(name="--name", metavar="NAME")]
 DataDir = Annotated[
@@ -40,6 +40,7 @@ class ExtractOptions(Common):
     decoding: Annotated[Decoding, FLAT] = Decoding()
     views: Annotated[Views, FLAT, Parameter(group=VIEWS)] = Views()
     options: Annotated[Options, FLAT] = Options()
+    cluster: Annotated[Ray, FLAT] = Ray()
     strict: Strict = False
 
 
