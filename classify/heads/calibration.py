@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from classify.heads.arrays import Tempered
+from classify.heads.arrays import ArrayHead, Tempered
 from classify.heads.fitting.scores import class_scores
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class CalibratedHead(Tempered, ClassifierMixin, BaseEstimator):
         return True
 
     @property
-    def classes_(self) -> np.ndarray:
+    def classes_(self) -> np.ndarray:  # type: ignore[override]
         """Class names, (C,), in the order of the columns."""
         return self.pipeline.classes_
 
@@ -59,6 +60,13 @@ class CalibratedHead(Tempered, ClassifierMixin, BaseEstimator):
     def scores(self, X: np.ndarray) -> np.ndarray:
         """Score (n, D) embeddings: (n, C) float64, before the temperature."""
         return class_scores(self.pipeline, X)
+
+
+def calibrated(head: Pipeline | ArrayHead, temperature: float) -> CalibratedHead | ArrayHead:
+    """Give a fitted head its temperature."""
+    if isinstance(head, ArrayHead):
+        return replace(head, temperature=temperature)
+    return CalibratedHead(head, temperature)
 
 
 def fit_temperature(scores: np.ndarray, codes: np.ndarray) -> float:

@@ -63,9 +63,9 @@ class Run:
         )
 
     @property
-    def root(self) -> Path:
+    def root(self) -> str:
         """Where the pictures lay."""
-        return Path(self.record.get("root") or "")
+        return str(self.record.get("root") or "")
 
     @cached_property
     def models(self) -> Sequence[Model]:
@@ -112,7 +112,7 @@ class Run:
             manifest = workspace.manifest(self.dataset)
         except UserError:
             return known
-        return _keys(manifest.paths, manifest.key) | known if manifest.root == str(self.root) else known
+        return _keys(manifest.paths, manifest.key) | known if manifest.root == self.root else known
 
     def table(self, name: str) -> pd.DataFrame | None:
         """A CSV file of the run that lists pictures; None where it has none."""
