@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from cache.errors import UserError
 from cache.frame import TEXT
-from cache.storage.hdf5 import UNREADABLE, pack, read_arrays, unpack, write_arrays
+from cache.storage.columns.texts import Texts
+from cache.storage.hdf5 import UNREADABLE, pack, read_arrays, write_arrays
 from cache.storage.keys import KEY_BYTES, as_items, unique
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ FORMAT = 1
 SPLITS = ("", "train", "val", "test")
 _COLUMNS = {"label": "<i4", "split": "u1", "key": "u1", "size": "<i8", "mtime_ns": "<i8"}
 _TEXTS = ("root", "classes", "path")  # each stored as one blob of bytes and n + 1 offsets into it
+_ADVICE = "Delete it and run extract again: files are hashed again, no embedding is computed again."
 
 TRAIN, VAL, TEST = (SPLITS.index(name) for name in ("train", "val", "test"))
 
@@ -32,14 +34,18 @@ class Manifest:
 
     root: str  # absolute folder, or the source the paths are relative to
     classes: tuple[str, ...]  # name of each label
-    paths: list[str]  # n, relative to root with '/'; names that are not UTF-8 carry surrogates (os.fsdecode)
+    paths: Sequence[str]  # n, relative to root with '/'; kept as `Texts`, whatever they are given as
     label: NDArray[np.int32]  # (n,) index into classes, -1 for none
     split: NDArray[np.uint8]  # (n,) index into SPLITS
     key: NDArray[np.uint8]  # (n, 32) image keys, all zero while not hashed
     size: NDArray[np.int64]  # (n,) bytes
     mtime_ns: NDArray[np.int64]  # (n,) time of last change, nanoseconds since 1970
-    columns: dict[str, list[str]] = field(default_factory=dict)  # what else a table says: n texts each
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)  # what else a table says: n texts each
     table: str = ""  # name of the table in root that lists the samples; empty when root itself was read
+
+    def __post_init__(self) -> None:
+        self.paths = Texts.of(self.paths)
+        self.columns = {name: Texts.of(texts) for name, texts in self.columns.items()}
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -52,13 +58,12 @@ class Manifest:
     def select(self, rows: NDArray[Any]) -> Manifest:
         """Return the samples at these rows: (n,) bool mask, or indices in any order."""
         rows = np.arange(len(self))[rows]
-        at = rows.tolist()
         return Manifest(
             root=self.root,
             classes=self.classes,
-            paths=[self.paths[row] for row in at],
+            paths=Texts.of(self.paths).take(rows),
             **{name: getattr(self, name)[rows] for name in _COLUMNS},
-            columns={name: [texts[row] for row in at] for name, texts in self.columns.items()},
+            columns={name: Texts.of(texts).take(rows) for name, texts in self.columns.items()},
             table=self.table,
         )
 
@@ -99,7 +104,7 @@ class Manifest:
             return pd.Categorical.from_codes(codes, pd.Index(list(names), dtype=TEXT))
 
         columns: dict[str, Any] = {
-            "path": pd.Series(self.paths, dtype=TEXT),
+            "path": pd.Series(list(self.paths), dtype=TEXT),
             "label": categories(self.label, self.classes),
             "split": categories(self.split.astype(int) - 1, SPLITS[1:]),
             "key": pd.Series([key.tobytes().hex() for key in self.key], dtype=TEXT),
@@ -109,7 +114,7 @@ class Manifest:
         for name, texts in self.columns.items():
             while name in columns:
                 name += "_"
-            columns[name] = pd.Series(texts, dtype=TEXT)
+            columns[name] = pd.Series(list(texts), dtype=TEXT)
         return pd.DataFrame(columns)
 
     def save(self, path: Path) -> None:
@@ -137,17 +142,16 @@ class Manifest:
         UserError
             When the file is missing or damaged, or a newer coldframe wrote it.
         """
-        advice = "Delete it and run extract again: files are hashed again, no embedding is computed again."
         try:
-            arrays, sealed = read_arrays(path, FORMAT, advice)
+            arrays, sealed = read_arrays(path, FORMAT, _ADVICE)
             if not sealed:
                 raise ValueError("it has no SHA-256 of its content")
 
-            def texts(name: str) -> list[str]:
-                return unpack(arrays[f"{name}_bytes"], arrays[f"{name}_offset"])
+            def texts(name: str) -> Texts:
+                return Texts(arrays[f"{name}_bytes"], arrays[f"{name}_offset"])
 
             root, classes, paths = (texts(name) for name in _TEXTS)
-            names = texts("columns") if "columns_bytes" in arrays else []
+            names = texts("columns") if "columns_bytes" in arrays else ()
             extra = {name: texts(f"column{number}") for number, name in enumerate(names)}
             table = texts("table")[0] if "table_bytes" in arrays else ""
             columns = {name: arrays[name].astype(kind, copy=False) for name, kind in _COLUMNS.items()}
@@ -159,4 +163,35 @@ class Manifest:
                 raise ValueError(f"{n[0]} paths with another number of values in {wrong}")
             return cls(root[0], tuple(classes), paths, **columns, columns=extra, table=table)
         except UNREADABLE as error:
-            raise UserError(f"Expected a manifest in {path}, but: {error}. {advice}") from error
+            raise _damaged(path, error) from error
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What is said of a manifest at the top."""
+
+    root: str
+    classes: int  # how many
+    pictures: int
+
+    @classmethod
+    def load(cls, path: Path) -> Outline:
+        """Read it without the paths and keys, which may be gigabytes.
+
+        Raises
+        ------
+        UserError
+            As `Manifest.load`, but damage elsewhere in the file is not noticed.
+        """
+        try:
+            named = read_arrays(
+                path, FORMAT, _ADVICE, ("root_bytes", "root_offset", "classes_offset", "split")
+            ).named
+            root = Texts(named["root_bytes"], named["root_offset"])[0]
+            return cls(root, len(named["classes_offset"]) - 1, len(named["split"]))
+        except UNREADABLE as error:
+            raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(f"Expected a manifest in {path}, but: {error}. {_ADVICE}")

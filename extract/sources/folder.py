@@ -9,9 +9,7 @@ import numpy as np
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from extract.sources.scan import SPLIT_NAMES, Scan, class_notes, shown
-from extract.sources.walk import ClassFolder, Walk, is_ignored
-
-_PAPERS = (".txt", ".md", ".rst", ".pdf", ".html", ".json", ".csv", ".tsv", ".xml", ".yaml", ".yml")
+from extract.sources.walk import ClassFolder, Walk, is_ignored, is_paper
 
 
 def read_folder(source: Path) -> Scan:
@@ -57,7 +55,7 @@ def find_classes(walk: Walk) -> tuple[list[ClassFolder], list[str]]:
     folders = walk.top(top)
     while (
         len(folders) == 1
-        and all(_is_paper(reject.path) for reject in walk.rejects)
+        and all(is_paper(reject.path) for reject in walk.rejects)
         and not _are_splits(folders)
         and _holds_folders(folders[0].path)
     ):
@@ -140,9 +138,4 @@ def _holds_folders(path: str) -> bool:
             inside = [(entry.is_dir(), entry.name) for entry in listing if not is_ignored(entry.name)]
     except OSError:
         return False  # the walk meets it again and records why
-    return any(folder for folder, _ in inside) and all(folder or _is_paper(name) for folder, name in inside)
-
-
-def _is_paper(path: str) -> bool:
-    name = os.path.basename(path).lower()
-    return name.endswith(_PAPERS) or name in ("license", "licence", "readme", "copying")
+    return any(folder for folder, _ in inside) and all(folder or is_paper(name) for folder, name in inside)

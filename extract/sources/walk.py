@@ -13,6 +13,7 @@ from cache.storage.rejects import Reject
 _CLUTTER = frozenset(
     {"thumbs.db", "desktop.ini", "__macosx"}
 )  # what systems leave behind without being asked
+_PAPERS = (".txt", ".md", ".rst", ".pdf", ".html", ".json", ".csv", ".tsv", ".xml", ".yaml", ".yml")
 _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
@@ -124,3 +125,9 @@ class Walk:
 
 def is_ignored(name: str) -> bool:
     return name.startswith(".") or name.lower() in _CLUTTER
+
+
+def is_paper(path: str) -> bool:
+    """Tell by its name whether a file is what comes with a data set to be read."""
+    name = os.path.basename(path).lower()
+    return name.endswith(_PAPERS) or name in ("license", "licence", "readme", "copying")

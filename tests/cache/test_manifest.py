@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
-from cache.manifest import SPLITS, Manifest
+from cache.manifest import SPLITS, Manifest, Outline
+from cache.storage.hdf5 import write_arrays
 
 COLUMNS = ("label", "split", "key", "size", "mtime_ns")
 
@@ -58,6 +59,22 @@ def test_any_hdf5_tool_can_read_the_table(tmp_path, manifest):
     with h5py.File(tmp_path / "m.h5", "r") as file:
         start, end = file["path_offset"][1:3]
         assert file["path_bytes"][start:end].tobytes() == b"line\nbreak\r\n\t.jpg"
+
+
+def test_a_manifest_of_lists_as_it_was_written_before_is_read(tmp_path, manifest):
+    def packed(name, texts):
+        encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+        offset = np.cumsum([0, *map(len, encoded)]).astype(np.int64)
+        return {f"{name}_bytes": np.frombuffer(b"".join(encoded), np.uint8), f"{name}_offset": offset}
+
+    paths = list(manifest.paths)
+    arrays = {name: getattr(manifest, name) for name in COLUMNS} | packed("root", [manifest.root])
+    arrays |= packed("classes", manifest.classes) | packed("path", paths)
+    write_arrays(tmp_path / "old.h5", 1, arrays)
+    manifest.save(tmp_path / "new.h5")
+    assert (tmp_path / "old.h5").read_bytes() == (tmp_path / "new.h5").read_bytes()
+    found = Manifest.load(tmp_path / "old.h5")
+    assert same(found, manifest) and list(found.paths) == paths and found.paths[3] == paths[3]
 
 
 def test_hashed_and_select(manifest):
@@ -189,3 +206,18 @@ def test_a_frame_has_a_row_a_sample(manifest):
 def test_an_empty_frame_has_the_same_columns(manifest):
     whole, empty = manifest.to_frame(), manifest.select(np.zeros(5, bool)).to_frame()
     assert len(empty) == 0 and (empty.dtypes == whole.dtypes).all()
+
+
+def test_the_outline_is_read_without_the_rest(tmp_path, manifest):
+    path = tmp_path / "m.h5"
+    manifest.save(path)
+    with h5py.File(path, "r+") as file:
+        file["key"][0] = 0  # what is not read is not checked
+    assert Outline.load(path) == Outline(manifest.root, 3, 5)
+    with h5py.File(path, "r+") as file:
+        file.attrs["format"] = 2
+    with pytest.raises(UserError, match=r"format 1, received 2.*Update this one"):
+        Outline.load(path)
+    path.write_bytes(path.read_bytes()[:99])
+    with pytest.raises(UserError, match=r"Expected a manifest in .*m.h5.*Delete it"):
+        Outline.load(path)
