@@ -31,7 +31,7 @@ from extract.engines.network_cache import Network
 from extract.machine import import_keras_quietly
 from extract.pictures.decoding import resizer_of
 from extract.settings import Decoding, Options
-from extract.sources.unlabelled import list_pictures
+from extract.sources.unlabelled import unlabelled
 
 if TYPE_CHECKING:
     import keras
@@ -130,7 +130,7 @@ class FittedRun:
 
     def answers(self, pictures: Pictures, pixels: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings (n, D), from the cache where they are there, and the head's probabilities (n, C)."""
-        manifest = list_pictures(pictures.files)
+        manifest = unlabelled(pictures.files)
         self._rows.embed(manifest, Progress(note=self._say))
         embedding = self._rows.gather(manifest.key)
         return embedding, self._loaded.head.predict_proba(embedding)

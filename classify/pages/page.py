@@ -159,7 +159,7 @@ def facts_of(run: Run) -> dict[str, str]:
     facts = {
         "Run": f"{run.folder.name}, {run.command}",
         "Data set": f"{run.dataset}: " + ", ".join(f"{n:,} {name}" for name, n in split.items()),
-        "Pictures": str(run.root),
+        "Pictures": run.root,
         "Networks": " and ".join(map(str, inputs_of(record))) if record.get("space") else "",
         "Started from": Path((record.get("start") or {}).get("run") or "").name,
         "Answered by": str(record.get("answered_by") or ""),

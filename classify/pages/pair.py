@@ -138,7 +138,7 @@ def side_by_side(workspace: Workspace, one: Run, two: Run) -> Pair:
 
 def _by_picture(run: Run, workspace: Workspace) -> pd.DataFrame:
     """The answers with what tells a picture from others: its key, or its place where nobody has that; each once."""
-    keys, root = run.keys(workspace), str(run.root)
+    keys, root = run.keys(workspace), run.root
     known = [keys[path].hex() if path in keys else f"{root}/{path}" for path in run.answers["path"]]
     return run.answers.assign(picture=known).drop_duplicates("picture")
 

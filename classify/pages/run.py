@@ -63,9 +63,9 @@ class Run:
         )
 
     @property
-    def root(self) -> Path:
+    def root(self) -> str:
         """Where the pictures lay."""
-        return Path(self.record.get("root") or "")
+        return str(self.record.get("root") or "")
 
     @cached_property
     def models(self) -> Sequence[Model]:
@@ -111,7 +111,7 @@ class Run:
             manifest = workspace.manifest(self.dataset)
         except UserError:
             return {}
-        if manifest.root != str(self.root):
+        if manifest.root != self.root:
             return {}
         return {
             path: key.tobytes() for path, key in zip(manifest.paths, manifest.key, strict=True) if key.any()

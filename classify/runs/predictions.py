@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -22,6 +23,7 @@ from classify.report.text import csv_bytes, csv_text
 from extract.pictures.decoding import RejectedImage, decode
 from extract.pictures.files import opened
 from extract.settings import Decoding
+from extract.sources.places.place import join, size_at
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,7 +126,7 @@ def read_pictures(table: Path | BinaryIO) -> pd.DataFrame:
 class Pictures:
     """n files that are there, with their class names; `part` says what they are to the run."""
 
-    files: list[Path]
+    files: list[str]  # where they lie
     labels: list[str]
     part: str
 
@@ -160,7 +162,7 @@ class Pictures:
             except RejectedImage:
                 continue
         if not kept:
-            raise _none_left(self.files[0].parent if self.files else Path())
+            raise _none_left(os.path.dirname(self.files[0]) if self.files else "")
         found = Pictures([self.files[row] for row in kept], [self.labels[row] for row in kept], self.part)
         return found, [np.stack(each) for each in zip(*pixels, strict=True)]
 
@@ -173,7 +175,7 @@ def held_out(workspace: Workspace, run: Path, record: dict[str, Any]) -> Picture
     UserError
         When no picture of it is there, or a list is not the one that the run wrote.
     """
-    root = Path(record.get("root") or "")
+    root = str(record.get("root") or "")
     for name, part in HELD_OUT.items():
         found = _there(root, _rows(run, record, name), part)
         if found.files:
@@ -195,7 +197,7 @@ def trained_on(workspace: Workspace, run: Path, record: dict[str, Any]) -> Pictu
         run wrote.
     """
     other = {path for name in HELD_OUT for path, _ in _rows(run, record, name)}
-    root = Path(record.get("root") or "")
+    root = str(record.get("root") or "")
     rows = [(path, label) for path, label in _data_set(workspace, record) if path not in other]
     found = _there(root, rows, "training")
     if not found.files:
@@ -214,12 +216,13 @@ def _rows(run: Path, record: dict[str, Any], name: str) -> Iterable[tuple[str, s
     return () if listed is None else zip(listed["path"], listed["label"], strict=True)
 
 
-def _there(root: Path, rows: Iterable[tuple[str, str]], part: str) -> Pictures:
-    found = [(root / path, label) for path, label in rows if (root / path).is_file()]
+def _there(root: str, rows: Iterable[tuple[str, str]], part: str) -> Pictures:
+    found = [(join(root, path), label) for path, label in rows]
+    found = [(file, label) for file, label in found if size_at(file) is not None]
     return Pictures([file for file, _ in found], [label for _, label in found], part)
 
 
-def _none_left(root: Path) -> UserError:
+def _none_left(root: str) -> UserError:
     return UserError(
         f"Expected pictures of the run's data set in {root}, to compare the export with the run's own answers, found "
         "none that can be read. Put them back where they were when they were extracted."

@@ -156,7 +156,7 @@ def hash_missing(manifest: Manifest, workers: int | None = None) -> list[Reject]
     """
 
     def take(row: int) -> None:
-        manifest.key[row] = bytearray(files.hashed(Path(manifest.root, manifest.paths[row])).key)
+        manifest.key[row] = bytearray(files.hashed(files.address(manifest, row)).key)
 
     return _each(manifest, np.flatnonzero(~manifest.hashed), take, workers)
 
@@ -165,7 +165,7 @@ def find_other_files(manifest: Manifest) -> list[Reject]:
     """Name the hashed files whose first bytes are no picture's, in manifest order."""
 
     def look(row: int) -> None:
-        check_start(files.first_bytes(Path(manifest.root, manifest.paths[row])))
+        check_start(files.first_bytes(files.address(manifest, row)))
 
     return _each(manifest, np.flatnonzero(manifest.hashed), look)
 

@@ -1,7 +1,6 @@
 """Embed some pictures again and compare with the cache: does this machine still compute what is kept?"""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -10,7 +9,7 @@ from cache.workspace import Workspace
 from extract.embedding.spaces import backbone_of, decoding_of, view_of
 from extract.engines.choice import choose_engine, learn_network, open_engine
 from extract.pictures.decoding import RejectedImage, render
-from extract.pictures.files import opened
+from extract.pictures.files import address, opened
 
 TOLERANCE = {
     "float32": 1e-3,
@@ -71,11 +70,10 @@ def recompute(
     drawn = np.random.default_rng(seed).permutation(len(data.manifest))[:count]
     picked = data.manifest.select(drawn)
     pixels, keys = [], []
-    for path, key, size, mtime in zip(picked.paths, picked.key, picked.size, picked.mtime_ns, strict=True):
-        file = Path(picked.root, path)
+    for row, (key, size, mtime) in enumerate(zip(picked.key, picked.size, picked.mtime_ns, strict=True)):
         try:
-            with opened(file) as contents:
-                if (contents.status.st_size, contents.status.st_mtime_ns) == (size, mtime):
+            with opened(address(picked, row)) as contents:
+                if (contents.size, contents.mtime_ns) == (size, mtime):
                     pixels.append(render(contents.data, key.tobytes(), backbone.input_size, decoding, view))
                     keys.append(key)
         except RejectedImage:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from extract.engines.choice import learn_network, open_engine
 from extract.engines.conversion import calibrate
 from extract.engines.engine import Engine
 from extract.pictures.decoding import DECODERS, RejectedImage, render
-from extract.pictures.files import opened
+from extract.pictures.files import address, opened
 from extract.settings import Decoding, Options
 
 COMPARED = 64  # pictures that float32 and int8 are compared on
@@ -159,7 +158,7 @@ def sample(manifest: Manifest, count: int, size: int, decoding: Decoding) -> np.
     found: list[np.ndarray] = []
     for row in np.random.default_rng(0).permutation(len(manifest)):
         try:
-            with opened(Path(manifest.root, manifest.paths[row])) as contents:
+            with opened(address(manifest, row)) as contents:
                 found.append(render(contents.data, b"", size, decoding, None))
         except RejectedImage:
             continue

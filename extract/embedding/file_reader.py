@@ -1,12 +1,11 @@
 """Read files for the pipeline: one pass over the bytes gives the key, and one decoding the pixels of every space."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from cache.manifest import Manifest
 from extract.embedding.reading import Read, Taker, claim
 from extract.pictures.decoding import RejectedImage
-from extract.pictures.files import Contents, large, opened
+from extract.pictures.files import Contents, address, large, opened
 from extract.pictures.look import look_at
 
 
@@ -22,7 +21,7 @@ class FileReader:
     """
 
     def __init__(self, manifest: Manifest, takers: Sequence[Taker]) -> None:
-        self._manifest, self._root, self._takers = manifest, Path(manifest.root), takers
+        self._manifest, self._takers = manifest, takers
 
     def __call__(self, indices: Sequence[int]) -> Iterator[Read]:
         """Read and hash the files at these rows of the manifest, then decode them; the large ones one by one."""
@@ -30,9 +29,9 @@ class FileReader:
         for index in indices:
             read = Read(index)
             try:
-                with opened(self._root / self._manifest.paths[index]) as contents:
+                with opened(address(self._manifest, index)) as contents:
                     self._know(read, contents)
-                    if not large(contents.status):
+                    if not large(contents):
                         small.append((read, contents))
                         continue
                     (numbers,) = claim(self._takers, [contents.key])
@@ -48,10 +47,10 @@ class FileReader:
             yield read
 
     def _know(self, read: Read, contents: Contents) -> None:
-        manifest, index, status = self._manifest, read.index, contents.status
+        manifest, index = self._manifest, read.index
         read.key = contents.key
         manifest.key[index] = bytearray(contents.key)
-        manifest.size[index], manifest.mtime_ns[index] = status.st_size, status.st_mtime_ns
+        manifest.size[index], manifest.mtime_ns[index] = contents.size, contents.mtime_ns
 
     def _decode(self, read: Read, contents: Contents, numbers: Sequence[int]) -> None:
         """Give these takers pixels, or a reject."""

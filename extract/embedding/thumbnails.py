@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -20,9 +19,10 @@ from extract.embedding.progress import Progress
 from extract.machine import usable_cores
 from extract.pictures.decoding import DECODERS, RejectedImage, decode_whole, resizer_of
 from extract.pictures.facts import Facts
-from extract.pictures.files import opened
+from extract.pictures.files import address, opened
 from extract.pictures.thumbnail import SIDE
 from extract.settings import Decoding
+from extract.sources.places.place import is_gone
 
 _FILES = 512  # read between two looks at Ctrl-C
 _SEAL = 16 * _FILES
@@ -134,12 +134,12 @@ def complete(
     stores = thumbnails_of(workspace, space), facts_store(workspace, space)
     there = [store.contains(manifest.key) for store in stores]
     rows = np.flatnonzero(manifest.hashed & ~(there[0] & there[1] if facts else there[0]))
-    root, made = Path(manifest.root), [Beside(store) for store in stores]
+    made = [Beside(store) for store in stores]
     decoding = Decoding(space.resize, limit, _resizer(space))
 
     def look(row: int) -> None:
         try:
-            with opened(root / manifest.paths[row]) as contents:
+            with opened(address(manifest, row)) as contents:
                 if contents.key == manifest.key[row].tobytes():
                     _, *parts = decode_whole(contents.data, space.input_size, decoding)
                     for beside, part in zip(made, parts, strict=True):
@@ -147,7 +147,7 @@ def complete(
         except RejectedImage:
             return  # gone, or changed: who compares pictures says which have no thumbnail
 
-    if not len(rows) or not root.exists():
+    if not len(rows) or is_gone(manifest.root):
         return
     progress.start(len(rows))
     try:

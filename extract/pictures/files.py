@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +15,9 @@ from extract.pictures.augmentation import View
 from extract.pictures.decoding import HEADER, RejectedImage, check_large, may_be_picture, render
 from extract.pictures.memory import FILES, MIB
 from extract.settings import Decoding
+from extract.sources.places.place import Bytes, Opened, join, open_at
+
+Address = str | os.PathLike[str]  # root and path of a manifest, joined
 
 MAX_BYTES = 512 * MIB  # a file that a picture never is
 LARGE = 2 * MIB  # a file of more bytes is looked at before it is read
@@ -30,12 +30,13 @@ class Contents:
 
     key: bytes  # SHA-256 of all its bytes
     data: bytes  # all its bytes, or as many of the first as show that it is no picture
-    status: os.stat_result  # when it was read
+    size: int  # what the place said when it was read, as in a manifest
+    mtime_ns: int
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Contents]:
-    """Read a file; the bytes of a `large` one count in `memory.FILES` as long as it is open.
+def opened(address: Address) -> Iterator[Contents]:
+    """Read a picture's bytes, wherever they lie; those of a `large` one count in `memory.FILES` as long as it is open.
 
     Raises
     ------
@@ -43,86 +44,76 @@ def opened(path: Path) -> Iterator[Contents]:
         If it cannot be read at once, is no regular file, or is longer than it says.
     """
     with ExitStack() as room:
-        with _regular(path) as (file, status):
-            if not large(status):
-                contents = _whole(file, status)
-            elif may_be_picture(_start(file, _START)):
-                room.enter_context(FILES.hold(status.st_size))
-                check_large(_start(file, HEADER), status.st_size)
-                contents = _whole(file, status)
+        with _there(address) as there:
+            if there.size <= LARGE:
+                contents = _whole(there)
+            elif may_be_picture(_start(there.file, _START)):
+                room.enter_context(FILES.hold(there.size))
+                check_large(_start(there.file, HEADER), there.size)
+                contents = _whole(there)
             else:
-                contents = _hashed(file, status)
+                contents = _hashed(there)
         yield contents
         del contents  # before the room is given back
 
 
-def hashed(path: Path) -> Contents:
+def hashed(address: Address) -> Contents:
     """Read a file and keep only its first bytes; RejectedImage as by `opened`."""
-    with _regular(path) as (file, status):
-        return _hashed(file, status)
+    with _there(address) as there:
+        return _hashed(there)
 
 
-def first_bytes(path: Path) -> bytes:
+def first_bytes(address: Address) -> bytes:
     """Read as much of a file as shows whether it can be a picture; RejectedImage as by `opened`."""
-    with _regular(path) as (file, _):
-        return _read(file, _START)
+    with _there(address) as there:
+        return _read(there.file, _START)
 
 
-def large(status: os.stat_result) -> bool:
-    """Tell whether a file is looked at before it is read."""
-    return status.st_size > LARGE
+def large(contents: Contents) -> bool:
+    """Tell whether what is held of a file counts in `memory.FILES`."""
+    return len(contents.data) > LARGE
 
 
 @contextmanager
-def _regular(path: Path) -> Iterator[tuple[io.FileIO, os.stat_result]]:
-    """Open a file for reading, and turn whatever goes wrong with it into a RejectedImage."""
+def _there(address: Address) -> Iterator[Opened]:
+    """Open what lies at an address, and turn whatever goes wrong with it into a RejectedImage."""
     try:
-        with open(path, "rb", buffering=0, opener=_open_at_once) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise RejectedImage("cannot be read: not a regular file")
-            if status.st_size > MAX_BYTES:
+        with open_at(address) as there:
+            if there.size > MAX_BYTES:
                 raise RejectedImage(
-                    f"cannot be read: file too large: {status.st_size:,} bytes, the limit is {MAX_BYTES:,}"
+                    f"cannot be read: file too large: {there.size:,} bytes, the limit is {MAX_BYTES:,}"
                 )
-            yield file, status
+            yield there
     except OSError as error:
-        raise RejectedImage(f"cannot be read: {error.strerror}") from error
+        raise RejectedImage(f"cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # no file can have such a name
         raise RejectedImage(f"cannot be read: {error}") from error
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    """Open a file without waiting for a pipe which took a picture's name since the scan."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _start(file: io.FileIO, most: int) -> bytes:
+def _start(file: Bytes, most: int) -> bytes:
     start = _read(file, most)
     file.seek(0)
     return start
 
 
-def _whole(file: io.FileIO, status: os.stat_result) -> Contents:
-    size = status.st_size
-    data = _read(
-        file, size + 1
-    )  # one more shows that it has grown, or is of those that never tell their size
-    if len(data) > size:
-        data += _read(file, LARGE)
-        _check_end(len(data), size)
-    return Contents(hashlib.sha256(data).digest(), data, status)
+def _whole(there: Opened) -> Contents:
+    # One more shows that it has grown, or is of those that never tell their size.
+    data = _read(there.file, there.size + 1)
+    if len(data) > there.size:
+        data += _read(there.file, LARGE)
+        _check_end(len(data), there.size)
+    return Contents(hashlib.sha256(data).digest(), data, there.size, there.mtime_ns)
 
 
-def _hashed(file: io.FileIO, status: os.stat_result) -> Contents:
+def _hashed(there: Opened) -> Contents:
     digest, count, start = hashlib.sha256(), 0, b""
     # One read for a picture of the expected size, and one that finds the end; bounded for any other file.
-    while block := _read(file, min(status.st_size + 1, MIB)):
+    while block := _read(there.file, min(there.size + 1, MIB)):
         start = start or block[:_START]
         count += len(block)
-        _check_end(count, status.st_size)
+        _check_end(count, there.size)
         digest.update(block)
-    return Contents(digest.digest(), start, status)
+    return Contents(digest.digest(), start, there.size, there.mtime_ns)
 
 
 def _check_end(count: int, size: int) -> None:
@@ -130,7 +121,7 @@ def _check_end(count: int, size: int) -> None:
         raise RejectedImage(f"cannot be read: it goes on after its {size:,} bytes; is it being written?")
 
 
-def _read(file: io.FileIO, most: int) -> bytes:
+def _read(file: Bytes, most: int) -> bytes:
     """Read so many bytes, or to the end."""
     parts: list[bytes] = []
     while most and (part := file.read(most)) != b"":
@@ -141,25 +132,34 @@ def _read(file: io.FileIO, most: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def address(manifest: Manifest, row: int) -> str:
+    """Where the picture of a row of a manifest lies."""
+    return join(manifest.root, manifest.paths[row])
+
+
 def reader(manifest: Manifest) -> Callable[[int], bytes]:
     """Return what reads the file of a row of the manifest; RejectedImage where it cannot."""
-    root = Path(manifest.root)
 
     def read(row: int) -> bytes:
-        with opened(root / manifest.paths[row]) as contents:
+        with opened(address(manifest, row)) as contents:
             return contents.data
 
     return read
 
 
 def load(
-    root: Path, path: str, key: bytes, size: int, decoding: Decoding, view: View | None = None
+    root: str | os.PathLike[str],
+    path: str,
+    key: bytes,
+    size: int,
+    decoding: Decoding,
+    view: View | None = None,
 ) -> np.ndarray:
     """Read one file and decode it as `FileReader` does, for whoever needs pixels and not rows.
 
     Parameters
     ----------
-    root : Path
+    root : str
     path : str
         Relative to `root`, as in a manifest.
     key : bytes
@@ -180,7 +180,7 @@ def load(
     RejectedImage
         If the file cannot be read, holds other bytes than `key` says, or is no picture.
     """
-    with opened(root / path) as contents:
+    with opened(join(root, path)) as contents:
         if contents.key != key:
             raise RejectedImage("changed since it was extracted")
         return render(contents.data, key, size, decoding, view)
@@ -191,4 +191,4 @@ def load_row(
 ) -> np.ndarray:
     """Decode the picture of a row of a hashed manifest again; as `load` does."""
     path, key = manifest.paths[row], manifest.key[row].tobytes()
-    return load(Path(manifest.root), path, key, size, decoding, view)
+    return load(manifest.root, path, key, size, decoding, view)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from cache.manifest import Manifest
 from cache.storage.keys import as_items, unique
 from cache.text import counted, on_one_line
+from extract.sources.places.place import is_gone
 
 SHOWN = 3  # names told of each kind
 
@@ -59,7 +59,7 @@ _KINDS = ("new", "gone", "changed", "moved", "relabelled")
 
 def left(name: str, manifest: Manifest) -> str | None:
     """Say that a data set's folder is gone, and how to point to its new place; None while it is there."""
-    if os.path.lexists(manifest.root):
+    if not is_gone(manifest.root):
         return None
     place = f"NEWPLACE/{manifest.table}" if manifest.table else "NEWPLACE"
     return (

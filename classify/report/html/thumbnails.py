@@ -17,6 +17,7 @@ from extract.pictures.decoding import RejectedImage, decode
 from extract.pictures.files import load, opened
 from extract.pictures.memory import MIB
 from extract.settings import Decoding
+from extract.sources.places.place import join, size_at
 
 SIDE = 112  # pixels
 MOST, BUDGET = 300, 1_500_000  # pictures of one page, and bytes of their data URIs
@@ -25,12 +26,12 @@ QUALITY = 65  # of JPEG, which is ten times as fast as WebP and a quarter larger
 THREADS = 8
 
 
-def thumbnail(picture: bytes | Path | np.ndarray, side: int = SIDE) -> str:
+def thumbnail(picture: bytes | str | Path | np.ndarray, side: int = SIDE) -> str:
     """Make the middle square of a picture small.
 
     Parameters
     ----------
-    picture : bytes, Path or (s, s, 3) uint8 array
+    picture : bytes, str, Path or (s, s, 3) uint8 array
         A picture file's bytes, where one lies, or RGB pixels.
     side : int
         Pixels.
@@ -41,7 +42,7 @@ def thumbnail(picture: bytes | Path | np.ndarray, side: int = SIDE) -> str:
         "data:image/jpeg;base64,..."; empty for what cannot be read, or is no picture.
     """
     try:
-        if isinstance(picture, Path):
+        if isinstance(picture, str | Path):
             with opened(picture) as contents:
                 pixels = decode(contents.data, side, Decoding())
         else:
@@ -57,12 +58,12 @@ def of_rows(
     """Make thumbnails of pictures of a data set by the rows of its manifest; else as `of_files`."""
     paths = [manifest.paths[row] for row in rows]
     keys = {path: manifest.key[row].tobytes() for path, row in zip(paths, rows, strict=True)}
-    made = of_files(Path(manifest.root), paths, keys, side, most=most, budget=budget)
+    made = of_files(manifest.root, paths, keys, side, most=most, budget=budget)
     return {row: made[path] for row, path in zip(rows, paths, strict=True) if path in made}
 
 
 def of_files(
-    root: Path,
+    root: str | os.PathLike[str],
     paths: Iterable[str],
     keys: Mapping[str, bytes],
     side: int = SIDE,
@@ -74,7 +75,7 @@ def of_files(
 
     Parameters
     ----------
-    root : Path
+    root : str
     paths : iterable of str
         Relative to `root`, the more important first: there is room for the first ones.
     keys : mapping
@@ -92,7 +93,7 @@ def of_files(
         those that came too late for the budget are not in it.
     """
     wanted = list(islice(dict.fromkeys(paths), most))
-    read_so_far = accumulate(_size(root / path) for path in wanted)
+    read_so_far = accumulate(size_at(join(root, path)) or 0 for path in wanted)
     wanted = [path for path, size in zip(wanted, read_so_far, strict=True) if size <= READ]
 
     def read(path: str) -> str:
@@ -101,19 +102,12 @@ def of_files(
                 return _uri(load(root, path, keys[path], side, Decoding()), side)
         except RejectedImage:
             return ""
-        return thumbnail(root / path, side)
+        return thumbnail(join(root, path), side)
 
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
         made = list(pool.map(read, wanted))
     sizes = accumulate(map(len, made))
     return {path: uri for path, uri, size in zip(wanted, made, sizes, strict=True) if size <= budget}
-
-
-def _size(file: Path) -> int:
-    try:
-        return os.stat(file).st_size
-    except (OSError, ValueError):
-        return 0
 
 
 def _uri(pixels: np.ndarray, side: int) -> str:

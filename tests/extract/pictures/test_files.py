@@ -17,6 +17,7 @@ from extract.pictures.decoding import RejectedImage
 from extract.pictures.look import Look
 from extract.pictures.memory import MIB, Room
 from extract.settings import Decoding
+from extract.sources.places.place import open_at_once
 from extract.sources.unlabelled import unlabelled
 from tests.extract.sample_pictures import encode, scene, write_special
 
@@ -38,7 +39,7 @@ def test_a_plain_file_that_has_nothing_to_give_is_refused() -> None:
     kernel = Path("/proc/kmsg")
     if not os.access(kernel, os.R_OK):
         pytest.skip("the kernel's log is not ours to read")
-    with open(kernel, "rb", buffering=0, opener=files._open_at_once) as file:
+    with open(kernel, "rb", buffering=0, opener=open_at_once) as file:
         while file.read(MIB) is not None:
             pass
     for read in (files.hashed, files.first_bytes, lambda path: files.opened(path).__enter__()):
@@ -51,7 +52,7 @@ def test_a_file_without_a_size_is_read_up_to_a_limit(monkeypatch: pytest.MonkeyP
     if not endless.exists():
         pytest.skip("no /proc here")
     with files.opened(endless) as contents:
-        assert contents.status.st_size == 0 and len(contents.data) > 500
+        assert contents.size == 0 and len(contents.data) > 500
     monkeypatch.setattr(files, "LARGE", 500)
     for read in (files.hashed, lambda path: files.opened(path).__enter__()):
         with pytest.raises(RejectedImage, match="goes on after its 0 bytes"):
