@@ -15,7 +15,8 @@ from extract.pictures.augmentation import View
 from extract.pictures.decoding import HEADER, RejectedImage, check_large, may_be_picture, render
 from extract.pictures.memory import FILES, MIB
 from extract.settings import Decoding
-from extract.sources.places.place import Bytes, Opened, join, open_at
+from extract.sources.places.kinds import Bytes, Opened
+from extract.sources.places.place import join, open_at
 
 Address = str | os.PathLike[str]  # root and path of a manifest, joined
 

@@ -28,6 +28,7 @@ RETRIES: dict[str, Any] = {
     "backoff": {"init_backoff": timedelta(milliseconds=200), "max_backoff": timedelta(seconds=15), "base": 2},
 }
 _TIMES = {"connect_timeout": "5s", "read_timeout": "30s", "timeout": "30min"}
+_CHUNK = 2**20
 _NEARBY = 2**20  # bytes between two ranges that cost less than another request
 _OWN_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SKIP_SIGNATURE", "AWS_WEB_IDENTITY_TOKEN_FILE")
 
@@ -75,8 +76,8 @@ class Objects:
                 for found in part:
                     yield Object(found["path"].removeprefix(self._top), found["size"], version_of(found))
 
-    def get(self, path: str) -> tuple[Any, Object]:
-        """Read an object whole: a buffer of its bytes, and what it is now.
+    def get(self, path: str, most: int | None = None) -> tuple[Any, Object]:
+        """Read an object whole: a buffer of its bytes, and what it is now. Larger than `most`: None for the former.
 
         Raises
         ------
@@ -84,18 +85,28 @@ class Objects:
         Changed
             When it became another meanwhile.
         """
+        with self._asking(path) as (answer, found):
+            if most is not None and found.size > most:
+                return None, found
+            data = answer.bytes()
+            if len(data) != found.size:
+                raise Changed(path)
+            return data, found
+
+    def stream(self, found: Object) -> Iterator[Any]:
+        """Read just this object in buffers of about 1 MiB, as far as they are asked for; raises as `get`."""
+        with self._asking(found.path) as (answer, now):
+            if now != found:
+                raise Changed(found.path)
+            yield from answer.stream(min_chunk_size=_CHUNK)
+
+    def head(self, path: str) -> Object:
+        """Say what an object is; FileNotFoundError and PermissionError as for `get`."""
         import obstore
-        from obstore.exceptions import PreconditionError
 
         with self._telling(one=True):
-            try:
-                answer = obstore.get(self._store, self._top + path)
-                meta, data = answer.meta, answer.bytes()
-            except PreconditionError as error:
-                raise Changed(path) from error
-            if len(data) != meta["size"]:
-                raise Changed(path)
-            return data, Object(path, len(data), version_of(meta))
+            meta = obstore.head(self._store, self._top + path)
+            return Object(path, meta["size"], version_of(meta))
 
     def ranges(self, path: str, starts: Sequence[int], ends: Sequence[int]) -> Sequence[Any]:
         """Read some ranges of bytes, several at once; a buffer for each. FileNotFoundError as for `get`."""
@@ -134,6 +145,24 @@ class Objects:
                 obstore.delete(self._store, [self._top + path for path in paths])
 
     @contextlib.contextmanager
+    def _asking(self, path: str) -> Iterator[tuple[Any, Object]]:
+        import obstore
+        from obstore.exceptions import BaseError, PreconditionError
+
+        with self._telling(one=True):
+            try:
+                answer = obstore.get(self._store, self._top + path)
+                found = Object(path, answer.meta["size"], version_of(answer.meta))
+            except PreconditionError as error:
+                raise Changed(path) from error
+            try:
+                yield answer, found
+            except BaseError as error:  # it was cut off, and cannot be taken up where it is another by now
+                if self.head(path) != found:
+                    raise Changed(path) from error
+                raise
+
+    @contextlib.contextmanager
     def _telling(self, one: bool = False) -> Iterator[None]:
         """Turn what the store answers into UserError; with `one`, what concerns one object alone stays as it is."""
         from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
@@ -142,7 +171,7 @@ class Objects:
             yield
         except FileNotFoundError as error:
             if one and "NoSuchBucket" not in str(error):
-                raise
+                raise FileNotFoundError(errno.ENOENT, "no such object") from error
             raise explain(error, self.address) from error
         except (PermissionDeniedError, UnauthenticatedError) as error:
             if one:

@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol
 
-
-class Bytes(Protocol):
-    """What can be read from a place, from its start on; None from `read`: nothing there now, though not at the end."""
-
-    def read(self, size: int, /) -> bytes | None: ...
-
-    def seek(self, offset: int, /) -> int: ...
-
-
-@dataclass(frozen=True)
-class Opened:
-    """The bytes of one picture, and what tells whether they are those of before without reading them."""
-
-    file: Bytes
-    size: int  # bytes, by which reading is bounded
-    mtime_ns: int  # time of last change, nanoseconds since 1970
+from cache.storage.remote.address import address_of
+from extract.sources.places.kinds import Opened
+from extract.sources.places.objects import on_their_way, open_object, size_of
 
 
 def join(root: str | os.PathLike[str], path: str) -> str:
     """The address of a picture: its path, or that below a root."""
-    return os.path.join(root, path)
+    return path if address_of(path) else os.path.join(root, path)
 
 
 @contextmanager
@@ -48,6 +33,10 @@ def open_at(address: str | os.PathLike[str]) -> Iterator[Opened]:
     ValueError
         If nothing can have such an address.
     """
+    if there := address_of(address):
+        with open_object(there) as opened:
+            yield opened
+        return
     with open(address, "rb", buffering=0, opener=open_at_once) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
@@ -57,6 +46,8 @@ def open_at(address: str | os.PathLike[str]) -> Iterator[Opened]:
 
 def size_at(address: str | os.PathLike[str]) -> int | None:
     """Bytes of what lies at an address, as far as that is known without reading it; None where nothing is."""
+    if there := address_of(address):
+        return size_of(there)
     try:
         status = os.stat(address)
     except (OSError, ValueError):
@@ -66,7 +57,20 @@ def size_at(address: str | os.PathLike[str]) -> int | None:
 
 def is_gone(root: str) -> bool:
     """Tell whether all that lay below the root of a manifest is gone, so that no picture need be looked for."""
-    return not os.path.lexists(root)
+    return not address_of(root) and not os.path.lexists(root)
+
+
+@contextmanager
+def expected(root: str, paths: Iterable[str], sizes: Iterable[int]) -> Iterator[None]:
+    """Have the pictures of a manifest, `sizes` in bytes, read before they are opened, where they lie far away.
+
+    They are opened in about this order while the block runs.
+    """
+    if not address_of(root):
+        yield
+        return
+    with on_their_way((join(root, path) for path in paths), sizes):
+        yield
 
 
 def open_at_once(path: str, flags: int) -> int:
