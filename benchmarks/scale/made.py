@@ -14,7 +14,7 @@ APART = 0.42  # of class means, in deviations within a class and latent directio
 
 
 def workspace(folder: Path, n: int, width: int, classes: int, seed: int = 0) -> Workspace:
-    """Open the workspace in `folder` of n rows of `width` float16 numbers in `classes` classes; made where it is missing.
+    """Open the workspace in `folder` of n rows of `width` float16 numbers in `classes` classes; make a missing one.
 
     Row i is seeded by its shard, so that a larger workspace begins with the rows of a smaller one.
     """

@@ -230,7 +230,9 @@ class Shard:
         firsts = [int(rows[places[0]]) for places in groups]
         counts = [int(rows[places[-1]]) - first + 1 for places, first in zip(groups, firsts, strict=True)]
         if mirror := mirror_of(self.path):
-            if mirror.copy_for(self.path, sum(counts) * self.row_bytes) and not is_intact(self.path):
+            if mirror.copy_for(self.path, sum(counts) * self.row_bytes, len(counts)) and not is_intact(
+                self.path
+            ):
                 raise self._damage("its bytes do not have the hash in its name")
             spans = self._asked_for(mirror, firsts, counts)
         else:

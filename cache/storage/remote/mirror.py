@@ -33,7 +33,8 @@ LOCAL = re.compile(r"sources(/|$)|[^/]+/[^/]+/neighbours(/|$)")
 SECONDS = 10.0  # a listing is believed so long
 LEASE = 60.0  # seconds after which a lock is taken from who died holding it
 SMALL = 4 * 2**20  # bytes of a shard that one request brings whole
-SHARE = 0.25  # of a shard's bytes: who asks for more gets a copy
+REQUEST = 2**18  # bytes that take as long as a request, of many at once
+SHARE = 0.25  # of a shard's bytes: once that much was asked for, it is copied
 _TASKS = 32  # requests at once
 
 _TEMPORARY = ".tmp-"  # as in `cache.storage.files`
@@ -75,6 +76,7 @@ class Mirror:
         self.address, self.root = address, root
         self._objects, self._copies = Objects(address), Copies(root)
         self._known: dict[str, Object] = {}
+        self._asked: dict[str, int] = {}  # bytes of a shard that were asked for
         self._listed: dict[str, float] = {}  # folder to the time of its listing
         self._pool = ThreadPoolExecutor(_TASKS, thread_name_prefix="objects")
         self._guard = threading.RLock()
@@ -151,10 +153,12 @@ class Mirror:
         with self._noticing(path):
             return self._objects.ranges(self._name(path), starts, ends)
 
-    def copy_for(self, path: Path, nbytes: int) -> bool:
-        """Copy a shard of which so many bytes are to be read, if that is quicker; tells whether it did so now."""
+    def copy_for(self, path: Path, nbytes: int, requests: int) -> bool:
+        """Copy a shard if so many bytes, with those asked for before, are much of it; tells whether it did so now."""
         found = self._find(path)
-        return nbytes >= SHARE * found.size and not self._copies.has(found) and self._keep(found)
+        nbytes += requests * REQUEST
+        asked = self._asked[found.path] = self._asked.get(found.path, 0) + nbytes
+        return asked >= SHARE * found.size and not self._copies.has(found) and self._keep(found)
 
     def copied(self, path: Path) -> bool:
         """Tell whether there is a copy of an object."""

@@ -29,7 +29,7 @@ RETRIES: dict[str, Any] = {
 }
 _TIMES = {"connect_timeout": "5s", "read_timeout": "30s", "timeout": "30min"}
 _CHUNK = 2**20
-_NEARBY = 2**20  # bytes between two ranges that cost less than another request
+_NEARBY = 2**18  # bytes between two ranges that cost less than another request
 _OWN_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SKIP_SIGNATURE", "AWS_WEB_IDENTITY_TOKEN_FILE")
 
 
