@@ -134,7 +134,7 @@ def odd(place: Path, folder: Path) -> None:
     label = np.random.default_rng(0).integers(0, len(there.classes), len(added)).astype(np.int32)
     both = replace(
         there,
-        paths=there.paths + added.paths,
+        paths=[*there.paths, *added.paths],
         label=np.concatenate([there.label, label]),
         columns={},
         **{

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from cache.errors import UserError
 from cache.frame import TEXT
-from cache.storage.hdf5 import UNREADABLE, pack, read_arrays, unpack, write_arrays
+from cache.storage.columns.texts import Texts
+from cache.storage.hdf5 import UNREADABLE, pack, read_arrays, write_arrays
 from cache.storage.keys import KEY_BYTES, as_items, unique
 from cache.storage.remote.address import address_of
 
@@ -33,14 +34,18 @@ class Manifest:
 
     root: str  # absolute folder, or the source the paths are relative to
     classes: tuple[str, ...]  # name of each label
-    paths: list[str]  # n, relative to root with '/'; names that are not UTF-8 carry surrogates (os.fsdecode)
+    paths: Sequence[str]  # n, relative to root with '/'; kept as `Texts`, whatever they are given as
     label: NDArray[np.int32]  # (n,) index into classes, -1 for none
     split: NDArray[np.uint8]  # (n,) index into SPLITS
     key: NDArray[np.uint8]  # (n, 32) image keys, all zero while not hashed
     size: NDArray[np.int64]  # (n,) bytes
     mtime_ns: NDArray[np.int64]  # (n,) time of last change, nanoseconds since 1970; of an object its version
-    columns: dict[str, list[str]] = field(default_factory=dict)  # what else a table says: n texts each
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)  # what else a table says: n texts each
     table: str = ""  # name of the table in root that lists the samples; empty when root itself was read
+
+    def __post_init__(self) -> None:
+        self.paths = Texts.of(self.paths)
+        self.columns = {name: Texts.of(texts) for name, texts in self.columns.items()}
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -53,13 +58,12 @@ class Manifest:
     def select(self, rows: NDArray[Any]) -> Manifest:
         """Return the samples at these rows: (n,) bool mask, or indices in any order."""
         rows = np.arange(len(self))[rows]
-        at = rows.tolist()
         return Manifest(
             root=self.root,
             classes=self.classes,
-            paths=[self.paths[row] for row in at],
+            paths=Texts.of(self.paths).take(rows),
             **{name: getattr(self, name)[rows] for name in _COLUMNS},
-            columns={name: [texts[row] for row in at] for name, texts in self.columns.items()},
+            columns={name: Texts.of(texts).take(rows) for name, texts in self.columns.items()},
             table=self.table,
         )
 
@@ -103,7 +107,7 @@ class Manifest:
         if address_of(self.root):  # versions of objects
             times = np.full(len(self), "NaT", "M8[ns]")
         columns: dict[str, Any] = {
-            "path": pd.Series(self.paths, dtype=TEXT),
+            "path": pd.Series(list(self.paths), dtype=TEXT),
             "label": categories(self.label, self.classes),
             "split": categories(self.split.astype(int) - 1, SPLITS[1:]),
             "key": pd.Series([key.tobytes().hex() for key in self.key], dtype=TEXT),
@@ -113,7 +117,7 @@ class Manifest:
         for name, texts in self.columns.items():
             while name in columns:
                 name += "_"
-            columns[name] = pd.Series(texts, dtype=TEXT)
+            columns[name] = pd.Series(list(texts), dtype=TEXT)
         return pd.DataFrame(columns)
 
     def save(self, path: Path) -> None:
@@ -147,11 +151,11 @@ class Manifest:
             if not sealed:
                 raise ValueError("it has no SHA-256 of its content")
 
-            def texts(name: str) -> list[str]:
-                return unpack(arrays[f"{name}_bytes"], arrays[f"{name}_offset"])
+            def texts(name: str) -> Texts:
+                return Texts(arrays[f"{name}_bytes"], arrays[f"{name}_offset"])
 
             root, classes, paths = (texts(name) for name in _TEXTS)
-            names = texts("columns") if "columns_bytes" in arrays else []
+            names = texts("columns") if "columns_bytes" in arrays else ()
             extra = {name: texts(f"column{number}") for number, name in enumerate(names)}
             table = texts("table")[0] if "table_bytes" in arrays else ""
             columns = {name: arrays[name].astype(kind, copy=False) for name, kind in _COLUMNS.items()}

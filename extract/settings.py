@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 
-from cache.commands.options import CACHE, NETWORK, SPEED, Part, Positive
+from cache.commands.options import CACHE, NETWORK, RAY, SPEED, Part, Positive
 from cache.errors import UserError
 
 
@@ -20,6 +20,11 @@ def _pooling(_: Any, tokens: Sequence[Token]) -> str:
             f"expected avg, max or flatten, any of them with @LAYER, {EVERY_STAGE}, or layer:LAYER; received {text}."
         )
     return text
+
+
+def _share(_: Any, value: float) -> None:
+    if not 0 <= value < float("inf"):
+        raise ValueError("Expected 0, a share such as 0.5, or a number of GPUs.")
 
 
 RESIZES = ("crop", "squash", "pad")
@@ -76,6 +81,21 @@ class BackboneOptions:
 
 
 @dataclass(frozen=True)
+class Columns:
+    """How a source says which picture is what, where it does not call that `path` and `label`."""
+
+    path_column: Annotated[str | None, Parameter(metavar="NAME")] = None
+    """of a table: which column has the pictures, their paths or, in Parquet, their bytes"""
+    label_column: Annotated[str | None, Parameter(metavar="NAME")] = None
+    """of a table, metadata.csv or WebDataset's .json: which column has the classes; a suffix of WebDataset will do"""
+    suffix: Annotated[str, Parameter(metavar=".EXT")] = ""
+    """of a table: what its paths leave out, such as .jpg"""
+
+
+AS_NAMED = Columns()
+
+
+@dataclass(frozen=True)
 class Decoding:
     """How bytes become pixels."""
 
@@ -127,3 +147,27 @@ class Options(Engine):
     """read all files again, whatever their size and time say"""
     force: Annotated[bool, Parameter(group=CACHE)] = False
     """embed all pictures again, cached or not"""
+
+
+@dataclass(frozen=True)
+class Ray:
+    """On which machines, where one is not enough; no number changes by more than rounding."""
+
+    ray: Annotated[
+        tuple[str, ...] | None, Parameter(consume_multiple=(0, 1), group=RAY, metavar="[ADDRESS]")
+    ] = None
+    """embed on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT; without an address, on one of this machine's cores"""
+    ray_workers: Annotated[Positive | None, Parameter(group=RAY, metavar="N")] = None
+    """how many workers (default: one a GPU, or for every four cores); --workers are the threads and cores of each"""
+    ray_gpus: Annotated[float, Parameter(group=RAY, metavar="SHARE", validator=_share)] = 1.0
+    """of a GPU that each worker takes, where there are any; 0: none"""
+
+    @property
+    def asked(self) -> bool:
+        """Whether Ray is to do it."""
+        return self.ray is not None
+
+    @property
+    def address(self) -> str | None:
+        """The cluster's; None for one of this machine."""
+        return self.ray[0] if self.ray else None

@@ -25,8 +25,9 @@ NETWORK = Group("Network", sort_key=3)
 VIEWS = Group("Augmented views", sort_key=4)
 CACHE = Group("Cache", sort_key=5)
 SPEED = Group("Speed", sort_key=6)
-DATA = Group("Data", sort_key=7)
-GENERAL = Group("General", sort_key=8)
+RAY = Group("Ray", sort_key=7)
+DATA = Group("Data", sort_key=8)
+GENERAL = Group("General", sort_key=9)
 
 
 def _above_zero(_: Any, value: int | None) -> None:

@@ -5,7 +5,6 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from io import BufferedReader
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.errors import UserError
+from cache.storage.columns.texts import Texts
 from cache.storage.files import open_regular, status_of, write_file
 
 # The oldest format: any HDF5 tool opens it, and nothing in it depends on the moment of writing.
@@ -122,17 +122,14 @@ def read_arrays(path: Path, newest: int, advice: str) -> Arrays:
 
 
 def pack(texts: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Concatenate n texts, of which a file name may be no UTF-8: bytes (m,) uint8 and offsets (n + 1,) int64."""
-    encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
-    offset = np.zeros(len(encoded) + 1, np.int64)
-    np.cumsum([len(text) for text in encoded], out=offset[1:])
-    return np.frombuffer(b"".join(encoded), np.uint8), offset
+    """Concatenate n texts: bytes (m,) uint8 and offsets (n + 1,) int64, those of `Texts`."""
+    column = Texts.of(texts)
+    return column.blob, column.offset
 
 
 def unpack(blob: NDArray[np.uint8], offset: NDArray[np.int64]) -> list[str]:
     """Split what `pack` concatenated."""
-    data, ends = blob.tobytes(), offset.tolist()
-    return [data[start:end].decode("utf-8", "surrogateescape") for start, end in pairwise(ends)]
+    return list(Texts(blob, offset))
 
 
 def _digest(arrays: Mapping[str, NDArray[Any]]) -> bytes:

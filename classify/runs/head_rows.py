@@ -92,7 +92,7 @@ class HeadRows:
             for reject in extractor.rejects(manifest, has, outcome):
                 reasons.setdefault(reject.path, reject)
         present = np.logical_and.reduce(there)
-        return present, [reasons[manifest.paths[row]] for row in np.flatnonzero(~present)]
+        return present, [reasons[manifest.paths[row]] for row in np.flatnonzero(~present).tolist()]
 
     def _there(self, manifest: Manifest) -> list[NDArray[np.bool_]]:
         return [manifest.hashed & each.store.contains(manifest.key) for each in self.extractors]

@@ -23,7 +23,7 @@ from classify.report.text import csv_bytes, csv_text
 from extract.pictures.decoding import RejectedImage, decode
 from extract.pictures.files import opened
 from extract.settings import Decoding
-from extract.sources.places.place import join, size_at
+from extract.sources.places.place import join, stat_at
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -218,7 +218,7 @@ def _rows(run: Path, record: dict[str, Any], name: str) -> Iterable[tuple[str, s
 
 def _there(root: str, rows: Iterable[tuple[str, str]], part: str) -> Pictures:
     found = [(join(root, path), label) for path, label in rows]
-    found = [(file, label) for file, label in found if size_at(file) is not None]
+    found = [(file, label) for file, label in found if stat_at(file) is not None]
     return Pictures([file for file, _ in found], [label for _, label in found], part)
 
 

@@ -3,6 +3,7 @@
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,14 @@ from extract.backbones.external.kinds import OUTPUT, kind_of
 from extract.commands.options import ExtractOptions
 from extract.commands.summary import Extracted, Summary, next_step
 from extract.embedding.agreement import settled
-from extract.embedding.extractor import Extractor, embed_all
+from extract.embedding.extractor import EmbedAll, Extractor, embed_all
 from extract.embedding.progress import Progress, bar
 from extract.embedding.runner import Outcome
 from extract.embedding.spaces import tell_of_other_resizer
 from extract.embedding.thumbnails import complete
 from extract.embedding.views import Augmented, augment, untested
 from extract.pictures.policies import Views
-from extract.settings import BackboneOptions, Decoding, Options
+from extract.settings import AS_NAMED, BackboneOptions, Columns, Decoding, Options, Ray
 from extract.sources.changes import compare
 from extract.sources.source import PART, is_part, open_source
 
@@ -40,10 +41,19 @@ def extract(
     name: str | None = None,
     progress: Progress | None = None,
     data_dir: str | None = None,
+    columns: Columns = AS_NAMED,
 ) -> Summary:
     """Embed what a source holds with one backbone: `extract_all` with it alone."""
     (done,) = extract_all(
-        workspace, source, [backbone], decoding, options, name=name, progress=progress, data_dir=data_dir
+        workspace,
+        source,
+        [backbone],
+        decoding,
+        options,
+        name=name,
+        progress=progress,
+        data_dir=data_dir,
+        columns=columns,
     )
     return done
 
@@ -58,10 +68,13 @@ def extract_all(
     name: str | None = None,
     progress: Progress | None = None,
     data_dir: str | None = None,
+    columns: Columns = AS_NAMED,
+    embed: EmbedAll = embed_all,
 ) -> list[Summary]:
     """Embed what a source holds (see `extract.sources.source.open_source`) into the workspace's cache.
 
-    Each file is read, hashed and decoded once for all backbones; each has a space of its own.
+    Each file is read, hashed and decoded once for all backbones; each has a space of its own. `embed` does it here, or
+    elsewhere.
 
     Returns
     -------
@@ -75,7 +88,7 @@ def extract_all(
         disk, or a workspace that is deleted or damaged meanwhile. What was sealed before stays.
     """
     progress, began = progress or Progress(), time.monotonic()
-    opened = open_source(workspace, source, data_dir=data_dir, note=progress.note)
+    opened = open_source(workspace, source, data_dir=data_dir, columns=columns, note=progress.note)
     dataset = name or opened.name
     found = opened.scan_again(workspace, dataset, progress.note, rehash=options.rehash)
     if found.ignored:
@@ -93,7 +106,7 @@ def extract_all(
     todo = np.logical_or.reduce([_todo(each, manifest) for each in extractors])
     embedding_began = time.monotonic()
     try:
-        embed_all(extractors, manifest, np.flatnonzero(todo), progress, outcomes)
+        embed(extractors, manifest, np.flatnonzero(todo), progress, outcomes)
     finally:
         _save(workspace, dataset, manifest, options.shard, complete=bool(manifest.hashed.all()))
     embedding_took = time.monotonic() - embedding_began
@@ -106,7 +119,7 @@ def extract_all(
     for extractor, has in zip(extractors, present, strict=True):
         complete(workspace, extractor.space, manifest.select(has), decoding.max_pixels, progress, facts=True)
     unread = found.rejects if options.shard[0] == 1 else []  # of several parts, the first tells of them
-    conflicts = [manifest.paths[i] for i in np.flatnonzero(manifest.conflicts())]
+    conflicts = [manifest.paths[i] for i in np.flatnonzero(manifest.conflicts()).tolist()]
     changes = None
     if found.before is not None and options.shard == (1, 1):
         changes = compare(found.before, manifest)
@@ -229,6 +242,7 @@ def extract_views(
     decoding: Decoding,
     options: Options,
     progress: Progress,
+    embed: EmbedAll = embed_all,
 ) -> Augmented:
     """Embed the views of what `extract` has just embedded, but of what the data set keeps for testing."""
     if not summary.embedded + summary.cached:
@@ -236,7 +250,7 @@ def extract_views(
     i, n = options.shard
     name = summary.dataset if n == 1 else f"{summary.dataset}{PART}{i}-of-{n}"
     data = workspace.load(name, summary.space)
-    return augment(workspace, data, untested(data), views, options, progress, decoding)
+    return augment(workspace, data, untested(data), views, options, progress, decoding, embed)
 
 
 def all_rejected(where: str, count: int) -> str:
@@ -248,13 +262,24 @@ def all_rejected(where: str, count: int) -> str:
     )
 
 
+def _who(cluster: Ray) -> EmbedAll:
+    """Who embeds: this process, or workers of a Ray cluster."""
+    if not cluster.asked:
+        return embed_all
+    from extract.embedding.cluster.connection import import_ray
+    from extract.embedding.cluster.driver import embed_on_ray
+
+    import_ray()  # what is missing is told before the pictures are looked for
+    return partial(embed_on_ray, cluster=cluster)
+
+
 def run(
     options: ExtractOptions, say: Callable[[str], None], elect: Callable[..., Backbone] | None = None
 ) -> Extracted:
     """Answer the command line; `elect` finds the backbone of `--backbone auto`, of which this package knows nothing."""
     workspace, progress = Workspace.locate(options.workspace), bar(say)
     views, how = Views.of(options.views.number, options.views.augment), (options.decoding, options.options)
-    whole = options.options.shard == (1, 1)
+    whole, embed = options.options.shard == (1, 1), _who(options.cluster)
     if elect is None:
         backbones = several(options.backbone)
     elif whole:
@@ -272,12 +297,14 @@ def run(
         name=options.name,
         progress=progress,
         data_dir=options.data_dir,
+        columns=options.columns,
+        embed=embed,
     )
     first = done[0]
     nothing = whole and all(0 < each.files == each.rejected for each in done)
     failure = all_rejected(f" in {first.dataset}", first.rejected) if nothing else None
     viewed = []
     if views.number and not nothing:
-        viewed = [extract_views(workspace, each, views, *how, progress) for each in done]
+        viewed = [extract_views(workspace, each, views, *how, progress, embed) for each in done]
     closing = [] if options.json or not first.embedded + first.cached else next_step(first, options)
     return Extracted(done, workspace.root, views, viewed, failure, closing)

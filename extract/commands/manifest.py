@@ -23,9 +23,10 @@ from extract.embedding.progress import Progress, bar
 from extract.machine import usable_cores
 from extract.pictures import files
 from extract.pictures.decoding import RejectedImage, check_start
-from extract.sources import parquet
+from extract.settings import AS_NAMED, Columns
 from extract.sources.source import open_source
-from extract.sources.table import delimiter, is_table
+from extract.sources.tables import parquet
+from extract.sources.tables.table import delimiter, is_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +52,7 @@ class Survey:
             "classes": manifest.counts(),
             "splits": {SPLITS[code]: int((manifest.split == code).sum()) for code in (1, 2, 3)},
             "duplicates": len(keys) - len(np.unique(keys.view("V32"))),
-            "conflicts": [manifest.paths[i] for i in np.flatnonzero(manifest.conflicts())],
+            "conflicts": [manifest.paths[i] for i in np.flatnonzero(manifest.conflicts()).tolist()],
             "rejects": [reject.to_json() for reject in self.rejects],
         }
 
@@ -102,6 +103,7 @@ def survey(
     out: Path | None = None,
     *,
     force: bool = False,
+    columns: Columns = AS_NAMED,
 ) -> Survey:
     """Scan and hash a source of pictures, and keep the manifest, so that `extract` need not hash again.
 
@@ -114,7 +116,7 @@ def survey(
     """
     if out is not None:
         _check_table(out, force)
-    opened = open_source(workspace, source, data_dir=data_dir, note=progress.note)
+    opened = open_source(workspace, source, data_dir=data_dir, columns=columns, note=progress.note)
     dataset = name or opened.name
     found = opened.scan_again(workspace, dataset, progress.note)
     others = hash_missing(found.manifest) + find_other_files(found.manifest)
@@ -199,4 +201,5 @@ def run(options: ManifestOptions, say: Callable[[str], None]) -> Survey:
         options.data_dir,
         Path(options.out) if options.out else None,
         force=options.force,
+        columns=options.columns,
     )

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from cache.commands.options import FLAT, GENERAL, VIEWS, Common, File
 from extract.pictures.policies import Views
-from extract.settings import BackboneOptions, Decoding, Options
+from extract.settings import BackboneOptions, Columns, Decoding, Options, Ray
 
 DataName = Annotated[str | None, Parameter(name="--name", metavar="NAME")]
 DataDir = Annotated[
@@ -29,15 +29,18 @@ class ExtractOptions(Common):
 
     source: File
     """folder with one folder per class, or with train/validation/test folders of them; or a table (.csv, .tsv,
-    .parquet), an archive (.zip, .tar, .tgz, ...) or tfds:NAME"""
+    .parquet), COCO's .json, Parquet or WebDataset's .tar files with the pictures, one or a folder of them, an archive
+    (.zip, .tar, .tgz, ...) or tfds:NAME"""
     _: KW_ONLY
     name: DataName = None
     """name of the data set (default: the source's)"""
     data_dir: DataDir = None
+    columns: Annotated[Columns, FLAT] = Columns()
     backbone: Annotated[BackboneOptions, FLAT] = BackboneOptions()
     decoding: Annotated[Decoding, FLAT] = Decoding()
     views: Annotated[Views, FLAT, Parameter(group=VIEWS)] = Views()
     options: Annotated[Options, FLAT] = Options()
+    cluster: Annotated[Ray, FLAT] = Ray()
     strict: Strict = False
 
 
@@ -51,6 +54,7 @@ class ManifestOptions(Common):
     name: DataName = None
     """name of the data set (default: the source's)"""
     data_dir: DataDir = None
+    columns: Annotated[Columns, FLAT] = Columns()
     out: Annotated[File | None, Parameter(metavar="FILE")] = None
     """write path, label, split and key as a table: .csv, .tsv or .parquet"""
     force: bool = False

@@ -1,6 +1,9 @@
 """A backbone bound to its space, which embeds what has no row there yet."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -27,6 +30,19 @@ from extract.settings import Decoding, Options
 from extract.sources.places.place import expected
 
 
+class EmbedAll(Protocol):
+    """`embed_all`, or what does the same elsewhere."""
+
+    def __call__(
+        self,
+        extractors: Sequence[Extractor],
+        manifest: Manifest,
+        rows: np.ndarray,
+        progress: Progress,
+        outcomes: Sequence[Outcome],
+    ) -> None: ...
+
+
 class Extractor:
     """A backbone bound to its space in a workspace; starts its engine when the first picture needs it.
 
@@ -50,7 +66,7 @@ class Extractor:
         self.space = make_space(backbone, self.network, decoding, options.dtype, view)
         self.store: Store = workspace.store(self.space)
         keep_calibration(self.store, backbone)
-        self._workspace = workspace
+        self.workspace = workspace
 
     def embed(
         self,
@@ -67,7 +83,7 @@ class Extractor:
         """Return the two sides of this space in a run: what it takes of the pictures read, and what becomes of that."""
         force, refused = self.options.force, {} if self.options.force else self.refused()
         claims = Claims(_contains_none if force else self.store.contains)
-        stores = thumbnails_of(self._workspace, self.space), facts_store(self._workspace, self.space)
+        stores = thumbnails_of(self.workspace, self.space), facts_store(self.workspace, self.space)
         thumbnails, facts = (Beside(store, again=force) for store in stores)
 
         def write(keys: np.ndarray, rows: np.ndarray, rejects: list[Reject]) -> None:
@@ -87,7 +103,12 @@ class Extractor:
         return self.network.dim
 
     def embed_known(
-        self, manifest: Manifest, rows: np.ndarray, progress: Progress, outcome: Outcome | None = None
+        self,
+        manifest: Manifest,
+        rows: np.ndarray,
+        progress: Progress,
+        outcome: Outcome | None = None,
+        embed: EmbedAll | None = None,
     ) -> np.ndarray:
         """Give rows (indices) of a hashed manifest embeddings, and return those that have none afterwards.
 
@@ -95,7 +116,8 @@ class Extractor:
         has changed.
         """
         if len(rows):
-            self.embed(manifest.select(rows), np.arange(len(rows)), progress, outcome or Outcome())
+            mine, there = manifest.select(rows), np.arange(len(rows))
+            (embed or embed_all)([self], mine, there, progress, [outcome or Outcome()])
         return rows[~self.store.contains(manifest.key[rows])]
 
     def refused(self) -> dict[bytes, str]:
@@ -113,7 +135,7 @@ class Extractor:
         fresh = {reject.path: reject for reject in outcome.rejects}
         known, limit = self.refused(), limits(self.decoding)
         rejects = []
-        for index in np.flatnonzero(~present):
+        for index in np.flatnonzero(~present).tolist():
             path, key = manifest.paths[index], manifest.key[index].tobytes()
             rejects.append(fresh.get(path) or Reject(key, path, known.get(key, else_), limit))
         return rejects

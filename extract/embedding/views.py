@@ -12,7 +12,7 @@ from cache.space import Space
 from cache.storage.rejects import Reject
 from cache.storage.store import Store
 from cache.workspace import Workspace
-from extract.embedding.extractor import Extractor
+from extract.embedding.extractor import EmbedAll, Extractor, embed_all
 from extract.embedding.progress import Progress
 from extract.embedding.runner import Outcome
 from extract.embedding.spaces import PLAIN, backbone_of, decoding_of
@@ -67,6 +67,7 @@ def augment(
     options: Options | None = None,
     progress: Progress | None = None,
     decoding: Decoding | None = None,
+    embed: EmbedAll = embed_all,
 ) -> Augmented:
     """Embed the views that are not in the cache yet.
 
@@ -83,6 +84,8 @@ def augment(
     options, progress : Options, Progress, optional
     decoding : Decoding, optional
         Default: that of the space, with the highest limit under which a picture got there.
+    embed : EmbedAll
+        Who does it.
 
     Raises
     ------
@@ -107,7 +110,8 @@ def augment(
             extractor = Extractor(workspace, backbone_of(data.store), decoding, options, progress.note, view)
             _check(extractor.space, store.space)
             outcome = Outcome()
-            lost = data.manifest.select(extractor.embed_known(data.manifest, todo, progress, outcome))
+            left = extractor.embed_known(data.manifest, todo, progress, outcome, embed)
+            lost = data.manifest.select(left)
             missing += len(lost)
             none = np.zeros(len(lost), bool)
             rejects |= {r.path: r for r in extractor.rejects(lost, none, outcome, "the file has changed")}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cache.manifest import Manifest
+from cache.storage.columns.texts import Texts
 from cache.storage.keys import as_items, unique
 from cache.text import counted, on_one_line
 from extract.sources.places.place import is_gone
@@ -105,8 +105,7 @@ def _same(before: Manifest, now: Manifest) -> bool:
 
 def _same_paths(before: Manifest, now: Manifest) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows of both that have one path."""
-    places = dict(zip(before.paths, range(len(before)), strict=True))
-    found = np.fromiter(map(places.get, now.paths, repeat(-1)), np.intp, len(now))
+    found = Texts.of(before.paths).find(Texts.of(now.paths))
     at = np.flatnonzero(found >= 0)
     return found[at], at
 
@@ -149,7 +148,7 @@ def _renamed(
 
 
 def _paths(manifest: Manifest, rows: NDArray[np.intp]) -> list[str]:
-    return [manifest.paths[row] for row in np.sort(rows).tolist()]
+    return list(Texts.of(manifest.paths).take(np.sort(rows)))
 
 
 def _first(names: Sequence[str]) -> str:

@@ -8,17 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cache.errors import UserError
 from cache.manifest import Manifest
+from cache.storage.columns.texts import Texts
 from cache.storage.rejects import Reject
 from cache.storage.remote.address import address_of
 from cache.workspace import Workspace
-from extract.sources import archive, tfds
+from extract.settings import AS_NAMED, Columns
+from extract.sources import tfds
+from extract.sources.archives import archive
+from extract.sources.archives.webdataset import is_webdataset, read_samples
 from extract.sources.folder import read_folder
+from extract.sources.samples import UNKNOWN
 from extract.sources.scan import Scan
-from extract.sources.table import is_table, read_table
+from extract.sources.shards import PARQUET, TAR, shards
+from extract.sources.tables.embedded import holds_pictures, read_parquet
+from extract.sources.tables.table import is_table, read_table
 from extract.sources.unpacked import FOLDER, TABLE, folder_for, from_arrays, marker_of, once, read_marker
 
 PART = "@"  # joins a data set's name and the part of it that `--shard i/n` extracted
@@ -32,10 +38,11 @@ class Source:
     name: str
     ignored: int = 0
     rejects: list[Reject] = field(default_factory=list)
+    columns: Columns = AS_NAMED
 
     def scan(self, previous: Sequence[Manifest] = ()) -> Scan:
         """List the samples (see the function `scan`); what was left behind counts as seen."""
-        found = scan(self.path, previous)
+        found = scan(self.path, previous, self.columns)
         return replace(found, ignored=found.ignored + self.ignored, rejects=self.rejects + found.rejects)
 
     def scan_again(
@@ -60,6 +67,7 @@ def open_source(
     source: Path,
     *,
     data_dir: str | None = None,
+    columns: Columns = AS_NAMED,
     note: Callable[[str], None] = lambda text: None,
 ) -> Source:
     """Find what to scan: a folder or a table as it is; an archive or a `tfds:` data set unpacked in the workspace.
@@ -73,6 +81,8 @@ def open_source(
     source : Path
     data_dir : str, optional
         Where TensorFlow Datasets keeps its data; only for `tfds:`.
+    columns : Columns, optional
+        How a table, or what holds the pictures, calls its columns.
     note : callable (line of text), optional
 
     Raises
@@ -99,9 +109,13 @@ def open_source(
             f"Expected a folder, a table or an archive, received {source}, which is a pipe, a socket or a device. Save "
             "what comes from it as a file first."
         )
-    if archive.is_archive(source):
+    if archive.is_archive(source) and not _is_samples(source, columns):
         return _open_archive(workspace, source, note)
-    return Source(source, default_name(source))
+    return Source(source, default_name(source), columns=columns)
+
+
+def _is_samples(source: Path, columns: Columns) -> bool:
+    return archive.suffix(source).lower() == ".tar" and is_webdataset(source, columns)
 
 
 def _open_archive(workspace: Workspace, source: Path, note: Callable[[str], None]) -> Source:
@@ -147,8 +161,10 @@ def exists(source: Path) -> bool:
     return tfds.is_tfds(source) or bool(address_of(source)) or source.exists()
 
 
-def scan(source: Path, previous: Sequence[Manifest] = ()) -> Scan:
+def scan(source: Path, previous: Sequence[Manifest] = (), columns: Columns = AS_NAMED) -> Scan:
     """List the samples in a folder of class folders, or in a table (see `read_table`), without opening any.
+
+    Parquet files that hold the pictures, and WebDataset's tars, may be one file or a folder of them.
 
     In a folder, the class is the name of the first folder below the root; deeper folders belong to it. Where
     all folders of the root are called train, val or test (or training, valid, validation, dev, testing, in
@@ -162,10 +178,11 @@ def scan(source: Path, previous: Sequence[Manifest] = ()) -> Scan:
     Parameters
     ----------
     source : Path
-        The folder, or a .csv, .tsv or .parquet file.
+        The folder, or a .csv, .tsv, .parquet or .tar file.
     previous : sequence of Manifest
         Earlier scans of this root (or of one that is gone: it may have been moved here). A file whose
         relative path, size and time of last change agree with one of them gets its key without being read.
+    columns : Columns
 
     Returns
     -------
@@ -177,17 +194,31 @@ def scan(source: Path, previous: Sequence[Manifest] = ()) -> Scan:
     UserError
         If `source` is no folder and no table, or holds no class folders with files.
     """
-    found = read_table(source) if is_table(source) else read_folder(source)
+    found = _listed(source, columns)
     for old in previous:
         _carry_keys(old, found.manifest)
     return found
 
 
+def _listed(source: Path, columns: Columns) -> Scan:
+    root, table, files = os.path.abspath(source.parent), source.name, [source.name]
+    if source.is_dir():
+        root, table, files = os.path.abspath(source), "", shards(source)
+    kind = os.path.splitext(files[0])[1].lower() if files else ""
+    if kind == TAR:
+        return read_samples(root, table, files, columns)
+    if kind in PARQUET and (not table or holds_pictures(source, columns)):
+        return read_parquet(root, table, files, columns)
+    if is_table(source):
+        return read_table(source, columns)
+    return read_folder(source)
+
+
 def default_name(source: Path) -> str:
-    """Name the data set after its folder, or after the table without its suffix."""
+    """Name the data set after its folder, or after the file without its suffix."""
     if address := address_of(source):
         return address.rpartition("/")[2]
-    return source.stem if is_table(source) else source.resolve().name
+    return source.stem if is_table(source) or archive.is_archive(source) else source.resolve().name
 
 
 def _carry_keys(old: Manifest, new: Manifest) -> None:
@@ -195,16 +226,14 @@ def _carry_keys(old: Manifest, new: Manifest) -> None:
     # Names, sizes and times alone tell too little across data sets: archives often set all times alike.
     if old.root != new.root and os.path.exists(old.root) and not os.path.samefile(old.root, new.root):
         return
-    here: NDArray[np.intp] | slice = slice(None)
-    there: NDArray[np.intp] | slice = slice(None)
-    if old.paths != new.paths:
-        row_of = dict(zip(old.paths, range(len(old)), strict=True))
-        found = np.fromiter((row_of.get(path, -1) for path in new.paths), np.intp, len(new))
-        here = np.flatnonzero(found >= 0)
-        there = found[here]
-    same = (old.size[there] == new.size[here]) & (old.mtime_ns[there] == new.mtime_ns[here])
+    found = Texts.of(old.paths).find(Texts.of(new.paths))
+    here = np.flatnonzero(found >= 0)
+    there = found[here]
+    same = (old.size[there] == new.size[here]) | (new.size[here] == UNKNOWN)
+    same &= old.mtime_ns[there] == new.mtime_ns[here]
     same &= ~new.key[here].any(axis=1)
     new.key[here] = np.where(same[:, None], old.key[there], new.key[here])
+    new.size[here] = np.where(same, old.size[there], new.size[here])
 
 
 def previous_manifests(workspace: Workspace, dataset: str, source: Path) -> dict[str, Manifest]:

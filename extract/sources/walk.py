@@ -153,6 +153,6 @@ def is_ignored(name: str) -> bool:
 
 
 def is_paper(path: str) -> bool:
-    """Tell by its name whether a file is read by people and comes with a data set."""
+    """Tell by its name whether a file is what comes with a data set to be read."""
     name = os.path.basename(path).lower()
     return name.endswith(_PAPERS) or name in ("license", "licence", "readme", "copying")

@@ -6,6 +6,7 @@ import pytest
 
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
+from cache.storage.hdf5 import write_arrays
 
 COLUMNS = ("label", "split", "key", "size", "mtime_ns")
 
@@ -58,6 +59,22 @@ def test_any_hdf5_tool_can_read_the_table(tmp_path, manifest):
     with h5py.File(tmp_path / "m.h5", "r") as file:
         start, end = file["path_offset"][1:3]
         assert file["path_bytes"][start:end].tobytes() == b"line\nbreak\r\n\t.jpg"
+
+
+def test_a_manifest_of_lists_as_it_was_written_before_is_read(tmp_path, manifest):
+    def packed(name, texts):
+        encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+        offset = np.cumsum([0, *map(len, encoded)]).astype(np.int64)
+        return {f"{name}_bytes": np.frombuffer(b"".join(encoded), np.uint8), f"{name}_offset": offset}
+
+    paths = list(manifest.paths)
+    arrays = {name: getattr(manifest, name) for name in COLUMNS} | packed("root", [manifest.root])
+    arrays |= packed("classes", manifest.classes) | packed("path", paths)
+    write_arrays(tmp_path / "old.h5", 1, arrays)
+    manifest.save(tmp_path / "new.h5")
+    assert (tmp_path / "old.h5").read_bytes() == (tmp_path / "new.h5").read_bytes()
+    found = Manifest.load(tmp_path / "old.h5")
+    assert same(found, manifest) and list(found.paths) == paths and found.paths[3] == paths[3]
 
 
 def test_hashed_and_select(manifest):

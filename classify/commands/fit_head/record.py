@@ -65,7 +65,7 @@ def write_run(workspace: Workspace, run: Path, fitted: Fitted, notes: Sequence[s
     """Write a whole run; `complete` adds what is found out later."""
     division, best, data = fitted.division, fitted.best, fitted.division.data
     manifest = data.manifest
-    paths = [manifest.paths[row] for row in np.flatnonzero(division.split.part == TEST)]
+    paths = [manifest.paths[row] for row in np.flatnonzero(division.split.part == TEST).tolist()]
     title, answers = _title(best, division), (division.truth, best.predicted, best.probability)
     save_evaluation(run, best.result.evaluation, paths, *answers, title)
     wrong = mistakes(best, division)

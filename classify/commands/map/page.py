@@ -21,7 +21,7 @@ def page(made: Map, manifest: Manifest, where: NDArray[np.float64], sheet: Sheet
     permille = None if probability is None else np.rint(np.nan_to_num(1000 * probability, nan=-1)).astype(int)
     data = {
         "dataset": made.dataset,
-        "paths": manifest.paths,
+        "paths": list(manifest.paths),
         "x": steps[:, 0].tolist(),
         "y": (steps[:, 1].max() - steps[:, 1]).tolist(),  # upwards, as in a plot
         "facts": [

@@ -141,7 +141,7 @@ def predict(
         classifier.check([workspace.store_by_id(each.strip()).space for each in space.split(",")])
     manifest = list_pictures(paths)
     found = classifier.answer(manifest, progress)
-    names = [manifest.paths[row] for row in np.flatnonzero(found.present)]
+    names = [manifest.paths[row] for row in np.flatnonzero(found.present).tolist()]
     more = beside(classifier, found, asked)
     predictions = replace(rank(found.probability, classifier.classes_, names, top), more=more.columns)
     said = answering(workspace, classifier.run, classifier.record, classifier.classes_.tolist(), bool(run))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from classify.data.neighbours.directions import Directions, Spans
 from classify.data.neighbours.search import BLOCK, Neighbours, nearest
 
+EXACT = 50_000  # pictures from which on an index is asked, if there is one
 RECALL = 0.95  # share of the true neighbours from which on an index is good enough
 SAMPLE = 1_000  # rows on which that is measured
 _TRAINED_ON = 40  # rows for each cell: faiss warns of fewer than 39
@@ -32,14 +34,11 @@ def approximate(
     """
     rng, n = np.random.default_rng(seed), len(picked)
     directions = Directions.around(rows, picked, spans)
-    index = _built(rows, picked, directions, rng)
+    index = built(lambda some: directions.of(rows[picked[some]]), n, rows.shape[1], rng)
     sample = np.sort(rng.choice(n, min(SAMPLE, n), replace=False))
     true = _others(sample, nearest(rows, rows[picked[sample]], k + 1, spans, picked))
-    asked, probes, recall = directions.of(rows[picked[sample]]), min(_FIRST, index.nlist), 0.0
-    while recall < RECALL and probes < 2 * index.nlist:
-        index.nprobe = min(probes, index.nlist)
-        recall = _shared(_others(sample, _asked(index, asked, k + 1)).index, true.index)
-        probes *= 2
+    asked = directions.of(rows[picked[sample]])
+    recall = probe(index, lambda: _shared(_others(sample, _asked(index, asked, k + 1)).index, true.index))
     parts = []
     for start in range(0, n, BLOCK):
         some = np.arange(start, min(start + BLOCK, n))
@@ -57,22 +56,33 @@ def approximate(
     )
 
 
-def _built(
-    rows: NDArray[np.float32], picked: NDArray[np.intp], directions: Directions, rng: np.random.Generator
+def built(
+    vectors: Callable[[NDArray[np.intp]], NDArray[np.float32]], n: int, width: int, rng: np.random.Generator
 ) -> Any:
-    """Make the index, block by block: it holds a copy of the rows."""
+    """Make an index of n vectors of this width, block by block: it holds a copy of them.
+
+    vectors : from (k,) places to (k, width) float32
+    """
     import faiss
 
-    n, width = len(picked), rows.shape[1]
     cells = max(1, min(round(2 * n**0.5), n // _TRAINED_ON))
     quantizer = faiss.IndexFlatIP(width)
     index = faiss.IndexIVFFlat(quantizer, width, cells, faiss.METRIC_INNER_PRODUCT)
     index.cp.niter = _ROUNDS
-    trained_on = np.sort(rng.choice(n, min(n, _TRAINED_ON * cells), replace=False))
-    index.train(directions.of(rows[picked[trained_on]]))
+    index.train(vectors(np.sort(rng.choice(n, min(n, _TRAINED_ON * cells), replace=False))))
     for start in range(0, n, BLOCK):
-        index.add(directions.of(rows[picked[start : start + BLOCK]]))
+        index.add(vectors(np.arange(start, min(start + BLOCK, n))))
     return index
+
+
+def probe(index: Any, recall: Callable[[], float]) -> float:
+    """Look into more and more cells until the recall, which is returned, is good enough."""
+    probes, found = min(_FIRST, index.nlist), 0.0
+    while found < RECALL and probes < 2 * index.nlist:
+        index.nprobe = min(probes, index.nlist)
+        found = recall()
+        probes *= 2
+    return found
 
 
 def _asked(index: Any, asked: NDArray[np.float32], k: int) -> Neighbours:

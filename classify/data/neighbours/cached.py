@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from cache.dataset import Embedded
 from cache.storage.keys import as_items, unique
-from classify.data.neighbours.approximate import SAMPLE, approximate
+from classify.data.neighbours.approximate import EXACT, SAMPLE, approximate
 from classify.data.neighbours.directions import Spans
 from classify.data.neighbours.kept import keep, place, recall
 from classify.data.neighbours.search import BLOCK, Neighbours, among
 
 NEIGHBOURS = 50  # of each picture
-EXACT = 50_000  # pictures from which on an index is asked, if there is one
 
 
 def neighbours_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
@@ -10,11 +11,15 @@ from numpy.typing import NDArray
 
 from cache.dataset import Embedded
 from cache.storage.keys import as_items, unique
+from cache.storage.rows import Rows
 from cache.storage.store import Store
 from classify.data.groups import connect
 from classify.data.neighbours import near_duplicates
+from classify.data.neighbours.approximate import EXACT
 from classify.data.neighbours.kept import keep, place, recall
 from classify.data.neighbours.near_duplicates import Groups
+from classify.data.neighbours.pairs import Embeddings
+from classify.data.neighbours.search import BLOCK
 
 
 def copies_of(data: Embedded, thumbnails: Store) -> Groups:
@@ -29,9 +34,9 @@ def copies_of(data: Embedded, thumbnails: Store) -> Groups:
     thumbnails : Store
         As of `extract.embedding.thumbnails.thumbnails_of`.
     """
-    keys, rows = data.manifest.key, data.embedding[:, data.top]
+    keys, rows = data.manifest.key, _rows(data)
     digest = sha256(f"{near_duplicates.RULES}, {data.space.id}, {thumbnails.space.id}\n".encode())
-    for part in (keys, thumbnails.contains(keys), rows):
+    for part in (keys, thumbnails.contains(keys), *_blocks(data)):
         digest.update(np.ascontiguousarray(part).data)
     path = place(data.store, "copies", digest.hexdigest())
     kept = recall(path)
@@ -43,10 +48,29 @@ def copies_of(data: Embedded, thumbnails: Store) -> Groups:
             "pairs": found.pairs,
             "likeness": found.likeness,
             "bits": found.bits,
+            "recall": np.array([found.found, found.sampled]),
         }
         keep(path, arrays)
         return found
     _, first, inverse = unique(as_items(keys))
     pairs, counts = kept["pairs"], kept["counts"].tolist()
     edges = np.concatenate([np.stack([np.arange(len(keys)), first[inverse]]), pairs.T], axis=1)
-    return Groups(connect(len(keys), edges), pairs, kept["likeness"], kept["bits"], *counts)
+    recall_of = kept["recall"].tolist() if "recall" in kept else []  # an older version compared all
+    return Groups(connect(len(keys), edges), pairs, kept["likeness"], kept["bits"], *counts, *recall_of)
+
+
+def _blocks(data: Embedded) -> Iterator[NDArray[np.float32]]:
+    """The plain embeddings of the first space: whole, or, of many pictures, block by block."""
+    if len(data.manifest) <= EXACT:
+        yield data.embedding[:, data.top]
+    else:
+        for rows in data.store.stream(data.manifest.key, BLOCK, data.manifest.paths):
+            yield rows[:, data.top]
+
+
+def _rows(data: Embedded) -> NDArray[np.float32] | Embeddings:
+    """The same to take rows from."""
+    if len(data.manifest) <= EXACT:
+        return data.embedding[:, data.top]
+    kept = Rows(data.store, data.manifest.key)
+    return lambda rows: kept.take(rows)[:, data.top]

@@ -47,7 +47,7 @@ def among(
     """
     picked = np.arange(len(rows)) if picked is None else picked
     n = len(picked)
-    directions, best = Directions.around(rows, picked, spans), _Best(n, min(k, max(0, n - 1)))
+    directions, best = Directions.around(rows, picked, spans), Best(n, min(k, max(0, n - 1)))
     for start in range(0, n, block) if n > 1 else ():
         mine = directions.of(rows[picked[start : start + block]])
         for other in range(start, n, block):
@@ -75,7 +75,7 @@ def nearest(
     as `among`.
     """
     picked = np.arange(len(rows)) if picked is None else picked
-    directions, best = Directions.around(rows, picked, spans), _Best(len(asked), min(k, len(picked)))
+    directions, best = Directions.around(rows, picked, spans), Best(len(asked), min(k, len(picked)))
     for other in range(0, len(picked), block) if len(asked) else ():
         theirs = directions.of(rows[picked[other : other + block]])
         for start in range(0, len(asked), block):
@@ -83,7 +83,7 @@ def nearest(
     return best.ordered()
 
 
-class _Best:
+class Best:
     """The best k seen so far of each of n rows."""
 
     def __init__(self, n: int, k: int) -> None:

@@ -17,7 +17,7 @@ from extract.pictures.decoding import RejectedImage, decode
 from extract.pictures.files import load, opened
 from extract.pictures.memory import MIB
 from extract.settings import Decoding
-from extract.sources.places.place import join, size_at
+from extract.sources.places.place import join, stat_at
 
 SIDE = 112  # pixels
 MOST, BUDGET = 300, 1_500_000  # pictures of one page, and bytes of their data URIs
@@ -93,7 +93,7 @@ def of_files(
         those that came too late for the budget are not in it.
     """
     wanted = list(islice(dict.fromkeys(paths), most))
-    read_so_far = accumulate(size_at(join(root, path)) or 0 for path in wanted)
+    read_so_far = accumulate((stat_at(join(root, path)) or (0, 0))[0] for path in wanted)
     wanted = [path for path, size in zip(wanted, read_so_far, strict=True) if size <= READ]
 
     def read(path: str) -> str:

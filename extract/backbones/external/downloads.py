@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cache.errors import UserError
 from cache.storage.files import make_folder, temporary_name, user_folder, write_error
-from extract.sources.archive import unpack_whole
+from extract.sources.archives.archive import unpack_whole
 
 SUFFIXES = (".tar.gz", ".tgz", ".tar")
 SECONDS = 60  # without a byte, until a download counts as failed
@@ -87,7 +87,7 @@ def unpack(archive: Path) -> Path:
     ------
     UserError
         If the file is no archive, is damaged, grows far beyond its size, or holds links, devices or names that lead
-        outside (see `extract.sources.archive.unpack_whole`).
+        outside (see `extract.sources.archives.archive.unpack_whole`).
     """
     with archive.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

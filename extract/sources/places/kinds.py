@@ -21,3 +21,15 @@ class Opened:
     file: Bytes
     size: int  # bytes, by which reading is bounded
     mtime_ns: int  # time of last change, nanoseconds since 1970
+
+
+class Pack(Protocol):
+    """A file that holds pictures; used by several threads."""
+
+    def open(self, member: str) -> tuple[Bytes, int]:
+        """Return a picture and how many bytes it has; OSError where it is not there or cannot be read."""
+        ...
+
+    def size(self, member: str) -> int | None:
+        """Bytes of a picture, 0 where only reading tells; None where it is not there."""
+        ...

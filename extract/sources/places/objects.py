@@ -46,13 +46,14 @@ def on_their_way(addresses: Iterable[str], sizes: Iterable[int]) -> Iterator[Non
         ahead.stop()
 
 
-def size_of(address: str) -> int | None:
-    """Bytes of what lies at an address; None where nothing does."""
+def status_of_object(address: str) -> tuple[int, int] | None:
+    """Bytes and version of what lies at an address; None where nothing does."""
     objects, path = _split(address)
     try:
-        return objects.head(path).size
+        found = objects.head(path)
     except OSError:
         return None
+    return found.size, found.version
 
 
 class _Ahead:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from cache.storage.remote.address import address_of
 from extract.sources.places.kinds import Opened
-from extract.sources.places.objects import on_their_way, open_object, size_of
+from extract.sources.places.objects import on_their_way, open_object, status_of_object
+from extract.sources.places.packed import open_packed, size_packed, split, stamp
 
 
 def join(root: str | os.PathLike[str], path: str) -> str:
@@ -33,26 +35,46 @@ def open_at(address: str | os.PathLike[str]) -> Iterator[Opened]:
     ValueError
         If nothing can have such an address.
     """
-    if there := address_of(address):
-        with open_object(there) as opened:
-            yield opened
-        return
-    with open(address, "rb", buffering=0, opener=open_at_once) as file:
+    with _file(address) as there:
+        yield there
+
+
+def _file(address: str | os.PathLike[str]) -> AbstractContextManager[Opened]:
+    if far := address_of(address):
+        return open_object(far)
+    try:
+        file = open(address, "rb", buffering=0, opener=open_at_once)  # noqa: SIM115  # closed by `_plain`
+    except (NotADirectoryError, FileNotFoundError):  # the latter where the system has no other word
+        found = split(os.fspath(address))
+        if found is None:
+            raise
+        return open_packed(*found)
+    return _plain(file)
+
+
+@contextmanager
+def _plain(file: io.FileIO) -> Iterator[Opened]:
+    with file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise OSError(0, "not a regular file")
         yield Opened(file, status.st_size, status.st_mtime_ns)
 
 
-def size_at(address: str | os.PathLike[str]) -> int | None:
-    """Bytes of what lies at an address, as far as that is known without reading it; None where nothing is."""
-    if there := address_of(address):
-        return size_of(there)
+def stat_at(address: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Size in bytes and time of last change of what lies at an address; None where no picture can lie.
+
+    The size is 0 where only reading tells it.
+    """
+    if far := address_of(address):
+        return status_of_object(far)
     try:
         status = os.stat(address)
     except (OSError, ValueError):
-        return None
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
+        found = split(os.fspath(address))
+        size = size_packed(*found) if found else None
+        return None if found is None or size is None else (size, stamp(os.stat(found[0])))
+    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
 def is_gone(root: str) -> bool:

@@ -14,7 +14,7 @@ from tests.classify.samples import make_manifest
 def joined(a: Manifest, b: Manifest) -> Manifest:
     names = ("label", "split", "key", "size", "mtime_ns")
     columns = (np.concatenate([getattr(m, name) for m in (a, b)]) for name in names)
-    return Manifest(a.root, a.classes, a.paths + b.paths, *columns)
+    return Manifest(a.root, a.classes, [*a.paths, *b.paths], *columns)
 
 
 def held(manifest: Manifest, part: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from cache.manifest import SPLITS
 from cache.workspace import Workspace
 from extract.commands.manifest import survey
 from extract.embedding.progress import Progress
-from extract.sources import archive
+from extract.sources.archives import archive
 from extract.sources.source import exists, open_source, origin, previous_manifests
 from extract.sources.unpacked import FOLDER
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from classify.commands.map.command import draw_map
-from extract.sources.table import read_table
+from extract.sources.tables.table import read_table
 from tests.classify.commands.map.made import answer, keep_pictures
 
 HOSTILE = "<img src=x onerror=alert(1)>"

@@ -197,7 +197,7 @@ def test_a_few_pictures_of_one_class(tmp_path: Path, count: int) -> None:
 def test_pictures_without_a_label_and_copies(tmp_path: Path) -> None:
     workspace, manifest = keep_pictures(tmp_path, LABELS, ("a", "b", "c"))
     twice = manifest.select(np.r_[np.arange(36), 0])
-    twice.paths[-1] = "copy.png"
+    twice.paths = [*twice.paths[:-1], "copy.png"]
     twice.label[:] = -1
     workspace.save_manifest("things", twice)
     made = draw_map(workspace)

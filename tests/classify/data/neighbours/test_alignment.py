@@ -6,7 +6,7 @@ from PIL import Image, ImageEnhance
 from sklearn.datasets import load_sample_images
 
 from classify.data.neighbours.alignment import likeness
-from classify.data.neighbours.near_duplicates import _orientations, _oriented
+from classify.data.neighbours.shapes import orientations, oriented
 from extract.pictures.thumbnail import thumbnail
 
 
@@ -49,8 +49,8 @@ def test_plain_pictures_are_like_none() -> None:
 def test_orientations_of_pictures_and_of_their_frequencies_agree(photographs: list[Image.Image]) -> None:
     angle = np.arange(8)[:, None] * (2 * np.arange(32) + 1) * np.pi / 64
     luma, basis = small(photographs[0]), np.cos(angle)
-    found = _orientations((basis @ luma @ basis.T)[None].astype(np.float32))
+    found = orientations((basis @ luma @ basis.T)[None].astype(np.float32))
     assert len(found) == 8
     for number, frequency in enumerate(found):
-        expected = basis @ _oriented(luma, number) @ basis.T
+        expected = basis @ oriented(luma, number) @ basis.T
         np.testing.assert_allclose(frequency[0], expected, rtol=1e-3, atol=1)

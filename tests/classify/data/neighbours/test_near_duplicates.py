@@ -13,7 +13,7 @@ from sklearn.datasets import load_sample_images
 
 from cache.storage.store import Store
 from cache.workspace import Workspace
-from classify.data.neighbours import near_duplicates
+from classify.data.neighbours import pairs
 from classify.data.neighbours.near_duplicates import Groups, groups
 from extract.embedding.thumbnails import Beside, thumbnails_of
 from extract.pictures.decoding import decode_whole
@@ -147,7 +147,7 @@ def test_pictures_without_a_thumbnail_are_alone_and_counted(tiles: list[Image.Im
 
 
 def test_a_picture_has_a_bounded_number_of_pairs(monkeypatch: pytest.MonkeyPatch, tiles) -> None:
-    monkeypatch.setattr(near_duplicates, "NEIGHBOURS", 2)
+    monkeypatch.setattr(pairs, "NEIGHBOURS", 2)
     files = Files(
         [encode(tiles[20], quality) for quality in range(40, 90)] + [encode(tile) for tile in tiles]
     )

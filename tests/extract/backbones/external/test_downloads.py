@@ -15,7 +15,7 @@ import pytest
 from cache.errors import UserError
 from extract.backbones.external import downloads, keras_file
 from extract.backbones.external.saved_model import locate
-from extract.sources import archive
+from extract.sources.archives import archive
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,8 @@ from extract.pictures import files
 from extract.pictures.decoding import RejectedImage
 from extract.pictures.look import Look
 from extract.settings import Decoding
-from extract.sources.places.place import Opened, join, open_at, size_at
+from extract.sources.places.kinds import Opened
+from extract.sources.places.place import join, open_at, stat_at
 from extract.sources.unlabelled import unlabelled
 from tests.extract.sample_pictures import encode, scene
 
@@ -28,7 +29,7 @@ def test_a_file_gives_its_bytes_its_size_and_its_time(tmp_path: Path) -> None:
         there.file.seek(0)
         assert there.file.read(9) == b"12345"
     assert (there.size, there.mtime_ns) == (5, (tmp_path / "a.jpg").stat().st_mtime_ns)
-    assert size_at(address) == 5 and size_at(tmp_path) is None and size_at("\0") is None
+    assert stat_at(address) == (5, there.mtime_ns) and stat_at(tmp_path) is None and stat_at("\0") is None
 
 
 def test_what_is_no_file_says_why(tmp_path: Path) -> None:

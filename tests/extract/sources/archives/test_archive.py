@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from cache.errors import UserError
-from extract.sources import archive
-from extract.sources.archive import Unpacked, is_archive, suffix, unpack
+from extract.sources.archives import archive
+from extract.sources.archives.archive import Unpacked, is_archive, suffix, unpack
 
 FILES = {
     "top/rose/a.jpg": b"a" * 2000,

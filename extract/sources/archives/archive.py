@@ -17,6 +17,7 @@ from typing import IO
 from cache.errors import UserError
 from cache.storage.files import write_error
 from cache.storage.rejects import Reject
+from extract.sources.places.tar import Header
 from extract.sources.walk import is_ignored
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -234,21 +235,8 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
     return name
 
 
-class _Header(tarfile.TarInfo):
-    """A header that is refused when it is damaged: tarfile takes one for the archive's end, without a word."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
-        try:
-            return super().frombuf(buf, encoding, errors)
-        except tarfile.HeaderError as error:
-            if any(buf):
-                raise tarfile.ReadError(f"{error} in an entry") from error
-            raise
-
-
 def _tar(archive: Path, file: IO[bytes], writer: _Writer) -> Iterator[_Entry]:
-    with tarfile.open(fileobj=file, mode="r:*", tarinfo=_Header) as content:
+    with tarfile.open(fileobj=file, mode="r:*", tarinfo=Header) as content:
         while (info := content.next()) is not None:
             content.members.clear()  # type: ignore[attr-defined]  # the headers of all entries so far
             if info.isdir():

@@ -8,9 +8,9 @@ import pytest
 
 from cache.errors import UserError
 from cache.manifest import SPLITS
-from extract.sources.parquet import to_parquet
 from extract.sources.source import default_name, scan
-from extract.sources.table import read_table
+from extract.sources.tables.parquet import to_parquet
+from extract.sources.tables.table import read_table
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")

@@ -7,14 +7,14 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from cache.errors import UserError
-from cache.manifest import SPLITS, Manifest
 from cache.storage.rejects import Reject
 from cache.text import restored
-from extract.sources import parquet
-from extract.sources.scan import SPLIT_NAMES, Scan, class_notes, shown
+from extract.settings import AS_NAMED, Columns
+from extract.sources.places.place import stat_at
+from extract.sources.samples import Samples
+from extract.sources.scan import SPLIT_NAMES, Scan, shown
+from extract.sources.tables import parquet
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _KNOWN = ("path", "label", "split", "key")  # `key` is what `manifest --out` writes; files are hashed anyway
@@ -30,7 +30,7 @@ def delimiter(path: Path) -> str:
     return _DELIMITERS.get(path.suffix.lower(), ",")
 
 
-def read_table(path: Path) -> Scan:
+def read_table(path: Path, columns: Columns = AS_NAMED) -> Scan:
     """List the samples in a table, in its order, without opening any picture.
 
     The first row names the columns, in any case and order: `path` (relative to the table's folder, or
@@ -42,7 +42,7 @@ def read_table(path: Path) -> Scan:
     path : Path
         Text in UTF-8, with or without a byte order mark, separated by commas, semicolons or tabulators. Bytes that
         are not UTF-8 are taken in the path of an existing file only: file names may hold any. Or a Parquet file, see
-        `extract.sources.parquet.read_rows`.
+        `extract.sources.tables.parquet.read_rows`.
 
     Returns
     -------
@@ -58,11 +58,11 @@ def read_table(path: Path) -> Scan:
         separator, lines = "", parquet.read_rows(path)
     else:
         text = _text(path)
-        separator = _separator(path, text)
+        separator = _separator(path, text, columns)
         lines = _rows(path, text, separator)
     header, _ = next(lines, ([], 0))
-    names = _columns(path, header, separator)
-    rows = _Rows(path, names, unnamed=len(header) - len(names))
+    names = _columns(path, header, separator, columns)
+    rows = _Rows(path, names, columns.suffix, unnamed=len(header) - len(names))
     for values, line in lines:
         if len(values) != len(header):
             raise UserError(
@@ -91,12 +91,13 @@ def _text(path: Path) -> str:
     return data.decode("utf-8-sig", "surrogateescape")
 
 
-def _separator(path: Path, text: str) -> str:
+def _separator(path: Path, text: str, columns: Columns) -> str:
     """What the first row separates `path` and `label` by; spreadsheets write semicolons in much of the world."""
     usual = delimiter(path)
     header = text.partition("\n")[0].lower()
+    wanted = {(columns.path_column or "path").lower(), (columns.label_column or "label").lower()}
     for separator in (usual, ";", "\t", ","):
-        if {"path", "label"} <= {name.strip().strip('"') for name in header.split(separator)}:
+        if wanted <= {name.strip().strip('"') for name in header.split(separator)}:
             return separator
     return usual
 
@@ -117,9 +118,19 @@ def _rows(path: Path, text: str, separator: str) -> Iterator[tuple[list[str], in
         ) from error
 
 
-def _columns(path: Path, header: list[str], separator: str) -> dict[str, int]:
+def _columns(path: Path, header: list[str], separator: str, columns: Columns) -> dict[str, int]:
     """Map the names of the columns to their positions; those of `_KNOWN` in lower case."""
     names = [name.strip() for name in header]
+    for asked, known in ((columns.path_column, "path"), (columns.label_column, "label")):
+        if asked and asked not in names:
+            raise UserError(
+                f"Expected a column {asked!r} in {path}, received {shown([name for name in names if name])}. Name one "
+                f"of them with --{known}-column."
+            )
+        # Another column of that name is not the one that is meant.
+        names = [
+            known if name == asked else "" if asked and name.lower() == known else name for name in names
+        ]
     names = [name.lower() if name.lower() in _KNOWN else name for name in names]
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice or not {"path", "label"} <= set(names):
@@ -128,7 +139,10 @@ def _columns(path: Path, header: list[str], separator: str) -> dict[str, int]:
         if _is_parquet(path):
             where, how = "the columns", "Rename the columns."
         else:
-            where, how = "a first row with the columns", f"Name them there, separated by {separator!r}."
+            where, how = (
+                "a first row with the columns",
+                (f"Name them there, separated by {separator!r}, or with --path-column and --label-column."),
+            )
         raise UserError(f"Expected {where} path and label, each once, in {path}, received {received}. {how}")
     if odd := [name for name in names if _odd(name)]:
         raise _not_utf8(path, f"the column {odd[0]!r}")
@@ -138,21 +152,19 @@ def _columns(path: Path, header: list[str], separator: str) -> dict[str, int]:
 class _Rows:
     """Gathers the rows of one table."""
 
-    def __init__(self, path: Path, at: dict[str, int], unnamed: int) -> None:
+    def __init__(self, path: Path, at: dict[str, int], suffix: str, unnamed: int) -> None:
         self._path, self._root, self._at, self._unnamed = path, os.path.abspath(path.parent), at, unnamed
+        self._suffix = suffix
         self._line_of: dict[str, int] = {}
         self._said: dict[str, tuple[str, str]] = {}  # label and split of each path
         self._repeated = 0
         self._rejects: list[Reject] = []
-        self._paths: list[str] = []
-        self._labels: list[str] = []
-        self._splits: list[int] = []
-        self._stats: list[tuple[int, int]] = []
-        self._columns: dict[str, list[str]] = {name: [] for name in at if name not in _KNOWN}
+        self._samples = Samples(columns={name: [] for name in at if name not in _KNOWN})
 
     def add(self, values: list[str], line: int) -> None:
         """Take the fields of one row; its file is looked at, not opened."""
         path = self._clean(values[self._at["path"]])
+        path += self._suffix if path else ""
         label = values[self._at["label"]].strip()
         split = values[self._at["split"]].strip() if "split" in self._at else ""
         if split.lower() not in SPLIT_NAMES and split:
@@ -162,7 +174,7 @@ class _Rows:
                 f"{_place(self._path, line)}."
             )
         said = (label, SPLIT_NAMES.get(split.lower(), ""))
-        extra = [values[self._at[name]] for name in self._columns]
+        extra = [values[self._at[name]] for name in self._samples.columns]
         if odd := [text for text in (label, *extra) if _odd(text)]:
             raise _not_utf8(self._path, f"{odd[0]!r} in line {line}")
         if path and path in self._said:
@@ -175,14 +187,14 @@ class _Rows:
             self._repeated += 1
             return
         self._said[path], self._line_of[path] = said, line
-        status = self._status(path, line)
-        if status is None:
+        stat = self._stat(path, line)
+        if stat is None:
             return
-        self._paths.append(path)
-        self._labels.append(label)
-        self._splits.append(SPLITS.index(said[1]))
-        self._stats.append((status.st_size, status.st_mtime_ns))
-        for values_of, text in zip(self._columns.values(), extra, strict=True):
+        self._samples.paths.append(path)
+        self._samples.labels.append(label)
+        self._samples.splits.append(said[1])
+        self._samples.stats.append(stat)
+        for values_of, text in zip(self._samples.columns.values(), extra, strict=True):
             values_of.append(text)
 
     def _clean(self, path: str) -> str:
@@ -193,17 +205,21 @@ class _Rows:
             path = path.removeprefix("./")
         return path.removeprefix(self._root.replace(os.sep, "/").rstrip("/") + "/")
 
-    def _status(self, path: str, line: int) -> os.stat_result | None:
+    def _stat(self, path: str, line: int) -> tuple[int, int] | None:
+        """Size and time of the file of a row; None, and a reject, where there is none."""
+        address = os.path.join(self._root, path)
         try:
             if not path:
                 reason = f"{_place(self._path, line)} has no path"
-            elif stat.S_ISREG((status := os.stat(os.path.join(self._root, path))).st_mode):
-                return status
+            elif stat.S_ISREG((status := os.stat(address)).st_mode):
+                return status.st_size, status.st_mtime_ns
             else:
                 reason = "not a file but a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
         except ValueError as error:  # a zero byte, or letters that are none
             reason = f"no file has such a name: {error}"
         except OSError as error:
+            if packed := stat_at(address):
+                return packed
             if _odd(path):
                 raise _not_utf8(self._path, f"{path!r} in line {line}, which no file is named") from error
             reason = f"missing: {error.strerror}"
@@ -212,11 +228,11 @@ class _Rows:
 
     def found(self) -> Scan:
         """Make the manifest of what was added."""
-        if not self._paths and not self._rejects:
+        if not self._samples.paths and not self._rejects:
             raise UserError(
                 f"Expected rows with pictures in {self._path}, received the names of the columns alone."
             )
-        if not self._paths:
+        if not self._samples.paths:
             first = (
                 f", the first {self._rejects[0].path!r} ({self._rejects[0].reason})" if self._rejects else ""
             )
@@ -224,40 +240,12 @@ class _Rows:
                 f"Expected pictures in the rows of {self._path}, received {len(self._rejects)} rows without a "
                 f"file{first}. Paths must be absolute, or relative to the table's folder {self._root}."
             )
-        classes = tuple(sorted(set(self._labels) - {""}))
-        code = {name: number for number, name in enumerate(classes)} | {"": -1}
-        size, mtime_ns = np.array(self._stats, np.int64).T.copy()
-        manifest = Manifest(
-            self._root,
-            classes,
-            self._paths,
-            np.array([code[label] for label in self._labels], np.int32),
-            np.array(self._splits, np.uint8),
-            np.zeros((len(self._paths), 32), np.uint8),
-            size,
-            mtime_ns,
-            self._columns,
-            self._path.name,
-        )
-        return Scan(manifest, 0, self._rejects, [*self._notes(manifest), *class_notes(manifest)])
-
-    def _notes(self, manifest: Manifest) -> list[str]:
         notes = []
         if self._repeated:
             notes.append(f"{self._repeated:,} rows repeat the path of another and are left out")
-        if missing := int((manifest.label < 0).sum()):
-            notes.append(f"{missing:,} rows have no label")
-        splits = [SPLITS[code] for code in np.unique(manifest.split)]
-        if splits == ["train"]:
-            notes.append("the column split is 'train' in every row: it divides nothing")
-        elif not {"", "train"} & set(splits):
-            listed = " or ".join(map(repr, splits))
-            notes.append(f"the column split is {listed} in every row: no row is left for training")
         if self._unnamed:  # pandas writes its row numbers so
             notes.append(f"{self._unnamed:,} columns without a name are left out")
-        if self._columns:
-            notes.append(f"further columns, kept with the pictures: {shown(list(self._columns))}")
-        return notes
+        return self._samples.scan(self._root, self._path.name, self._rejects, notes)
 
 
 def _odd(text: str) -> bool:

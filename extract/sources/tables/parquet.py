@@ -31,7 +31,7 @@ def read_rows(path: Path) -> Iterator[tuple[list[str], int]]:
     UserError
         If pyarrow is missing, the file is none of Parquet, or `path` or `label` is of another type.
     """
-    pyarrow = _package(path)
+    pyarrow = package(path)
     try:
         file = pyarrow.parquet.ParquetFile(path)
         schema = file.schema_arrow
@@ -52,7 +52,7 @@ def read_rows(path: Path) -> Iterator[tuple[list[str], int]]:
 
 def to_parquet(path: Path, table: pd.DataFrame) -> bytes:
     """Make the content of a Parquet file of a frame of texts; `path` is for messages."""
-    pyarrow = _package(path)
+    pyarrow = package(path)
     schema = pyarrow.schema([(name, pyarrow.string()) for name in table])
     try:
         content: bytes = table.to_parquet(engine="pyarrow", index=False, schema=schema)
@@ -63,7 +63,8 @@ def to_parquet(path: Path, table: pd.DataFrame) -> bytes:
         ) from error
 
 
-def _package(path: Path) -> ModuleType:
+def package(path: Path) -> ModuleType:
+    """Import pyarrow; `path` is for the message where it is missing."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -98,7 +99,7 @@ def _name(pyarrow: ModuleType, path: Path, field: Any) -> str:
 
 def _texts(path: Path, name: str, column: Any) -> list[str]:
     try:
-        return [_text(value) for value in column.to_pylist()]
+        return [text(value) for value in column.to_pylist()]
     except (ValueError, OverflowError) as error:  # text that is not UTF-8, a time beyond Python's
         raise UserError(
             f"Expected values that can be written as text in the column {name} of {path}, but: {error}. Convert or "
@@ -106,7 +107,8 @@ def _texts(path: Path, name: str, column: Any) -> list[str]:
         ) from error
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A value as text: whole numbers without a fraction, empty for none."""
     if value is None:
         return ""
     if isinstance(value, float) and value.is_integer():

@@ -12,7 +12,7 @@ from cache.workspace import Workspace
 from extract.commands.manifest import hash_missing, survey
 from extract.embedding.progress import Progress
 from extract.sources.source import default_name, scan
-from extract.sources.table import read_table
+from extract.sources.tables.table import read_table
 from tests.extract.sample_pictures import encode, scene
 
 

@@ -1,0 +1,69 @@
+"""To be in a Ray cluster, or to start one here, quietly."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from cache.errors import UserError
+from extract.machine import usable_cores
+
+LOCAL = "local"
+_OBJECTS = 100 * 2**20  # bytes: what is handed round are names, keys and counts
+_OFF = {  # before Ray is imported: it reports home, and warns of what does not concern us, unless told not to
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+def import_ray() -> Any:
+    """Import Ray with its reports off; UserError where it is not installed."""
+    for name, value in _OFF.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+    except ImportError as error:
+        raise UserError(
+            "Expected the package ray for --ray, found none. Run `pip install 'ray[data]'`, here and on each node."
+        ) from error
+    return ray
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[Any]:
+    """Be connected to a cluster while the block runs; yields the module `ray`.
+
+    Parameters
+    ----------
+    address : str
+        What `ray.init` takes: auto, HOST:PORT or ray://HOST:PORT; `local` starts one of this machine's cores, which
+        listens on loopback and ends with the block. A connection that is there already is used, and left.
+
+    Raises
+    ------
+    UserError
+        If there is no cluster, or one of another version of Ray or Python.
+    """
+    ray = import_ray()
+    if ray.is_initialized():
+        yield ray
+        return
+    here: dict[str, Any] = {"address": address}
+    if address == LOCAL:
+        here |= {"num_cpus": usable_cores(), "include_dashboard": False, "object_store_memory": _OBJECTS}
+        here |= {"_node_ip_address": "127.0.0.1"}
+    try:
+        ray.init(**here, logging_level=logging.ERROR, log_to_driver=False)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(
+            f"Expected a Ray cluster at {address}, but: {reason[0]} Start one with `ray start --head`, name its "
+            "address, or pass --ray alone for one on this machine."
+        ) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()

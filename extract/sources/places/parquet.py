@@ -1,0 +1,142 @@
+"""Pictures in a column of a Parquet file: a few rows are read at once, and what neighbours will ask for is kept.
+
+The address of a picture ends in `FILE.parquet/COLUMN/ROW`, behind which a name for people may follow.
+"""
+
+from __future__ import annotations
+
+import bisect
+import io
+import re
+import threading
+from collections import OrderedDict
+from itertools import accumulate
+from typing import Any
+from urllib.parse import quote, unquote
+
+SUFFIXES = (".parquet", ".pq")
+_MIB = 2**20
+_BLOCK = 8 * _MIB  # bytes of pictures that are read at once, about
+_KEPT = 128 * _MIB  # of a file, for whoever asks for the rows beside
+_CURSORS = 4  # row groups of a file that are read at once
+_MEMBER = re.compile(r"([^/]+)/(\d+)(?:-[^/]*)?")
+
+
+def member(column: str, row: int, name: str = "") -> str:
+    """Name the picture of a row; `name`, as the file calls it, is for people."""
+    name = name.replace("\\", "/").rpartition("/")[2]
+    return f"{quote(column, safe=' ')}/{row:07d}{f'-{name}' if name else ''}"
+
+
+class _Cursor:
+    """Reads a column of one row group from its start on, some rows at a time."""
+
+    def __init__(self, path: str, metadata: Any, group: int, leaf: str) -> None:
+        import pyarrow.parquet
+
+        rows = metadata.row_group(group)
+        chunks = (rows.column(number) for number in range(rows.num_columns))
+        size = next(each.total_uncompressed_size for each in chunks if each.path_in_schema == leaf)
+        self.step = max(1, min(rows.num_rows, _BLOCK * rows.num_rows // max(1, size)))
+        self.next = 0
+        file = pyarrow.parquet.ParquetFile(path, metadata=metadata, buffer_size=_MIB, pre_buffer=False)
+        self._batches = file.iter_batches(self.step, row_groups=[group], columns=[leaf], use_threads=False)
+
+    def read(self) -> Any:
+        """Return the next `step` rows, or what is left, as an array of binaries."""
+        import pyarrow
+
+        column = next(self._batches).column(0)
+        self.next += len(column)
+        return column.field(0) if pyarrow.types.is_struct(column.type) else column
+
+
+class _Parquet:
+    def __init__(self, path: str) -> None:
+        import pyarrow.parquet
+
+        file = pyarrow.parquet.ParquetFile(path)
+        self._path, self._metadata = path, file.metadata
+        self._leaf = {}  # column -> where its bytes lie
+        for number in range(file.metadata.num_columns):
+            leaf = file.metadata.schema.column(number)
+            parts = leaf.path.split(".")
+            if leaf.physical_type == "BYTE_ARRAY" and parts[1:] in ([], ["bytes"]):
+                self._leaf[parts[0]] = leaf.path
+        groups = range(file.metadata.num_row_groups)
+        self._starts = [0, *accumulate(file.metadata.row_group(group).num_rows for group in groups)]
+        self._lock = threading.Lock()
+        self._cursors: OrderedDict[tuple[str, int], _Cursor] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int, int], Any] = OrderedDict()  # by leaf, group and first row
+        self._bytes = 0
+
+    def size(self, member: str) -> int | None:
+        return None if self._place(member) is None else 0
+
+    def open(self, member: str) -> tuple[io.BytesIO, int]:
+        place = self._place(member)
+        if place is None:
+            raise OSError(0, "no such row in the Parquet file")
+        data = self._bytes_at(*place)
+        if data is None:
+            raise OSError(0, "the row has no bytes")
+        return io.BytesIO(data), len(data)
+
+    def _place(self, member: str) -> tuple[str, int, int] | None:
+        """Leaf, row group, and row in it."""
+        found = _MEMBER.fullmatch(member)
+        leaf = self._leaf.get(unquote(found[1])) if found else None
+        if found is None or leaf is None or int(found[2]) >= self._starts[-1]:
+            return None
+        group = bisect.bisect_right(self._starts, int(found[2])) - 1
+        return leaf, group, int(found[2]) - self._starts[group]
+
+    def _bytes_at(self, leaf: str, group: int, row: int) -> bytes | None:
+        import pyarrow
+
+        try:
+            with self._lock:
+                cursor = self._cursors.get((leaf, group))
+                if cursor is None:
+                    cursor = self._begin(leaf, group)
+                first = row - row % cursor.step
+                if (block := self._kept.get((leaf, group, first))) is None:
+                    if cursor.next > first:  # it was there once
+                        cursor = self._begin(leaf, group)
+                    while cursor.next <= first:
+                        at = cursor.next
+                        block = cursor.read()
+                        self._keep((leaf, group, at), block)
+                self._kept.move_to_end((leaf, group, first))
+            assert block is not None  # of rows that are there
+            value: bytes | None = block[row - first].as_py()
+            return value
+        except (pyarrow.ArrowException, StopIteration) as error:
+            raise OSError(0, f"damaged Parquet file: {error}") from error
+
+    def _begin(self, leaf: str, group: int) -> _Cursor:
+        cursor = self._cursors[leaf, group] = _Cursor(self._path, self._metadata, group, leaf)
+        self._cursors.move_to_end((leaf, group))
+        while len(self._cursors) > _CURSORS:
+            self._cursors.popitem(last=False)
+        return cursor
+
+    def _keep(self, key: tuple[str, int, int], block: Any) -> None:
+        old = self._kept.pop(key, None)
+        self._kept[key] = block
+        self._bytes += block.nbytes - (old.nbytes if old is not None else 0)
+        while self._bytes > _KEPT and len(self._kept) > 1:
+            _, old = self._kept.popitem(last=False)
+            self._bytes -= old.nbytes
+
+
+def open_parquet(path: str) -> _Parquet:
+    """Read what a Parquet file says of its rows; OSError where it cannot be read."""
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise OSError(0, "the package pyarrow is missing: pip install 'coldframe[parquet]'") from error
+    try:
+        return _Parquet(path)
+    except pyarrow.ArrowException as error:
+        raise OSError(0, f"damaged Parquet file: {error}") from error

@@ -1,0 +1,97 @@
+"""Pictures in a tar that is not compressed: read where they lie, by the offsets that its headers tell."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO
+
+
+@dataclass(frozen=True)
+class Member:
+    """A header in a tar. `refused` says why it is no file of its own; empty for one that is."""
+
+    name: str
+    offset: int
+    size: int
+    refused: str = ""
+
+
+class Header(tarfile.TarInfo):
+    """A header that is refused when it is damaged: tarfile takes one for the archive's end, without a word."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Header:
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if any(buf):
+                raise tarfile.ReadError(f"{error} in an entry") from error
+            raise
+
+
+def members(file: IO[bytes]) -> Iterator[Member]:
+    """Yield what a tar holds, but for folders, in its order.
+
+    Raises
+    ------
+    tarfile.TarError, OSError
+        Where it is damaged, cut or compressed.
+    """
+    end = os.fstat(file.fileno()).st_size
+    with tarfile.open(fileobj=file, mode="r:", tarinfo=Header) as content:
+        while (info := content.next()) is not None:
+            content.members.clear()  # type: ignore[attr-defined]  # the headers of all entries so far
+            if info.isdir():
+                continue
+            refused = ""
+            if not info.isreg() or info.issparse():
+                refused = "a link" if info.issym() or info.islnk() else "not a regular file"
+            elif info.offset_data + info.size > end:
+                raise tarfile.ReadError(f"unexpected end of data in {info.name!r}")
+            yield Member(info.name.removeprefix("./"), info.offset_data, info.size, refused)
+
+
+class _Tar:
+    def __init__(self, path: str) -> None:
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115  # as long as it is asked for pictures
+        self._at = {each.name: each for each in members(self._file) if not each.refused}
+
+    def open(self, member: str) -> tuple[_Window, int]:
+        found = self._at.get(member)
+        if found is None:
+            raise OSError(0, "no such file in the archive")
+        return _Window(self._file, found), found.size
+
+    def size(self, member: str) -> int | None:
+        found = self._at.get(member)
+        return None if found is None else found.size
+
+
+class _Window:
+    """The bytes of one member; a position of its own, so that threads share the file."""
+
+    def __init__(self, file: IO[bytes], member: Member) -> None:
+        self._file, self._member, self._position = file, member, 0
+
+    def read(self, size: int, /) -> bytes:
+        left = self._member.size - self._position
+        data = os.pread(self._file.fileno(), min(size, left), self._member.offset + self._position)
+        if not data and min(size, left):
+            raise OSError(0, "the archive was cut short")
+        self._position += len(data)
+        return data
+
+    def seek(self, offset: int, /) -> int:
+        self._position = offset
+        return offset
+
+
+def open_tar(path: str) -> _Tar:
+    """List a tar and keep it open; OSError where it cannot be read."""
+    try:
+        return _Tar(path)
+    except tarfile.TarError as error:
+        raise OSError(0, f"damaged archive: {error}") from error
