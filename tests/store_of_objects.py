@@ -59,8 +59,8 @@ class Failing(BaseHTTPRequestHandler):
         self.wfile.write(body)
         return True
 
-    def cut(self) -> bool:
-        """Send half of what was asked for, and drop the connection."""
+    def cut(self, then: Callable[[], object] = lambda: None) -> bool:
+        """Send half of what was asked for, do something, and drop the connection."""
         status, headers, data = self.forwarded()
         self.send_response(status)
         for name, value in headers:
@@ -70,6 +70,7 @@ class Failing(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data[: len(data) // 2])
         self.wfile.flush()
+        then()
         self.connection.shutdown(socket.SHUT_RDWR)
         self.close_connection = True
         return True

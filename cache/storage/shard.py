@@ -123,14 +123,17 @@ class Shard:
     def __init__(self, path: Path, space_id: str) -> None:
         self.path = path
         with open_raw(path) as raw:
+            far = raw.raw if isinstance(raw.raw, RangeFile) else None
+            if far:
+                far.for_hdf5()
             stat = status_of(path, raw)
             self.identity = identity(stat)
             try:
                 with h5py.File(raw, "r") as file:
                     self._read_header(file, stat.st_size, space_id)
             except UNREADABLE as error:
-                if isinstance(raw.raw, RangeFile) and raw.raw.failure is not None:
-                    raise raw.raw.failure from error
+                if far and far.failure:
+                    raise far.failure from error
                 raise self._damage(f"not a whole HDF5 file with /embedding and /key: {error}") from error
 
     def _read_header(self, file: h5py.File, size: int, space_id: str) -> None:

@@ -24,7 +24,12 @@ class RangeFile(io.RawIOBase):
         self._at = self._start = 0
         self._held = b""  # from `_start` on
         self._step = _LEAST
-        self.failure: Exception | None = None  # of the last request: HDF5 tells it only as one of its own
+        self.failure: Exception | None = None  # of a request that was to end in silence
+        self._silent = False
+
+    def for_hdf5(self) -> None:
+        """Have what fails end the file, and stand in `failure`: HDF5 does not survive an error while it reads."""
+        self._silent = True
 
     def readable(self) -> bool:
         return True
@@ -49,8 +54,10 @@ class RangeFile(io.RawIOBase):
             try:
                 self._held = self._fetch(self._at, min(self._size, self._at + max(wanted, self._step)))
             except Exception as error:
+                if not self._silent:
+                    raise
                 self.failure = error
-                raise
+                return 0
             self._start = self._at
         skip = self._at - self._start
         part = self._held[skip : skip + wanted]

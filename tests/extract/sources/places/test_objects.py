@@ -168,9 +168,7 @@ def test_an_object_that_changes_while_it_is_read_is_read_again(
         if not path.endswith(one) or method != "GET" or done:
             return False
         done.append(path)
-        handler.cut()
-        objects.put(one, fresh)
-        return True
+        return handler.cut(then=lambda: objects.put(one, fresh))
 
     s3.fails(changes)
     assert counts(run(address, tmp_path / "w")) == (9, 9, 0, 0)
