@@ -52,8 +52,9 @@ def planted(place: Path, shares: list[float], seeds: int) -> None:
 
     from cache.workspace import Workspace
     from classify.commands.audit.evidence import without_copies
-    from classify.commands.audit.head import STRENGTHS, learnable, out_of_fold
-    from classify.commands.audit.kinds.labels import VOTERS, judge
+    from classify.commands.audit.head import STRENGTHS, out_of_fold
+    from classify.commands.audit.kinds.labels import judge
+    from classify.commands.audit.labelled import Labelled
     from classify.commands.audit.planted import altered
     from classify.data.neighbours.cached import neighbours_of
     from classify.data.neighbours.copies import copies_of
@@ -62,10 +63,9 @@ def planted(place: Path, shares: list[float], seeds: int) -> None:
     workspace = Workspace(place)
     data = workspace.load()
     group = copies_of(data, thumbnails_of(workspace, data.space)).group
-    voters = without_copies(neighbours_of(data), group).index[:, :VOTERS]
-    label = np.where(data.manifest.conflicts(), -1, data.manifest.label)
-    classes, widths = len(data.manifest.classes), [block.stop - block.start for block in data.blocks]
-    rows = np.flatnonzero(learnable(label, group))
+    given = Labelled.of(data, group, without_copies(neighbours_of(data), group))
+    label, voters, classes = given.label, given.voters, given.classes
+    rows = np.flatnonzero(given.learnable)
     print(f"{len(rows):,} labels of {data.name}")
     print(f"{'share':>6} {'seed':>4} {'planted':>7}  precision at the number planted          called wrong")
     print(
@@ -76,9 +76,7 @@ def planted(place: Path, shares: list[float], seeds: int) -> None:
         for seed in range(seeds):
             number = round(share * len(rows))
             changed, wrong = altered(label, rows, np.unique(label[rows]), number, seed)
-            found = out_of_fold(
-                data.embedding, widths, changed, group, classes, strengths=strengths, seed=seed
-            )
+            found = out_of_fold(given.with_labels(changed), strengths=strengths, seed=seed)
             strengths = (found.strength,)
             known, p = changed[rows], found.probability[rows].astype(np.float64)
 
@@ -119,7 +117,7 @@ def odd(place: Path, folder: Path) -> None:
 
     from cache.dataset import Embedded
     from cache.workspace import Workspace
-    from classify.commands.audit.evidence import Evidence
+    from classify.commands.audit.evidence import Evidence, without_copies
     from classify.commands.audit.kinds.outliers import LEAST, distances, robust_score
     from classify.data.neighbours.cached import neighbours_of
     from classify.data.neighbours.copies import copies_of
@@ -143,10 +141,11 @@ def odd(place: Path, folder: Path) -> None:
         },
     )
     whole = Embedded("both", data.stores, both, 0)
+    copies = copies_of(whole, thumbnails_of(workspace, data.space))
     known = Evidence(
         whole,
-        copies_of(whole, thumbnails_of(workspace, data.space)),
-        neighbours_of(whole),
+        copies,
+        without_copies(neighbours_of(whole), copies.group),
         np.empty(0),
         facts_of(workspace, data.space, both.key),
     )

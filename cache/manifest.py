@@ -24,6 +24,7 @@ FORMAT = 1
 SPLITS = ("", "train", "val", "test")
 _COLUMNS = {"label": "<i4", "split": "u1", "key": "u1", "size": "<i8", "mtime_ns": "<i8"}
 _TEXTS = ("root", "classes", "path")  # each stored as one blob of bytes and n + 1 offsets into it
+_ADVICE = "Delete it and run extract again: files are hashed again, no embedding is computed again."
 
 TRAIN, VAL, TEST = (SPLITS.index(name) for name in ("train", "val", "test"))
 
@@ -145,9 +146,8 @@ class Manifest:
         UserError
             When the file is missing or damaged, or a newer coldframe wrote it.
         """
-        advice = "Delete it and run extract again: files are hashed again, no embedding is computed again."
         try:
-            arrays, sealed = read_arrays(path, FORMAT, advice)
+            arrays, sealed = read_arrays(path, FORMAT, _ADVICE)
             if not sealed:
                 raise ValueError("it has no SHA-256 of its content")
 
@@ -167,4 +167,35 @@ class Manifest:
                 raise ValueError(f"{n[0]} paths with another number of values in {wrong}")
             return cls(root[0], tuple(classes), paths, **columns, columns=extra, table=table)
         except UNREADABLE as error:
-            raise UserError(f"Expected a manifest in {path}, but: {error}. {advice}") from error
+            raise _damaged(path, error) from error
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What is said of a manifest at the top."""
+
+    root: str
+    classes: int  # how many
+    pictures: int
+
+    @classmethod
+    def load(cls, path: Path) -> Outline:
+        """Read it without the paths and keys, which may be gigabytes.
+
+        Raises
+        ------
+        UserError
+            As `Manifest.load`, but damage elsewhere in the file is not noticed.
+        """
+        try:
+            named = read_arrays(
+                path, FORMAT, _ADVICE, ("root_bytes", "root_offset", "classes_offset", "split")
+            ).named
+            root = Texts(named["root_bytes"], named["root_offset"])[0]
+            return cls(root, len(named["classes_offset"]) - 1, len(named["split"]))
+        except UNREADABLE as error:
+            raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(f"Expected a manifest in {path}, but: {error}. {_ADVICE}")

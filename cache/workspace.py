@@ -14,7 +14,7 @@ import numpy as np
 
 from cache.dataset import Embedded
 from cache.errors import UserError
-from cache.manifest import Manifest
+from cache.manifest import Manifest, Outline
 from cache.space import Space
 from cache.storage.files import begin_folder, locked, make_folder, names, remove, user_folder, write_file
 from cache.storage.json_file import DamagedJson, check, read_json, write_json
@@ -184,10 +184,17 @@ class Workspace:
 
     def manifest(self, name: str) -> Manifest:
         """Load the manifest of a data set."""
+        return Manifest.load(self._known(name))
+
+    def outline(self, name: str) -> Outline:
+        """Load the root and the numbers of classes and pictures of a data set: at once, however large it is."""
+        return Outline.load(self._known(name))
+
+    def _known(self, name: str) -> Path:
         known = self.datasets()
         if name not in known:
             raise UserError(f"Expected a known data set, received {name!r}. {_valid(dict.fromkeys(known))}")
-        return Manifest.load(self._manifest_path(name))
+        return self._manifest_path(name)
 
     def save_manifest(self, name: str, manifest: Manifest) -> None:
         """Keep the manifest of a data set, replacing an older one."""

@@ -41,3 +41,27 @@ def usable_cores() -> int:
     from joblib import cpu_count  # 0.1 s to import: ask only where there is work for them
 
     return cpu_count()
+
+
+def memory() -> int:
+    """Count the bytes of memory this process may use: the machine's, or fewer where its control group has a limit."""
+    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for file in _memory_limits():
+        with contextlib.suppress(OSError, ValueError):  # none, or "max"
+            found.append(int(file.read_text()))
+    return min(found)
+
+
+def _memory_limits() -> Iterator[Path]:
+    """Where this process's control groups, and those they are in, say their limit; in version 1 and in 2."""
+    try:
+        groups = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    except OSError:
+        return
+    for _, controllers, path in groups:
+        for folder in (Path(path), *Path(path).parents):
+            inner = str(folder).lstrip("/")
+            if not controllers:
+                yield Path("/sys/fs/cgroup", inner, "memory.max")
+            elif controllers == "memory":
+                yield Path("/sys/fs/cgroup/memory", inner, "memory.limit_in_bytes")

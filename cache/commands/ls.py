@@ -16,13 +16,13 @@ def list_workspace(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
     state = workspace.state()
     datasets = []
     for name in workspace.datasets():
-        manifest = workspace.manifest(name)
+        outline = workspace.outline(name)
         datasets.append(
             {
                 "dataset": name,
-                "pictures": len(manifest),
-                "classes": len(manifest.classes),
-                "root": manifest.root,
+                "pictures": outline.pictures,
+                "classes": outline.classes,
+                "root": outline.root,
                 "current": name == state.get("dataset"),
             }
         )

@@ -44,3 +44,14 @@ class Rows:
             self._store.notice(change)
             self._locate()
             return read(self._shards, self._which[indices], self._row[indices])
+
+    def identity(self) -> NDArray[np.uint8]:
+        """Where the rows lie, as bytes: what else has them has the same rows, as a file's name holds its hash."""
+        names = "\n".join(shard.path.name for shard in self._shards).encode()
+        return np.concatenate(
+            [np.frombuffer(names, np.uint8), self._which.view(np.uint8), self._row.view(np.uint8)]
+        )
+
+    def in_file_order(self, indices: NDArray[np.integer]) -> NDArray[np.intp]:
+        """Order (k,) positions among the keys as their rows lie in the files: to read each file once."""
+        return np.argsort(self._which[indices].astype(np.int64) << 32 | self._row[indices])

@@ -132,9 +132,10 @@ class Shard:
                 with h5py.File(raw, "r") as file:
                     self._read_header(file, stat.st_size, space_id)
             except UNREADABLE as error:
-                if far and far.failure:
-                    raise far.failure from error
-                raise self._damage(f"not a whole HDF5 file with /embedding and /key: {error}") from error
+                if not (far and far.failure):
+                    raise self._damage(f"not a whole HDF5 file with /embedding and /key: {error}") from error
+            if far and far.failure:
+                raise far.failure
 
     def _read_header(self, file: h5py.File, size: int, space_id: str) -> None:
         form = int(file.attrs["format"])

@@ -18,6 +18,9 @@ from classify.data.groups import join, of_column
 from classify.data.identity import data_hash, part_hash
 from classify.data.labelled import Columns, Labelled
 from classify.data.neighbours.copies import copies_of
+from classify.data.rows.blocks import Rows
+from classify.data.rows.budget import rows_of
+from classify.data.rows.streamed import Streamed
 from classify.data.split_record import Assignments
 from classify.data.splits import TEST, TRAIN, VAL, Split, parse_shares, refuse_own_parts, split
 from extract.embedding.progress import Progress
@@ -38,7 +41,8 @@ class Division(Labelled):
 
     data: Embedded
     split: Split
-    X_test: np.ndarray  # (m, D) float32
+    rows: Rows  # (rows of the manifest, D) float32
+    X_test: Rows  # (m, D) float32
     truth: np.ndarray  # (m,) class names
     ungrouped: np.ndarray | None  # (rows of the manifest,) part codes
     notes: list[str]
@@ -56,7 +60,8 @@ class Division(Labelled):
 
     def _of(self, columns: Columns) -> Division:
         views = None if self.views is None else columns.of(self.views)
-        return replace(self, X=columns.of(self.X), X_test=columns.of(self.X_test), views=views)
+        rows, X, X_test = (columns.of(each) for each in (self.rows, self.X, self.X_test))
+        return replace(self, rows=rows, X=X, X_test=X_test, views=views)
 
     @property
     def names(self) -> np.ndarray:
@@ -100,12 +105,14 @@ def divide(
     class_weight: str = "none",
     parts: str = "auto",
     progress: Progress | None = None,
+    memory: float = np.inf,
 ) -> Division:
     """Split a data set, keep copies and groups on one side, and weigh its rows.
 
     `shares`, such as "80/10/10", are those of the training, validation and test part; they take the place of
     `test_size`. The split is recorded in the workspace, so that pictures keep their part when others are added.
     `parts` says which parts of the rows a head may use, see `choices_of`.
+    Rows that would need more than `memory` bytes are streamed, see `classify.data.rows.budget`.
     `progress` is told of the reading of files of which a cache of an earlier version has no thumbnail.
 
     Raises
@@ -119,7 +126,8 @@ def divide(
         val_size, test_size = parse_shares(shares)
         refuse_own_parts(manifest, data.name, shares)
     complete(workspace, data.space, manifest, largest(workspace, data.space), progress or Progress())
-    found = copies_of(data, thumbnails_of(workspace, data.space))
+    rows = rows_of(data, memory)
+    found = copies_of(data, thumbnails_of(workspace, data.space), held=not isinstance(rows, Streamed))
     group = found.group if group_by is None else join(found.group, of_column(manifest, group_by))
     record = partial(Assignments.path, workspace.root, data.name, seed, test_size, group_by or "")
     cut = partial(split, manifest, test_size=test_size, val_size=val_size, seed=seed)
@@ -148,16 +156,20 @@ def divide(
     if group_by is None and divided.assigned is not None:
         alone = cut().part
         ungrouped = alone if _straddles(found.pairs, alone) else None
+    training, testing = (
+        rows.select(part) if isinstance(rows, Streamed) else rows[part] for part in (fitted, tested)
+    )
     own = divided.group[fitted]
     return Division(
         data=data,
         split=divided,
-        X=data.embedding[fitted],
+        rows=rows,
+        X=training,
         choices=choices_of(data.blocks, parts),
         y=y,
         weight=_weights(data, fitted, y, class_weight),
         group=own if len(np.unique(own)) < len(own) else None,
-        X_test=data.embedding[tested],
+        X_test=testing,
         truth=truth,
         ungrouped=ungrouped,
         notes=notes,

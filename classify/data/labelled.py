@@ -8,8 +8,12 @@ them need not know of the others.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from classify.data.rows.blocks import Rows
+from classify.data.rows.streamed import Streamed
 
 Folds = list[tuple[np.ndarray, np.ndarray]]  # rows to fit, rows held out
 
@@ -31,8 +35,10 @@ class Columns:
         """d, how many columns there are in all."""
         return sum(self.widths)
 
-    def of(self, X: np.ndarray) -> np.ndarray:
-        """(..., D) to (..., d); a view where the parts lie side by side."""
+    def of(self, X: Any) -> Any:
+        """(..., D) to (..., d); a view where the parts lie side by side, and of `Streamed` rows these, streamed too."""
+        if isinstance(X, Streamed):
+            return X.only(self)
         ends = zip(self.spans, self.spans[1:], strict=False)
         if all(before[1] == after[0] for before, after in ends):
             return X[..., self.spans[0][0] : self.spans[-1][1]]
@@ -47,7 +53,7 @@ class Labelled:
     scores are of, is X alone.
     """
 
-    X: np.ndarray  # (n, D) float32 or float64
+    X: Rows  # (n, D) float32 or float64
     y: np.ndarray  # (n,) class names
     weight: np.ndarray | None = None  # (n,), in fitting; accuracy is not weighted
     group: np.ndarray | None = None  # (n,) int; one side of a fold has all of one; None: every row is alone

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.data.division import Division
+from classify.data.rows.streamed import Streamed
 from classify.data.splits import TRAIN
 from extract.embedding.progress import Progress
 from extract.embedding.views import augment
@@ -23,6 +25,11 @@ def with_views(
     say: Callable[[str], None],
 ) -> Division:
     """Add views of the training pictures to a division; those that are not in the cache are embedded first."""
+    if isinstance(division.X, Streamed):
+        raise UserError(
+            f"Expected rows that fit into --max-memory-gb for --views, received {len(division.data.manifest):,} of "
+            f"{division.X.shape[1]:,} numbers. Raise it, or leave --views out."
+        )
     data, train = division.data, np.flatnonzero(division.split.part == TRAIN)
     rows, notes = list[np.ndarray](), list(division.notes)
     for space in data.spaces:

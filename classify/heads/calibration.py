@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from classify.heads.arrays import ArrayHead
 from classify.heads.fitting.scores import class_scores
 
 if TYPE_CHECKING:
@@ -70,6 +72,13 @@ class CalibratedHead(ClassifierMixin, BaseEstimator):
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Return the most probable class name of each row, (n,)."""
         return self.classes_[self.scores(X).argmax(axis=1)]
+
+
+def calibrated(head: Pipeline | ArrayHead, temperature: float) -> CalibratedHead | ArrayHead:
+    """Give a fitted head its temperature."""
+    if isinstance(head, ArrayHead):
+        return replace(head, temperature=temperature)
+    return CalibratedHead(head, temperature)
 
 
 def fit_temperature(scores: np.ndarray, codes: np.ndarray) -> float:

@@ -11,7 +11,8 @@ import numpy as np
 from cache.errors import UserError
 from cache.space import tell_apart
 from classify.data.division import choices_of
-from classify.heads.search import SearchOptions, search
+from classify.heads.search import SearchOptions
+from classify.heads.streaming.search import search_rows
 from classify.heads.table import PROBE
 from classify.metrics.frontier import Frontier, Tried
 from extract.embedding.extractor import Extractor
@@ -66,7 +67,7 @@ def frontier(
     def tried(members: Sequence[int]) -> Tried:
         inside = [spaces[i] for i in members]
         blocks = [block for block in division.data.blocks if block.space in inside]
-        found = search(PROBE, replace(division, choices=choices_of(blocks, parts)), how)
+        found = search_rows(PROBE, replace(division, choices=choices_of(blocks, parts)), how)
         if found.interrupted:
             raise KeyboardInterrupt
         cost = [costs[i] for i in members]

@@ -24,6 +24,8 @@ from classify.heads.table import Head
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
+    from classify.heads.arrays import ArrayHead
+
 # Warnings about what is so on purpose, the mlp's number of epochs, or does not matter, a centroid's deviation.
 _EXPECTED = ("Stochastic Optimizer: Maximum iterations", "self.within_class_std_dev_ has at least 1 zero")
 
@@ -55,9 +57,10 @@ class Candidate:
 class SearchResult:
     """What a search found.
 
-    `pipeline` is fitted on `columns` of all rows with `params`. `scores` (n, C) float32 are the chosen candidate's
-    scores of each row by the fold model that had not seen it, -inf for a class that fold lacked; `classes` (C,)
-    names their columns. `seconds` covers search and refit. `candidates` are those tried on every fold of `folds`.
+    `pipeline`, of streamed rows a head of arrays, is fitted on `columns` of all rows with `params`; `template` is the
+    Pipeline before that. `scores` (n, C) float32 are the chosen candidate's scores of each row by the fold model that
+    had not seen it, -inf for a class that fold lacked; `classes` (C,) names their columns. `seconds` covers search and
+    refit. `candidates` are those tried on every fold of `folds`.
     """
 
     head: str
@@ -69,7 +72,8 @@ class SearchResult:
     classes: np.ndarray
     scores: np.ndarray
     columns: Columns
-    pipeline: Pipeline
+    template: Pipeline
+    pipeline: Pipeline | ArrayHead
     seconds: float
     notes: list[str]
     folds: list[tuple[np.ndarray, np.ndarray]]
@@ -145,7 +149,8 @@ def search(head: Head, data: Labelled, how: SearchOptions | None = None) -> Sear
 
     how = how or SearchOptions()
     start = how.clock()
-    classes, codes, folds, notes = _check(data, how.folds)
+    _check_finite(data.X if data.views is None else data.views)
+    classes, codes, folds, notes = check(data, how.folds)
     rows, labels, weight = data.in_all_views(codes)
     chosen = head.for_rows(len(rows) * (folds - 1) // folds)
     if chosen is not head:
@@ -153,7 +158,7 @@ def search(head: Head, data: Labelled, how: SearchOptions | None = None) -> Sear
     template, grids = settings_of(chosen, data)
     if data.weight is not None and not takes_weights(template):
         notes.append(f"{head.name} takes no weights: fitted as if all rows weighed the same")
-    whole = _choices(chosen, data)[-1]
+    whole = choices_of_columns(chosen, data)[-1]
     candidates = list(ParameterGrid(grids))
     parts = cross_validation_folds(codes, folds, how.seed, data.group)
     fits = parts if data.views is None else in_folds(parts, len(codes), len(data.views))
@@ -186,7 +191,8 @@ def search(head: Head, data: Labelled, how: SearchOptions | None = None) -> Sear
         best = int(np.argmax([round(candidate.mean, 9) for candidate in table]))
         how.on_refit()
         with threadpool_limits(1):
-            columns, pipeline = without_parts(clone(template).set_params(**table[best].params))
+            columns, chosen_one = without_parts(clone(template).set_params(**table[best].params))
+            pipeline = clone(chosen_one)
             fit_weighted(pipeline, parts_of(columns or whole), classes[labels], weight)
     return SearchResult(
         head=head.name,
@@ -198,6 +204,7 @@ def search(head: Head, data: Labelled, how: SearchOptions | None = None) -> Sear
         classes=classes,
         scores=board.scores[complete[best]].copy(),
         columns=columns or whole,
+        template=chosen_one,
         pipeline=pipeline,
         seconds=how.clock() - start,
         notes=notes + _as_notes(head.name, caught),
@@ -216,7 +223,7 @@ def settings_of(head: Head, data: Labelled) -> tuple[Pipeline, list[dict[str, li
     from classify.heads.fitting.parts import STEP, PartSelector, with_parts
     from classify.heads.fitting.scaling import of_parts
 
-    choices = _choices(head, data)
+    choices = choices_of_columns(head, data)
     grids = []
     for columns in choices:
         grid = head.grid(columns.width)
@@ -227,7 +234,8 @@ def settings_of(head: Head, data: Labelled) -> tuple[Pipeline, list[dict[str, li
     return (head.make() if len(choices) == 1 else with_parts(head.make())), grids
 
 
-def _choices(head: Head, data: Labelled) -> Sequence[Columns]:
+def choices_of_columns(head: Head, data: Labelled) -> Sequence[Columns]:
+    """Which columns a head may use: the choices of the data, or the widest of them."""
     choices = data.choices or (Columns("all", ((0, data.X.shape[1]),)),)
     return choices[-1:] if head.users_own else choices
 
@@ -248,15 +256,18 @@ def _share_preprocessing(
         yield clone(template).set_params(**before), members
 
 
-def _check(data: Labelled, folds: int) -> tuple[np.ndarray, np.ndarray, int, list[str]]:
-    """Classes (C,), the code of each row's among them (n,), how many folds there can be, and why fewer."""
-    finite = np.isfinite(data.X if data.views is None else data.views).all(axis=-1)
+def _check_finite(rows: np.ndarray) -> None:
+    finite = np.isfinite(rows).all(axis=-1)
     bad = int((~finite).sum())
     if bad:
         raise UserError(
             f"Expected finite embeddings, received {bad} of {finite.size} rows with NaN or infinity. "
             "Run `cache verify`, then `extract` again, to replace them."
         )
+
+
+def check(data: Labelled, folds: int) -> tuple[np.ndarray, np.ndarray, int, list[str]]:
+    """Classes (C,), the code of each row's among them (n,), how many folds there can be, and why fewer."""
     classes, codes, counts = check_classes(np.asarray(data.y))
     notes = []
     if folds > counts.max():

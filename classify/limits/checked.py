@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classify.data.rows.blocks import Rows, by_blocks
 from classify.limits import abstention, conformal
 from classify.limits.learned import Limits
 from classify.limits.novelty import Trial
@@ -75,7 +76,7 @@ def check_limits(
     classes: Sequence[str],
     truth: NDArray[np.str_],
     probability: NDArray[np.floating],
-    rows: NDArray[np.float32],
+    rows: Rows,
 ) -> Checked:
     """Hold the limits of a head against m pictures that it had not seen.
 
@@ -95,7 +96,7 @@ def check_limits(
         coverage = Share.of(hit)
         within = {str(name): Share.of(hit[truth == name]) for name in np.unique(truth)}
     right = np.asarray(classes)[probability.argmax(axis=1)] == truth
-    typical = limits.novelty.typical(rows, probability)
+    typical = by_blocks(rows, lambda block, places: limits.novelty.typical(block, probability[places]))
     return Checked(
         level=float(LEVEL),
         coverage=coverage,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cache.errors import UserError
 from cache.storage.hdf5 import UNREADABLE, read_arrays, write_arrays
 from classify.data.neighbours.directions import Spans
+from classify.data.rows.blocks import Rows
 from classify.limits import abstention, conformal, novelty
 from classify.limits.novelty import SCORES, Coordinates, Novelty, Trial
 
@@ -32,7 +33,7 @@ class Limits:
     @classmethod
     def learn(
         cls,
-        rows: NDArray[np.float32],
+        rows: Rows,
         label: NDArray[np.integer],
         probability: NDArray[np.float64],
         group: NDArray[np.integer] | None,

@@ -54,7 +54,7 @@ class LoadedHead:
         return inputs_of(self.record)
 
 
-def save_head(folder: Path, head: CalibratedHead, record: dict[str, Any]) -> None:
+def save_head(folder: Path, head: CalibratedHead | ArrayHead, record: dict[str, Any]) -> None:
     """Write head.joblib, head.h5 where arrays can say it, and run.json, which holds `record` and the SHA-256 of both.
 
     The former is noted as trusted.
@@ -63,7 +63,7 @@ def save_head(folder: Path, head: CalibratedHead, record: dict[str, Any]) -> Non
     ----------
     folder : Path
         From `workspace.new_run`.
-    head : CalibratedHead
+    head : CalibratedHead or ArrayHead
     record : dict
         From `classify.runs.record.record`; "head" describes the head.
     """

@@ -68,8 +68,8 @@ def extract_all(
     name: str | None = None,
     progress: Progress | None = None,
     data_dir: str | None = None,
-    columns: Columns = AS_NAMED,
     embed: EmbedAll = embed_all,
+    columns: Columns = AS_NAMED,
 ) -> list[Summary]:
     """Embed what a source holds (see `extract.sources.source.open_source`) into the workspace's cache.
 
@@ -297,8 +297,8 @@ def run(
         name=options.name,
         progress=progress,
         data_dir=options.data_dir,
-        columns=options.columns,
         embed=embed,
+        columns=options.columns,
     )
     first = done[0]
     nothing = whole and all(0 < each.files == each.rejected for each in done)

@@ -23,7 +23,9 @@ from extract.sources.folder import read_folder
 from extract.sources.samples import UNKNOWN
 from extract.sources.scan import Scan
 from extract.sources.shards import PARQUET, TAR, shards
+from extract.sources.tables.coco import is_coco, read_coco
 from extract.sources.tables.embedded import holds_pictures, read_parquet
+from extract.sources.tables.metadata import metadata_in, read_metadata
 from extract.sources.tables.table import is_table, read_table
 from extract.sources.unpacked import FOLDER, TABLE, folder_for, from_arrays, marker_of, once, read_marker
 
@@ -110,7 +112,7 @@ def open_source(
             "what comes from it as a file first."
         )
     if archive.is_archive(source) and not _is_samples(source, columns):
-        return _open_archive(workspace, source, note)
+        return replace(_open_archive(workspace, source, note), columns=columns)
     return Source(source, default_name(source), columns=columns)
 
 
@@ -211,14 +213,31 @@ def _listed(source: Path, columns: Columns) -> Scan:
         return read_parquet(root, table, files, columns)
     if is_table(source):
         return read_table(source, columns)
+    if is_coco(source):
+        return read_coco(source)
+    if not table and (metadata := metadata_in(source, columns)):
+        return read_metadata(source, metadata, columns)
+    if columns != AS_NAMED:
+        raise UserError(
+            f"Expected a table, metadata.csv beside pictures, or Parquet or WebDataset files with --path-column, "
+            f"--label-column or --suffix, received {source}. Leave these out."
+        )
     return read_folder(source)
 
 
 def default_name(source: Path) -> str:
     """Name the data set after its folder, or after the file without its suffix."""
+<<<<<<< HEAD
     if address := address_of(source):
         return address.rpartition("/")[2]
     return source.stem if is_table(source) or archive.is_archive(source) else source.resolve().name
+=======
+    return (
+        source.stem
+        if is_table(source) or is_coco(source) or archive.is_archive(source)
+        else source.resolve().name
+    )
+>>>>>>> main
 
 
 def _carry_keys(old: Manifest, new: Manifest) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
-from cache.manifest import SPLITS, Manifest
+from cache.manifest import SPLITS, Manifest, Outline
 from cache.storage.hdf5 import write_arrays
 
 COLUMNS = ("label", "split", "key", "size", "mtime_ns")
@@ -206,3 +206,18 @@ def test_a_frame_has_a_row_a_sample(manifest):
 def test_an_empty_frame_has_the_same_columns(manifest):
     whole, empty = manifest.to_frame(), manifest.select(np.zeros(5, bool)).to_frame()
     assert len(empty) == 0 and (empty.dtypes == whole.dtypes).all()
+
+
+def test_the_outline_is_read_without_the_rest(tmp_path, manifest):
+    path = tmp_path / "m.h5"
+    manifest.save(path)
+    with h5py.File(path, "r+") as file:
+        file["key"][0] = 0  # what is not read is not checked
+    assert Outline.load(path) == Outline(manifest.root, 3, 5)
+    with h5py.File(path, "r+") as file:
+        file.attrs["format"] = 2
+    with pytest.raises(UserError, match=r"format 1, received 2.*Update this one"):
+        Outline.load(path)
+    path.write_bytes(path.read_bytes()[:99])
+    with pytest.raises(UserError, match=r"Expected a manifest in .*m.h5.*Delete it"):
+        Outline.load(path)

@@ -56,7 +56,9 @@ class RangeFile(io.RawIOBase):
             except Exception as error:
                 if not self._silent:
                     raise
-                self.failure = error
+                # No frame may stay with it: one of HDF5's that outlives the interpreter ends it with a crash.
+                self.failure = error.with_traceback(None)
+                error.__cause__ = error.__context__ = None
                 return 0
             self._start = self._at
         skip = self._at - self._start

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.dataset import Embedded
+from cache.manifest import Manifest
 from cache.storage.keys import as_items, match, unique
 from cache.text import counted
 from cache.workspace import Workspace
-from classify.commands.audit.head import learnable, out_of_fold
+from classify.commands.audit.head import out_of_fold
 from classify.commands.audit.kinds.labels import FEWEST
+from classify.commands.audit.labelled import Labelled
 from classify.runs.folder import find_run
 from classify.runs.record import record_of
 from classify.runs.scores import FILE, Scores, load
@@ -35,7 +37,7 @@ class Answers:
 
 
 def answers_to(
-    workspace: Workspace, data: Embedded, group: NDArray[np.integer], named: str | None, seed: int
+    workspace: Workspace, data: Embedded, labelled: Labelled, named: str | None, seed: int
 ) -> Answers:
     """Take the answers of the run that is named, of the newest that cross-validated, or of a head of the audit's own.
 
@@ -51,7 +53,7 @@ def answers_to(
         scores = load(run)
         if (scores.fold >= 0).any():
             return _of_run(run, scores, data)
-    return _own(data, group, seed)
+    return _own(data.manifest, labelled, seed)
 
 
 def _newest(workspace: Workspace, dataset: str) -> Sequence[Path]:
@@ -93,14 +95,11 @@ def _of_run(run: Path, scores: Scores, data: Embedded) -> Answers:
     return Answers(by, probability, run, notes)
 
 
-def _own(data: Embedded, group: NDArray[np.integer], seed: int) -> Answers:
-    manifest = data.manifest
-    label = np.where(manifest.conflicts(), np.int32(-1), manifest.label)
-    widths = [block.stop - block.start for block in data.blocks]
-    found = out_of_fold(data.embedding, widths, label, group, len(manifest.classes), seed=seed)
-    notes, few = [], (label >= 0) & ~learnable(label, group)
+def _own(manifest: Manifest, labelled: Labelled, seed: int) -> Answers:
+    found = out_of_fold(labelled, seed=seed)
+    notes, few = [], (labelled.label >= 0) & ~labelled.learnable
     if few.any():
-        named = sorted({manifest.classes[code] for code in label[few].tolist()})
+        named = sorted({manifest.classes[code] for code in labelled.label[few].tolist()})
         listed = ", ".join(named[:5]) + (", ..." if len(named) > 5 else "")
         notes.append(
             f"{counted(int(few.sum()), 'label')} not judged: {counted(len(named), 'class', 'classes')} with fewer than "

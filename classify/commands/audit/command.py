@@ -10,13 +10,14 @@ from cache.dataset import Embedded
 from cache.text import counted
 from cache.workspace import Workspace
 from classify.commands.audit.answers import Answers, answers_to
-from classify.commands.audit.evidence import Evidence
+from classify.commands.audit.evidence import Evidence, without_copies
 from classify.commands.audit.kinds.classes import class_issues
 from classify.commands.audit.kinds.copies import copy_issues
 from classify.commands.audit.kinds.issue import KINDS, Issue
-from classify.commands.audit.kinds.labels import VOTERS, judge, label_issues
+from classify.commands.audit.kinds.labels import judge, label_issues
 from classify.commands.audit.kinds.outliers import outlier_issues
 from classify.commands.audit.kinds.pixels import pixel_issues
+from classify.commands.audit.labelled import Labelled
 from classify.commands.audit.mending import worth
 from classify.commands.audit.options import AuditOptions
 from classify.commands.audit.planted import plant
@@ -65,8 +66,8 @@ def audit(
     """
     progress = progress or Progress()
     data = workspace.load(dataset, space)
-    evidence, answers = _evidence(workspace, data, run, seed, progress)
-    judgement = judge(evidence.label, evidence.probability, evidence.others.index[:, :VOTERS])
+    evidence, labelled, answers = _evidence(workspace, data, run, seed, progress)
+    judgement = judge(evidence.label, evidence.probability, labelled.voters)
     pixels, unseen = pixel_issues(evidence)
     found: dict[str, list[Issue]] = {
         "label": label_issues(evidence, judgement),
@@ -77,15 +78,11 @@ def audit(
     }
     trial, mending = None, None
     if planted is not None:
-        label = np.where(data.manifest.conflicts(), np.int32(-1), evidence.label)
-        widths = [block.stop - block.start for block in data.blocks]
-        rows = data.embedding, widths, label, evidence.copies.group, evidence.others.index[:, :VOTERS]
-        classes = len(data.manifest.classes)
         progress.note(f"planting errors in {counted(seeds, 'copy', 'copies')}")
-        trial = plant(*rows, classes, share=planted, seeds=seeds, seed=seed)
+        trial = plant(labelled, share=planted, seeds=seeds, seed=seed)
         if trial is not None:
             progress.note("cross-validating on mended labels")
-            mending = worth(*rows, classes, strength=trial.strength, seed=seed)
+            mending = worth(labelled, strength=trial.strength, seed=seed)
     notes = [*answers.notes, *evidence.copies.notes, *unseen]
     if planted is not None and trial is None:
         notes.append(
@@ -111,14 +108,15 @@ def audit(
 
 def _evidence(
     workspace: Workspace, data: Embedded, run: str | None, seed: int, progress: Progress
-) -> tuple[Evidence, Answers]:
+) -> tuple[Evidence, Labelled, Answers]:
     complete(workspace, data.space, data.manifest, largest(workspace, data.space), progress)
     thumbnails = thumbnails_of(workspace, data.space)
     copies = copies_of(data, thumbnails)
-    neighbours = neighbours_of(data, progress.note)
-    answers = answers_to(workspace, data, copies.group, run, seed)
+    others = without_copies(neighbours_of(data, progress.note), copies.group)
+    labelled = Labelled.of(data, copies.group, others)
+    answers = answers_to(workspace, data, labelled, run, seed)
     facts = facts_of(workspace, data.space, data.manifest.key)
-    return Evidence(data, copies, neighbours, answers.probability, facts), answers
+    return Evidence(data, copies, others, answers.probability, facts), labelled, answers
 
 
 def run(options: AuditOptions, say: Callable[[str], None]) -> Audited:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ class Evidence:
 
     data: Embedded
     copies: Groups
-    neighbours: Neighbours
+    others: Neighbours  # the nearest ones, without near copies; index -1 and similarity NaN where there are no more
     probability: NDArray[
         np.float32
     ]  # (n, C) in the order of the manifest's classes; NaN where nothing is known
@@ -30,11 +29,6 @@ class Evidence:
     def label(self) -> NDArray[np.int32]:
         """(n,) index into the manifest's classes, -1 for none."""
         return self.data.manifest.label
-
-    @cached_property
-    def others(self) -> Neighbours:
-        """The neighbours without near copies; index -1 and similarity NaN where there are no more."""
-        return without_copies(self.neighbours, self.copies.group)
 
 
 def without_copies(neighbours: Neighbours, group: NDArray[np.integer]) -> Neighbours:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from classify.commands.audit.kinds.labels import FEWEST
+from classify.commands.audit.labelled import Labelled
 from classify.heads.calibration import fit_temperature
 from classify.heads.fitting.fitters import logistic
 from classify.heads.fitting.scaling import LengthScaler
@@ -38,52 +38,28 @@ class OutOfFold:
     strength: float  # C of the regression, the one with the lowest log-loss
 
 
-def learnable(label: NDArray[np.integer], group: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Tell which labels (n,) are of classes that occur in at least `FEWEST` groups, and so in each fold: (n,) bool."""
-    pairs = np.unique(np.stack([label, group]), axis=1)
-    large = [
-        code for code, count in zip(*np.unique(pairs[0], return_counts=True), strict=True) if count >= FEWEST
-    ]
-    return (label >= 0) & np.isin(label, large)
-
-
-def out_of_fold(
-    X: NDArray[np.float32],
-    widths: Sequence[int],
-    label: NDArray[np.integer],
-    group: NDArray[np.integer],
-    classes: int,
-    *,
-    strengths: Sequence[float] = STRENGTHS,
-    seed: int = 0,
-) -> OutOfFold:
+def out_of_fold(data: Labelled, *, strengths: Sequence[float] = STRENGTHS, seed: int = 0) -> OutOfFold:
     """Cross-validate a logistic regression on rows that are scaled to length 1, part by part.
 
     Parameters
     ----------
-    X : (n, D) float32
-    widths : sequence of int
-        Columns of each part of a row.
-    label : (n,) int, -1 for none
-    group : (n,) int
-        Pictures that stay in one fold.
-    classes : int
-        C.
+    data : Labelled
+        n pictures.
     strengths : sequence of float
         Tried; the one with the lowest calibrated log-loss is taken.
     seed : int
         Shuffles the folds.
     """
-    probability = np.full((len(X), classes), np.nan, np.float32)
-    rows = np.flatnonzero(learnable(label, group))
-    names, codes = np.unique(label[rows], return_inverse=True)
+    probability = np.full((len(data.X), data.classes), np.nan, np.float32)
+    rows = np.flatnonzero(data.learnable)
+    names, codes = np.unique(data.label[rows], return_inverse=True)
     if len(names) < 2:
         return OutOfFold(probability, strengths[0])
-    folds = cross_validation_folds(codes, FOLDS, seed, group[rows])
-    template = HEADS["logreg"].make().set_params(scale=LengthScaler(tuple(widths)), classify__tol=TOLERANCE)
+    folds = cross_validation_folds(codes, FOLDS, seed, data.group[rows])
+    template = HEADS["logreg"].make().set_params(scale=LengthScaler(data.widths), classify__tol=TOLERANCE)
     candidates = [(number, {"C": strength}) for number, strength in enumerate(strengths)]
     board = Scoreboard(len(strengths), folds, codes, len(names), None, time.perf_counter, None)
-    if run(logistic(Work(template, candidates, X[rows], codes, len(names), folds)), board, None):
+    if run(logistic(Work(template, candidates, data.X[rows], codes, len(names), folds)), board, None):
         raise KeyboardInterrupt
     temperatures = [fit_temperature(scores, codes) for scores in board.scores]
     found = [softmax(s / t, axis=1) for s, t in zip(board.scores, temperatures, strict=True)]

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.manifest import Manifest
-from classify.commands.audit.head import FOLDS, TOLERANCE, learnable, out_of_fold
+from classify.commands.audit.head import FOLDS, TOLERANCE, out_of_fold
 from classify.commands.audit.kinds.issue import Issue
-from classify.commands.audit.kinds.labels import VOTERS, judge
+from classify.commands.audit.kinds.labels import judge
+from classify.commands.audit.labelled import Labelled
 from classify.heads.fitting.logistic import solve
 from classify.heads.fitting.scaling import LengthScaler
 from classify.heads.fitting.scores import with_first_at_zero
@@ -86,35 +87,31 @@ class Worth:
         ]
 
 
-def worth(
-    X: NDArray[np.float32],
-    widths: Sequence[int],
-    label: NDArray[np.integer],
-    group: NDArray[np.integer],
-    others: NDArray[np.integer],
-    classes: int,
-    *,
-    strength: float,
-    seed: int,
-) -> Worth | None:
+def worth(data: Labelled, *, strength: float, seed: int) -> Worth | None:
     """Cross-validate a regression that trains on mended labels; None where there is nothing to judge.
 
-    Parameters are those of `planted.plant`; `strength` is the C of the regression.
+    Parameters
+    ----------
+    data : Labelled
+    strength : float
+        C of the regression.
+    seed : int
+        Of the folds.
     """
-    rows = np.flatnonzero(learnable(label, group))
-    names, codes = np.unique(label[rows], return_inverse=True)
+    rows = np.flatnonzero(data.learnable)
+    names, codes = np.unique(data.label[rows], return_inverse=True)
     if len(names) < 2:
         return None
-    place = np.zeros(classes, np.intp)
+    place = np.zeros(data.classes, np.intp)
     place[names] = np.arange(len(names))
-    Z = LengthScaler(tuple(widths)).fit_transform(X[rows])
+    Z = LengthScaler(data.widths).fit_transform(data.X[rows])
     answers = {name: np.zeros(len(rows), np.intp) for name in TRIALS}
     counts = []
-    for fit, held in cross_validation_folds(codes, FOLDS, seed, group[rows]):
-        inside = np.full(len(label), -1, label.dtype)
-        inside[rows[fit]] = label[rows[fit]]
-        known = out_of_fold(X, widths, inside, group, classes, strengths=(strength,), seed=seed)
-        judgement = judge(inside, known.probability, others[:, :VOTERS])
+    for fit, held in cross_validation_folds(codes, FOLDS, seed, data.group[rows]):
+        inside = np.full_like(data.label, -1)
+        inside[rows[fit]] = data.label[rows[fit]]
+        known = out_of_fold(data.with_labels(inside), strengths=(strength,), seed=seed)
+        judgement = judge(inside, known.probability, data.voters)
         counts.append(len(judgement.flagged))
         flagged = np.isin(rows, judgement.flagged)
         changed = codes.copy()

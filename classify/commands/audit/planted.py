@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classify.commands.audit.head import STRENGTHS, learnable, out_of_fold
-from classify.commands.audit.kinds.labels import VOTERS, judge
+from classify.commands.audit.head import STRENGTHS, out_of_fold
+from classify.commands.audit.kinds.labels import judge
+from classify.commands.audit.labelled import Labelled
 from classify.metrics.intervals import wilson
 from classify.report.text import span
 
@@ -77,12 +78,7 @@ class Planted:
 
 
 def plant(
-    X: NDArray[np.float32],
-    widths: list[int],
-    label: NDArray[np.integer],
-    group: NDArray[np.integer],
-    others: NDArray[np.integer],
-    classes: int,
+    data: Labelled,
     *,
     share: float,
     seeds: int,
@@ -93,32 +89,24 @@ def plant(
 
     Parameters
     ----------
-    X : (n, D) float32
-    widths : list of int
-        Columns of each part of a row.
-    label : (n,) int, -1 for none
-    group : (n,) int
-        Near copies.
-    others : (n, k) int
-        Neighbours that are no copies, the nearest first; -1 for none.
-    classes : int
+    data : Labelled
     share : float
         Of the labels that can be judged.
     seeds, seed : int
         So many copies, whose numbers begin with `seed`.
     """
-    rows = np.flatnonzero(learnable(label, group))
-    names = np.unique(label[rows])
+    rows = np.flatnonzero(data.learnable)
+    names = np.unique(data.label[rows])
     number = round(share * len(rows))
     if len(names) < 2 or not number:
         return None
     hits, flagged, found = [], [], []
     strengths: Sequence[float] = STRENGTHS
     for copy in range(seed, seed + seeds):
-        changed, wrong = altered(label, rows, names, number, copy)
-        answers = out_of_fold(X, widths, changed, group, classes, strengths=strengths, seed=copy)
+        changed, wrong = altered(data.label, rows, names, number, copy)
+        answers = out_of_fold(data.with_labels(changed), strengths=strengths, seed=copy)
         strengths = (answers.strength,)  # the first copy's choice is good for all
-        judgement = judge(changed, answers.probability, others[:, :VOTERS])
+        judgement = judge(changed, answers.probability, data.voters)
         hits.append(int(wrong[judgement.ranked[:number]].sum()))
         flagged.append(len(judgement.flagged))
         found.append(int(wrong[judgement.flagged].sum()))

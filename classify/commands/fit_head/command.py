@@ -18,6 +18,8 @@ from classify.commands.fit_head.options import FitHeadOptions, FitOptions
 from classify.commands.fit_head.record import Fitted, Later, complete, write_run
 from classify.commands.fit_head.stages import STOPPING, Stages
 from classify.data.division import Division, divide
+from classify.data.rows.budget import budget
+from classify.data.rows.streamed import Streamed
 from classify.data.splits import TEST, TRAIN
 from classify.data.views import with_views
 from classify.heads.folds import imbalance
@@ -140,6 +142,7 @@ def fit_heads(
         class_weight=options.class_weight,
         parts=options.parts,
         progress=progress,
+        memory=budget(options.max_memory_gb),
     )
     networks = None
     if len(data.spaces) > 1:
@@ -254,15 +257,17 @@ def _without_grouping(best: FittedHead, division: Division) -> list[str]:
     # Of pictures that are tested in truth, and would train there, there are no views.
     if division.ungrouped is None or division.weight is not None or division.views is not None:
         return []
+    if isinstance(division.rows, Streamed):  # a second fit, and none that the search has made
+        return []
     from sklearn.base import clone
     from threadpoolctl import threadpool_limits
 
     from classify.heads.fitting.scores import class_scores
 
-    rows, names = best.found.columns.of(division.data.embedding), division.names
+    rows, names = best.found.columns.of(division.rows), division.names
     fit, test = division.ungrouped == TRAIN, division.ungrouped == TEST
     with threadpool_limits(1):  # as in the search
-        model = clone(best.head.pipeline).fit(rows[fit], names[fit])
+        model = clone(best.found.template).fit(rows[fit], names[fit])
     predicted = model.classes_[class_scores(model, rows[test]).argmax(axis=1)]
     accuracy, honest = (predicted == names[test]).mean(), best.result.evaluation.accuracy
     if abs(accuracy - honest) < 0.0005:
@@ -278,7 +283,7 @@ def _curve(best: FittedHead, division: Division, options: FitOptions, stages: St
     answers = best.found.classes[best.found.scores.argmax(axis=1)]
     return learning_curve(
         best.result.name,
-        best.head.pipeline,
+        best.found.template,
         division.using(best.found.columns),
         best.found.folds,
         whole=answers == division.y,

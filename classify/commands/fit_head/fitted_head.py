@@ -15,9 +15,13 @@ from classify.commands.fit_head.leaderboard import HeadResult
 from classify.commands.fit_head.options import BUDGET, FitOptions
 from classify.commands.fit_head.stages import Stages
 from classify.data.division import Division
+from classify.data.rows.blocks import Rows, by_blocks
+from classify.data.rows.streamed import Streamed
 from classify.data.splits import TEST, TRAIN, VAL
-from classify.heads.calibration import CalibratedHead, fit_temperature
-from classify.heads.search import SearchOptions, SearchResult, search
+from classify.heads.arrays import ArrayHead
+from classify.heads.calibration import CalibratedHead, calibrated, fit_temperature
+from classify.heads.search import SearchOptions, SearchResult
+from classify.heads.streaming.search import search_rows
 from classify.heads.table import Head
 from classify.heads.users_code import users_code
 from classify.limits.checked import Checked, check_limits
@@ -33,7 +37,7 @@ from classify.runs.scores import Answers, Scores
 class FittedHead:
     """A head with its line of the leaderboard and its answers on the m test rows."""
 
-    head: CalibratedHead
+    head: CalibratedHead | ArrayHead
     rank: int
     result: HeadResult
     predicted: np.ndarray  # (m,) class names
@@ -60,8 +64,8 @@ class FittedHead:
             Answers("test", test, self.answers),
         ]
         if len(val):
-            rows = found.columns.of(division.data.embedding[val])
-            answers.append(Answers("val", val, self.head.predict_proba(rows)))
+            scores = scores_of(self.head, found.columns.of(division.rows), val)
+            answers.append(Answers("val", val, self.head.probabilities(scores)))
         return Scores.of(division, self.head.classes_.tolist(), answers)
 
     def limits(self, division: Division, seed: int) -> tuple[Limits, Checked]:
@@ -106,7 +110,7 @@ def fit_one(
             options.folds, options.seed, options.n_jobs, seconds, clock, stages.course.step, stages.refit
         )
         with users_code(head.name):
-            found = search(head, division, how)
+            found = search_rows(head, division, how)
     except MemoryError as error:
         if options.hidden is None or not head.name.startswith("mlp"):
             raise
@@ -116,32 +120,39 @@ def fit_one(
             f"{division.X.shape[1]:,}: {error}. Name narrower layers."
         ) from error
     codes = np.searchsorted(found.classes, division.y)
-    calibrated = CalibratedHead(found.pipeline, fit_temperature(found.scores, codes))
+    fitted = calibrated(found.pipeline, fit_temperature(found.scores, codes))
     taken = clock() - start
     say(f"{head.name}: cross-validated accuracy {found.cv_accuracy:.1%} in {taken:.1f} s")
     stages.test(division)
 
     tested = now()
-    scores = calibrated.scores(found.columns.of(division.X_test))
-    probability = calibrated.probabilities(scores)
-    predicted = calibrated.classes_[scores.argmax(axis=1)]
-    evaluation = evaluate(division.truth, predicted, probability, calibrated.classes_)
+    scores = scores_of(fitted, found.columns.of(division.X_test))
+    probability = fitted.probabilities(scores)
+    predicted = fitted.classes_[scores.argmax(axis=1)]
+    evaluation = evaluate(division.truth, predicted, probability, fitted.classes_)
     places = np.minimum(np.searchsorted(found.classes, division.truth), len(found.classes) - 1)
     known = np.where(found.classes[places] == division.truth, places, -1)
     return FittedHead(
-        head=calibrated,
+        head=fitted,
         rank=head.rank,
         result=HeadResult(head.name, found.settings, found.cv_accuracy, found.cv_std, evaluation, taken),
         predicted=predicted,
         answers=probability,
         calibration={
-            "out of fold": calibration(found.scores, codes, calibrated.temperature, seed=options.seed),
-            "test part": calibration(scores, known, calibrated.temperature, seed=options.seed),
+            "out of fold": calibration(found.scores, codes, fitted.temperature, seed=options.seed),
+            "test part": calibration(scores, known, fitted.temperature, seed=options.seed),
         },
         found=found,
         inputs=of_blocks([b for b in division.data.blocks if (b.start, b.stop) in found.columns.spans]),
         tested=tested,
     )
+
+
+def scores_of(head: CalibratedHead | ArrayHead, rows: Rows, some: np.ndarray | None = None) -> np.ndarray:
+    """Score rows, or some of them, in blocks: (n, C) float64."""
+    if some is not None:
+        rows = rows.select(some) if isinstance(rows, Streamed) else rows[some]
+    return by_blocks(rows, lambda block, places: head.scores(block))
 
 
 def fit_all(

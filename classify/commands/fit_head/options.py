@@ -29,6 +29,8 @@ class FitOptions:
     """of split and folds"""
     n_jobs: Annotated[Positive | None, Parameter(name="--jobs", metavar="N")] = None
     """threads (default: one per core)"""
+    max_memory_gb: float | None = None
+    """memory to use; rows that need more are read block by block (default: a third of what there is)"""
     budget: Time | None = None
     """time for all searches, as 90s or 5m (default for --model all: 60s)"""
     parts: Annotated[str, Parameter(choices=("auto", "top", "all"))] = "auto"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -18,11 +18,9 @@ from classify.data.neighbours import near_duplicates
 from classify.data.neighbours.approximate import EXACT
 from classify.data.neighbours.kept import keep, place, recall
 from classify.data.neighbours.near_duplicates import Groups
-from classify.data.neighbours.pairs import Embeddings
-from classify.data.neighbours.search import BLOCK
 
 
-def copies_of(data: Embedded, thumbnails: Store) -> Groups:
+def copies_of(data: Embedded, thumbnails: Store, held: bool = True) -> Groups:
     """Group the rows of a data set that show the same picture, as `near_duplicates.groups` does.
 
     The answer is kept beside the first space, by whose plain embeddings candidates are told.
@@ -33,10 +31,13 @@ def copies_of(data: Embedded, thumbnails: Store) -> Groups:
         n rows.
     thumbnails : Store
         As of `extract.embedding.thumbnails.thumbnails_of`.
+    held : bool
+        Whether memory has room for all rows.
     """
-    keys, rows = data.manifest.key, _rows(data)
+    held = held and len(data.manifest) <= EXACT
+    keys, rows = data.manifest.key, data.embedding[:, data.top] if held else _Kept.of(data)
     digest = sha256(f"{near_duplicates.RULES}, {data.space.id}, {thumbnails.space.id}\n".encode())
-    for part in (keys, thumbnails.contains(keys), *_blocks(data)):
+    for part in (keys, thumbnails.contains(keys), rows.rows.identity() if isinstance(rows, _Kept) else rows):
         digest.update(np.ascontiguousarray(part).data)
     path = place(data.store, "copies", digest.hexdigest())
     kept = recall(path)
@@ -59,18 +60,20 @@ def copies_of(data: Embedded, thumbnails: Store) -> Groups:
     return Groups(connect(len(keys), edges), pairs, kept["likeness"], kept["bits"], *counts, *recall_of)
 
 
-def _blocks(data: Embedded) -> Iterator[NDArray[np.float32]]:
-    """The plain embeddings of the first space: whole, or, of many pictures, block by block."""
-    if len(data.manifest) <= EXACT:
-        yield data.embedding[:, data.top]
-    else:
-        for rows in data.store.stream(data.manifest.key, BLOCK, data.manifest.paths):
-            yield rows[:, data.top]
+@dataclass(frozen=True)
+class _Kept:
+    """Some columns of rows that stay in the cache until they are asked for."""
 
+    rows: Rows
+    columns: slice
 
-def _rows(data: Embedded) -> NDArray[np.float32] | Embeddings:
-    """The same to take rows from."""
-    if len(data.manifest) <= EXACT:
-        return data.embedding[:, data.top]
-    kept = Rows(data.store, data.manifest.key)
-    return lambda rows: kept.take(rows)[:, data.top]
+    @classmethod
+    def of(cls, data: Embedded) -> _Kept:
+        """The plain embeddings of a data set's first space."""
+        return cls(Rows(data.store, data.manifest.key), data.top)
+
+    def take(self, indices: NDArray[np.intp]) -> NDArray[np.float32]:
+        return self.rows.take(indices)[:, self.columns]
+
+    def in_file_order(self, indices: NDArray[np.intp]) -> NDArray[np.intp]:
+        return self.rows.in_file_order(indices)

@@ -63,13 +63,13 @@ def _components(
         Best(len(sample), NEAREST + 1),
         directions.of(sample),
     )
-    for start in range(0, count, block):
-        mine = directions.of(np.arange(start, min(start + block, count)))
-        best.offer(0, start, asked @ mine.T)
+    for at, some in enumerate(directions.blocks):
+        mine = directions.of(some)
+        best.offer(0, at * block, asked @ mine.T)
         part = mine @ basis
         length = np.linalg.norm(part, axis=1, keepdims=True)
-        low[start : start + block] = np.nan_to_num(part / np.where(length > 0, length, 1))
-    return low, _true(best, sample, SIMILARITY)
+        low[some] = np.nan_to_num(part / np.where(length > 0, length, 1))
+    return low, _true(best, sample, SIMILARITY, np.concatenate(directions.blocks))
 
 
 def _true_shapes(frequency: Vectors, sample: NDArray[np.intp], block: int) -> NDArray[np.intp]:
@@ -78,12 +78,12 @@ def _true_shapes(frequency: Vectors, sample: NDArray[np.intp], block: int) -> ND
     for start in range(0, len(frequency), block):
         theirs = frequency[start : start + block].reshape(-1, FREQUENCIES**2).T
         best.offer(0, start, np.max([each @ theirs for each in asked], axis=0))
-    return _true(best, sample, SHAPES)
+    return _true(best, sample, SHAPES, np.arange(len(frequency)))
 
 
-def _true(best: Best, sample: NDArray[np.intp], least: float) -> NDArray[np.intp]:
+def _true(best: Best, sample: NDArray[np.intp], least: float, offered: NDArray[np.intp]) -> NDArray[np.intp]:
     found = best.ordered()
-    return _pairs(sample, found.index, found.similarity, least)[0]
+    return _pairs(sample, offered[found.index], found.similarity, least)[0]
 
 
 def _alike(

@@ -101,7 +101,7 @@ def groups(
     Parameters
     ----------
     keys : (n, 32) uint8
-    X : (n, D) float32, or a function from (k,) of the n rows to (k, D)
+    X : (n, D) float32, or what such rows are taken from
         Embeddings, all in one space.
     thumbnails : Store
         As of `extract.embedding.thumbnails.thumbnails_of`.
@@ -112,17 +112,17 @@ def groups(
     exact : int
     """
     _, first, inverse = unique(as_items(keys))
-    rows = np.sort(first)
-    known = thumbnails.contains(keys[rows])
-    frequency, fine = frequencies(keys[rows], known, thumbnails, block)
-    of_row = X if callable(X) else X.__getitem__
-    directions = Centred(lambda places: of_row(rows[places]), len(rows), block)
+    distinct = np.sort(first)
+    known = thumbnails.contains(keys[distinct])
+    rows = distinct[known]
+    frequency, fine = frequencies(keys[rows], np.ones(len(rows), bool), thumbnails, block)
+    directions = Centred(X, rows, block)
     shapes = frequency * fine[:, None, None]
     if len(rows) > exact and find_spec("faiss") is not None:
         pairs = of_most(directions, shapes, block)
     else:
         pairs = of_all(directions, shapes, block)
-    places = pairs.places[known[pairs.places].all(axis=1)]
+    places = pairs.places
     like = np.zeros(len(places), np.float32)
     detailed = fine[places].all(axis=1)
     like[detailed] = _compared(keys[rows], frequency, places[detailed], thumbnails)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,17 @@ from classify.data.neighbours.shapes import FREQUENCIES, SHAPES, orientations
 SIMILARITY = 0.8  # cosine of centred embeddings from which on a pair is looked at
 NEIGHBOURS = 64  # pairs looked at for one picture: where all pictures look alike there would be n * n
 
-Embeddings = Callable[[NDArray[np.intp]], NDArray[np.float32]]  # (k,) places among the u -> (k, D)
+
+class Embeddings(Protocol):
+    """Rows that are read when they are asked for."""
+
+    def take(self, indices: NDArray[np.intp]) -> NDArray[np.float32]:
+        """(k,) rows, in any order -> (k, D)."""
+        ...
+
+    def in_file_order(self, indices: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Order (k,) rows as they lie in the files: (k,) positions among `indices`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -32,18 +43,32 @@ class Pairs:
 class Centred:
     """Embeddings of u pictures, less the mean of all and of length 1; zeros stay zeros.
 
-    They are made anew for each product: that costs little of it, and a copy of all their memory.
+    They are made anew for each product: that costs little of it, and a copy of all their memory. `blocks` name all
+    pictures, in the order in which they are read at once.
+
+    Parameters
+    ----------
+    X : (n, D) float32, or what they are taken from
+    rows : (u,) int
+        Of the pictures meant.
+    block : int
     """
 
-    def __init__(self, embeddings: Embeddings, count: int, block: int) -> None:
-        self._embeddings, self.count = embeddings, count
-        places = (np.arange(start, min(start + block, count)) for start in range(0, count, block))
-        sums = [(X.sum(axis=0, dtype=np.float64), X.dtype) for X in map(embeddings, places)]
-        self._mean = (sum(total for total, _ in sums) / count).astype(sums[0][1]) if sums else np.zeros(0)
+    def __init__(self, X: NDArray[np.float32] | Embeddings, rows: NDArray[np.intp], block: int) -> None:
+        self.count, self._rows = len(rows), rows
+        if isinstance(X, np.ndarray):
+            self._take: Callable[[NDArray[np.intp]], NDArray[np.float32]] = X.__getitem__
+            order = np.arange(len(rows))
+        else:
+            self._take, order = X.take, X.in_file_order(rows)
+        self.blocks = [order[start : start + block] for start in range(0, len(rows), block)]
+        blocks = (self._take(rows[some]) for some in self.blocks)
+        sums = [(some.sum(axis=0, dtype=np.float64), some.dtype) for some in blocks]
+        self._mean = (sum(total for total, _ in sums) / len(rows)).astype(sums[0][1]) if sums else np.zeros(0)
 
     def of(self, places: NDArray[np.intp]) -> NDArray[np.floating]:
         """(k,) places -> (k, D)."""
-        centred = self._embeddings(places) - self._mean
+        centred = self._take(self._rows[places]) - self._mean
         length = np.linalg.norm(centred, axis=1, keepdims=True)
         return centred / np.where(length > 0, length, 1)
 

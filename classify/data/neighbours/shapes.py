@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cache.storage.rows import Rows
 from cache.storage.store import Store
 from extract.pictures.thumbnail import SIDE
 
@@ -33,9 +34,11 @@ def frequencies(
     """
     found = np.zeros((len(keys), FREQUENCIES, FREQUENCIES), np.float32)
     fine, places = np.zeros(len(keys), bool), np.flatnonzero(known)
-    for start, luma in enumerate(thumbnails.stream(keys[places], block)) if len(places) else ():
-        some = places[start * block : start * block + len(luma)]
-        luma = luma - luma.mean(axis=(1, 2), keepdims=True)
+    kept = Rows(thumbnails, keys[places])
+    order = kept.in_file_order(np.arange(len(places)))
+    for start in range(0, len(places), block):
+        luma, some = kept.take(order[start : start + block]), places[order[start : start + block]]
+        luma -= luma.mean(axis=(1, 2), keepdims=True)
         wave, contrast = _BASIS @ luma @ _BASIS.T, (luma**2).sum(axis=(1, 2))
         fine[some] = contrast - (wave**2).sum(axis=(1, 2)) > FINE * contrast  # Parseval
         wave = wave[:, :FREQUENCIES, :FREQUENCIES] * _RISE

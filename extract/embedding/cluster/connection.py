@@ -6,12 +6,14 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from cache.errors import UserError
 from extract.machine import usable_cores
 
 LOCAL = "local"
+_CODE = Path(__file__).parents[3]  # where this package lies
 _OBJECTS = 100 * 2**20  # bytes: what is handed round are names, keys and counts
 _OFF = {  # before Ray is imported: it reports home, and warns of what does not concern us, unless told not to
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -27,7 +29,7 @@ def import_ray() -> Any:
         import ray
     except ImportError as error:
         raise UserError(
-            "Expected the package ray for --ray, found none. Run `pip install 'ray[data]'`, here and on each node."
+            "Expected the package ray for --ray, found none. Run `pip install ray`, here and on each node."
         ) from error
     return ray
 
@@ -56,7 +58,8 @@ def connected(address: str) -> Iterator[Any]:
         here |= {"num_cpus": usable_cores(), "include_dashboard": False, "object_store_memory": _OBJECTS}
         here |= {"_node_ip_address": "127.0.0.1"}
     try:
-        ray.init(**here, logging_level=logging.ERROR, log_to_driver=False)
+        with contextlib.chdir(_CODE):  # from where it is called, Ray would have its workers import modules
+            ray.init(**here, logging_level=logging.ERROR, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(

@@ -16,8 +16,8 @@ from extract.embedding.cluster.messages import Block, News, Task
 from extract.embedding.cluster.seats import Seat
 from extract.embedding.cluster.worker import Worker
 
-PATIENCE = 60.0  # seconds without any worker at all
-TOLD = 10.0  # seconds between two lines about it
+PATIENCE = 180.0  # seconds without any worker at all
+TOLD = 5.0  # seconds between two lines about those that are still to come
 TRIES = 3  # workers that may die over the same files, or one after the other before they begin
 ENDING = 120.0  # seconds that workers have to seal what they hold
 LOWER = (
@@ -163,7 +163,7 @@ class Crew:
             self._told = now
         elif now - self._told > TOLD:
             self._told = now
-            self._note(f"{called} of {counted(len(self._hands), 'worker')} wait for room: {self._free()}")
+            self._note(f"{called} of {counted(len(self._hands), 'worker')} still to start: {self._free()}")
         if now - self._seen > PATIENCE:
             raise UserError(
                 f"Expected room for {counted(called, 'worker')}, received none for {PATIENCE:.0f} s: {self._free()}. "

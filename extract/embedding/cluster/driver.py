@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from cache.errors import UserError
 from cache.manifest import Manifest
-from cache.storage.keys import as_items, unique
+from cache.storage.keys import KEY_BYTES, as_items, unique
 from cache.storage.lookup import locate
 from cache.text import counted, on_one_line
 from extract.embedding.cluster.connection import LOCAL, connected
@@ -22,6 +21,7 @@ from extract.embedding.extractor import Extractor
 from extract.embedding.picture_reader import Picture
 from extract.embedding.progress import Progress
 from extract.embedding.runner import CHUNK, Outcome
+from extract.pictures.files import address
 from extract.settings import Ray
 
 _KEPT = 2**20  # rows of one worker that are remembered before it is asked which of them are sealed
@@ -57,9 +57,7 @@ def embed_on_ray(
     with connected(cluster.address or LOCAL) as ray:
         nodes = nodes_of(ray)
         found = seats(nodes, options.workers, cluster.ray_workers, cluster.ray_gpus)
-        check_nodes(
-            ray, nodes, extractors[0].workspace.root, Path(manifest.root, manifest.paths[int(rows[0])])
-        )
+        check_nodes(ray, nodes, extractors[0].workspace.root, address(manifest, int(rows[0])))
         progress.note(f"on Ray: {told(found)}")
         work = Work(extractors, manifest, rows, progress, outcomes)
         crew = Crew(ray, found, [_task(each) for each in extractors], progress.note)
@@ -160,7 +158,7 @@ class Work:
         """Tell the outcomes how many rows the run has added: of pictures whose bytes are the same, one."""
         read = self._rows[self._read[self._rows]]
         key, _, _ = unique(as_items(self._manifest.key[read]))
-        keys = key.view(np.uint8).reshape(len(key), -1)
+        keys = key.view(np.uint8).reshape(-1, KEY_BYTES)
         for outcome, store, before in zip(self._outcomes, self._stores, self._before, strict=True):
             new = store.contains(keys) & (locate(keys, iter(before))[1] < 0)
             outcome.embedded = int(new.sum())

@@ -17,7 +17,7 @@ class Found(NamedTuple):
     """What a node has."""
 
     code: str  # hash of the package's code, empty without it
-    missing: list[str]  # of the paths that all nodes should see
+    unseen: list[int]  # of the places that all nodes should see, by their number
 
 
 def nodes_of(ray: Any) -> list[Node]:
@@ -35,7 +35,7 @@ def nodes_of(ray: Any) -> list[Node]:
     return [node for node in found if node.cpus]
 
 
-def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path, picture: Path) -> None:
+def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path, picture: str) -> None:
     """Make sure that each node has this code, and sees the workspace and the pictures.
 
     Parameters
@@ -44,8 +44,8 @@ def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path, picture: Path)
     nodes : sequence of Node
     workspace : Path
         Its folder; a file is written there that all nodes should see.
-    picture : Path
-        A file that should be there, too.
+    picture : str
+        Address of one that all should see, if it is seen from here.
 
     Raises
     ------
@@ -56,9 +56,11 @@ def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path, picture: Path)
 
     token = temporary_name(workspace / "ray")
     write_file(token, b"")
-    look = _looking([str(token), str(picture)] if picture.exists() else [str(token)])
     try:
-        task = ray.remote(num_cpus=0, max_retries=0)(look)
+        places = {str(token): f"the workspace {workspace}", picture: picture}
+        mine = Found(*_looking(list(places))())
+        there = [place for number, place in enumerate(places) if number not in mine.unseen]
+        task = ray.remote(num_cpus=0, max_retries=0)(_looking(there, mine.code))
         asked = {
             task.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False)
@@ -66,19 +68,21 @@ def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path, picture: Path)
             for node in nodes
         }
         answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=PATIENCE)
-        mine, wrong = look(), [f"{asked[each].name} does not answer" for each in silent]
+        wrong = [f"{asked[each].name} does not answer" for each in silent]
         for each in answered:
+            name = asked[each].name
             try:
                 found = Found(*ray.get(each))
+            except (ray.exceptions.TaskUnschedulableError, ray.exceptions.OutOfMemoryError):
+                continue  # it has died since it was listed; or workers will tell
             except ray.exceptions.RayError as error:
-                lines = str(error).strip().splitlines() or [type(error).__name__]
-                wrong.append(f"{asked[each].name}: {lines[-1]}")
+                wrong.append(f"{name}: {getattr(error, 'cause', None) or type(error).__name__}")
                 continue
             if not found.code:
-                wrong.append(f"{asked[each].name} has no coldframe")
-            elif found.code != mine[0]:
-                wrong.append(f"{asked[each].name} has another coldframe (code {found.code}, here {mine[0]})")
-            wrong += [f"{asked[each].name} does not see {_of(path, token)}" for path in found.missing]
+                wrong.append(f"{name} has no coldframe")
+            elif found.code != mine.code:
+                wrong.append(f"{name} has another coldframe (code {found.code}, here {mine.code})")
+            wrong += [f"{name} does not see {places[there[number]]}" for number in found.unseen]
     finally:
         token.unlink(missing_ok=True)
     if wrong:
@@ -89,17 +93,15 @@ def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path, picture: Path)
         )
 
 
-def _of(path: str, token: Path) -> str:
-    return f"the workspace {token.parent}" if path == str(token) else path
+def _looking(places: list[str], code: str = "") -> Callable[[], tuple[str, list[int]]]:
+    """Make what looks around on a node: a closure travels whole, and runs where there is no package to import.
 
+    It tells the hash of the package's code and, unless that is another than `code`, which of the places it cannot open.
+    """
 
-def _looking(paths: list[str]) -> Callable[[], tuple[str, list[str]]]:
-    """Make what looks around on a node: a closure travels whole, and runs where there is no package to import."""
-
-    def look() -> tuple[str, list[str]]:
+    def look() -> tuple[str, list[int]]:
         import hashlib
         import importlib.util
-        import os
         import pathlib
 
         digest = hashlib.sha256()
@@ -110,6 +112,19 @@ def _looking(paths: list[str]) -> Callable[[], tuple[str, list[str]]]:
             root = pathlib.Path(next(iter(spec.submodule_search_locations)))
             for path in sorted(root.rglob("*.py")):
                 digest.update(f"{name}/{path.relative_to(root).as_posix()}\n".encode() + path.read_bytes())
-        return digest.hexdigest()[:12], [path for path in paths if not os.path.lexists(path)]
+        found = digest.hexdigest()[:12]
+        if code not in ("", found):
+            return found, []
+
+        from extract.sources.places.place import open_at
+
+        unseen = []
+        for number, place in enumerate(places):
+            try:
+                with open_at(place):
+                    pass
+            except (OSError, ValueError):
+                unseen.append(number)
+        return found, unseen
 
     return look

@@ -17,6 +17,7 @@ from urllib.parse import quote, unquote
 SUFFIXES = (".parquet", ".pq")
 _MIB = 2**20
 _BLOCK = 8 * _MIB  # bytes of pictures that are read at once, about
+_ROWS = 256  # and so many rows at most: where pictures repeat, the file tells less bytes than they have
 _KEPT = 128 * _MIB  # of a file, for whoever asks for the rows beside
 _CURSORS = 4  # row groups of a file that are read at once
 _MEMBER = re.compile(r"([^/]+)/(\d+)(?:-[^/]*)?")
@@ -37,7 +38,7 @@ class _Cursor:
         rows = metadata.row_group(group)
         chunks = (rows.column(number) for number in range(rows.num_columns))
         size = next(each.total_uncompressed_size for each in chunks if each.path_in_schema == leaf)
-        self.step = max(1, min(rows.num_rows, _BLOCK * rows.num_rows // max(1, size)))
+        self.step = max(1, min(_ROWS, _BLOCK * rows.num_rows // max(1, size)))
         self.next = 0
         file = pyarrow.parquet.ParquetFile(path, metadata=metadata, buffer_size=_MIB, pre_buffer=False)
         self._batches = file.iter_batches(self.step, row_groups=[group], columns=[leaf], use_threads=False)

@@ -7,7 +7,8 @@ import numpy as np
 from cache.dataset import Embedded
 from cache.manifest import Manifest
 from cache.storage.store import Store
-from classify.commands.audit.evidence import Evidence
+from classify.commands.audit.evidence import Evidence, without_copies
+from classify.commands.audit.labelled import Labelled
 from classify.data.groups import connect
 from classify.data.neighbours.near_duplicates import Groups
 from classify.data.neighbours.search import among
@@ -38,10 +39,25 @@ def evidence(
     n = len(manifest)
     store.create().add(manifest.key, rows)
     nothing = np.full((n, len(manifest.classes)), np.nan, np.float32)
+    found = copies(n, *pairs)
     return Evidence(
         Embedded("made-up", (store,), manifest, 0),
-        copies(n, *pairs),
-        among(rows, 50),
+        found,
+        without_copies(among(rows, 50), found.group),
         nothing if probability is None else probability,
         unknown(n) if facts is None else facts,
     )
+
+
+def labelled(
+    rows: np.ndarray,
+    label: np.ndarray,
+    classes: int,
+    group: np.ndarray | None = None,
+    voters: np.ndarray | None = None,
+) -> Labelled:
+    """Pictures with these rows, of one part, and labels; without a group there are no copies."""
+    n, width = rows.shape
+    alone = np.arange(n) if group is None else group
+    nobody = np.full((n, 15), -1) if voters is None else voters
+    return Labelled(rows, (width,), label, alone, nobody, classes)

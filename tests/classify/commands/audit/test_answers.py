@@ -11,6 +11,8 @@ from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.workspace import Workspace
 from classify.commands.audit.answers import Answers, answers_to
+from classify.commands.audit.labelled import Labelled
+from classify.data.neighbours.cached import neighbours_of
 from classify.runs.folder import write_json
 from classify.runs.record import of_space, record
 from classify.runs.scores import Scores, write
@@ -52,7 +54,8 @@ def add_run(workspace: Workspace, scores: Scores | None, dataset: str = "digits"
 
 def asked(workspace: Workspace, named: str | None = None) -> Answers:
     data = workspace.load()
-    return answers_to(workspace, data, np.arange(len(data.manifest)), named, 0)
+    labelled = Labelled.of(data, np.arange(len(data.manifest)), neighbours_of(data))
+    return answers_to(workspace, data, labelled, named, 0)
 
 
 def test_the_newest_run_that_cross_validated_on_the_data_set_answers(build: Build) -> None:

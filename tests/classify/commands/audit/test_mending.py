@@ -8,6 +8,7 @@ from classify.commands.audit.kinds.issue import Issue
 from classify.commands.audit.mending import TRIALS, mended, worth
 from classify.commands.audit.planted import altered
 from classify.data.neighbours.search import among
+from tests.classify.commands.audit.samples import labelled
 from tests.classify.samples import make_manifest
 
 Data = tuple[np.ndarray, np.ndarray]
@@ -45,7 +46,7 @@ def test_where_a_head_learns_wrong_labels_by_heart_mending_is_worth_something(
     polluted: tuple[np.ndarray, ...],
 ) -> None:
     X, label, others = polluted
-    found = worth(X, [64], label, np.arange(600), others, 10, strength=10.0, seed=0)
+    found = worth(labelled(X, label, 10, voters=others), strength=10.0, seed=0)
     assert found is not None and found.n == 600 and set(found.accuracy) == set(TRIALS)
     assert 60 < found.suspicious < 140
     assert found.accuracy["left_out"] > found.accuracy["labelled"]
@@ -63,12 +64,12 @@ def test_a_picture_has_no_say_in_how_it_is_judged(
     monkeypatch.setattr(
         mending, "judge", lambda given, *more: seen.append(given.copy()) or judge(given, *more)
     )
-    worth(X, [64], label, np.arange(600), others, 10, strength=1e-2, seed=0)
+    worth(labelled(X, label, 10, voters=others), strength=1e-2, seed=0)
     held = np.stack([given == -1 for given in seen])
     assert len(seen) == 5 and (held.sum(axis=0) == 1).all()
     assert all((given[given >= 0] == label[given >= 0]).all() for given in seen)
 
 
 def test_one_class_is_worth_nothing() -> None:
-    rows = np.ones((30, 4), np.float32), [4], np.zeros(30, np.int32), np.arange(30), np.full((30, 15), -1)
-    assert worth(*rows, 1, strength=1.0, seed=0) is None
+    alike = labelled(np.ones((30, 4), np.float32), np.zeros(30, np.int32), 1)
+    assert worth(alike, strength=1.0, seed=0) is None

@@ -8,6 +8,7 @@ from classify.commands.audit.kinds.labels import judge
 from classify.commands.audit.planted import Planted, altered, plant
 from classify.data.neighbours.search import among
 from classify.metrics.intervals import wilson
+from tests.classify.commands.audit.samples import labelled
 
 Data = tuple[np.ndarray, np.ndarray]
 
@@ -31,7 +32,8 @@ def test_planted_labels_are_found_and_counted(digits: Data) -> None:
     X, y = digits
     label, group = y.astype(np.int32), np.arange(len(y))
     others = without_copies(among(X, 15), group).index
-    found = plant(X, [64], label, group, others, 10, share=0.05, seeds=2, seed=0)
+    data = labelled(X, label, 10, group, others)
+    found = plant(data, share=0.05, seeds=2, seed=0)
     assert found is not None and found.each == 30 and len(found.hits) == 2
     value, low, high = found.at_number
     assert value == sum(found.hits) / 60 > 0.8 and low < value < high
@@ -39,10 +41,10 @@ def test_planted_labels_are_found_and_counted(digits: Data) -> None:
     assert found.recall[0] == sum(found.found) / 60 > 0.8
     assert found.precision[0] == sum(found.found) / sum(found.flagged)
     changed, wrong = altered(label, np.arange(len(y)), np.arange(10), 30, 0)
-    first = judge(changed, out_of_fold(X, [64], changed, group, 10).probability, others)
+    first = judge(changed, out_of_fold(data.with_labels(changed)).probability, others)
     assert found.flagged[0] == len(first.flagged) and found.found[0] == wrong[first.flagged].sum()
     assert found.hits[0] == wrong[first.ranked[:30]].sum()
-    again = plant(X, [64], label, group, others, 10, share=0.05, seeds=1, seed=1)
+    again = plant(data, share=0.05, seeds=1, seed=1)
     assert again is not None and again.each == 30 and abs(again.hits[0] - found.hits[1]) <= 1  # the same copy
 
 
@@ -50,18 +52,15 @@ def test_the_users_labels_stay(digits: Data) -> None:
     X, y = digits
     label = y.astype(np.int32)
     before = label.copy()
-    plant(X, [64], label, np.arange(len(y)), among(X, 15).index, 10, share=0.1, seeds=1, seed=0)
+    plant(labelled(X, label, 10, voters=among(X, 15).index), share=0.1, seeds=1, seed=0)
     assert (label == before).all()
 
 
 def test_nothing_is_planted_in_one_class_or_in_less_than_a_picture() -> None:
-    rows = np.ones((30, 4), np.float32), [4], np.zeros(30, np.int32), np.arange(30), np.full((30, 15), -1)
-    assert plant(*rows, 1, share=0.05, seeds=1, seed=0) is None
+    alike = labelled(np.ones((30, 4), np.float32), np.zeros(30, np.int32), 1)
+    assert plant(alike, share=0.05, seeds=1, seed=0) is None
     X = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
-    assert (
-        plant(X, [4], np.arange(20) % 2, np.arange(20), np.full((20, 15), -1), 2, share=0.01, seeds=1, seed=0)
-        is None
-    )
+    assert plant(labelled(X, np.arange(20) % 2, 2), share=0.01, seeds=1, seed=0) is None
 
 
 def test_what_is_found_is_told_in_words_and_numbers() -> None:

@@ -103,6 +103,7 @@ def test_a_run_holds_all_that_people_look_at(workspace: Workspace) -> None:
         "curve": True,
         "views": {"number": 0, "augment": None, "seed": 0},
         "hidden": None,
+        "max_memory_gb": None,
         "batch_norm": False,
     }
     assert record["space"]["id"] == SPACE.id and record["dataset"] == "digits"
@@ -131,13 +132,13 @@ def test_nothing_but_the_test_part_is_kept_from_training(
     workspace: Workspace, digits: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    original = fitted_head.search
+    original = fitted_head.search_rows
 
     def spy(head, data, how):
         seen.append((data.X, data.y))
         return original(head, data, how)
 
-    monkeypatch.setattr(fitted_head, "search", spy)
+    monkeypatch.setattr(fitted_head, "search_rows", spy)
     run(workspace, "logreg")
     part = split(workspace.manifest("digits")).part
     assert (seen[0][0] == digits[0][:300][part == TRAIN]).all()
@@ -148,13 +149,13 @@ def test_the_test_part_is_read_once_a_head_and_after_the_search(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
-    for name in ("search", "evaluate"):
+    for name in ("search_rows", "evaluate"):
         original = getattr(fitted_head, name)
         monkeypatch.setattr(
             fitted_head, name, lambda *a, _o=original, _n=name, **k: order.append(_n) or _o(*a, **k)
         )
     run(workspace, "logreg", "svm-linear")
-    assert order == ["search", "evaluate"] * 2
+    assert order == ["search_rows", "evaluate"] * 2
 
 
 def test_the_best_is_chosen_by_cross_validation_and_ties_are_said(workspace: Workspace) -> None:

@@ -17,7 +17,7 @@ from cache.errors import UserError
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
 from extract.commands.extract import Summary, extract_all
-from extract.embedding.cluster import crew
+from extract.embedding.cluster import crew, nodes
 from extract.embedding.cluster.connection import import_ray
 from extract.embedding.cluster.driver import embed_on_ray
 from extract.embedding.progress import Progress
@@ -184,6 +184,60 @@ def test_workers_that_never_begin_end_it(ray: Any, pictures: Path, monkeypatch: 
     monkeypatch.setattr(crew, "Worker", workers.Stillborn)
     with pytest.raises(UserError, match=r"3 deaths one after the other.*--workers"):
         run(pictures)
+
+
+OTHER = """
+import importlib.util, os
+found = importlib.util.find_spec
+def find_spec(name, *rest):
+    spec = found(name, *rest)
+    if name == "extract" and spec:
+        spec.submodule_search_locations = {where}
+    return spec
+importlib.util.find_spec = find_spec
+"""
+
+
+@pytest.mark.parametrize(("where", "wrong"), [("[]", "no coldframe"), ("[OTHER]", "another coldframe")])
+def test_nodes_without_the_package_or_with_another_are_told(
+    ray: Any, pictures: Path, tmp_path: Path, where: str, wrong: str
+) -> None:
+    other = tmp_path / "other" / "extract"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text('"""Of another version."""')
+    text = OTHER.format(where=where.replace("OTHER", repr(str(other))))
+    (other.parent / "sitecustomize.py").write_text(text)
+    node = ray.cluster.add_node(
+        num_cpus=1, object_store_memory=80 * 2**20, env_vars={"PYTHONPATH": str(other.parent)}
+    )
+    try:
+        with pytest.raises(
+            UserError, match=rf"this version of coldframe on each node.* has {wrong}"
+        ) as error:
+            run(pictures)
+        assert str(error.value).count(" has ") == 1
+    finally:
+        ray.cluster.remove_node(node, allow_graceful=False)
+
+
+def test_nodes_that_do_not_see_the_pictures_are_told(
+    ray: Any, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = nodes._looking
+    hidden = lambda places, code="": look([f"{each}/elsewhere" for each in places] if code else places, code)  # noqa: E731
+    monkeypatch.setattr(nodes, "_looking", hidden)
+    with pytest.raises(UserError, match=r"each node .* does not see the workspace .* does not see .*\.jpg"):
+        run(pictures)
+
+
+def test_a_worker_out_of_memory_is_told_with_what_to_lower(ray: Any, pictures: Path) -> None:
+    short = {"RAY_memory_usage_threshold": "0.001", "RAY_memory_monitor_refresh_ms": "50"}
+    node = ray.cluster.add_node(num_cpus=2, object_store_memory=80 * 2**20, env_vars=short)
+    try:
+        with pytest.raises(UserError, match=r"out of memory.*--batch-size"):
+            run(pictures, workers=2)  # of two cores: only that node has them
+    finally:
+        ray.cluster.remove_node(node, allow_graceful=False)
 
 
 def test_too_small_a_cluster_is_told_at_once(ray: Any, pictures: Path) -> None:

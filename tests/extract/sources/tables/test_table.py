@@ -11,6 +11,7 @@ from cache.manifest import SPLITS, Manifest
 from cache.workspace import Workspace
 from extract.commands.manifest import hash_missing, survey
 from extract.embedding.progress import Progress
+from extract.settings import Columns
 from extract.sources.source import default_name, scan
 from extract.sources.tables.table import read_table
 from tests.extract.sample_pictures import encode, scene
@@ -204,3 +205,21 @@ def test_a_table_for_a_spreadsheet_runs_nothing_and_is_read_as_it_was(tmp_path: 
     manifest = read_table(tmp_path / "pics" / "labels.csv").manifest
     assert manifest.classes == ("'-x", "-x", "=1+1", "plain")
     assert [path.split("/")[0] for path in manifest.paths] == labels(manifest)
+
+
+def test_columns_of_other_names_without_suffixes_in_a_folder_named_alike(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    for name in ("1", "2"):
+        (tmp_path / "train" / f"{name}.jpg").write_text(name)
+    (tmp_path / "train.csv").write_text("id;breed;label\n1;pug;x\n2;boxer;y\n")
+    found = scan(tmp_path / "train.csv", columns=Columns("id", "breed", ".jpg"))
+    assert found.manifest.paths == ["train/1.jpg", "train/2.jpg"] and found.manifest.classes == (
+        "boxer",
+        "pug",
+    )
+    with pytest.raises(
+        UserError, match=r"Expected a column 'kind' in .*'id', 'breed', 'label'.*--label-column"
+    ):
+        scan(tmp_path / "train.csv", columns=Columns("id", "kind"))
+    with pytest.raises(UserError, match=r"path and label, each once.*--path-column"):
+        scan(tmp_path / "train.csv")

@@ -1,0 +1,143 @@
+"""The search for a head's settings where rows are streamed: that of `heads.search`, by sums over blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+
+from cache.errors import UserError
+from classify.data.labelled import Labelled
+from classify.data.rows.streamed import Streamed
+from classify.heads.fitting.fitters import takes_weights
+from classify.heads.folds import cross_validation_folds
+from classify.heads.search import (
+    Candidate,
+    SearchOptions,
+    SearchResult,
+    check,
+    choices_of_columns,
+    search,
+    settings_of,
+)
+from classify.heads.streaming.form import Setting, settings
+from classify.heads.streaming.linear import Linear, held_out_scores, hits
+from classify.heads.streaming.moments import gather
+from classify.heads.streaming.table import STREAMED, Folds
+from classify.heads.table import Head
+
+
+def search_rows(head: Head, data: Labelled, how: SearchOptions | None = None) -> SearchResult:
+    """Search a head's settings, as `heads.search.search` does, on rows in memory or streamed."""
+    return (
+        _streamed(head, data, how or SearchOptions())
+        if isinstance(data.X, Streamed)
+        else search(head, data, how)
+    )
+
+
+def _streamed(head: Head, data: Labelled, how: SearchOptions) -> SearchResult:
+    from sklearn.base import clone
+    from sklearn.model_selection import ParameterGrid
+
+    from classify.heads.fitting.parts import without_parts
+
+    if head.name not in STREAMED:
+        raise UserError(
+            f"Expected a head that can be fitted block by block ({', '.join(STREAMED)}), received {head.name}: "
+            f"{len(data.y):,} rows of {data.X.shape[1]:,} numbers do not fit into --max-memory-gb. Raise it, or name "
+            "one of those with --model."
+        )
+    start, fit = how.clock(), STREAMED[head.name]
+    classes, codes, count, notes = check(data, how.folds)
+    chosen = head.large or head
+    template, grids = settings_of(chosen, data)
+    weighted = takes_weights(template)
+    if data.weight is not None and not weighted:
+        notes.append(f"{head.name} takes no weights: fitted as if all rows weighed the same")
+    candidates = list(ParameterGrid(grids))
+    parts = cross_validation_folds(codes, count, how.seed, data.group)
+    fold = np.empty(len(codes), np.intp)
+    for number, (_, held) in enumerate(parts):
+        fold[held] = number
+    accuracy = np.full((len(candidates), count), np.nan)
+    sizes, best, interrupted = np.bincount(fold), _Best(), False
+    todo = settings(candidates, choices_of_columns(chosen, data)[-1])
+    try:
+        todo.sort(key=lambda each: (str(each.form), each.scaling))
+        for form, of_form in groupby(todo, lambda each: each.form):
+            rows, weight = form.columns.of(data.X), data.weight if weighted else None
+            folds = Folds(
+                rows,
+                codes,
+                fold,
+                weight,
+                gather(rows, form, codes, fold, weight, jobs=how.n_jobs),
+                how.n_jobs,
+            )
+            for _, lot in groupby(of_form, lambda each: each.scaling):
+                if how.seconds is not None and how.clock() - start > how.seconds:
+                    break
+                members = list(lot)
+                models = fit(folds, members, False)
+                right = hits(rows, form, models, codes, fold, how.n_jobs) / sizes
+                accuracy[[each.number for each in members]] = right
+                best.look(members, models, right, folds)
+                if how.on_progress:
+                    how.on_progress(int(np.isfinite(accuracy).sum()), accuracy.size)
+    except KeyboardInterrupt:
+        if best.setting is None:
+            raise
+        interrupted = True
+    if best.setting is None or best.folds is None:
+        raise UserError(
+            f"Expected time for at least one setting of {head.name} on {count} folds, received {how.seconds:.1f} s. "
+            "Raise --budget, or choose a cheaper head with --model."
+        )
+    complete = np.flatnonzero(np.isfinite(accuracy).all(axis=1))
+    if len(complete) < len(candidates):
+        why = "interrupted" if interrupted else "out of time"
+        notes.append(f"{head.name}: {why} after {len(complete)} of {len(candidates)} settings")
+    table = [Candidate(candidates[number], accuracy[number]) for number in complete]
+    how.on_refit()
+    setting = best.setting
+    [[whole]] = fit(best.folds, [setting], True)
+    unfitted = without_parts(clone(template).set_params(**candidates[setting.number]))[1]
+    mine = Candidate(candidates[setting.number], accuracy[setting.number])
+    return SearchResult(
+        head=head.name,
+        params=mine.params,
+        settings=mine.settings,
+        cv_accuracy=mine.mean,
+        cv_std=mine.std,
+        candidates=table,
+        classes=classes,
+        scores=held_out_scores(best.folds.rows, setting.form, best.models, fold),
+        columns=setting.form.columns,
+        template=unfitted,
+        pipeline=whole.head(setting, classes),
+        seconds=how.clock() - start,
+        notes=notes,
+        folds=parts,
+        interrupted=interrupted,
+    )
+
+
+class _Best:
+    """The best setting so far, of equal ones the first of all candidates, with its models."""
+
+    def __init__(self) -> None:
+        self.setting: Setting | None = None
+        self.models: Sequence[Linear] = ()
+        self.folds: Folds | None = None
+        self._mean = -1.0
+
+    def look(
+        self, members: Sequence[Setting], models: Sequence[Sequence[Linear]], right: np.ndarray, folds: Folds
+    ) -> None:
+        """Compare further settings, (members, folds) accuracies, with it."""
+        for setting, of_setting, mean in zip(members, models, right.mean(axis=1).round(9), strict=True):
+            first = self.setting is None or setting.number < self.setting.number
+            if mean > self._mean or (mean == self._mean and first):
+                self.setting, self.models, self._mean, self.folds = setting, of_setting, mean, folds

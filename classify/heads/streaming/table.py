@@ -1,0 +1,70 @@
+"""The heads that can be fitted block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from classify.data.rows.blocks import Rows
+from classify.heads.streaming import closed
+from classify.heads.streaming.form import Setting
+from classify.heads.streaming.linear import Linear, place
+from classify.heads.streaming.moments import Moments
+from extract.machine import usable_cores
+
+
+@dataclass(frozen=True)
+class Folds:
+    """n rows of one form, divided; `parts` are the moments of each fold's own rows."""
+
+    rows: Rows
+    codes: np.ndarray  # (n,)
+    fold: np.ndarray  # (n,) which holds the row out
+    weight: np.ndarray | None  # (n,)
+    parts: Sequence[Moments]
+    jobs: int | None
+
+    @property
+    def whole(self) -> Moments:
+        """Of all rows."""
+        return sum(self.parts[1:], self.parts[0])
+
+    def without(self, number: int) -> Moments:
+        """Of the rows that a fold fits on."""
+        return self.whole - self.parts[number]
+
+
+class Fit(Protocol):
+    """Fits settings of one form and scaling: of each a model a fold, or with `refit` a single one on all rows."""
+
+    def __call__(
+        self, folds: Folds, settings: Sequence[Setting], refit: bool
+    ) -> Sequence[Sequence[Linear]]: ...
+
+
+def _closed(
+    solve: closed.Closed, folds: Folds, settings: Sequence[Setting], refit: bool
+) -> list[list[Linear]]:
+    standard, values, whole = settings[0].standard, [setting.value for setting in settings], folds.whole
+
+    def models(moments: Moments) -> list[Linear]:
+        where = place(moments, standard)
+        solved = solve(moments.over(where["scale"]), values)
+        return [Linear(*each, **where, centroids=solve is closed.centroid) for each in solved]
+
+    with threadpool_limits(1), ThreadPoolExecutor(folds.jobs or usable_cores()) as pool:
+        parts = [whole] if refit else [whole - part for part in folds.parts]
+        return [list(of_setting) for of_setting in zip(*pool.map(models, parts), strict=True)]
+
+
+STREAMED: Mapping[str, Fit] = {
+    "centroid": partial(_closed, closed.centroid),
+    "lda": partial(_closed, closed.lda),
+    "ridge": partial(_closed, closed.ridge),
+}
