@@ -94,7 +94,7 @@ def open_source(
     """
     if tfds.is_tfds(source):
         return _open_tfds(workspace, source, data_dir, note)
-    if (address := address_of(source)) and (archive.suffix(source) or is_table(source)):
+    if (address := address_of(source)) and (archive.suffix(source) or is_table(source) or is_coco(source)):
         raise UserError(
             f"Expected a folder of class folders at an address, received {address}. Copy tables and archives to this "
             "machine, and pass them from there."
@@ -227,17 +227,13 @@ def _listed(source: Path, columns: Columns) -> Scan:
 
 def default_name(source: Path) -> str:
     """Name the data set after its folder, or after the file without its suffix."""
-<<<<<<< HEAD
     if address := address_of(source):
         return address.rpartition("/")[2]
-    return source.stem if is_table(source) or archive.is_archive(source) else source.resolve().name
-=======
     return (
         source.stem
         if is_table(source) or is_coco(source) or archive.is_archive(source)
         else source.resolve().name
     )
->>>>>>> main
 
 
 def _carry_keys(old: Manifest, new: Manifest) -> None:
