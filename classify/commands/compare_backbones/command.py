@@ -29,7 +29,7 @@ from extract.commands.manifest import survey
 from extract.commands.options import ExtractOptions
 from extract.embedding.progress import Progress, Say, bar
 from extract.embedding.thumbnails import complete, thumbnails_of
-from extract.settings import Decoding, Options
+from extract.settings import AS_NAMED, Columns, Decoding, Options
 
 
 def compare_backbones(
@@ -42,6 +42,7 @@ def compare_backbones(
     options: Options | None = None,
     progress: Progress | None = None,
     data_dir: str | None = None,
+    columns: Columns = AS_NAMED,
     say: Say = lambda line: None,
 ) -> tuple[Outcome, Backbone]:
     """Embed a sample of the training pictures with each backbone and rank them by a cross-validated ridge head.
@@ -62,6 +63,8 @@ def compare_backbones(
         Told of the embedding.
     data_dir : str, optional
         As for `extract`.
+    columns : Columns, optional
+        As for `extract`.
     say : callable (line of text), optional
 
     Returns
@@ -76,7 +79,7 @@ def compare_backbones(
     """
     decoding, options, progress = decoding or Decoding(), options or Options(), progress or Progress()
     asked = named(contest)
-    manifest, name = _pictures(workspace, source, dataset, progress, data_dir)
+    manifest, name = _pictures(workspace, source, dataset, progress, data_dir, columns)
     rows = training_sample(
         workspace, name, manifest, contest.sample, test_size=contest.test_size, seed=contest.seed
     )
@@ -129,10 +132,15 @@ def compare_backbones(
 
 
 def _pictures(
-    workspace: Workspace, source: Path | None, dataset: str | None, progress: Progress, data_dir: str | None
+    workspace: Workspace,
+    source: Path | None,
+    dataset: str | None,
+    progress: Progress,
+    data_dir: str | None,
+    columns: Columns,
 ) -> tuple[Manifest, str]:
     if source is not None:
-        found = survey(workspace, source, dataset, progress, data_dir)
+        found = survey(workspace, source, dataset, progress, data_dir, columns=columns)
         return found.manifest, found.dataset
     name = dataset or workspace.state().get("dataset")
     if not name:
@@ -181,6 +189,7 @@ def run(options: CompareOptions, say: Say) -> Outcome:
         options=Options(**asdict(options.engine)),
         progress=bar(say),
         data_dir=options.data_dir,
+        columns=options.columns,
         say=say,
     )
     return outcome
@@ -200,6 +209,7 @@ def elected(workspace: Workspace, options: ExtractOptions, progress: Progress, s
         options=options.options,
         progress=progress,
         data_dir=options.data_dir,
+        columns=options.columns,
         say=say,
     )
     say(f"{outcome.to_text()}\nextracting with {outcome.winner.label}")
