@@ -68,6 +68,8 @@ COMMANDS = {
         "classify pictures with the best run", "predict new_photos/"),
     "evaluate": Command(f"{C}.evaluate.options:EvaluateOptions", f"{C}.evaluate.command:run",
         "measure a run on new labelled pictures", "evaluate new_flowers/"),
+    "serve": Command(f"{C}.serve.options:ServeOptions", f"{C}.serve.command:run",
+        "a page on this machine that answers for pictures dropped on it", "serve --open"),
     "report": Command(f"{C}.report.options:ReportOptions", f"{C}.report.command:run",
         "make the page of a run again, or compare two runs", "report --open"),
     "audit": Command(f"{C}.audit.options:AuditOptions", f"{C}.audit.command:run",
