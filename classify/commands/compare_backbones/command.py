@@ -27,9 +27,10 @@ from classify.runs.record import record
 from extract.backbones.backbone import Backbone
 from extract.commands.manifest import survey
 from extract.commands.options import ExtractOptions
+from extract.embedding.cluster.driver import embedder
 from extract.embedding.progress import Progress, Say, bar
 from extract.embedding.thumbnails import complete, thumbnails_of
-from extract.settings import AS_NAMED, Columns, Decoding, Options
+from extract.settings import AS_NAMED, Columns, Decoding, Options, Ray
 
 
 def compare_backbones(
@@ -44,6 +45,7 @@ def compare_backbones(
     data_dir: str | None = None,
     columns: Columns = AS_NAMED,
     say: Say = lambda line: None,
+    cluster: Ray | None = None,
 ) -> tuple[Outcome, Backbone]:
     """Embed a sample of the training pictures with each backbone and rank them by a cross-validated ridge head.
 
@@ -66,6 +68,8 @@ def compare_backbones(
     columns : Columns, optional
         As for `extract`.
     say : callable (line of text), optional
+    cluster : Ray, optional
+        Who embeds; costs are measured here.
 
     Returns
     -------
@@ -87,23 +91,24 @@ def compare_backbones(
     sample.columns = {}
     check_classes(np.array(sample.classes)[sample.label])  # before anything is embedded
     entrants = list[Entrant]()
-    ground = Ground(workspace, manifest, sample, decoding, options, progress, say)
-    for each, precision in asked:
-        try:
-            backbone = backbone_for(each, precision, contest)
-            say(
-                f"{label(each, precision)}: {counted(len(sample), 'picture')} at {backbone.input_size} pixels"
-            )
-            entrant = ground.enter(backbone, retime=contest.retime)
-            twin = next((one for one in entrants if one.store.space == entrant.store.space), None)
-            if twin is not None:
-                notes.append(f"{label(each, precision)} left out: it is the same network as {twin.label}")
-                continue
-            entrants.append(entrant)
-        except UserError as error:
-            if contest.backbones:
-                raise
-            notes.append(f"{label(each, precision)} left out: {error}")
+    with embedder(cluster or Ray()) as embed:
+        ground = Ground(workspace, manifest, sample, decoding, options, progress, say, embed)
+        for each, precision in asked:
+            try:
+                backbone = backbone_for(each, precision, contest)
+                say(
+                    f"{label(each, precision)}: {counted(len(sample), 'picture')} at {backbone.input_size} pixels"
+                )
+                entrant = ground.enter(backbone, retime=contest.retime)
+                twin = next((one for one in entrants if one.store.space == entrant.store.space), None)
+                if twin is not None:
+                    notes.append(f"{label(each, precision)} left out: it is the same network as {twin.label}")
+                    continue
+                entrants.append(entrant)
+            except UserError as error:
+                if contest.backbones:
+                    raise
+                notes.append(f"{label(each, precision)} left out: {error}")
     if not entrants:
         raise UserError(f"Expected a backbone that can take part, but: {'; '.join(notes)}")
     present = np.all([each.store.contains(sample.key) for each in entrants], axis=0)
@@ -191,6 +196,7 @@ def run(options: CompareOptions, say: Say) -> Outcome:
         data_dir=options.data_dir,
         columns=options.columns,
         say=say,
+        cluster=options.cluster,
     )
     return outcome
 
@@ -211,6 +217,7 @@ def elected(workspace: Workspace, options: ExtractOptions, progress: Progress, s
         data_dir=options.data_dir,
         columns=options.columns,
         say=say,
+        cluster=options.cluster,
     )
     say(f"{outcome.to_text()}\nextracting with {outcome.winner.label}")
     return winner

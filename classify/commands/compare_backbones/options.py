@@ -17,6 +17,7 @@ from extract.settings import (
     Decoding,
     Engine,
     Preprocessing,
+    Ray,
     Resize,
     Resizer,
 )
@@ -65,3 +66,4 @@ class CompareOptions(Common):
     resize: Resize = Decoding.resize
     resizer: Resizer = Decoding.resizer
     engine: Annotated[Engine, FLAT] = Engine()
+    cluster: Annotated[Ray, FLAT] = Ray()
