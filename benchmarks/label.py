@@ -63,7 +63,9 @@ def covered(pool, label, classes: int, count: int) -> None:
     held = (low <= truth) & (truth <= high)
     for look in LOOKS:
         at = labels == look
-        print(f"{look} labels: interval holds {held[at].mean():.1%}; accuracy {truth[at].mean():.3f}, ", end="")
+        print(
+            f"{look} labels: interval holds {held[at].mean():.1%}; accuracy {truth[at].mean():.3f}, ", end=""
+        )
         print(f"shown {shown[at].mean():.3f}, n {n[at].mean():.0f}")
     print(f"the interval holds the accuracy in {held.mean():.1%} of {len(held)} stops", flush=True)
 
