@@ -76,6 +76,8 @@ COMMANDS = {
         "find wrong labels, odd pictures and contradicting copies", "audit --planted 5%"),
     "map": Command(f"{C}.map.options:MapOptions", f"{C}.map.command:run",
         "lay pictures out in two dimensions, alike beside alike, as one page", "map"),
+    "label": Command(f"{C}.label.options:LabelOptions", f"{C}.label.command:run",
+        "label pictures on a page, those first that teach most", "label pictures/ --classes daisy,rose"),
     "publish": Command(f"{C}.publish.options:PublishOptions", f"{C}.publish.command:run",
         "put a run where others look for it: a folder for a model hub, or MLflow", "publish --to folder"),
     "demo": Command(f"{C}.options:DemoOptions", f"{C}.demo:run",
@@ -108,7 +110,7 @@ MEANT = {  # what others call it
         ("train", "fit", "learn"), "`fit-head` (a classifier on the cache) or `finetune` (the network)"
     ),
     **dict.fromkeys(("embed", "embeddings", "features", "index"), "`extract`"),
-    **dict.fromkeys(("classify", "infer", "inference", "label"), "`predict`"),
+    **dict.fromkeys(("classify", "infer", "inference"), "`predict`"),
     **dict.fromkeys(("val", "validate", "test", "score"), "`evaluate`"),
     **dict.fromkeys(("convert", "save"), "`export`"),
     **dict.fromkeys(("ls", "list"), "`cache ls` or `runs ls`"),
