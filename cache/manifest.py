@@ -15,6 +15,7 @@ from cache.frame import TEXT
 from cache.storage.columns.texts import Texts
 from cache.storage.hdf5 import UNREADABLE, pack, read_arrays, write_arrays
 from cache.storage.keys import KEY_BYTES, as_items, unique
+from cache.storage.remote.address import address_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,7 @@ class Manifest:
     split: NDArray[np.uint8]  # (n,) index into SPLITS
     key: NDArray[np.uint8]  # (n, 32) image keys, all zero while not hashed
     size: NDArray[np.int64]  # (n,) bytes
-    mtime_ns: NDArray[np.int64]  # (n,) time of last change, nanoseconds since 1970
+    mtime_ns: NDArray[np.int64]  # (n,) time of last change, nanoseconds since 1970; of an object its version
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)  # what else a table says: n texts each
     table: str = ""  # name of the table in root that lists the samples; empty when root itself was read
 
@@ -95,21 +96,24 @@ class Manifest:
 
         Columns: `path` (object: text), `label` (category of the class names; NaN for none), `split` (category of train,
         val and test; NaN for none), `key` (object: 64 hex digits, all zero while not hashed), `size` (int64, bytes),
-        `mtime` (datetime64[ns, UTC], last change), and the table's further ones (object: text, empty for none). One
-        that is named `size` or `mtime` itself is called `size_` or `mtime_`.
+        `mtime` (datetime64[ns, UTC], last change; NaT for objects in a store), and the table's further ones (object:
+        text, empty for none). One that is named `size` or `mtime` itself is called `size_` or `mtime_`.
         """
         import pandas as pd
 
         def categories(codes: NDArray[Any], names: Sequence[str]) -> pd.Categorical:
             return pd.Categorical.from_codes(codes, pd.Index(list(names), dtype=TEXT))
 
+        times = self.mtime_ns.view("M8[ns]")
+        if address_of(self.root):  # versions of objects
+            times = np.full(len(self), "NaT", "M8[ns]")
         columns: dict[str, Any] = {
             "path": pd.Series(list(self.paths), dtype=TEXT),
             "label": categories(self.label, self.classes),
             "split": categories(self.split.astype(int) - 1, SPLITS[1:]),
             "key": pd.Series([key.tobytes().hex() for key in self.key], dtype=TEXT),
             "size": self.size,
-            "mtime": pd.DatetimeIndex(self.mtime_ns.view("M8[ns]"), tz="UTC"),
+            "mtime": pd.DatetimeIndex(times, tz="UTC"),
         }
         for name, texts in self.columns.items():
             while name in columns:

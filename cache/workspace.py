@@ -16,8 +16,10 @@ from cache.dataset import Embedded
 from cache.errors import UserError
 from cache.manifest import Manifest, Outline
 from cache.space import Space
-from cache.storage.files import locked, make_folder, write_error, write_file
+from cache.storage.files import begin_folder, locked, make_folder, names, remove, user_folder, write_file
 from cache.storage.json_file import DamagedJson, check, read_json, write_json
+from cache.storage.remote.address import address_of
+from cache.storage.remote.mirror import open_mirror
 from cache.storage.store import Store
 
 FORMAT = 1
@@ -38,8 +40,14 @@ class Workspace:
 
     @classmethod
     def locate(cls, option: str | os.PathLike[str] | None = None) -> "Workspace":
-        """Choose the workspace: the option, else COLDFRAME_WORKSPACE, else `.coldframe` in this folder."""
-        return cls(Path(option or os.environ.get("COLDFRAME_WORKSPACE") or ".coldframe").absolute())
+        """Choose the workspace: the option, else COLDFRAME_WORKSPACE, else `.coldframe` in this folder.
+
+        Of one in a store of objects (s3://bucket/cache) `root` is the folder of its copy on this machine.
+        """
+        place = option or os.environ.get("COLDFRAME_WORKSPACE") or ".coldframe"
+        if address := address_of(place):
+            return cls(open_mirror(address, user_folder() / "workspaces"))
+        return cls(Path(place).absolute())
 
     @property
     def exists(self) -> bool:
@@ -169,9 +177,9 @@ class Workspace:
         """List the names of the manifests there are."""
         self._check()
         return sorted(
-            unquote(path.stem, errors="surrogateescape")
-            for path in (self.root / "manifests").glob("*.h5")
-            if not path.name.startswith(".")
+            unquote(name.removesuffix(".h5"), errors="surrogateescape")
+            for name in names(self.root / "manifests")
+            if name.endswith(".h5")
         )
 
     def manifest(self, name: str) -> Manifest:
@@ -197,11 +205,7 @@ class Workspace:
 
     def forget_manifest(self, name: str) -> None:
         """Delete the manifest of a data set; the embeddings stay. It may be gone already."""
-        path = self._manifest_path(name)
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise write_error(path, error) from error
+        remove(self._manifest_path(name))
 
     def _manifest_path(self, name: str) -> Path:
         if not name:
@@ -280,7 +284,7 @@ class Workspace:
         make_folder(self.runs)
         with locked(self.runs):  # the name alone would let two commands take one number
             run = self.runs / f"{self._last_number() + 1:03d}-{command}"
-            make_folder(run)
+            begin_folder(run)
         return run
 
     def reserve_run_numbers(self) -> None:

@@ -3,10 +3,14 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import pytest
+
+from tests.store_of_objects import Server, served
 
 FLOWERS = Path(__file__).parents[2] / "shared" / "flowers"
 
@@ -28,6 +32,51 @@ def few_flowers(flowers: Path, tmp_path: Path) -> Path:
         for picture in sorted(label.iterdir())[:8]:
             shutil.copy2(picture, folder / label.name)
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[Server]:
+    """A server of S3 on this machine, with a bucket named `bucket`; see `s3`."""
+    pytest.importorskip("moto", reason="moto is not installed")
+    with served() as server:
+        import boto3
+
+        boto3.client(
+            "s3",
+            endpoint_url=server.endpoint,
+            aws_access_key_id="a",
+            aws_secret_access_key="b",
+            region_name="us-east-1",
+        ).create_bucket(Bucket="bucket")
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
+    """The server, found by its environment variables, patient for a moment only, and asked for nothing yet."""
+    from cache.storage.remote import mirror, objects
+    from extract.sources.places import objects as pictures
+
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    quick = {"init_backoff": timedelta(milliseconds=5), "max_backoff": timedelta(milliseconds=20), "base": 2}
+    monkeypatch.setattr(
+        objects, "RETRIES", {"max_retries": 4, "retry_timeout": timedelta(seconds=9), "backoff": quick}
+    )
+    known = dict(mirror._mirrors)
+    objects._open.cache_clear()
+    pictures._bucket.cache_clear()
+    s3_server.asked.clear()
+    yield s3_server
+    s3_server.fails(None)
+    mirror._mirrors.clear()
+    mirror._mirrors.update(known)
+    objects._open.cache_clear()
+    pictures._bucket.cache_clear()
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

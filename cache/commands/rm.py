@@ -17,7 +17,7 @@ from cache.commands.options import RemoveOptions
 from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.space import LAYER
-from cache.storage.files import locked, sync_folder, temporary_name, write_error
+from cache.storage.files import forget, locked, sync_folder, temporary_name, write_error
 from cache.storage.json_file import DamagedJson, check, read_json
 from cache.storage.keys import KEY_BYTES, as_items, match, unique
 from cache.storage.shard import DamagedShard, seal
@@ -260,6 +260,7 @@ def _drop(store: Store, keys: NDArray[np.bytes_]) -> tuple[int, int]:
 
 def _discard(path: Path) -> None:
     """Delete a file or folder, which is whole or gone under its name; `gc` removes what a kill leaves."""
+    forget(path)
     temporary = temporary_name(path)
     try:
         path.replace(temporary)

@@ -1,4 +1,7 @@
-"""Files that are either absent or complete, whatever happens while they are written."""
+"""Files that are either absent or complete, whatever happens while they are written.
+
+A path in the copy of a workspace that lies in a store of objects means the object: see `cache.storage.remote.mirror`.
+"""
 
 import contextlib
 import errno
@@ -12,6 +15,7 @@ from pathlib import Path
 import platformdirs
 
 from cache.errors import UserError
+from cache.storage.remote.mirror import Status, mirror_of
 
 TEMPORARY = ".tmp-"  # a leading dot and no suffix: no listing of shards, manifests or rejects sees it
 _CHUNK = 64 * 2**20  # one write call stays short enough for Ctrl-C to be noticed between two
@@ -51,6 +55,9 @@ def write_file(path: Path, data: bytes | memoryview, *, mode: int = 0o644) -> No
     UserError
         When the disk is full or the folder cannot be written. No temporary file is left behind.
     """
+    if mirror := mirror_of(path):
+        mirror.write(path, data)
+        return
     temporary = temporary_name(path)
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
@@ -78,12 +85,64 @@ def open_regular(path: Path) -> BufferedReader:
     OSError
         When the file is not there, is not a regular one, or the system refuses.
     """
+    if mirror := mirror_of(path):
+        return mirror.open(path)
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     handle = os.open(path, flags)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return os.fdopen(handle, "rb")
+
+
+def status_of(path: Path, file: BufferedReader | None = None) -> os.stat_result | Status:
+    """Tell size and times of a file, of one that is open where it is given; FileNotFoundError where there is none."""
+    if mirror := mirror_of(path):
+        return mirror.status(path)
+    return path.stat() if file is None else os.fstat(file.fileno())
+
+
+def names(folder: Path) -> list[str]:
+    """List the files in a folder, in no order, but for hidden ones; empty where there is no folder."""
+    if mirror := mirror_of(folder):
+        return [name for name in mirror.names(folder) if name[0] != "."]
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.name[0] != "." and entry.is_file()]
+    except FileNotFoundError:
+        return []
+
+
+def remove(path: Path) -> None:
+    """Delete a file; it may be gone already.
+
+    Raises
+    ------
+    UserError
+        When it cannot be deleted.
+    """
+    if mirror := mirror_of(path):
+        mirror.delete(path)
+        return
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def move(path: Path, target: Path) -> None:
+    """Give a file another place in its workspace; OSError or UserError where that cannot be done."""
+    make_folder(target.parent)
+    if mirror := mirror_of(path):
+        mirror.move(path, target)
+    else:
+        path.rename(target)
+
+
+def forget(path: Path) -> None:
+    """Delete what a store of objects holds at a path and below; nothing to do for a workspace on this machine."""
+    if mirror := mirror_of(path):
+        mirror.delete(path)
 
 
 def write_error(path: Path, error: OSError) -> UserError:
@@ -126,6 +185,13 @@ def make_folder(folder: Path) -> None:
         raise write_error(folder, error) from error
 
 
+def begin_folder(folder: Path) -> None:
+    """Create a folder that other machines see at once, where the workspace is theirs, too."""
+    make_folder(folder)
+    if mirror := mirror_of(folder):
+        mirror.begin(folder)
+
+
 @contextlib.contextmanager
 def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
     """Hold a folder's or a file's lock among processes; the system lets go of it when a process dies.
@@ -137,9 +203,10 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
         return
     import fcntl  # POSIX only
 
-    handle = os.open(folder, os.O_RDONLY)
+    handle, mirror = os.open(folder, os.O_RDONLY), mirror_of(folder)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
+        with mirror.lock(folder) if mirror else contextlib.nullcontext():
+            yield
     finally:
         os.close(handle)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cache.errors import UserError
 from cache.storage.columns.texts import Texts
-from cache.storage.files import open_regular, write_file
+from cache.storage.files import open_regular, status_of, write_file
 
 # The oldest format: any HDF5 tool opens it, and nothing in it depends on the moment of writing.
 LIBVER = ("earliest", "v108")
@@ -99,7 +99,7 @@ def read_arrays(path: Path, newest: int, advice: str, only: Collection[str] = ()
         When it is no such file, declares more than it holds, or has another content than it was sealed with.
     """
     with open_raw(path) as raw, h5py.File(raw, "r") as file:
-        size, form = os.fstat(raw.fileno()).st_size, int(file.attrs["format"])
+        size, form = status_of(path, raw).st_size, int(file.attrs["format"])
         if form > newest:
             raise UserError(
                 f"Expected format {newest}, received {form} in {path}: a newer coldframe wrote it. Update "

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cache.storage.files import user_folder
 from cache.storage.hdf5 import open_raw
+from cache.storage.remote.mirror import Status
 
 Identity = tuple[int, int, int, int, int]
 
@@ -26,7 +27,7 @@ def is_intact(path: Path) -> bool:
     return path.stem.rsplit("-", 1)[-1] == digest[:16]
 
 
-def identity(stat: os.stat_result) -> Identity:
+def identity(stat: os.stat_result | Status) -> Identity:
     """Device, inode, size, and times of the last change of content and of inode: no copy has them all."""
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 

@@ -5,6 +5,7 @@ Rows are read, not mapped: of a file that is cut short or cannot be read, a read
 
 import hashlib
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from io import BufferedReader
@@ -16,15 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.errors import UserError
-from cache.storage.files import write_file
+from cache.storage.files import status_of, write_file
 from cache.storage.hdf5 import UNREADABLE, image, open_raw
 from cache.storage.intact import identity, is_intact
 from cache.storage.keys import KEY_BYTES, as_items, unique
+from cache.storage.remote.mirror import Mirror, mirror_of
+from cache.storage.remote.ranges import RangeFile
 
 FORMAT = 1
 SHARD_ROWS = 65_536
 _BLOCK = 4_096  # rows copied at a time, so that sorting them needs no second copy of all
 _SPAN = 4 * 2**20  # bytes read at a time
+_TOGETHER = 16  # such reads at once, from a store of objects
 _GAP = 65_536  # bytes that nobody asked for and that cost less than another call
 
 
@@ -119,13 +123,19 @@ class Shard:
     def __init__(self, path: Path, space_id: str) -> None:
         self.path = path
         with open_raw(path) as raw:
-            stat = os.fstat(raw.fileno())
+            far = raw.raw if isinstance(raw.raw, RangeFile) else None
+            if far:
+                far.for_hdf5()
+            stat = status_of(path, raw)
             self.identity = identity(stat)
             try:
                 with h5py.File(raw, "r") as file:
                     self._read_header(file, stat.st_size, space_id)
             except UNREADABLE as error:
-                raise self._damage(f"not a whole HDF5 file with /embedding and /key: {error}") from error
+                if not (far and far.failure):
+                    raise self._damage(f"not a whole HDF5 file with /embedding and /key: {error}") from error
+            if far and far.failure:
+                raise far.failure
 
     def _read_header(self, file: h5py.File, size: int, space_id: str) -> None:
         form = int(file.attrs["format"])
@@ -220,13 +230,39 @@ class Shard:
             return out
         apart = np.diff(rows) > max(1, _GAP // self.row_bytes)
         full = np.diff(rows // max(1, _SPAN // self.row_bytes)) > 0
-        with open_raw(self.path) as file:
-            for places in np.split(np.arange(len(rows)), np.flatnonzero(apart | full) + 1):
-                mine = rows[places] - rows[places[0]]
-                span = np.empty((int(mine[-1]) + 1, *self.shape), self.dtype)
-                self._fill(span, file, self._rows_at + int(rows[places[0]]) * self.row_bytes)
-                out[places] = span[mine]
+        groups = np.split(np.arange(len(rows)), np.flatnonzero(apart | full) + 1)
+        firsts = [int(rows[places[0]]) for places in groups]
+        counts = [int(rows[places[-1]]) - first + 1 for places, first in zip(groups, firsts, strict=True)]
+        if mirror := mirror_of(self.path):
+            if mirror.copy_for(self.path, sum(counts) * self.row_bytes, len(counts)) and not is_intact(
+                self.path
+            ):
+                raise self._damage("its bytes do not have the hash in its name")
+            spans = self._asked_for(mirror, firsts, counts)
+        else:
+            spans = self._read(firsts, counts)
+        for places, first, span in zip(groups, firsts, spans, strict=True):
+            out[places] = span[rows[places] - first]
         return out
+
+    def _read(self, firsts: list[int], counts: list[int]) -> Iterator[NDArray[Any]]:
+        """Read some rows from each of these places on."""
+        with open_raw(self.path) as file:
+            for first, count in zip(firsts, counts, strict=True):
+                span = np.empty((count, *self.shape), self.dtype)
+                self._fill(span, file, self._rows_at + first * self.row_bytes)
+                yield span
+
+    def _asked_for(self, mirror: Mirror, firsts: list[int], counts: list[int]) -> Iterator[NDArray[Any]]:
+        """Read the same from a store of objects, many at once; from the copy where there is one."""
+        if mirror.copied(self.path):
+            yield from self._read(firsts, counts)
+            return
+        for some in (slice(start, start + _TOGETHER) for start in range(0, len(firsts), _TOGETHER)):
+            starts = [self._rows_at + first * self.row_bytes for first in firsts[some]]
+            ends = [start + count * self.row_bytes for start, count in zip(starts, counts[some], strict=True)]
+            for part, count in zip(mirror.ranges(self.path, starts, ends), counts[some], strict=True):
+                yield np.frombuffer(part, self.dtype).reshape(count, *self.shape)
 
     def fault(self) -> str | None:
         """Read all of the file and say what is wrong with it, None where nothing is.
@@ -249,6 +285,8 @@ class Shard:
         try:
             file.seek(offset)
             got = file.readinto(array.view(np.uint8).reshape(-1).data)
+        except FileNotFoundError:
+            raise
         except OSError as error:
             raise self._damage(f"its bytes cannot be read ({error.strerror})") from error
         if got < array.nbytes:

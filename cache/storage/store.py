@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,11 +12,12 @@ from numpy.typing import NDArray
 
 from cache.errors import UserError
 from cache.space import Space
-from cache.storage.files import make_folder, open_regular, write_error, write_file
+from cache.storage.files import make_folder, move, names, open_regular, remove, status_of, write_file
 from cache.storage.intact import Intact, identity, is_intact
 from cache.storage.json_file import DamagedJson, check, read_json, write_json
 from cache.storage.lookup import check_finite, locate, read
 from cache.storage.rejects import Reject, read_rejects, write_rejects
+from cache.storage.remote.mirror import mirror_of
 from cache.storage.shard import DamagedShard, Shard, seal, stamp_after
 
 __all__ = ["Reject", "Store"]
@@ -76,14 +76,8 @@ class Store:
 
     def paths(self) -> list[Path]:
         """List the shard files there are now, newest first, without opening them."""
-        try:
-            with os.scandir(self.shard_folder) as entries:
-                names = [
-                    e.name for e in entries if e.name.endswith(".h5") and e.name[0] != "." and e.is_file()
-                ]
-        except FileNotFoundError:
-            return []
-        return [self.shard_folder / name for name in sorted(names, reverse=True) if name not in self._ignored]
+        there = [name for name in names(self.shard_folder) if name.endswith(".h5")]
+        return [self.shard_folder / name for name in sorted(there, reverse=True) if name not in self._ignored]
 
     def shards(self) -> list[Shard]:
         """List the shards there are now, newest first; those that do not open are set aside with a warning."""
@@ -105,8 +99,7 @@ class Store:
         """Move a damaged shard to `damaged/` with a warning; its rows become misses. Returns its place."""
         target = self.folder / "damaged" / path.name
         try:
-            make_folder(target.parent)
-            path.rename(target)
+            move(path, target)
             done = f"It was moved to {target}"
         except (OSError, UserError) as error:
             target = path
@@ -212,16 +205,12 @@ class Store:
         newest = next((path.name.partition("-")[0] for path in self.paths()), "")
         path = seal(self.shard_folder, self.space.id, keys, stored, stamp=stamp_after(newest))
         with contextlib.suppress(FileNotFoundError):  # merged already
-            self.intact.add(path.name, identity(path.stat()))
+            self.intact.add(path.name, identity(status_of(path)))
         return path
 
     def remove(self, shard: Shard) -> None:
         """Delete a shard whose rows all lie in a newer one; it may be gone already."""
-        try:
-            with contextlib.suppress(FileNotFoundError):
-                shard.path.unlink()
-        except OSError as error:
-            raise write_error(shard.path, error) from error
+        remove(shard.path)
 
     def add_rejects(self, rejects: Iterable[Reject]) -> None:
         """Record pictures that could not be embedded."""
@@ -269,7 +258,7 @@ class Store:
     def open_shard(self, path: Path) -> Shard:
         """Open a shard; one that is open already is opened again only if its file has changed since."""
         shard = self._known.get(path.name)
-        if shard is None or shard.identity != identity(path.stat()):
+        if shard is None or shard.identity != identity(status_of(path)):
             shard = Shard(path, self.space.id)
             if shard.dtype != self.space.dtype:
                 raise DamagedShard(path, f"expected rows of {self.space.dtype}, received {shard.dtype}")
@@ -278,7 +267,8 @@ class Store:
 
     def _verified(self, path: Path) -> Shard:
         shard = self.open_shard(path)
-        if not self.intact.has(path.name, shard.identity):
+        mirror = mirror_of(path)  # an object that is read by ranges is the store's to keep whole
+        if not self.intact.has(path.name, shard.identity) and (mirror is None or mirror.copied(path)):
             if not is_intact(path):
                 raise DamagedShard(path, "its bytes do not have the hash in its name")
             self.intact.add(path.name, shard.identity)
@@ -292,7 +282,10 @@ class Store:
         that replaces it.
         """
         seen: set[str] = set()
+        mirror = mirror_of(self.shard_folder)
         while fresh := [path for path in self.paths() if path.name not in seen]:
+            if mirror:
+                mirror.bring(fresh)
             for path in fresh:
                 seen.add(path.name)
                 try:

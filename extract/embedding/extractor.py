@@ -27,6 +27,7 @@ from extract.pictures.augmentation import View
 from extract.pictures.decoding import limits
 from extract.pictures.look import Look
 from extract.settings import Decoding, Options
+from extract.sources.places.place import expected
 
 
 class EmbedAll(Protocol):
@@ -192,7 +193,8 @@ def embed_all(
     if pictures:
         reader = PictureReader(pictures, manifest, takers, reader)
     workers = extractors[0].options.workers or usable_cores()
-    run(rows.tolist(), reader, branches, workers=workers, on_progress=progress.advance)
+    with expected(manifest.root, (manifest.paths[row] for row in rows), manifest.size[rows]):
+        run(rows.tolist(), reader, branches, workers=workers, on_progress=progress.advance)
 
 
 def _contains_none(keys: np.ndarray) -> np.ndarray:

@@ -8,12 +8,19 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
+from cache.storage.remote.address import address_of
+from extract.sources.places.listing import Entry, Listing
 from extract.sources.scan import SPLIT_NAMES, Scan, class_notes, shown
-from extract.sources.walk import ClassFolder, Walk, is_ignored, is_paper
+from extract.sources.walk import ClassFolder, Walk, is_paper
+
+Tree = Walk | Listing
+Folder = os.DirEntry[str] | Entry
 
 
 def read_folder(source: Path) -> Scan:
     """List the samples in a folder of class folders, without opening any (see `extract.sources.source.scan`)."""
+    if address := address_of(source):
+        return _found(Listing(address))
     root = os.path.abspath(source)
     if not os.path.isdir(root):
         received = "a file" if os.path.exists(root) else "nothing"
@@ -21,7 +28,11 @@ def read_folder(source: Path) -> Scan:
             f"Expected a folder of pictures, received {received} at {root!r}. Check the path. Tables (.csv, .tsv, "
             ".parquet), archives (.zip, .tar, .tar.gz and so on) and tfds:NAME will do as well."
         )
-    walk = Walk(root)
+    return _found(Walk(root))
+
+
+def _found(walk: Tree) -> Scan:
+    root = walk.root
     classes, notes = find_classes(walk)
     walk.read(classes)
     if not walk.paths:
@@ -35,7 +46,7 @@ def read_folder(source: Path) -> Scan:
     return Scan(manifest, walk.ignored, walk.rejects, notes)
 
 
-def _manifest(walk: Walk, classes: Sequence[ClassFolder]) -> Manifest:
+def _manifest(walk: Tree, classes: Sequence[ClassFolder]) -> Manifest:
     numbers = np.frombuffer(walk.numbers, np.int64).reshape(-1, 3)
     order = sorted(range(len(walk.paths)), key=walk.paths.__getitem__)
     number, size, mtime_ns = numbers[order].T.copy()
@@ -49,15 +60,15 @@ def _manifest(walk: Walk, classes: Sequence[ClassFolder]) -> Manifest:
     return Manifest(walk.root, names, paths, label[number], split[number], key, size, mtime_ns)
 
 
-def find_classes(walk: Walk) -> tuple[list[ClassFolder], list[str]]:
+def find_classes(walk: Tree) -> tuple[list[ClassFolder], list[str]]:
     """Find the class folders: of the root, of its parts or, which a note says, of the only folder in it."""
     top, notes = "", []
-    folders = walk.top(top)
+    folders: Sequence[Folder] = walk.top(top)
     while (
         len(folders) == 1
         and all(is_paper(reject.path) for reject in walk.rejects)
         and not _are_splits(folders)
-        and _holds_folders(folders[0].path)
+        and walk.holds_folders(folders[0].path)
     ):
         inside = f"{top}/{folders[0].name}" if top else folders[0].name
         if not walk.enter(inside):
@@ -67,7 +78,7 @@ def find_classes(walk: Walk) -> tuple[list[ClassFolder], list[str]]:
             f"the only folder, {top!r}, holds folders and no pictures: the classes are read from there"
         )
     prefix = f"{top}/" if top else ""
-    folders, said = _told_apart(folders)
+    folders, said = _told_apart(walk, folders)
     notes += said
     if _are_splits(folders):
         classes = []
@@ -84,7 +95,7 @@ def find_classes(walk: Walk) -> tuple[list[ClassFolder], list[str]]:
         if walk.rejects:
             first = walk.rejects[0]
             received = f"{len(walk.rejects)} other entries, the first {first.path!r} ({first.reason})"
-        where = os.path.join(walk.root, top) if top else walk.root
+        where = f"{walk.root}/{top}" if top else walk.root
         raise UserError(
             f"Expected a folder for each class in {where!r}, received {received}. Make class folders and "
             "move the pictures there; for pictures without labels use `predict`."
@@ -92,17 +103,17 @@ def find_classes(walk: Walk) -> tuple[list[ClassFolder], list[str]]:
     return classes, notes
 
 
-def _are_splits(folders: Sequence[os.DirEntry[str]]) -> bool:
+def _are_splits(folders: Sequence[Folder]) -> bool:
     splits = [SPLIT_NAMES.get(folder.name.lower()) for folder in folders]
     return None not in splits and (len(splits) > 1 or "train" in splits)
 
 
-def _told_apart(folders: list[os.DirEntry[str]]) -> tuple[list[os.DirEntry[str]], list[str]]:
+def _told_apart(walk: Tree, folders: Sequence[Folder]) -> tuple[Sequence[Folder], list[str]]:
     """Drop empty folders beside parts; refuse parts beside others, and note a single one that counts as a class."""
     parts = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
     if not parts or len(parts) == len(folders):
         return folders, []
-    empty = [folder for folder in folders if folder not in parts and not _holds_files(folder.path)]
+    empty = [folder for folder in folders if folder not in parts and not walk.holds_files(folder.path)]
     others = [folder.name for folder in folders if folder not in parts and folder not in empty]
     if not others:
         return parts, [f"folders without files, left out: {shown([folder.name for folder in empty])}"]
@@ -114,28 +125,3 @@ def _told_apart(folders: list[os.DirEntry[str]]) -> tuple[list[os.DirEntry[str]]
         "Expected all top folders to be parts (train, val, test) or all to be classes, received "
         f"{', '.join(folder.name for folder in parts)} and {shown(others)}. Move {others[0]!r} away, or rename it."
     )
-
-
-def _holds_files(path: str) -> bool:
-    """Tell whether anything that could be a picture, or lead to some, is in a folder at any depth."""
-    inner = []
-    try:
-        with os.scandir(path) as listing:
-            for entry in listing:
-                if not is_ignored(entry.name):
-                    if not entry.is_dir(follow_symlinks=False):
-                        return True
-                    inner.append(entry.path)
-    except OSError:
-        return True  # the walk meets it again and records why
-    return any(map(_holds_files, inner))
-
-
-def _holds_folders(path: str) -> bool:
-    """Tell whether a folder holds folders, and beside them nothing but what comes with a data set to be read."""
-    try:
-        with os.scandir(path) as listing:
-            inside = [(entry.is_dir(), entry.name) for entry in listing if not is_ignored(entry.name)]
-    except OSError:
-        return False  # the walk meets it again and records why
-    return any(folder for folder, _ in inside) and all(folder or is_paper(name) for folder, name in inside)

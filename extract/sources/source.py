@@ -13,6 +13,7 @@ from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.storage.columns.texts import Texts
 from cache.storage.rejects import Reject
+from cache.storage.remote.address import address_of
 from cache.workspace import Workspace
 from extract.settings import AS_NAMED, Columns
 from extract.sources import tfds
@@ -93,6 +94,11 @@ def open_source(
     """
     if tfds.is_tfds(source):
         return _open_tfds(workspace, source, data_dir, note)
+    if (address := address_of(source)) and (archive.suffix(source) or is_table(source) or is_coco(source)):
+        raise UserError(
+            f"Expected a folder of class folders at an address, received {address}. Copy tables and archives to this "
+            "machine, and pass them from there."
+        )
     if data_dir is not None:
         raise UserError(
             f"Expected tfds:NAME with --data-dir, which is where TensorFlow Datasets keeps its data; received {source}."
@@ -154,7 +160,7 @@ def _open_tfds(
 
 def exists(source: Path) -> bool:
     """Tell whether there is anything to open, as far as that can be seen without trying."""
-    return tfds.is_tfds(source) or source.exists()
+    return tfds.is_tfds(source) or bool(address_of(source)) or source.exists()
 
 
 def scan(source: Path, previous: Sequence[Manifest] = (), columns: Columns = AS_NAMED) -> Scan:
@@ -221,6 +227,8 @@ def _listed(source: Path, columns: Columns) -> Scan:
 
 def default_name(source: Path) -> str:
     """Name the data set after its folder, or after the file without its suffix."""
+    if address := address_of(source):
+        return address.rpartition("/")[2]
     return (
         source.stem
         if is_table(source) or is_coco(source) or archive.is_archive(source)
@@ -250,8 +258,9 @@ def previous_manifests(workspace: Workspace, dataset: str, source: Path) -> dict
     here = origin(source)
     for manifest in manifests.values():
         known = origin(Path(manifest.root, manifest.table))
-        mine = (known,) if manifest.table or not here.is_dir() else (known, *known.parents)
-        if known.exists() and here.exists() and here not in mine:
+        whole = here.is_dir() or address_of(here)
+        mine = (known, *known.parents) if whole and not manifest.table else (known,)
+        if exists(known) and exists(here) and here not in mine:
             raise UserError(
                 f"Expected data set {dataset!r} to be {known}, as before, received {here}. "
                 "Pass --name to give the new one a name of its own."
@@ -269,6 +278,8 @@ def origin(path: Path) -> Path:
 
     Of arrays it is the folder of sources: other arrays of the same name are the same data set, changed.
     """
+    if address_of(path):
+        return path
     if from_arrays(path.parent):
         return path.parent.parent.resolve()
     if path.parent.name == FOLDER:

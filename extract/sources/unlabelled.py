@@ -8,6 +8,8 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.manifest import Manifest
+from cache.storage.remote.address import address_of
+from cache.storage.remote.objects import Objects
 
 
 def list_pictures(paths: Sequence[Path]) -> Manifest:
@@ -27,7 +29,9 @@ def list_pictures(paths: Sequence[Path]) -> Manifest:
     """
     found: list[str] = []
     for path in paths:
-        if path.is_dir():
+        if address := address_of(path):
+            found += _listed(address)
+        elif path.is_dir():
             found += sorted(_walk(path))
         elif path.exists():
             found.append(str(path))
@@ -53,6 +57,13 @@ def unlabelled(paths: list[str]) -> Manifest:
         size=np.zeros(count, np.int64),
         mtime_ns=np.zeros(count, np.int64),
     )
+
+
+def _listed(address: str) -> list[str]:
+    """The object at an address, or those below it but for hidden ones."""
+    inside = [each.path for each in Objects(address).list() if each.size]
+    shown = [path for path in inside if not any(part.startswith(".") for part in path.split("/"))]
+    return [f"{address}/{path}" for path in sorted(shown)] if inside else [address]
 
 
 def _walk(folder: Path) -> Iterator[str]:

@@ -122,6 +122,31 @@ class Walk:
                 elif self.enter(path):
                     folders.append((path, number))
 
+    def holds_files(self, path: str) -> bool:
+        """Tell whether anything that could be a picture, or lead to some, is in a folder at any depth."""
+        inner = []
+        try:
+            with os.scandir(path) as listing:
+                for entry in listing:
+                    if not is_ignored(entry.name):
+                        if not entry.is_dir(follow_symlinks=False):
+                            return True
+                        inner.append(entry.path)
+        except OSError:
+            return True  # the walk meets it again and records why
+        return any(map(self.holds_files, inner))
+
+    def holds_folders(self, path: str) -> bool:
+        """Tell whether a folder holds folders, and beside them nothing but what comes with a data set to be read."""
+        try:
+            with os.scandir(path) as listing:
+                inside = [(entry.is_dir(), entry.name) for entry in listing if not is_ignored(entry.name)]
+        except OSError:
+            return False  # the walk meets it again and records why
+        return any(folder for folder, _ in inside) and all(
+            folder or is_paper(name) for folder, name in inside
+        )
+
 
 def is_ignored(name: str) -> bool:
     return name.startswith(".") or name.lower() in _CLUTTER

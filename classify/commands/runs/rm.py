@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.errors import UserError
+from cache.storage.files import forget
 from cache.workspace import Workspace
 from classify.commands.runs.options import RemoveOptions
 from classify.runs.folder import find_run
@@ -98,6 +99,7 @@ def _needs(run: Run, everything: Sequence[Run], chosen: Sequence[Run]) -> list[s
 
 
 def _delete(folder: Path) -> None:
+    forget(folder)
     try:
         (folder / "run.json").unlink(missing_ok=True)  # first: what a kill leaves is an unfinished run
         shutil.rmtree(folder)

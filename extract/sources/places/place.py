@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from cache.storage.remote.address import address_of
 from extract.sources.places.kinds import Opened
+from extract.sources.places.objects import on_their_way, open_object, status_of_object
 from extract.sources.places.packed import open_packed, size_packed, split, stamp
 
 
 def join(root: str | os.PathLike[str], path: str) -> str:
     """The address of a picture: its path, or that below a root."""
-    return os.path.join(root, path)
+    return path if address_of(path) else os.path.join(root, path)
 
 
 @contextmanager
@@ -38,6 +40,8 @@ def open_at(address: str | os.PathLike[str]) -> Iterator[Opened]:
 
 
 def _file(address: str | os.PathLike[str]) -> AbstractContextManager[Opened]:
+    if far := address_of(address):
+        return open_object(far)
     try:
         file = open(address, "rb", buffering=0, opener=open_at_once)  # noqa: SIM115  # closed by `_plain`
     except (NotADirectoryError, FileNotFoundError):  # the latter where the system has no other word
@@ -62,6 +66,8 @@ def stat_at(address: str | os.PathLike[str]) -> tuple[int, int] | None:
 
     The size is 0 where only reading tells it.
     """
+    if far := address_of(address):
+        return status_of_object(far)
     try:
         status = os.stat(address)
     except (OSError, ValueError):
@@ -73,7 +79,20 @@ def stat_at(address: str | os.PathLike[str]) -> tuple[int, int] | None:
 
 def is_gone(root: str) -> bool:
     """Tell whether all that lay below the root of a manifest is gone, so that no picture need be looked for."""
-    return not os.path.lexists(root)
+    return not address_of(root) and not os.path.lexists(root)
+
+
+@contextmanager
+def expected(root: str, paths: Iterable[str], sizes: Iterable[int]) -> Iterator[None]:
+    """Have the pictures of a manifest, `sizes` in bytes, read before they are opened, where they lie far away.
+
+    They are opened in about this order while the block runs.
+    """
+    if not address_of(root):
+        yield
+        return
+    with on_their_way((join(root, path) for path in paths), sizes):
+        yield
 
 
 def open_at_once(path: str, flags: int) -> int:
