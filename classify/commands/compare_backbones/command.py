@@ -30,7 +30,7 @@ from extract.commands.options import ExtractOptions
 from extract.embedding.cluster.driver import embedder
 from extract.embedding.progress import Progress, Say, bar
 from extract.embedding.thumbnails import complete, thumbnails_of
-from extract.settings import Decoding, Options, Ray
+from extract.settings import AS_NAMED, Columns, Decoding, Options, Ray
 
 
 def compare_backbones(
@@ -43,6 +43,7 @@ def compare_backbones(
     options: Options | None = None,
     progress: Progress | None = None,
     data_dir: str | None = None,
+    columns: Columns = AS_NAMED,
     say: Say = lambda line: None,
     cluster: Ray | None = None,
 ) -> tuple[Outcome, Backbone]:
@@ -64,6 +65,8 @@ def compare_backbones(
         Told of the embedding.
     data_dir : str, optional
         As for `extract`.
+    columns : Columns, optional
+        As for `extract`.
     say : callable (line of text), optional
     cluster : Ray, optional
         Who embeds; costs are measured here.
@@ -80,7 +83,7 @@ def compare_backbones(
     """
     decoding, options, progress = decoding or Decoding(), options or Options(), progress or Progress()
     asked = named(contest)
-    manifest, name = _pictures(workspace, source, dataset, progress, data_dir)
+    manifest, name = _pictures(workspace, source, dataset, progress, data_dir, columns)
     rows = training_sample(
         workspace, name, manifest, contest.sample, test_size=contest.test_size, seed=contest.seed
     )
@@ -134,10 +137,15 @@ def compare_backbones(
 
 
 def _pictures(
-    workspace: Workspace, source: Path | None, dataset: str | None, progress: Progress, data_dir: str | None
+    workspace: Workspace,
+    source: Path | None,
+    dataset: str | None,
+    progress: Progress,
+    data_dir: str | None,
+    columns: Columns,
 ) -> tuple[Manifest, str]:
     if source is not None:
-        found = survey(workspace, source, dataset, progress, data_dir)
+        found = survey(workspace, source, dataset, progress, data_dir, columns=columns)
         return found.manifest, found.dataset
     name = dataset or workspace.state().get("dataset")
     if not name:
@@ -186,6 +194,7 @@ def run(options: CompareOptions, say: Say) -> Outcome:
         options=Options(**asdict(options.engine)),
         progress=bar(say),
         data_dir=options.data_dir,
+        columns=options.columns,
         say=say,
         cluster=options.cluster,
     )
@@ -206,6 +215,7 @@ def elected(workspace: Workspace, options: ExtractOptions, progress: Progress, s
         options=options.options,
         progress=progress,
         data_dir=options.data_dir,
+        columns=options.columns,
         say=say,
         cluster=options.cluster,
     )

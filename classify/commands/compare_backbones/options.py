@@ -13,6 +13,7 @@ from extract.settings import (
     EVERY_STAGE,
     POOLINGS,
     BackboneOptions,
+    Columns,
     Decoding,
     Engine,
     Preprocessing,
@@ -60,6 +61,7 @@ class CompareOptions(Common):
     name: DataName = None
     """name of the data set (default: the folder's, or the current one)"""
     data_dir: DataDir = None
+    columns: Annotated[Columns, FLAT] = Columns()
     contest: Annotated[Contest, FLAT] = Contest()
     resize: Resize = Decoding.resize
     resizer: Resizer = Decoding.resizer
