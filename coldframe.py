@@ -10,6 +10,7 @@ The keywords are the options of the command line, with underscores. `help(coldfr
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import os
 import re
@@ -34,7 +35,8 @@ _ELSEWHERE = {
     "add_arrays": "extract",
     "Predictor": "classify.models.predictor",
 }
-__all__ = ["ImageEmbedder", "Predictor", "UserError", "add_arrays", "load", *_WORDS]
+_BUILTIN = {word for word in _WORDS if hasattr(builtins, word)}  # `import *` hides no `map`
+__all__ = ["ImageEmbedder", "Predictor", "UserError", "add_arrays", "load", *({*_WORDS} - _BUILTIN)]
 
 
 def load(
@@ -94,7 +96,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, *_BUILTIN]
 
 
 def _function(name: str) -> Callable[..., Any]:

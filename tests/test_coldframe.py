@@ -56,6 +56,13 @@ def test_importing_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_all_names_at_once_hide_no_builtin() -> None:
+    names: dict[str, object] = {}
+    exec("from coldframe import *", names)
+    assert "map" not in names and {"audit", "fit_head", "load"} <= set(names)
+    assert callable(coldframe.map) and "map" in dir(coldframe)
+
+
 def test_every_command_is_a_function_with_its_options() -> None:
     functions = {words.replace(" ", "_").replace("-", "_") for words in cli.COMMANDS} - {"demo"}
     assert functions | {"load", "ImageEmbedder", "add_arrays", "Predictor"} <= set(dir(coldframe))

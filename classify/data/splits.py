@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain
@@ -36,7 +35,10 @@ class Split:
 
     def counts(self) -> dict[str, int]:
         """How many rows each part has, by its name."""
-        return dict(Counter(SPLITS[code] or "left out" for code in self.part.tolist()))
+        codes, first, counts = np.unique(self.part, return_index=True, return_counts=True)
+        order = np.argsort(first)
+        names = (SPLITS[code] or "left out" for code in codes[order].tolist())
+        return dict(zip(names, counts[order].tolist(), strict=True))
 
 
 def split(

@@ -6,6 +6,7 @@ the same answers.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -27,8 +28,31 @@ STANDARDISED = ("standard", "root")
 ROWS = 2**13  # at a time: what is worked out on the way may need more memory than they do
 
 
+class Tempered(ABC):
+    """Whoever has scores of rows, and one temperature that makes them probabilities: softmax(scores / temperature)."""
+
+    temperature: float
+    classes_: np.ndarray
+
+    @abstractmethod
+    def scores(self, X: np.ndarray) -> np.ndarray:
+        """Score (n, D) embeddings: (n, C) float64, before the temperature."""
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Return probabilities (n, C) float64; each row sums to 1."""
+        return self.probabilities(self.scores(X))
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """Turn scores (n, C) into probabilities (n, C)."""
+        return softmax(scores / self.temperature, axis=1)
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the most probable class name of each row, (n,)."""
+        return self.classes_[self.scores(X).argmax(axis=1)]
+
+
 @dataclass(frozen=True, eq=False)
-class ArrayHead:
+class ArrayHead(Tempered):
     """A head of C classes on rows of D numbers: scaled rows, scores by its kind, softmax(scores / temperature).
 
     Parameters
@@ -82,18 +106,6 @@ class ArrayHead:
         if not blocks:
             return np.empty((0, len(self.classes_)))
         return np.concatenate([with_first_at_zero(np.asarray(block, np.float64)) for block in blocks])
-
-    def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        """Return probabilities (n, C) float64; each row sums to 1."""
-        return self.probabilities(self.scores(X))
-
-    def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """Turn scores (n, C) into probabilities (n, C)."""
-        return softmax(scores / self.temperature, axis=1)
-
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        """Return the most probable class name of each row, (n,)."""
-        return self.classes_[self.scores(X).argmax(axis=1)]
 
 
 def layers(arrays: Arrays) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from classify.heads.arrays import ArrayHead
+from classify.heads.arrays import ArrayHead, Tempered
 from classify.heads.fitting.scores import class_scores
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _LOG_RANGE = (np.log(1e-3), np.log(1e3))
 
 
-class CalibratedHead(ClassifierMixin, BaseEstimator):
+class CalibratedHead(Tempered, ClassifierMixin, BaseEstimator):
     """A fitted Pipeline whose scores become probabilities: softmax(scores / temperature).
 
     Already fitted, like scikit-learn's FrozenEstimator. The prediction is the argmax of the scores, which no
@@ -45,7 +45,7 @@ class CalibratedHead(ClassifierMixin, BaseEstimator):
         return True
 
     @property
-    def classes_(self) -> np.ndarray:
+    def classes_(self) -> np.ndarray:  # type: ignore[override]
         """Class names, (C,), in the order of the columns."""
         return self.pipeline.classes_
 
@@ -60,18 +60,6 @@ class CalibratedHead(ClassifierMixin, BaseEstimator):
     def scores(self, X: np.ndarray) -> np.ndarray:
         """Score (n, D) embeddings: (n, C) float64, before the temperature."""
         return class_scores(self.pipeline, X)
-
-    def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        """Return probabilities (n, C) float64; each row sums to 1."""
-        return self.probabilities(self.scores(X))
-
-    def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """Turn scores (n, C) into probabilities (n, C)."""
-        return softmax(scores / self.temperature, axis=1)
-
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        """Return the most probable class name of each row, (n,)."""
-        return self.classes_[self.scores(X).argmax(axis=1)]
 
 
 def calibrated(head: Pipeline | ArrayHead, temperature: float) -> CalibratedHead | ArrayHead:

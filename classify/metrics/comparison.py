@@ -48,9 +48,9 @@ class Comparison:
         verdict = f"{better} is better" if self.differs else "no difference shown"
         return (
             f"{self.first} is right on {counted(self.only_first, 'picture')} that {self.second} gets wrong, "
-            f"and wrong on {self.only_second} that it gets right, of {self.n}: {p}, {verdict} "
-            f"({100 * self.difference:+.1f} points, 95 % interval {100 * self.low:+.1f} to "
-            f"{100 * self.high:+.1f})."
+            f"and wrong on {self.only_second} that it gets right, of {self.n:,}: {p}, {verdict} "
+            f"({100 * self.difference:+z.1f} points, 95 % interval {100 * self.low:+z.1f} to "
+            f"{100 * self.high:+z.1f})."
         )
 
 

@@ -107,15 +107,12 @@ class Run:
 
     def keys(self, workspace: Workspace) -> dict[str, bytes]:
         """The image keys by which the pictures of its data set are known, by path; empty where nobody has them."""
+        known = _keys(self.scores.path, self.scores.key) if self.scores is not None else {}
         try:
             manifest = workspace.manifest(self.dataset)
         except UserError:
-            return {}
-        if manifest.root != self.root:
-            return {}
-        return {
-            path: key.tobytes() for path, key in zip(manifest.paths, manifest.key, strict=True) if key.any()
-        }
+            return known
+        return _keys(manifest.paths, manifest.key) | known if manifest.root == self.root else known
 
     def table(self, name: str) -> pd.DataFrame | None:
         """A CSV file of the run that lists pictures; None where it has none."""
@@ -123,6 +120,10 @@ class Run:
             return read_pictures(self.folder / name)
         except OSError:
             return None
+
+
+def _keys(paths: Sequence[str], keys: np.ndarray) -> dict[str, bytes]:
+    return {path: key.tobytes() for path, key in zip(paths, keys, strict=True) if key.any()}
 
 
 def read_run(folder: Path) -> Run:

@@ -181,7 +181,8 @@ def _own_limits(record: Mapping[str, Any], e: Evaluation) -> list[str]:
         said.append(f"Least is known of {escape(e.classes[least])}: {pictures}, recall {of}.")
     if (readings := (record.get("test_readings") or {}).get("entries", 1)) > 1:
         said.append(
-            f"{readings} models were tested on this test part: the best of them looks a little too good."
+            f"This test part was read {readings} times, repetitions included: a model chosen by such figures looks a "
+            "little too good."
         )
     space = Space.from_json(record["space"]["json"])
     said.append(f"A picture is brought to a square of {space.input_size} pixels ({space.resize}).")

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cache.storage.remote.copies import Copies
-from cache.storage.remote.objects import Changed, Object, Objects
+from cache.storage.remote.objects import Changed, Object, Objects, endpoint
 from cache.storage.remote.ranges import RangeFile
 
 SHARDS = "shards"
@@ -273,7 +273,7 @@ class Mirror:
 def _folder(address: str, home: Path) -> Path:
     if address.startswith("memory:"):  # ends with the process, and so does its copy
         return _passing(address)
-    digest = hashlib.sha256(address.encode()).hexdigest()
+    digest = hashlib.sha256(f"{endpoint()} {address}".encode()).hexdigest()
     return home.resolve() / f"{re.sub('[^A-Za-z0-9]+', '-', address)[-40:].strip('-')}-{digest[:8]}"
 
 

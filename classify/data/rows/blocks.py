@@ -20,16 +20,19 @@ Found = TypeVar("Found")
 
 
 def sweep(
-    rows: Rows, work: Callable[[NDArray[np.floating], NDArray[np.intp]], Found], jobs: int | None = None
+    rows: Rows,
+    work: Callable[[NDArray[np.floating], NDArray[np.intp]], Found],
+    jobs: int | None = None,
+    size: int | None = None,
 ) -> Iterator[Found]:
-    """Yield work(block, places) of each block: (k, D) rows, and the numbers (k,) that they have among all.
+    """Yield work(block, places) of each block of `size` rows: (k, D) rows, and which (k,) of all they are.
 
     Each thread has a block of its own and one BLAS thread. What is yielded comes in one order, however many threads
     there are, so that sums of it do not depend on them.
     """
     jobs = jobs or usable_cores()
     order = rows.in_file_order() if isinstance(rows, Streamed) else np.arange(len(rows))
-    size = max(1, BYTES // (4 * rows.shape[1]))
+    size = size or max(1, BYTES // (4 * rows.shape[1]))
     waiting: deque[Future[Found]] = deque()
 
     def one(places: NDArray[np.intp]) -> Found:

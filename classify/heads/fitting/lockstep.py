@@ -6,6 +6,7 @@ as scikit-learn has it).
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -15,7 +16,20 @@ FLOOR = 1e-10  # of the objective: where a step promises less, float32 does not 
 STEPS = 25  # halvings of a step before a problem counts as solved to machine precision
 
 
-class Problems(ABC):
+class Unknowns(Protocol):
+    """What L-BFGS must know of the unknowns W (P, ., .) of P problems."""
+
+    def dot(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Inner products, (p,) float64; of `a` the free part is enough."""
+
+    def free(self, W: np.ndarray) -> np.ndarray:
+        """The part of W from which the rest follows, a view."""
+
+    def complete(self, free: np.ndarray) -> np.ndarray:
+        """W from its free part, the rest worked out anew so that roundings do not add up."""
+
+
+class Problems(Unknowns, ABC):
     """P penalised log-losses on the same N rows, each with its own share of them and its own strength.
 
     What the unknowns W (P, ., .) are is the subclass's; `active` (p,) are the problems that a call is about. The
@@ -67,38 +81,33 @@ class Problems(ABC):
         """(p,)."""
 
     @abstractmethod
-    def dot(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Inner products of unknowns, (p,) float64; of `a` the free part is enough."""
-
-    @abstractmethod
-    def free(self, W: np.ndarray) -> np.ndarray:
-        """The part of W from which the rest follows, a view."""
-
-    @abstractmethod
-    def complete(self, free: np.ndarray) -> np.ndarray:
-        """W from its free part, the rest worked out anew so that roundings do not add up."""
-
-    @abstractmethod
     def size(self, gradient: np.ndarray) -> np.ndarray:
         """How far from solved, (p,): to be compared with the tolerance."""
 
     def loss(self, scores: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean log-loss (P,) and its gradient by the scores (P, K, N)."""
-        share = self.share[active]
-        own = np.einsum("pkn,kn->pn", scores, self.target)
-        top = scores.max(axis=1)
-        if self.columns == 1:  # the other class scores 0
-            np.maximum(top, 0, out=top)
-        chance = scores - top[:, None]
-        np.exp(chance, out=chance)
-        total = chance.sum(axis=1)
-        if self.columns == 1:
-            total += np.exp(-top)
-        losses = np.einsum("pn,pn->p", share, np.log(total) + (top - own), dtype=np.float64)
-        chance /= total[:, None]
-        chance -= self.target
-        chance *= share[:, None]
-        return losses, chance
+        return log_loss(scores, self.target, self.share[active])
+
+
+def log_loss(scores: np.ndarray, target: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log-loss (P,) of scores (P, K, N), rows weighed by `share` (P, N), and its gradient by them (P, K, N).
+
+    `target` (K, N) is 1 at the class of each row. Of two classes K is 1: the first scores 0.
+    """
+    own = np.einsum("pkn,kn->pn", scores, target)
+    top = scores.max(axis=1)
+    if len(target) == 1:
+        np.maximum(top, 0, out=top)
+    chance = scores - top[:, None]
+    np.exp(chance, out=chance)
+    total = chance.sum(axis=1)
+    if len(target) == 1:
+        total += np.exp(-top)
+    losses = np.einsum("pn,pn->p", share, np.log(total) + (top - own), dtype=np.float64)
+    chance /= total[:, None]
+    chance -= target
+    chance *= share[:, None]
+    return losses, chance
 
 
 def minimise(problems: Problems, tol: float, max_iter: int) -> np.ndarray:
@@ -125,7 +134,7 @@ def minimise(problems: Problems, tol: float, max_iter: int) -> np.ndarray:
             steps, changes = [s[left] for s in steps], [c[left] for c in changes]
         if not len(active):
             break
-        direction = _two_loop(problems, gradient, steps, changes)
+        direction = two_loop(problems, gradient, steps, changes)
         slope = problems.dot(direction, gradient)
         uphill = slope >= 0  # float32 noise in the memory: take the gradient itself there
         direction[uphill] = -gradient[uphill]
@@ -176,8 +185,8 @@ def _line_search(
     return size, trial, reached, residual, poor
 
 
-def _two_loop(
-    problems: Problems, gradient: np.ndarray, steps: list[np.ndarray], changes: list[np.ndarray]
+def two_loop(
+    problems: Unknowns, gradient: np.ndarray, steps: list[np.ndarray], changes: list[np.ndarray]
 ) -> np.ndarray:
     """L-BFGS direction, for each problem from its own history."""
     direction = -problems.free(gradient)

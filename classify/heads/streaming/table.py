@@ -13,10 +13,14 @@ from threadpoolctl import threadpool_limits
 
 from classify.data.rows.blocks import Rows
 from classify.heads.streaming import closed
+from classify.heads.streaming.descent import MEMORY, Descent, Part
 from classify.heads.streaming.form import Setting
 from classify.heads.streaming.linear import Linear, place
+from classify.heads.streaming.losses import LOGISTIC, SQUARED_HINGE, Loss
 from classify.heads.streaming.moments import Moments
 from extract.machine import usable_cores
+
+LOT = 0.5e9  # bytes of what descents remember
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,34 @@ def _closed(
         return [list(of_setting) for of_setting in zip(*pool.map(models, parts), strict=True)]
 
 
+def _descended(loss: Loss, folds: Folds, settings: Sequence[Setting], refit: bool) -> list[list[Linear]]:
+    whole = folds.whole
+    fitted = [whole] if refit else [whole - part for part in folds.parts]
+    part = Part(folds.rows, folds.codes, folds.fold, folds.weight)
+    numbers = np.array([-1]) if refit else np.arange(len(folds.parts))
+    remembered = 4 * whole.sums.size * len(fitted) * (2 * MEMORY + 8)
+    lot, found = max(1, int(LOT // remembered)), list[list[Linear]]()
+    for start in range(0, len(settings), lot):
+        some = settings[start : start + lot]
+        descent = Descent(
+            some[0].form,
+            whole,
+            fitted * len(some),
+            np.tile(numbers, len(some)),
+            np.repeat([setting.value for setting in some], len(fitted)),
+            some[0].standard,
+            loss,
+            folds.jobs,
+        )
+        models = descent.solve(part)
+        found += [models[at : at + len(fitted)] for at in range(0, len(models), len(fitted))]
+    return found
+
+
 STREAMED: Mapping[str, Fit] = {
     "centroid": partial(_closed, closed.centroid),
     "lda": partial(_closed, closed.lda),
     "ridge": partial(_closed, closed.ridge),
+    "logreg": partial(_descended, LOGISTIC),
+    "svm-linear": partial(_descended, SQUARED_HINGE),
 }

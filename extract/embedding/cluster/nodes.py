@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cache.errors import UserError
-from cache.storage.files import temporary_name, write_file
+from cache.storage.files import is_far, temporary_name, write_file
 from extract.embedding.cluster.seats import Node
 
 PATIENCE = 60.0  # seconds that a node has to answer; the first answer starts a process there
@@ -55,9 +55,11 @@ def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path, picture: str) 
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     token = temporary_name(workspace / "ray")
-    write_file(token, b"")
     try:
-        places = {str(token): f"the workspace {workspace}", picture: picture}
+        places = {picture: picture}
+        if not is_far(workspace):  # else each node has a copy of its own
+            write_file(token, b"")
+            places[str(token)] = f"the workspace {workspace}"
         mine = Found(*_looking(list(places))())
         there = [place for number, place in enumerate(places) if number not in mine.unseen]
         task = ray.remote(num_cpus=0, max_retries=0)(_looking(there, mine.code))

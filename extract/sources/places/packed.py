@@ -17,7 +17,7 @@ KINDS: dict[str, Callable[[str], Pack]] = {
     ".parquet": parquet.open_parquet,
     ".pq": parquet.open_parquet,
 }
-_MOST = 64  # files whose list of members is kept, and that stay open
+_MOST = 32  # files whose list of members is kept, and that stay open
 _LOCK = threading.Lock()
 _open: OrderedDict[tuple[str, int, int], Pack] = OrderedDict()
 

@@ -10,6 +10,7 @@ import io
 import re
 import threading
 from collections import OrderedDict
+from collections.abc import Hashable
 from itertools import accumulate
 from typing import Any
 from urllib.parse import quote, unquote
@@ -18,7 +19,7 @@ SUFFIXES = (".parquet", ".pq")
 _MIB = 2**20
 _BLOCK = 8 * _MIB  # bytes of pictures that are read at once, about
 _ROWS = 256  # and so many rows at most: where pictures repeat, the file tells less bytes than they have
-_KEPT = 128 * _MIB  # of a file, for whoever asks for the rows beside
+_KEPT = 128 * _MIB  # of all files, for whoever asks for the rows beside
 _CURSORS = 4  # row groups of a file that are read at once
 _MEMBER = re.compile(r"([^/]+)/(\d+)(?:-[^/]*)?")
 
@@ -27,6 +28,35 @@ def member(column: str, row: int, name: str = "") -> str:
     """Name the picture of a row; `name`, as the file calls it, is for people."""
     name = name.replace("\\", "/").rpartition("/")[2]
     return f"{quote(column, safe=' ')}/{row:07d}{f'-{name}' if name else ''}"
+
+
+class _Blocks:
+    """Rows that were read, of all files: the last ones used, up to `_KEPT` bytes and one block at least."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blocks: OrderedDict[Hashable, Any] = OrderedDict()
+        self.bytes = 0
+
+    def get(self, key: Hashable) -> Any:
+        """Return a block, or None."""
+        with self._lock:
+            if key not in self._blocks:
+                return None
+            self._blocks.move_to_end(key)
+            return self._blocks[key]
+
+    def keep(self, key: Hashable, block: Any) -> None:
+        """Take a block, and let go of those that were not used for longest."""
+        with self._lock:
+            old = self._blocks.pop(key, None)
+            self._blocks[key] = block
+            self.bytes += block.nbytes - (old.nbytes if old is not None else 0)
+            while self.bytes > _KEPT and len(self._blocks) > 1:
+                self.bytes -= self._blocks.popitem(last=False)[1].nbytes
+
+
+_BLOCKS = _Blocks()
 
 
 class _Cursor:
@@ -68,8 +98,6 @@ class _Parquet:
         self._starts = [0, *accumulate(file.metadata.row_group(group).num_rows for group in groups)]
         self._lock = threading.Lock()
         self._cursors: OrderedDict[tuple[str, int], _Cursor] = OrderedDict()
-        self._kept: OrderedDict[tuple[str, int, int], Any] = OrderedDict()  # by leaf, group and first row
-        self._bytes = 0
 
     def size(self, member: str) -> int | None:
         return None if self._place(member) is None else 0
@@ -97,19 +125,15 @@ class _Parquet:
 
         try:
             with self._lock:
-                cursor = self._cursors.get((leaf, group))
-                if cursor is None:
-                    cursor = self._begin(leaf, group)
+                cursor = self._cursors.get((leaf, group)) or self._begin(leaf, group)
                 first = row - row % cursor.step
-                if (block := self._kept.get((leaf, group, first))) is None:
-                    if cursor.next > first:  # it was there once
-                        cursor = self._begin(leaf, group)
-                    while cursor.next <= first:
-                        at = cursor.next
-                        block = cursor.read()
-                        self._keep((leaf, group, at), block)
-                self._kept.move_to_end((leaf, group, first))
-            assert block is not None  # of rows that are there
+                block = _BLOCKS.get((self, leaf, group, first))
+                if block is None and cursor.next > first:  # it was there once
+                    cursor = self._begin(leaf, group)
+                while block is None:
+                    at, rows = cursor.next, cursor.read()
+                    _BLOCKS.keep((self, leaf, group, at), rows)
+                    block = rows if at == first else None
             value: bytes | None = block[row - first].as_py()
             return value
         except (pyarrow.ArrowException, StopIteration) as error:
@@ -121,14 +145,6 @@ class _Parquet:
         while len(self._cursors) > _CURSORS:
             self._cursors.popitem(last=False)
         return cursor
-
-    def _keep(self, key: tuple[str, int, int], block: Any) -> None:
-        old = self._kept.pop(key, None)
-        self._kept[key] = block
-        self._bytes += block.nbytes - (old.nbytes if old is not None else 0)
-        while self._bytes > _KEPT and len(self._kept) > 1:
-            _, old = self._kept.popitem(last=False)
-            self._bytes -= old.nbytes
 
 
 def open_parquet(path: str) -> _Parquet:

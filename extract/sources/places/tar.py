@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tarfile
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
@@ -56,14 +57,16 @@ def members(file: IO[bytes]) -> Iterator[Member]:
 
 class _Tar:
     def __init__(self, path: str) -> None:
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115  # as long as it is asked for pictures
-        self._at = {each.name: each for each in members(self._file) if not each.refused}
+        self.file = os.open(path, os.O_RDONLY)  # open as long as somebody reads
+        weakref.finalize(self, os.close, self.file)
+        with open(self.file, "rb", closefd=False) as file:
+            self._at = {each.name: each for each in members(file) if not each.refused}
 
     def open(self, member: str) -> tuple[_Window, int]:
         found = self._at.get(member)
         if found is None:
             raise OSError(0, "no such file in the archive")
-        return _Window(self._file, found), found.size
+        return _Window(self, found), found.size
 
     def size(self, member: str) -> int | None:
         found = self._at.get(member)
@@ -73,12 +76,12 @@ class _Tar:
 class _Window:
     """The bytes of one member; a position of its own, so that threads share the file."""
 
-    def __init__(self, file: IO[bytes], member: Member) -> None:
-        self._file, self._member, self._position = file, member, 0
+    def __init__(self, tar: _Tar, member: Member) -> None:
+        self._tar, self._member, self._position = tar, member, 0
 
     def read(self, size: int, /) -> bytes:
         left = self._member.size - self._position
-        data = os.pread(self._file.fileno(), min(size, left), self._member.offset + self._position)
+        data = os.pread(self._tar.file, min(size, left), self._member.offset + self._position)
         if not data and min(size, left):
             raise OSError(0, "the archive was cut short")
         self._position += len(data)

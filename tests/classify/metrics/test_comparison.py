@@ -37,6 +37,11 @@ def test_counts_and_difference() -> None:
     assert json.loads(json.dumps(found.to_json()))["p"] == found.p
 
 
+def test_a_difference_that_rounds_to_nothing_has_no_sign_and_thousands_are_told_apart() -> None:
+    told = Comparison("x", "y", 3218, 27, 28, 0.89, -0.0003, -0.005, -0.0004).sentence()
+    assert "of 3,218: " in told and "(+0.0 points, 95 % interval -0.5 to +0.0)" in told
+
+
 def test_the_interval_is_that_of_resampled_rows() -> None:
     truth, one, two = answers(150, 30, 10, 10)
     found = compare("a", "b", truth, one, two)

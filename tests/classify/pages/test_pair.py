@@ -10,6 +10,7 @@ from cache.errors import UserError
 from classify.metrics.comparison import compare
 from classify.pages.pair import side_by_side, write_pair
 from classify.pages.run import read_run
+from classify.runs.scores import Scores, write
 from tests.classify.pages.made import HOSTILE, make_run
 
 
@@ -35,6 +36,22 @@ def test_pictures_of_one_run_alone_do_not_count(tmp_path: Path) -> None:
     relabelled = fewer.answers.assign(label=["a", *fewer.answers["label"][1:]])
     pair = side_by_side(workspace, runs[0], replace(fewer, answers=relabelled))
     assert pair.comparison.n == 19 and "1 picture left out" in pair.notes[-1]
+
+
+def test_a_folder_that_was_moved_between_two_runs_holds_the_same_pictures(tmp_path: Path) -> None:
+    workspace, one = make_run(tmp_path, mistakes=4)
+    _, two = make_run(tmp_path, mistakes=9, name="002-fit-head", seed=1)
+    manifest = workspace.manifest("made")
+    nobody, n = np.zeros(30, np.int32), len(manifest)
+    answers = np.eye(3, dtype=np.float32)[manifest.label]
+    test = np.full(n, 2, np.uint8), np.full(n, -1, np.int16)
+    write(
+        one,
+        Scores(("a", "b", "c"), manifest.key, tuple(manifest.paths), manifest.label, *test, nobody, answers),
+    )
+    first, second = read_run(one), read_run(two)
+    moved = replace(first, record=first.record | {"root": "/where/they/were"})
+    assert side_by_side(workspace, moved, second).comparison.n == 30
 
 
 def test_runs_that_share_no_picture_are_refused(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_a_hub_finds_what_it_looks_for() -> None:
     assert accuracy["value"] == round(e.accuracy, 4) == 0.9333 and "n = 30, 95 % interval" in accuracy["name"]
     for heading in ("Results", "Data", "Limits", "Licence", "Use"):
         assert f"\n## {heading}\n" in text
-    assert "2 models were tested on this test part" in text and "apache-2.0 |" in text
+    assert "This test part was read 2 times" in text and "apache-2.0 |" in text
 
 
 def test_it_tells_nothing_of_the_machine() -> None:

@@ -1,6 +1,7 @@
 """A workspace in a store of objects: what one machine writes, another reads, and how much is fetched for it."""
 
 import itertools
+import pickle
 import shutil
 import threading
 from collections.abc import Callable
@@ -258,3 +259,10 @@ def test_in_memory_it_ends_with_the_process(machine: Machine) -> None:
     Workspace.locate("memory://place/cache").store(SPACE).add(key, row)
     found = Workspace.locate("memory://place/cache").spaces()
     assert len(found) == 1 and np.array_equal(found[0].gather(key), row)
+
+
+def test_a_workspace_travels_by_its_address(address: str, machine: Machine) -> None:
+    there = pickle.dumps(Workspace.locate(address))
+    machine("two")
+    arrived = pickle.loads(there)
+    assert mirror.mirror_of(arrived.root) and arrived.root == Workspace.locate(address).root

@@ -51,6 +51,16 @@ def test_the_table_of_issues_is_searched(visit: Callable[..., Any], page: Path) 
     assert rows.count() == 1
 
 
+def test_each_picture_of_a_gallery_is_named(visit: Callable[..., Any], page: Path) -> None:
+    opened = visit(page)
+    titles = opened.locator(".big-pics > li")
+    assert titles.count() > 0
+    for item in titles.all():
+        assert (item.get_attribute("title") or "?").rpartition("/")[2] in item.inner_text() or item.locator(
+            "bdi[title]"
+        ).count()
+
+
 def test_it_is_read_without_script(visit: Callable[..., Any], page: Path) -> None:
     opened = visit(page, java_script_enabled=False)
     assert opened.locator("#issues tbody tr:visible").count() >= 4

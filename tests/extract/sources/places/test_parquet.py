@@ -17,6 +17,7 @@ pytest.importorskip("pyarrow")
 def test_any_row_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     monkeypatch.setattr(parquet, "_BLOCK", 500)
     monkeypatch.setattr(parquet, "_KEPT", 2000)
+    monkeypatch.setattr(parquet, "_BLOCKS", parquet._Blocks())
     data = [np.random.default_rng(n).bytes(100) for n in range(60)]
     path = write_hub(tmp_path / "a.parquet", [("x", each, "cat") for each in data], rows=rows)
     opened = open_parquet(str(path))
@@ -35,7 +36,7 @@ def test_any_row_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, r
         thread.start()
     for thread in threads:
         thread.join()
-    assert opened._bytes == sum(block.nbytes for block in opened._kept.values()) <= 2000
+    assert parquet._BLOCKS.bytes == sum(block.nbytes for block in parquet._BLOCKS._blocks.values()) <= 2000
 
 
 def test_rows_in_order_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
