@@ -54,6 +54,11 @@ class Workspace:
         mirror = mirror_of(self.root)
         return Workspace.locate, (mirror.address if mirror else self.root,)
 
+    def look_again(self) -> None:
+        """See what other machines have written by now, where the workspace is in a store of objects."""
+        if mirror := mirror_of(self.root):
+            mirror.pull()
+
     @property
     def exists(self) -> bool:
         """Whether the workspace was created."""

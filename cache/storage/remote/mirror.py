@@ -229,10 +229,15 @@ class Mirror:
 
     def _find(self, path: Path) -> Object:
         name = self._name(path)
-        try:
-            return self._known[name]
-        except KeyError:
-            raise FileNotFoundError(errno.ENOENT, "there is no such object", str(path)) from None
+        found = self._known.get(name)
+        if found is None:  # or written since the listing, by another process
+            try:
+                found = self._objects.head(name)
+            except FileNotFoundError:
+                raise FileNotFoundError(errno.ENOENT, "there is no such object", str(path)) from None
+            with self._guard:
+                self._known[name] = found
+        return found
 
     def _range(self, path: Path, start: int, end: int) -> bytes:
         return bytes(self.ranges(path, [start], [end])[0])

@@ -71,6 +71,7 @@ def embed_on_ray(
                     work.hear(hand, news)
             finally:
                 crew.dismiss()
+                extractors[0].workspace.look_again()
                 work.count()
                 for number, extractor in enumerate(extractors):
                     names = {each[number] for each in crew.engines}
