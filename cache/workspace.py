@@ -19,7 +19,7 @@ from cache.space import Space
 from cache.storage.files import begin_folder, locked, make_folder, names, remove, user_folder, write_file
 from cache.storage.json_file import DamagedJson, check, read_json, write_json
 from cache.storage.remote.address import address_of
-from cache.storage.remote.mirror import mirror_of, open_mirror
+from cache.storage.remote.mirror import open_mirror
 from cache.storage.store import Store
 
 FORMAT = 1
@@ -48,16 +48,6 @@ class Workspace:
         if address := address_of(place):
             return cls(open_mirror(address, user_folder() / "workspaces"))
         return cls(Path(place).absolute())
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Travel to another process or machine as what `locate` takes."""
-        mirror = mirror_of(self.root)
-        return Workspace.locate, (mirror.address if mirror else self.root,)
-
-    def look_again(self) -> None:
-        """See what other machines have written by now, where the workspace is in a store of objects."""
-        if mirror := mirror_of(self.root):
-            mirror.pull()
 
     @property
     def exists(self) -> bool:

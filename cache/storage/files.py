@@ -95,11 +95,6 @@ def open_regular(path: Path) -> BufferedReader:
     return os.fdopen(handle, "rb")
 
 
-def is_far(path: Path) -> bool:
-    """Tell whether a path means an object in a store, of which this machine has at most a copy."""
-    return mirror_of(path) is not None
-
-
 def status_of(path: Path, file: BufferedReader | None = None) -> os.stat_result | Status:
     """Tell size and times of a file, of one that is open where it is given; FileNotFoundError where there is none."""
     if mirror := mirror_of(path):

@@ -17,7 +17,8 @@ from cache.storage import trusted
 from cache.storage.files import open_regular
 from cache.storage.rejects import Reject
 from cache.workspace import Workspace
-from classify.models.evidence import Evidence, nearest_training
+from classify.data.known import Known
+from classify.models.evidence import Evidence, Trained, nearest_training, training_pictures
 from classify.models.model_file import Artefact, load_model
 from classify.models.run_model import TunedRun
 from classify.runs.folder import OWN_MODEL, find_run
@@ -33,6 +34,7 @@ from extract.embedding.runner import Branch, Outcome
 from extract.embedding.runner import run as run_pipeline
 from extract.embedding.spaces import decoding_of
 from extract.machine import import_keras_quietly, usable_cores
+from extract.pictures.decoding import decode
 from extract.pictures.look import Look
 from extract.settings import Decoding, Options
 
@@ -47,6 +49,15 @@ class Answered:
     probability: np.ndarray  # (m, C), in the order of the manifest
     rejects: list[Reject]
     rows: np.ndarray | None = None  # (m, D) what a head was asked about
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a run says of one picture, and what a head was asked about."""
+
+    probability: np.ndarray  # (C,)
+    row: np.ndarray | None = None  # (D,) float32
+    thumbnail: np.ndarray | None = None  # (s, s) uint8
 
 
 class HeadClassifier:
@@ -94,6 +105,22 @@ class HeadClassifier:
     def evidence(self, rows: np.ndarray, k: int) -> Evidence:
         """The k training pictures most like each of (m, D) rows; see `classify.models.evidence`."""
         return nearest_training(self.run, self._rows, rows, k)
+
+    @property
+    def lanes(self) -> int:
+        """From how many threads `see` may be called at once."""
+        return self._rows.lanes
+
+    def see(self, data: bytes) -> Seen:
+        """Answer for the bytes of a picture file, of which nothing is kept; RejectedImage where it is none."""
+        row, thumbnail = self._rows.look(data)
+        return Seen(self._loaded.head.predict_proba(row[None])[0], row, thumbnail)
+
+    def known(self) -> tuple[Trained, Known]:
+        """The training pictures, held ready to be compared with others; UserError as by `evidence`."""
+        trained = training_pictures(self.run, self._rows)
+        rows = self._rows.gather(trained.key)
+        return trained, Known(trained.key, rows, self._rows.spans, self._rows.thumbnails())
 
 
 @dataclass(frozen=True)
@@ -188,6 +215,15 @@ class ModelClassifier:
         present = np.array([key.tobytes() in answers for key in manifest.key], bool)
         rows = np.array([answers[key.tobytes()] for key in manifest.key[present]])
         return Answered(present, rows.reshape(-1, len(self.artefact.classes)), outcome.rejects)
+
+    @property
+    def lanes(self) -> int:
+        """From how many threads `see` may be called at once."""
+        return self.artefact.lanes
+
+    def see(self, data: bytes) -> Seen:
+        """Answer for the bytes of a picture file; RejectedImage where it is none."""
+        return Seen(self.artefact.embed(decode(data, self.size, self.decoding)[None])[0])
 
 
 def open_classifier(

@@ -27,8 +27,17 @@ class Evidence:
     similarity: NDArray[np.float32]  # (m, k) cosine of their rows, -1 to 1
 
 
-def nearest_training(run: Path, rows: HeadRows, asked: NDArray[np.float32], k: int) -> Evidence:
-    """Find the training pictures of a run that are most like (m, D) rows; identical files are one picture.
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """The n pictures that a run was trained on; identical files are one."""
+
+    key: NDArray[np.uint8]  # (n, 32)
+    path: NDArray[np.object_]  # (n,)
+    label: NDArray[np.object_]  # (n,)
+
+
+def training_pictures(run: Path, rows: HeadRows) -> Trained:
+    """Name the pictures that a run was trained on.
 
     Raises
     ------
@@ -45,9 +54,15 @@ def nearest_training(run: Path, rows: HeadRows, asked: NDArray[np.float32], k: i
         root = record.get("root") or "FOLDER/"
         commands = " and ".join(f"`{extract_command(each.space, root)}`" for each in inputs_of(record))
         raise UserError(
-            f"Expected the rows of the {len(keys):,} pictures that {run.name} was trained on, for --evidence, but "
-            f"{gone:,} are no longer in the cache. Run {commands}, or leave --evidence out."
+            f"Expected the rows of the {len(keys):,} pictures that {run.name} was trained on, for what is most like "
+            f"a picture, but {gone:,} are no longer in the cache. Run {commands}, or do without (--evidence)."
         )
-    near = nearest(rows.gather(keys), asked, k, rows.spans)
     names, classes = np.array(found.path, object)[train], np.array(found.classes, object)
-    return Evidence(names[near.index], classes[found.label[train]][near.index], near.similarity)
+    return Trained(keys, names, classes[found.label[train]])
+
+
+def nearest_training(run: Path, rows: HeadRows, asked: NDArray[np.float32], k: int) -> Evidence:
+    """Find the training pictures of a run that are most like (m, D) rows; UserError as by `training_pictures`."""
+    trained = training_pictures(run, rows)
+    near = nearest(rows.gather(trained.key), asked, k, rows.spans)
+    return Evidence(trained.path[near.index], trained.label[near.index], near.similarity)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cache.manifest import Manifest
 from cache.storage.rejects import Reject
+from cache.storage.store import Store
 from cache.workspace import Workspace
 from classify.runs.head_file import LoadedHead, check_space
 from extract.backbones.backbone import Backbone
@@ -19,6 +20,10 @@ from extract.embedding.picture_reader import Picture
 from extract.embedding.progress import Progress
 from extract.embedding.runner import Outcome
 from extract.embedding.spaces import backbone_of, decoding_of
+from extract.embedding.thumbnails import thumbnails_of
+from extract.engines.engine import Engine
+from extract.pictures.decoding import RejectedImage
+from extract.pictures.look import Look, look_at
 from extract.settings import Options
 
 
@@ -109,6 +114,40 @@ class HeadRows:
             [width for each, extractor in pairs for width in each.widths(extractor.dim)]
         ).tolist()
         return list(zip([0, *stops], stops, strict=False))
+
+    @cached_property
+    def _engines(self) -> list[Engine]:
+        return [extractor.start() for extractor in self.extractors]
+
+    @property
+    def lanes(self) -> int:
+        """From how many threads `look` may be called at once."""
+        return min(engine.lanes for engine in self._engines)
+
+    def look(self, data: bytes) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Embed the bytes of a picture file, of which nothing is kept: (D,) as `gather`, and its (s, s) thumbnail.
+
+        Raises
+        ------
+        RejectedImage
+            As by `extract.pictures.decoding.decode`.
+        """
+        looks = [Look(each.backbone.input_size, each.decoding, thumbnail=True) for each in self.extractors]
+        seen = look_at(data, b"", looks)
+        rows, thumbnail = [], None
+        for each, engine, look in zip(self._loaded.inputs, self._engines, looks, strict=True):
+            found = seen[look]
+            if isinstance(found, RejectedImage):
+                raise found
+            row = engine.embed(found.pixels[None])[0].astype(each.space.dtype)
+            rows.append(row.astype(np.float32)[each.columns])
+            thumbnail = found.thumbnail if thumbnail is None else thumbnail
+        assert thumbnail is not None
+        return np.concatenate(rows), thumbnail
+
+    def thumbnails(self) -> Store:
+        """Those that go with the first input."""
+        return thumbnails_of(self._workspace, self.extractors[0].space)
 
     def gather(self, keys: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Read the rows of (n, 32) keys: (n, D) float32, as the head takes them."""

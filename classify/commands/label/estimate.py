@@ -1,7 +1,8 @@
 """How good the head is by now, and what the next labels would bring.
 
 Asked are the pictures that were drawn at random, each by a head that has not seen its label. They are a sample of all
-pictures whatever else was asked: clever orders pick hard pictures, and leave easy ones.
+pictures whatever else was asked: clever orders pick hard pictures, and leave easy ones. The order does not know of
+them, so that a head without one of them is like the head with all, asked about a new picture.
 
 Axes: u pictures; n labels in the order in which they were given; m of them drawn at random.
 """
@@ -18,7 +19,7 @@ from classify.commands.label.head import learn
 from classify.commands.label.pool import Pool
 from classify.metrics.intervals import wilson
 
-FOLDS, DRAWS = 5, 400
+FOLDS, DRAWS = 10, 400
 NEXT = 100  # labels that it looks ahead
 LEAST = 20  # random answers without which nothing is said of those
 _NONE = np.nan
@@ -91,7 +92,7 @@ def estimate(
 def _right(
     pool: Pool, label: NDArray[np.integer], order: NDArray[np.intp], drawn: NDArray[np.intp], classes: int
 ) -> NDArray[np.bool_]:
-    """(m,) whether each drawn picture is answered rightly by a head without a fifth of them, itself among it."""
+    """(m,) whether each drawn picture is answered rightly by a head without a tenth of them, itself among it."""
     right = np.zeros(len(drawn), bool)
     for fold in range(min(FOLDS, len(drawn))):
         held = np.arange(len(drawn)) % FOLDS == fold

@@ -21,20 +21,25 @@ FEW = 6  # labels a class, on average, until which pictures are typical ones
 TYPICAL, DOUBTFUL, RANDOM = "typical", "doubtful", "random"
 
 
-def most_telling(pool: Pool, closed: NDArray[np.intp], worth: NDArray[np.floating]) -> int:
+def most_telling(
+    pool: Pool, told: NDArray[np.bool_], closed: NDArray[np.bool_], worth: NDArray[np.floating]
+) -> int:
     """Return the place of the picture with the largest gain.
 
     Parameters
     ----------
     pool : Pool
         u pictures.
-    closed : (m,) int
-        Places of those that were asked about; at least one was not.
+    told : (u,) bool
+        Those that tell of others already: L. Not those that were drawn at random: the order must not know of pictures
+        by which the head is judged, or it would leave a hole around each.
+    closed : (u,) bool
+        Those that are not to be asked about; at least one is.
     worth : (u,) float
     """
     known = np.zeros(len(pool))
-    np.maximum.at(known, pool.near[closed].ravel(), pool.likeness[closed].ravel())
-    known[closed] = 1
+    np.maximum.at(known, pool.near[told].ravel(), pool.likeness[told].ravel())
+    known[told] = 1
     gain = worth * (1 - known)
     gain += (worth[pool.near] * np.maximum(pool.likeness - known[pool.near], 0)).sum(axis=1)
     gain[closed] = -np.inf
@@ -47,9 +52,31 @@ def doubt(probability: NDArray[np.floating]) -> NDArray[np.floating]:
     return 1 - (two[:, 1] - two[:, 0])
 
 
-def lot(count: int, seed: int) -> NDArray[np.intp]:
-    """The order in which pictures are drawn at random; how far it has come is a sample of all."""
-    return np.random.default_rng(seed).permutation(count)
+def next_drawn(rank: NDArray[np.unsignedinteger], closed: NDArray[np.bool_]) -> int:
+    """Return the place of the open picture that comes first in the lot, (u,) ranks."""
+    places = np.flatnonzero(~closed)
+    return int(places[rank[places].argmin()])
+
+
+def sample(
+    rank: NDArray[np.unsignedinteger], labelled: NDArray[np.bool_], drawn: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """The labelled pictures that the lot has come past: a sample of all, in its order.
+
+    Those among them that another turn had asked about before would have been drawn as well.
+
+    Parameters
+    ----------
+    rank : (u,) int
+        Of each picture in the lot.
+    labelled : (u,) bool
+    drawn : (m,) int
+        Places of the pictures that were asked about because they were drawn.
+    """
+    if not len(drawn):
+        return drawn
+    places = np.flatnonzero(labelled & (rank <= rank[drawn].max()))
+    return places[np.argsort(rank[places])]
 
 
 def is_random(turn: int, clever: bool) -> bool:

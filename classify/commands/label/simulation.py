@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from classify.commands.label.estimate import Estimate, estimate
 from classify.commands.label.head import Head, learn
-from classify.commands.label.order import TURN, doubt, is_early, is_random, lot, most_telling
+from classify.commands.label.order import TURN, doubt, is_early, is_random, most_telling, next_drawn, sample
 from classify.commands.label.pool import Pool
 
 TEST = 0.2  # share of the pictures that judge the head and are never asked about
@@ -88,43 +88,38 @@ def replay(
     count = max(1, round(TEST * len(pool)))
     test, asked = places[:count], pool.part(places[count:])
     truth = label[places[count:]]
-    tickets = iter(lot(len(asked), seed).tolist())
-    order, drawn, stops = list[int](), list[int](), list[Stop]()
-    head: Head | None = None
+    rank = np.random.default_rng([seed, 2]).permutation(len(asked))
+    closed, order, drawn, stops = np.zeros(len(asked), bool), list[int](), list[int](), list[Stop]()
     while len(order) < len(asked):
-        worth = np.ones(len(asked))
-        if head is not None and not is_early(len(order), len(np.unique(truth[order]))):
-            worth = doubt(head.probability(asked.directions))
+        worth, own = np.ones(len(asked)), np.array([each for each in order if each not in drawn], np.intp)
+        if not is_early(len(order), len(np.unique(truth[order]))):
+            asking = learn(asked.directions[own], truth[own], classes)
+            worth = worth if asking is None else doubt(asking.probability(asked.directions))
+        told = np.isin(np.arange(len(asked)), own)
         for turn in range(len(order), min(len(order) + TURN, len(asked))):
             if is_random(turn, clever):
-                place = _draw(tickets, order, drawn)
+                drawn.append(place := next_drawn(rank, closed))
             else:
-                place = most_telling(asked, np.array(order, np.intp), worth)
+                place = most_telling(asked, told, closed, worth)
+                told[place] = True
             order.append(place)
+            closed[place] = True
         given = np.array(order)
         head = learn(asked.directions[given], truth[given], classes)
-        answer = (
-            np.full(count, truth[given[0]])
-            if head is None
-            else head.probability(pool.directions[test]).argmax(axis=1)
-        )
+        right = _answers(head, pool.directions[test], truth[given[0]]) == label[test]
         shown = None
         if len(order) in looks:
-            known = np.where(np.isin(np.arange(len(asked)), given), truth, -1)
-            shown = estimate(asked, known, given, np.array(drawn), classes)
-        stops.append(Stop(len(order), float((answer == label[test]).mean()), shown))
+            judges = sample(rank, closed, np.array(drawn, np.intp))
+            shown = estimate(asked, np.where(closed, truth, -1), given, judges, classes)
+        stops.append(Stop(len(order), float(right.mean()), shown))
         if until(stops[-1]):
             break
     return stops
 
 
-def _draw(tickets: object, order: list[int], drawn: list[int]) -> int:
-    """The next picture of the lot that has no label; those before it that have one count as drawn, too."""
-    for place in tickets:  # type: ignore[attr-defined]
-        drawn.append(place)
-        if place not in order:
-            return place
-    raise AssertionError("there is a picture without a label")
+def _answers(head: Head | None, directions: NDArray[np.float32], only: int) -> NDArray[np.integer]:
+    """What a head says of (m, D), or the only class that there is: (m,)."""
+    return np.full(len(directions), only) if head is None else head.probability(directions).argmax(axis=1)
 
 
 def reachable(pool: Pool, label: NDArray[np.integer], classes: int, seed: int) -> float:

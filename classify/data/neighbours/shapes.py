@@ -5,6 +5,8 @@ Axes: n pictures; F = 8 frequencies a side; s = 32 pixels a side.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,13 +40,18 @@ def frequencies(
     order = kept.in_file_order(np.arange(len(places)))
     for start in range(0, len(places), block):
         luma, some = kept.take(order[start : start + block]), places[order[start : start + block]]
-        luma -= luma.mean(axis=(1, 2), keepdims=True)
-        wave, contrast = _BASIS @ luma @ _BASIS.T, (luma**2).sum(axis=(1, 2))
-        fine[some] = contrast - (wave**2).sum(axis=(1, 2)) > FINE * contrast  # Parseval
-        wave = wave[:, :FREQUENCIES, :FREQUENCIES] * _RISE
-        length = np.linalg.norm(wave, axis=(1, 2), keepdims=True)
-        found[some] = wave / np.maximum(length, 1)
+        found[some], fine[some] = described(luma)
     return found, fine
+
+
+def described(luma: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Describe the shapes of thumbnails (k, s, s), which are changed in place, as `frequencies` does."""
+    luma -= luma.mean(axis=(1, 2), keepdims=True)
+    wave, contrast = _BASIS @ luma @ _BASIS.T, (luma**2).sum(axis=(1, 2))
+    fine = contrast - (wave**2).sum(axis=(1, 2)) > FINE * contrast  # Parseval
+    wave = wave[:, :FREQUENCIES, :FREQUENCIES] * _RISE
+    length = np.linalg.norm(wave, axis=(1, 2), keepdims=True)
+    return (wave / np.maximum(length, 1)).astype(np.float32), fine
 
 
 def orientations(frequency: NDArray[np.float32]) -> list[NDArray[np.float32]]:
@@ -56,7 +63,7 @@ def orientations(frequency: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     return [each.astype(np.float32) for each in found]
 
 
-def oriented(luma: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:
+def oriented(luma: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Turn one picture (s, s): 4 on the diagonal, 2 upside down, 1 left to right."""
     luma = luma.T if orientation & 4 else luma
     luma = luma[::-1] if orientation & 2 else luma

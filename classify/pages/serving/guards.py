@@ -32,7 +32,7 @@ HEADERS = {
 }
 # Not a redirect: after one that another site began, the browser would keep a strict cookie back.
 _ENTER = b'<!doctype html><html lang="en"><meta charset="utf-8"><title>coldframe</title>' + (
-    b'<meta http-equiv="refresh" content="0;url=./"><p><a href="./">Go on</a></p></html>'
+    b'<link rel="icon" href="data:,"><meta http-equiv="refresh" content="0;url=./"><p><a href="./">Go on</a></p></html>'
 )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cache.errors import UserError
-from cache.storage.files import is_far, temporary_name, write_file
+from cache.storage.files import temporary_name, write_file
 from extract.embedding.cluster.seats import Node
 
 PATIENCE = 60.0  # seconds that a node has to answer; the first answer starts a process there
@@ -35,15 +35,15 @@ def nodes_of(ray: Any) -> list[Node]:
     return [node for node in found if node.cpus]
 
 
-def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path, picture: str) -> None:
+def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path | None, picture: str) -> None:
     """Make sure that each node has this code, and sees the workspace and the pictures.
 
     Parameters
     ----------
     ray : module
     nodes : sequence of Node
-    workspace : Path
-        Its folder; a file is written there that all nodes should see.
+    workspace : Path, optional
+        Its folder, if it is one: a file is written there that all nodes should see.
     picture : str
         Address of one that all should see, if it is seen from here.
 
@@ -54,12 +54,12 @@ def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path, picture: str) 
     """
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    token = temporary_name(workspace / "ray")
+    token = temporary_name(workspace / "ray") if workspace else None
+    places = {picture: picture}
+    if token:
+        write_file(token, b"")
+        places[str(token)] = f"the workspace {workspace}"
     try:
-        places = {picture: picture}
-        if not is_far(workspace):  # else each node has a copy of its own
-            write_file(token, b"")
-            places[str(token)] = f"the workspace {workspace}"
         mine = Found(*_looking(list(places))())
         there = [place for number, place in enumerate(places) if number not in mine.unseen]
         task = ray.remote(num_cpus=0, max_retries=0)(_looking(there, mine.code))
@@ -86,7 +86,8 @@ def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path, picture: str) 
                 wrong.append(f"{name} has another coldframe (code {found.code}, here {mine.code})")
             wrong += [f"{name} does not see {places[there[number]]}" for number in found.unseen]
     finally:
-        token.unlink(missing_ok=True)
+        if token:
+            token.unlink(missing_ok=True)
     if wrong:
         raise UserError(
             "Expected this version of coldframe on each node of the cluster, and the workspace and the pictures on a "

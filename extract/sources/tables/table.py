@@ -13,6 +13,7 @@ from extract.sources.scan import Scan, shown
 from extract.sources.tables import parquet
 from extract.sources.tables.rows import KNOWN, SOME, Rows, find_pictures, not_utf8, odd
 
+ANSWER = "answer"  # column of a table that grows at its end
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
@@ -31,7 +32,8 @@ def read_table(path: Path, columns: Columns = AS_NAMED) -> Scan:
 
     The first row names the columns, in any case and order: `path` (relative to the table's folder, or
     absolute), `label` (any text, numbers too; empty for none) and, if there is one, `split` (train, val or
-    test, named as folders may be; empty for none). Every other column is kept in `Manifest.columns`.
+    test, named as folders may be; empty for none). Every other column is kept in `Manifest.columns`. Where there is a
+    column `answer`, as `label` numbers what a person said one after the other, the last row of a picture counts.
 
     Parameters
     ----------
@@ -54,6 +56,8 @@ def read_table(path: Path, columns: Columns = AS_NAMED) -> Scan:
     header, _ = next(lines, ([], 0))
     names = _columns(path, header, separator, columns)
     listed = list(lines)
+    if ANSWER in names and all(len(values) == len(header) for values, _ in listed):
+        listed = list({values[names["path"]]: (values, line) for values, line in listed}.values())
     some = [
         values[names["path"]] + columns.suffix for values, _ in listed[:SOME] if len(values) == len(header)
     ]

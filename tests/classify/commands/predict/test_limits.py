@@ -100,9 +100,7 @@ def test_evidence_that_is_gone_from_the_cache_is_told(workspace: Workspace, tmp_
         shutil.rmtree(store.folder / "shards", ignore_errors=True)
         for shard in store.folder.glob("*.h5"):
             shard.unlink()
-    with pytest.raises(
-        UserError, match=r"--evidence, but \d+ are no longer in the cache. Run `.*extract .*` and `"
-    ):
+    with pytest.raises(UserError, match=r"but \d+ are no longer in the cache. Run `.*extract .*` and `"):
         predict(workspace, [alone], run="001-fit-head", asked=Asked(evidence=1), options=KERAS)
     assert predict(workspace, [alone], run="001-fit-head", asked=Asked(NINETY), options=KERAS).records()[0][
         "set"

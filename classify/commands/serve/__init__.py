@@ -1,0 +1,1 @@
+"""`serve`: a run that answers in the browser, on this machine."""
