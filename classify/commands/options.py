@@ -12,6 +12,7 @@ from cache.commands.options import FLAT, Common, File
 from cache.errors import UserError
 from extract.commands.options import DataDir
 from extract.pictures.policies import NAMES
+from extract.settings import Columns
 
 if TYPE_CHECKING:
     from extract.pictures.augmentation import View
@@ -76,6 +77,7 @@ class ShowOptions(Common):
     out: Annotated[File | None, Parameter(metavar="FILE")] = None
     """PNG file to write (default: in a run folder)"""
     data_dir: DataDir = None
+    columns: Annotated[Columns, FLAT] = Columns()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from classify.runs.folder import write_json
 from extract.pictures import files
 from extract.pictures.augmentation import View
 from extract.pictures.decoding import RejectedImage, decode
-from extract.settings import Decoding
+from extract.settings import AS_NAMED, Columns, Decoding
 from extract.sources.changes import left
 from extract.sources.source import exists, open_source
 
@@ -63,6 +63,7 @@ def show_samples(
     *,
     out: Path | None = None,
     data_dir: str | None = None,
+    columns: Columns = AS_NAMED,
     note: Callable[[str], None] = lambda text: None,
 ) -> DrawnPictures:
     """Draw random pictures with their labels.
@@ -79,6 +80,8 @@ def show_samples(
         The PNG file to write; None makes a run folder with the file and a run.json.
     data_dir : str, optional
         Where TensorFlow Datasets keeps its data.
+    columns : Columns, optional
+        How the source calls its columns.
     note : callable (line of text), optional
 
     Raises
@@ -86,15 +89,15 @@ def show_samples(
     UserError
         If there is no such source, part or augmentation, or no picture in it.
     """
-    rows, columns = options.shape
+    rows, across = options.shape
     views = options.views
     if options.seed < 0:
         raise UserError(f"Expected --seed of 0 or more, received {options.seed}.")
     if out is not None and out.suffix.lower() != ".png":
         raise UserError(f"Expected --out to be a file that ends in .png, received {out}. Name it so.")
-    name, manifest = _find(workspace, source, data_dir, note)
+    name, manifest = _find(workspace, source, data_dir, columns, note)
     candidates = _candidates(manifest, options.part, name)
-    count = rows if views else rows * columns
+    count = rows if views else rows * across
     shown: list[dict[str, str]] = []
     cells: list[Cell] = []
     rejects: list[Reject] = []
@@ -116,7 +119,7 @@ def show_samples(
             raise UserError(f"Expected pictures, but {gone}.")
         first = f", the first {rejects[0].path!r} ({rejects[0].reason})" if rejects else ""
         raise UserError(f"Expected pictures in {name!r}, received {len(rejects)} files that are none{first}.")
-    picture = picture_grid(cells, columns, lines=2)
+    picture = picture_grid(cells, across, lines=2)
     if out is None:
         run = workspace.new_run("show")
         out = run / FILE
@@ -132,11 +135,15 @@ def show_samples(
 
 
 def _find(
-    workspace: Workspace, source: str | None, data_dir: str | None, note: Callable[[str], None]
+    workspace: Workspace,
+    source: str | None,
+    data_dir: str | None,
+    columns: Columns,
+    note: Callable[[str], None],
 ) -> tuple[str, Manifest]:
     """Name and list a source, or a data set that was extracted."""
     if source is not None and exists(Path(source)):
-        opened = open_source(workspace, Path(source), data_dir=data_dir, note=note)
+        opened = open_source(workspace, Path(source), data_dir=data_dir, columns=columns, note=note)
         return opened.name, opened.scan().manifest
     name = source or workspace.state().get("dataset")
     if not name:
@@ -185,5 +192,6 @@ def run(options: ShowOptions, say: Callable[[str], None]) -> DrawnPictures:
         options.sample,
         out=Path(options.out) if options.out else None,
         data_dir=options.data_dir,
+        columns=options.columns,
         note=say,
     )

@@ -3,7 +3,6 @@
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from extract.backbones.external.kinds import OUTPUT, kind_of
 from extract.commands.options import ExtractOptions
 from extract.commands.summary import Extracted, Summary, next_step
 from extract.embedding.agreement import settled
+from extract.embedding.cluster.driver import embedder
 from extract.embedding.extractor import EmbedAll, Extractor, embed_all
 from extract.embedding.progress import Progress, bar
 from extract.embedding.runner import Outcome
@@ -24,7 +24,7 @@ from extract.embedding.spaces import tell_of_other_resizer
 from extract.embedding.thumbnails import complete
 from extract.embedding.views import Augmented, augment, untested
 from extract.pictures.policies import Views
-from extract.settings import AS_NAMED, BackboneOptions, Columns, Decoding, Options, Ray
+from extract.settings import AS_NAMED, BackboneOptions, Columns, Decoding, Options
 from extract.sources.changes import compare
 from extract.sources.source import PART, is_part, open_source
 
@@ -137,7 +137,7 @@ def extract_all(
                 dataset=dataset,
                 space=extractor.space.id,
                 backbone=extractor.backbone.name,
-                engine=extractor.engine,
+                engine=outcome.engine or extractor.engine,
                 files=len(manifest) + len(unread),
                 embedded=outcome.embedded,
                 cached=int(has.sum()) - outcome.embedded,
@@ -262,24 +262,13 @@ def all_rejected(where: str, count: int) -> str:
     )
 
 
-def _who(cluster: Ray) -> EmbedAll:
-    """Who embeds: this process, or workers of a Ray cluster."""
-    if not cluster.asked:
-        return embed_all
-    from extract.embedding.cluster.connection import import_ray
-    from extract.embedding.cluster.driver import embed_on_ray
-
-    import_ray()  # what is missing is told before the pictures are looked for
-    return partial(embed_on_ray, cluster=cluster)
-
-
 def run(
     options: ExtractOptions, say: Callable[[str], None], elect: Callable[..., Backbone] | None = None
 ) -> Extracted:
     """Answer the command line; `elect` finds the backbone of `--backbone auto`, of which this package knows nothing."""
     workspace, progress = Workspace.locate(options.workspace), bar(say)
     views, how = Views.of(options.views.number, options.views.augment), (options.decoding, options.options)
-    whole, embed = options.options.shard == (1, 1), _who(options.cluster)
+    whole = options.options.shard == (1, 1)
     if elect is None:
         backbones = several(options.backbone)
     elif whole:
@@ -289,22 +278,23 @@ def run(
             "Expected a backbone's name with --shard, received auto: each machine might elect another. Run "
             "`compare-backbones` once, and name the winner."
         )
-    done = extract_all(
-        workspace,
-        Path(options.source),
-        backbones,
-        *how,
-        name=options.name,
-        progress=progress,
-        data_dir=options.data_dir,
-        embed=embed,
-        columns=options.columns,
-    )
-    first = done[0]
-    nothing = whole and all(0 < each.files == each.rejected for each in done)
-    failure = all_rejected(f" in {first.dataset}", first.rejected) if nothing else None
-    viewed = []
-    if views.number and not nothing:
-        viewed = [extract_views(workspace, each, views, *how, progress, embed) for each in done]
+    with embedder(options.cluster) as embed:
+        done = extract_all(
+            workspace,
+            Path(options.source),
+            backbones,
+            *how,
+            name=options.name,
+            progress=progress,
+            data_dir=options.data_dir,
+            embed=embed,
+            columns=options.columns,
+        )
+        first = done[0]
+        nothing = whole and all(0 < each.files == each.rejected for each in done)
+        failure = all_rejected(f" in {first.dataset}", first.rejected) if nothing else None
+        viewed = []
+        if views.number and not nothing:
+            viewed = [extract_views(workspace, each, views, *how, progress, embed) for each in done]
     closing = [] if options.json or not first.embedded + first.cached else next_step(first, options)
     return Extracted(done, workspace.root, views, viewed, failure, closing)

@@ -45,6 +45,7 @@ class Outcome:
 
     embedded: int = 0
     rejects: list[Reject] = field(default_factory=list)
+    engine: str = ""  # by which, where others than this process embedded
 
 
 @dataclass(frozen=True)

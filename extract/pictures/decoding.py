@@ -21,9 +21,9 @@ from PIL import (
 )
 
 from cache.errors import UserError
-from extract.pictures import jpeg, png
 from extract.pictures.augmentation import View
 from extract.pictures.facts import facts
+from extract.pictures.formats import jpeg, png
 from extract.pictures.memory import MIB, PIXELS, cost
 from extract.pictures.square import RejectedImage, check_size, eight_bits, fit, reason, square, upright
 from extract.pictures.thumbnail import thumbnail

@@ -92,6 +92,14 @@ def test_one_file_below_classify_knows_scikit_learn(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_one_room_knows_ray(path: Path) -> None:
+    # Late: a command without --ray must not pay for it, nor need it.
+    if path.parent != ROOT / "extract" / "embedding" / "cluster":
+        assert "ray" not in imported(path)
+    assert "ray" not in imported(path, late=False)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_pandas_waits_until_a_table_is_made(path: Path) -> None:
     assert "pandas" not in imported(path, typing=False, late=False)
 

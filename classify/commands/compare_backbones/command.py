@@ -27,9 +27,10 @@ from classify.runs.record import record
 from extract.backbones.backbone import Backbone
 from extract.commands.manifest import survey
 from extract.commands.options import ExtractOptions
+from extract.embedding.cluster.driver import embedder
 from extract.embedding.progress import Progress, Say, bar
 from extract.embedding.thumbnails import complete, thumbnails_of
-from extract.settings import Decoding, Options
+from extract.settings import AS_NAMED, Columns, Decoding, Options, Ray
 
 
 def compare_backbones(
@@ -42,7 +43,9 @@ def compare_backbones(
     options: Options | None = None,
     progress: Progress | None = None,
     data_dir: str | None = None,
+    columns: Columns = AS_NAMED,
     say: Say = lambda line: None,
+    cluster: Ray | None = None,
 ) -> tuple[Outcome, Backbone]:
     """Embed a sample of the training pictures with each backbone and rank them by a cross-validated ridge head.
 
@@ -62,7 +65,11 @@ def compare_backbones(
         Told of the embedding.
     data_dir : str, optional
         As for `extract`.
+    columns : Columns, optional
+        As for `extract`.
     say : callable (line of text), optional
+    cluster : Ray, optional
+        Who embeds; costs are measured here.
 
     Returns
     -------
@@ -76,7 +83,7 @@ def compare_backbones(
     """
     decoding, options, progress = decoding or Decoding(), options or Options(), progress or Progress()
     asked = named(contest)
-    manifest, name = _pictures(workspace, source, dataset, progress, data_dir)
+    manifest, name = _pictures(workspace, source, dataset, progress, data_dir, columns)
     rows = training_sample(
         workspace, name, manifest, contest.sample, test_size=contest.test_size, seed=contest.seed
     )
@@ -84,23 +91,24 @@ def compare_backbones(
     sample.columns = {}
     check_classes(np.array(sample.classes)[sample.label])  # before anything is embedded
     entrants = list[Entrant]()
-    ground = Ground(workspace, manifest, sample, decoding, options, progress, say)
-    for each, precision in asked:
-        try:
-            backbone = backbone_for(each, precision, contest)
-            say(
-                f"{label(each, precision)}: {counted(len(sample), 'picture')} at {backbone.input_size} pixels"
-            )
-            entrant = ground.enter(backbone, retime=contest.retime)
-            twin = next((one for one in entrants if one.store.space == entrant.store.space), None)
-            if twin is not None:
-                notes.append(f"{label(each, precision)} left out: it is the same network as {twin.label}")
-                continue
-            entrants.append(entrant)
-        except UserError as error:
-            if contest.backbones:
-                raise
-            notes.append(f"{label(each, precision)} left out: {error}")
+    with embedder(cluster or Ray()) as embed:
+        ground = Ground(workspace, manifest, sample, decoding, options, progress, say, embed)
+        for each, precision in asked:
+            try:
+                backbone = backbone_for(each, precision, contest)
+                say(
+                    f"{label(each, precision)}: {counted(len(sample), 'picture')} at {backbone.input_size} pixels"
+                )
+                entrant = ground.enter(backbone, retime=contest.retime)
+                twin = next((one for one in entrants if one.store.space == entrant.store.space), None)
+                if twin is not None:
+                    notes.append(f"{label(each, precision)} left out: it is the same network as {twin.label}")
+                    continue
+                entrants.append(entrant)
+            except UserError as error:
+                if contest.backbones:
+                    raise
+                notes.append(f"{label(each, precision)} left out: {error}")
     if not entrants:
         raise UserError(f"Expected a backbone that can take part, but: {'; '.join(notes)}")
     present = np.all([each.store.contains(sample.key) for each in entrants], axis=0)
@@ -129,10 +137,15 @@ def compare_backbones(
 
 
 def _pictures(
-    workspace: Workspace, source: Path | None, dataset: str | None, progress: Progress, data_dir: str | None
+    workspace: Workspace,
+    source: Path | None,
+    dataset: str | None,
+    progress: Progress,
+    data_dir: str | None,
+    columns: Columns,
 ) -> tuple[Manifest, str]:
     if source is not None:
-        found = survey(workspace, source, dataset, progress, data_dir)
+        found = survey(workspace, source, dataset, progress, data_dir, columns=columns)
         return found.manifest, found.dataset
     name = dataset or workspace.state().get("dataset")
     if not name:
@@ -181,7 +194,9 @@ def run(options: CompareOptions, say: Say) -> Outcome:
         options=Options(**asdict(options.engine)),
         progress=bar(say),
         data_dir=options.data_dir,
+        columns=options.columns,
         say=say,
+        cluster=options.cluster,
     )
     return outcome
 
@@ -200,7 +215,9 @@ def elected(workspace: Workspace, options: ExtractOptions, progress: Progress, s
         options=options.options,
         progress=progress,
         data_dir=options.data_dir,
+        columns=options.columns,
         say=say,
+        cluster=options.cluster,
     )
     say(f"{outcome.to_text()}\nextracting with {outcome.winner.label}")
     return winner

@@ -20,7 +20,7 @@ from classify.heads.table import HEADS
 from extract.backbones.backbone import Backbone
 from extract.backbones.families import FAMILIES, own_spelling, weights_state
 from extract.embedding.agreement import settled
-from extract.embedding.extractor import Extractor
+from extract.embedding.extractor import EmbedAll, Extractor, embed_all
 from extract.embedding.progress import Progress, Say
 from extract.engines.network_cache import Network
 from extract.engines.timing import cost_of, pixels_of
@@ -127,6 +127,7 @@ class Ground:
     options: Options
     progress: Progress
     say: Say
+    embed: EmbedAll = embed_all
 
     def enter(self, backbone: Backbone, *, retime: bool) -> Entrant:
         """Embed the sample, and find out what that costs; its engine, which may be large, is not kept."""
@@ -135,7 +136,7 @@ class Ground:
         )
         extractor = Extractor(self.workspace, backbone, self.decoding, self.options, self.progress.note)
         todo = np.flatnonzero(~extractor.store.contains(self.sample.key))
-        extractor.embed_known(self.sample, todo, self.progress)
+        extractor.embed_known(self.sample, todo, self.progress, embed=self.embed)
 
         def pixels() -> np.ndarray:
             self.say(f"{label(backbone.name, backbone.precision)}: measuring its cost")

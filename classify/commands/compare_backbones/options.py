@@ -13,9 +13,11 @@ from extract.settings import (
     EVERY_STAGE,
     POOLINGS,
     BackboneOptions,
+    Columns,
     Decoding,
     Engine,
     Preprocessing,
+    Ray,
     Resize,
     Resizer,
 )
@@ -59,7 +61,9 @@ class CompareOptions(Common):
     name: DataName = None
     """name of the data set (default: the folder's, or the current one)"""
     data_dir: DataDir = None
+    columns: Annotated[Columns, FLAT] = Columns()
     contest: Annotated[Contest, FLAT] = Contest()
     resize: Resize = Decoding.resize
     resizer: Resizer = Decoding.resizer
     engine: Annotated[Engine, FLAT] = Engine()
+    cluster: Annotated[Ray, FLAT] = Ray()

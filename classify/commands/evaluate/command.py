@@ -25,7 +25,7 @@ from classify.pages.page import write_page
 from classify.runs.standing import answering
 from extract.commands.extract import all_rejected
 from extract.embedding.progress import Progress, bar
-from extract.settings import Options
+from extract.settings import AS_NAMED, Columns, Options
 from extract.sources.source import open_source
 
 
@@ -37,6 +37,7 @@ def evaluate(
     options: Options | None = None,
     trust: bool = False,
     data_dir: str | None = None,
+    columns: Columns = AS_NAMED,
     progress: Progress | None = None,
 ) -> Evaluated:
     """Let a run answer for labelled pictures, and write a run folder with the figures.
@@ -56,6 +57,8 @@ def evaluate(
         Load a head or model that this user did not make.
     data_dir : str, optional
         Of TensorFlow Datasets.
+    columns : Columns, optional
+        How the source calls its columns.
     progress : Progress, optional
 
     Raises
@@ -66,7 +69,7 @@ def evaluate(
     progress = progress or Progress()
     classifier = open_classifier(workspace, run, options=options, trust=trust, progress=progress)
     classes = classifier.classes_
-    opened = open_source(workspace, source, data_dir=data_dir, note=progress.note)
+    opened = open_source(workspace, source, data_dir=data_dir, columns=columns, note=progress.note)
     scanned = opened.scan()
     manifest, notes = _labelled(scanned.manifest)
     _check_classes(manifest, classes.tolist(), str(source))
@@ -163,5 +166,6 @@ def run(options: EvaluateOptions, say: Callable[[str], None]) -> Evaluated:
         options=Options(**asdict(options.engine)),
         trust=options.trust,
         data_dir=options.data_dir,
+        columns=options.columns,
         progress=bar(say),
     )

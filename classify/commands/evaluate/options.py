@@ -8,7 +8,7 @@ from typing import Annotated
 from cache.commands.options import FLAT, Common, File
 from classify.commands.options import Run, Trust
 from extract.commands.options import DataDir, Strict
-from extract.settings import Engine
+from extract.settings import Columns, Engine
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class EvaluateOptions(Common):
     run: Run = None
     """folder of the run to evaluate, or a model.keras (default: the best)"""
     data_dir: DataDir = None
+    columns: Annotated[Columns, FLAT] = Columns()
     trust: Trust = False
     engine: Annotated[Engine, FLAT] = Engine()
     strict: Strict = False

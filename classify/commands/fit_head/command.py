@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cache.errors import UserError
 from cache.text import terminal_width
 from cache.workspace import Workspace
@@ -18,7 +20,7 @@ from classify.commands.fit_head.options import FitHeadOptions, FitOptions
 from classify.commands.fit_head.record import Fitted, Later, complete, write_run
 from classify.commands.fit_head.stages import STOPPING, Stages
 from classify.data.division import Division, divide
-from classify.data.rows.budget import budget
+from classify.data.rows.budget import budget, room
 from classify.data.rows.streamed import Streamed
 from classify.data.splits import TEST, TRAIN
 from classify.data.views import with_views
@@ -38,6 +40,7 @@ from classify.runs.standing import answers_now
 from extract.embedding.course import Course, shown
 from extract.embedding.progress import Progress
 from extract.embedding.spaces import spaces_of
+from extract.machine import usable_cores
 from extract.pictures.policies import Views
 from extract.sources.changes import left
 
@@ -279,6 +282,8 @@ def _without_grouping(best: FittedHead, division: Division) -> list[str]:
 
 
 def _curve(best: FittedHead, division: Division, options: FitOptions, stages: Stages) -> LearningCurve:
+    jobs = options.n_jobs or usable_cores()
+    most = room(division.X.shape[1], budget(options.max_memory_gb)) / jobs
     stages.curve(best.result.name)
     answers = best.found.classes[best.found.scores.argmax(axis=1)]
     return learning_curve(
@@ -288,7 +293,8 @@ def _curve(best: FittedHead, division: Division, options: FitOptions, stages: St
         best.found.folds,
         whole=answers == division.y,
         seed=options.seed,
-        n_jobs=options.n_jobs,
+        n_jobs=jobs,
+        most=most if isinstance(division.X, Streamed) else np.inf,
         on_progress=stages.course.step,
     )
 

@@ -15,6 +15,8 @@ from cache.frame import COUNT, NUMBER, frame
 from cache.text import counted
 from classify.commands.fit_head.power_law import Forecast, forecast
 from classify.data.labelled import Labelled, in_all_views
+from classify.data.rows.blocks import Rows, by_blocks
+from classify.data.rows.streamed import Streamed
 from classify.heads.fitting.fitters import fit_kernel, fit_weighted
 from classify.heads.fitting.scores import class_scores
 from classify.heads.fitting.tasks import Fold
@@ -95,6 +97,7 @@ def learning_curve(
     whole: np.ndarray | None = None,
     seed: int = 0,
     n_jobs: int | None = None,
+    most: float = np.inf,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> LearningCurve:
     """Fit a head with fixed settings on growing parts of each fold and score it on the rows held out.
@@ -119,6 +122,8 @@ def learning_curve(
         Of the draws.
     n_jobs : int, optional
         Threads; default: the cores this process may use. The result does not depend on it.
+    most : float
+        Rows that memory has room for: sizes of more, but for all labels, are left out.
     on_progress : callable (done, total)
         Called after every fold of every draw.
 
@@ -132,7 +137,7 @@ def learning_curve(
 
     X, codes = data.X, np.unique(data.y, return_inverse=True)[1]
     all_rows, all_codes, all_weight = data.in_all_views(codes)
-    shares, notes = _possible(codes, parts)
+    shares, notes = _possible(codes, parts, most if whole is not None else np.inf)
     draws = max((k for _, k in shares), default=0)
     hits = np.zeros((len(shares), draws, len(codes)), bool)
     failed: dict[int, str] = {}
@@ -149,7 +154,8 @@ def learning_curve(
                 try:
                     fitted = rows if data.views is None else in_all_views(rows, len(X), len(data.views))
                     weights = None if all_weight is None else all_weight[fitted]
-                    found = _predict(pipeline, all_rows[fitted], all_codes[fitted], X[held], weights)
+                    tested = X.select(held) if isinstance(X, Streamed) else X[held]
+                    found = _predict(pipeline, all_rows[fitted], all_codes[fitted], tested, weights)
                     hits[number, draw, held] = found == codes[held]
                 except ValueError as error:  # such as fewer rows than neighbours asked for
                     failed[number] = str(error).splitlines()[0]
@@ -205,9 +211,9 @@ def _size(share: float, n: int) -> int:
 
 
 def _possible(
-    codes: np.ndarray, parts: Sequence[tuple[np.ndarray, np.ndarray]]
+    codes: np.ndarray, parts: Sequence[tuple[np.ndarray, np.ndarray]], most: float
 ) -> tuple[list[tuple[float, int]], list[str]]:
-    """The shares at which no fold lacks a class that its training rows have."""
+    """The shares at which no fold lacks a class that its training rows have, and that `most` rows are enough for."""
     kept, notes = [], []
     orders = [(fit, nested_order(codes[fit], np.random.default_rng(0))) for fit, _ in parts]
     for share, draws in SHARES:
@@ -217,7 +223,11 @@ def _possible(
             len(np.unique(codes[fit])) - len(np.unique(codes[fit[order[:size]]]))
             for (fit, order), size in zip(orders, sizes, strict=True)
         ]
-        if max(lacks) or min(sizes) < 2:
+        if most < max(sizes) and share < 1:
+            notes.append(
+                f"{counted(min(sizes), 'label')} ({share:.0%}) are more than --max-memory-gb has room for"
+            )
+        elif max(lacks) or min(sizes) < 2:
             notes.append(
                 f"{counted(min(sizes), 'label')} ({share:.0%}) {'is' if min(sizes) == 1 else 'are'} too few: "
                 f"{counted(max(lacks), 'class', 'classes')} would have none"
@@ -251,7 +261,7 @@ def _points(found: list[tuple[float, int, np.ndarray]], least: int) -> tuple[lis
 
 
 def _predict(
-    pipeline: Pipeline, Z: np.ndarray, y: np.ndarray, V: np.ndarray, weight: np.ndarray | None
+    pipeline: Pipeline, Z: np.ndarray, y: np.ndarray, V: Rows, weight: np.ndarray | None
 ) -> np.ndarray:
     """Fit on (N, D) rows and predict (M, D) rows, by the argmax of the scores."""
     from sklearn.base import clone
@@ -263,7 +273,7 @@ def _predict(
     known_gamma = kind == "rbf" and not isinstance(last.gamma, str)
     if not (kind == "linear" or known_gamma) or len(Z) > EXACT_KERNEL_ROWS:
         fit_weighted(model, Z, y, weight)
-        return model.classes_[class_scores(model, V).argmax(axis=1)]
+        return model.classes_[by_blocks(V, lambda block, _: class_scores(model, block)).argmax(axis=1)]
     if len(model) > 1:
         before = model[:-1].fit(Z, y)
         Z, V = before.transform(Z), before.transform(V)

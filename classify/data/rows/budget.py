@@ -12,6 +12,7 @@ from extract.machine import memory
 
 GB = 1e9
 COPIES = 6  # of the rows in float32 that a search at most holds at once where they are in memory
+LEAST = 40  # rows, whatever the limit
 OTHERS = 0.4e9  # bytes of a process that has loaded scikit-learn
 
 
@@ -22,10 +23,15 @@ def budget(gb: float | None) -> float:
     return memory() / 3 if gb is None else gb * GB
 
 
+def room(width: int, limit: float) -> int:
+    """How many rows of `width` numbers fit into `limit` bytes with what a search makes of them; a few always do."""
+    return max(LEAST, int(min((limit - OTHERS) / (COPIES * 4 * width), 1e12)))
+
+
 def rows_of(data: Embedded, limit: float = np.inf) -> Rows:
     """The rows of a data set: an array (n, D) float32 where that and what a search makes of it are below `limit` bytes.
 
     Otherwise they are streamed from the shards.
     """
-    needed = OTHERS + COPIES * 4.0 * len(data.manifest) * data.blocks[-1].stop
-    return data.embedding if needed <= limit else Streamed.of(data)
+    fit = len(data.manifest) <= room(data.blocks[-1].stop, limit)
+    return data.embedding if fit else Streamed.of(data)

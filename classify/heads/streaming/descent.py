@@ -25,7 +25,7 @@ from classify.heads.streaming.moments import Moments
 MEMORY = 10  # pairs of steps and gradient changes
 SAMPLES = (32, 8)  # of so many rows one, on which to begin
 LEAST = 1_000  # rows of a sample
-GAP = 1e-6  # of what a problem has gained over knowing nothing: it is solved where a step promises less
+GAP = 1e-5  # of what a problem has gained over knowing nothing: it is solved where a step promises less
 PASSES = 60
 HALVINGS = 12
 NEVER = -1e4  # score of a class that a fold lacks
@@ -99,7 +99,7 @@ class Descent:
         for share in SAMPLES:
             if len(part.codes) // share >= LEAST:
                 some = part.sample(len(part.codes) // share)
-                U = self._minimise(some, U, 30 * GAP)
+                U = self._minimise(some, U, 10 * GAP)
                 U = self._rounder(some, U)
         return self._models(self._minimise(part, U, GAP))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from cache.errors import UserError
 from extract.machine import usable_cores
 
 LOCAL = "local"
+SECONDS = 10.0  # in which a cluster has to answer
 _CODE = Path(__file__).parents[3]  # where this package lies
 _OBJECTS = 100 * 2**20  # bytes: what is handed round are names, keys and counts
 _OFF = {  # before Ray is imported: it reports home, and warns of what does not concern us, unless told not to
@@ -54,6 +57,8 @@ def connected(address: str) -> Iterator[Any]:
         yield ray
         return
     here: dict[str, Any] = {"address": address}
+    if address not in (LOCAL, "auto"):
+        _knock(address)
     if address == LOCAL:
         here |= {"num_cpus": usable_cores(), "include_dashboard": False, "object_store_memory": _OBJECTS}
         here |= {"_node_ip_address": "127.0.0.1"}
@@ -62,11 +67,26 @@ def connected(address: str) -> Iterator[Any]:
             ray.init(**here, logging_level=logging.ERROR, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(
-            f"Expected a Ray cluster at {address}, but: {reason[0]} Start one with `ray start --head`, name its "
-            "address, or pass --ray alone for one on this machine."
-        ) from error
+        raise _nobody(address, reason[0]) from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Make sure that somebody listens: Ray would try for minutes."""
+    match = re.fullmatch(r"(?:ray://)?\[?(.+?)\]?:(\d{1,5})", address)
+    if match is None:
+        raise _nobody(address, "that is no address.")
+    try:
+        socket.create_connection((match[1], int(match[2])), SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _nobody(address, f"{error}.") from error
+
+
+def _nobody(address: str, reason: str) -> UserError:
+    return UserError(
+        f"Expected a Ray cluster at {address}, but: {reason} Pass auto on one of its machines, HOST:PORT (as "
+        "`ray start --head` names it) or ray://HOST:PORT; or --ray alone for a Ray of this machine."
+    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
@@ -11,14 +12,14 @@ from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.storage.keys import KEY_BYTES, as_items, unique
 from cache.storage.lookup import locate
+from cache.storage.remote.mirror import mirror_of
 from cache.text import counted, on_one_line
-from extract.embedding.cluster.connection import LOCAL, connected
+from extract.embedding.cluster.connection import LOCAL, connected, import_ray
 from extract.embedding.cluster.crew import LOWER, TRIES, Crew, Hand
 from extract.embedding.cluster.messages import Block, News, Task
 from extract.embedding.cluster.nodes import check_nodes, nodes_of
 from extract.embedding.cluster.seats import seats, told
-from extract.embedding.extractor import Extractor
-from extract.embedding.picture_reader import Picture
+from extract.embedding.extractor import EmbedAll, Extractor, embed_all
 from extract.embedding.progress import Progress
 from extract.embedding.runner import CHUNK, Outcome
 from extract.pictures.files import address
@@ -27,13 +28,38 @@ from extract.settings import Ray
 _KEPT = 2**20  # rows of one worker that are remembered before it is asked which of them are sealed
 
 
+@contextmanager
+def embedder(cluster: Ray) -> Iterator[EmbedAll]:
+    """Say who embeds: this process, or workers of a cluster, which is asked when there is something to embed.
+
+    The connection, and a Ray of this machine, last as long as the block. UserError if Ray is asked for and not there.
+    """
+    if not cluster.asked:
+        yield embed_all
+        return
+    ray = import_ray()
+    with ExitStack() as stack:
+
+        def embed(
+            extractors: Sequence[Extractor],
+            manifest: Manifest,
+            rows: np.ndarray,
+            progress: Progress,
+            outcomes: Sequence[Outcome],
+        ) -> None:
+            if len(rows) and not ray.is_initialized():
+                stack.enter_context(connected(cluster.address or LOCAL))
+            embed_on_ray(extractors, manifest, rows, progress, outcomes, cluster=cluster)
+
+        yield embed
+
+
 def embed_on_ray(
     extractors: Sequence[Extractor],
     manifest: Manifest,
     rows: np.ndarray,
     progress: Progress,
     outcomes: Sequence[Outcome],
-    pictures: Mapping[int, Picture] | None = None,
     *,
     cluster: Ray,
 ) -> None:
@@ -48,19 +74,19 @@ def embed_on_ray(
         For a cluster that has too little room, or whose nodes lack this package, the workspace or the pictures; and
         for pictures over which one worker after the other dies.
     """
-    if pictures:
-        raise ValueError("Expected files alone: pictures in memory are not sent to a cluster.")
     if not len(rows):
         progress.start(0)
         return
-    options = extractors[0].options
+    options, mirror = extractors[0].options, mirror_of(extractors[0].workspace.root / "spaces")
     with connected(cluster.address or LOCAL) as ray:
         nodes = nodes_of(ray)
         found = seats(nodes, options.workers, cluster.ray_workers, cluster.ray_gpus)
-        check_nodes(ray, nodes, extractors[0].workspace.root, address(manifest, int(rows[0])))
+        shared = None if mirror else extractors[0].workspace.root
+        check_nodes(ray, nodes, shared, address(manifest, int(rows[0])))
         progress.note(f"on Ray: {told(found)}")
         work = Work(extractors, manifest, rows, progress, outcomes)
-        crew = Crew(ray, found, [_task(each) for each in extractors], progress.note)
+        place = mirror.address if mirror else str(extractors[0].workspace.root)
+        crew = Crew(ray, found, [_task(each, place) for each in extractors], progress.note)
         try:
             while work.open:
                 for hand, news in crew.news(work.give):
@@ -71,17 +97,16 @@ def embed_on_ray(
                     work.hear(hand, news)
             finally:
                 crew.dismiss()
+                if mirror:
+                    mirror.pull()  # what others have sealed
                 work.count()
-                for number, extractor in enumerate(extractors):
-                    names = {each[number] for each in crew.engines}
-                    extractor.engine = "+".join(sorted(names)) or extractor.engine
+                for number, outcome in enumerate(outcomes):
+                    outcome.engine = "+".join(sorted({each[number] for each in crew.engines}))
 
 
-def _task(extractor: Extractor) -> Task:
+def _task(extractor: Extractor, workspace: str) -> Task:
     options, view = extractor.options, extractor.view
-    return Task(
-        extractor.workspace, extractor.backbone, extractor.decoding, options, view, extractor.space.id
-    )
+    return Task(workspace, extractor.backbone, extractor.decoding, options, view, extractor.space.id)
 
 
 class Work:

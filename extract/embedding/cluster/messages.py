@@ -9,7 +9,6 @@ import numpy as np
 
 from cache.manifest import Manifest
 from cache.storage.rejects import Reject
-from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
 from extract.pictures.augmentation import View
 from extract.settings import Decoding, Options
@@ -19,7 +18,7 @@ from extract.settings import Decoding, Options
 class Task:
     """What an `Extractor` is made of, and the space that it must lead to."""
 
-    workspace: Workspace
+    workspace: str  # as `Workspace.locate` takes it
     backbone: Backbone
     decoding: Decoding
     options: Options

@@ -35,15 +35,15 @@ def nodes_of(ray: Any) -> list[Node]:
     return [node for node in found if node.cpus]
 
 
-def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path, picture: str) -> None:
+def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path | None, picture: str) -> None:
     """Make sure that each node has this code, and sees the workspace and the pictures.
 
     Parameters
     ----------
     ray : module
     nodes : sequence of Node
-    workspace : Path
-        Its folder; a file is written there that all nodes should see.
+    workspace : Path, optional
+        Its folder, if it is one: a file is written there that all nodes should see.
     picture : str
         Address of one that all should see, if it is seen from here.
 
@@ -54,10 +54,12 @@ def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path, picture: str) 
     """
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    token = temporary_name(workspace / "ray")
-    write_file(token, b"")
+    token = temporary_name(workspace / "ray") if workspace else None
+    places = {picture: picture}
+    if token:
+        write_file(token, b"")
+        places[str(token)] = f"the workspace {workspace}"
     try:
-        places = {str(token): f"the workspace {workspace}", picture: picture}
         mine = Found(*_looking(list(places))())
         there = [place for number, place in enumerate(places) if number not in mine.unseen]
         task = ray.remote(num_cpus=0, max_retries=0)(_looking(there, mine.code))
@@ -84,7 +86,8 @@ def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path, picture: str) 
                 wrong.append(f"{name} has another coldframe (code {found.code}, here {mine.code})")
             wrong += [f"{name} does not see {places[there[number]]}" for number in found.unseen]
     finally:
-        token.unlink(missing_ok=True)
+        if token:
+            token.unlink(missing_ok=True)
     if wrong:
         raise UserError(
             "Expected this version of coldframe on each node of the cluster, and the workspace and the pictures on a "

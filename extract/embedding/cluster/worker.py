@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from cache.errors import UserError
 from cache.storage.files import locked, make_folder, user_folder
+from cache.workspace import Workspace
 from extract.embedding.cluster.feed import AHEAD, Feed, as_news
 from extract.embedding.cluster.messages import Block, News, Ready, Task
 from extract.embedding.extractor import Extractor
@@ -71,8 +72,9 @@ class Worker:
         return notes
 
     def _extractor(self, task: Task) -> Extractor:
+        workspace = Workspace.locate(task.workspace)
         found = Extractor(
-            task.workspace, task.backbone, task.decoding, task.options, self._notes.append, task.view
+            workspace, task.backbone, task.decoding, task.options, self._notes.append, task.view
         )
         if found.space.id != task.space:
             raise UserError(

@@ -58,6 +58,14 @@ def test_without_a_mistake_it_says_so(tmp_path: Path) -> None:
     )
 
 
+def test_a_class_that_was_not_tested_has_no_recall(tmp_path: Path) -> None:
+    page = write_page(*make_run(tmp_path, ("a", "b", "c", "untested"), n=3, mistakes=0)).read_text("utf-8")
+    panel = page.partition("<h3><bdi>untested</bdi></h3>")[2].partition("</article>")[0]
+    assert (
+        "none of its pictures was tested" in panel and "recognised" not in panel and "No mistake" not in panel
+    )
+
+
 def test_pictures_that_are_gone_since_leave_their_names(tmp_path: Path) -> None:
     workspace, run = make_run(tmp_path)
     shutil.rmtree(tmp_path / "pictures")

@@ -20,13 +20,15 @@ from classify.commands.fit_head.command import FitResult, fit_heads
 from classify.commands.fit_head.fitted_head import simplest_of
 from classify.commands.fit_head.options import BUDGET, FitOptions
 from classify.data import identity
+from classify.data.rows import blocks
 from classify.data.splits import TEST, TRAIN, split
 from classify.heads import table
 from classify.heads.table import HEADS
-from classify.runs import predictions, readings
+from classify.runs import predictions, readings, scores
 from classify.runs.folder import best_run
 from classify.runs.head_file import check_space, load_head
 from classify.runs.record import record_of
+from extract.pictures.policies import Views
 from tests.classify.samples import SPACE, make_manifest
 
 Data = tuple[np.ndarray, np.ndarray]
@@ -473,3 +475,26 @@ def test_ctrl_c_while_the_run_is_written_writes_it_all_the_same(
         note.startswith("how far the head may be trusted and the learning curve are")
         for note in stopped.notes
     )
+
+
+def test_streamed_rows_make_the_run_that_rows_in_memory_make(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "BYTES", 64 * 4 * 50)  # fifty rows
+    whole = run(workspace, "ridge", "lda", curve=True)
+    streamed = run(workspace, "ridge", "lda", curve=True, max_memory_gb=1e-6)
+    assert [(head.name, head.params) for head in streamed.heads] == [(h.name, h.params) for h in whole.heads]
+    for ours, theirs in zip(streamed.heads, whole.heads, strict=True):
+        assert ours.cv_accuracy == pytest.approx(theirs.cv_accuracy, abs=1e-3)
+        assert ours.evaluation.accuracy == pytest.approx(theirs.evaluation.accuracy, abs=1e-3)
+    loaded = [load_head(workspace, each.run) for each in (whole, streamed)]
+    rows = workspace.load().embedding
+    assert (loaded[0].head.predict(rows) == loaded[1].head.predict(rows)).all()
+    answers = [scores.load(each.run) for each in (whole, streamed)]
+    assert np.abs(answers[0].probability - answers[1].probability).max() < 1e-3
+    assert {path.name for path in whole.run.iterdir()} == {path.name for path in streamed.run.iterdir()}
+    curve = json.loads((streamed.run / "report.json").read_text())["learning_curve"]
+    assert [point["share"] for point in curve["points"]] == [0.1, 1.0]
+    assert any("more than --max-memory-gb has room for" in note for note in curve["notes"])
+    with pytest.raises(UserError, match="fit into --max-memory-gb for --views"):
+        run(workspace, "ridge", max_memory_gb=1e-6, views=Views(2))

@@ -10,7 +10,7 @@ from cache.workspace import Workspace
 from classify.data.labelled import Columns
 from classify.data.rows import blocks
 from classify.data.rows.blocks import by_blocks, sweep
-from classify.data.rows.budget import COPIES, OTHERS, budget, rows_of
+from classify.data.rows.budget import COPIES, OTHERS, budget, room, rows_of
 from classify.data.rows.streamed import Streamed
 from extract import machine
 from tests.classify.samples import SPACE, make_manifest
@@ -62,7 +62,7 @@ def test_rows_that_were_lost_meanwhile_are_told(data: Embedded) -> None:
 
 def test_what_fits_the_budget_is_in_memory_and_else_streamed(data: Embedded) -> None:
     needed = OTHERS + COPIES * 4 * 50 * 7
-    assert isinstance(rows_of(data, needed - 1), Streamed)
+    assert isinstance(rows_of(data, needed - 1), Streamed) and room(7, needed) == 50
     assert rows_of(data, needed) is data.embedding and rows_of(data) is data.embedding
 
 

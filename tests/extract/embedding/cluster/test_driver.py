@@ -226,7 +226,7 @@ def test_nodes_that_do_not_see_the_pictures_are_told(
     look = nodes._looking
     hidden = lambda places, code="": look([f"{each}/elsewhere" for each in places] if code else places, code)  # noqa: E731
     monkeypatch.setattr(nodes, "_looking", hidden)
-    with pytest.raises(UserError, match=r"each node .* does not see the workspace .* does not see .*\.jpg"):
+    with pytest.raises(UserError, match=r"each node .* does not see .*\.jpg.* does not see the workspace "):
         run(pictures)
 
 

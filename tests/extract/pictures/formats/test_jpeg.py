@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extract.pictures import jpeg
 from extract.pictures.decoding import decode_whole
+from extract.pictures.formats import jpeg
 from extract.pictures.square import RejectedImage
 from extract.settings import Decoding
 from tests.extract.sample_pictures import encode, scene

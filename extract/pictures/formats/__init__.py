@@ -1,0 +1,1 @@
+"""What is particular to files of one format."""
