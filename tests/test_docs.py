@@ -46,6 +46,7 @@ JSON_COMMANDS = [
     "evaluate flowers",
     "audit --planted 20% --seeds 1",
     "map",
+    "label --simulate --accuracy 60 --seeds 1",
     "finetune --top 50 --epochs 1 --views 0",
     "export --to saved-head --out head.keras",
     "publish --to folder",

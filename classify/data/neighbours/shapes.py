@@ -5,6 +5,8 @@ Axes: n pictures; F = 8 frequencies a side; s = 32 pixels a side.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -61,7 +63,7 @@ def orientations(frequency: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     return [each.astype(np.float32) for each in found]
 
 
-def oriented(luma: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:
+def oriented(luma: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Turn one picture (s, s): 4 on the diagonal, 2 upside down, 1 left to right."""
     luma = luma.T if orientation & 4 else luma
     luma = luma[::-1] if orientation & 2 else luma

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from io import BytesIO
-from pathlib import Path
 
 from cache.manifest import Manifest
 from extract.pictures.decoding import RejectedImage, loaded, open_header
 from extract.pictures.files import opened
 from extract.settings import Decoding
+from extract.sources.places.place import join
 
 SIDES = {"small": 224, "large": 1024}  # pixels: of the middle square, and of the longest side of the whole
 QUALITY = 80
@@ -56,7 +56,7 @@ class Pictures:
 
     @staticmethod
     def _make(root: str, path: str, key: str, side: int, cropped: bool) -> bytes:
-        with opened(Path(root) / path) as contents:
+        with opened(join(root, path)) as contents:
             if contents.key.hex() != key:
                 raise RejectedImage("changed since it was extracted")
             return reduced(contents.data, side, cropped)

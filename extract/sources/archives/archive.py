@@ -132,7 +132,7 @@ class _Writer:
     """Writes entries below a folder, up to a limit of bytes."""
 
     def __init__(self, archive: Path, folder: Path, limit: int) -> None:
-        self.unpacked, self.written = Unpacked(), set[str]()
+        self.unpacked, self.written, self._folders = Unpacked(), set[str](), set[Path]()
         self._archive, self._folder, self._limit, self._spent = archive, folder, limit, 0
 
     def take(self, entry: _Entry) -> None:
@@ -170,9 +170,10 @@ class _Writer:
         target = self._folder.joinpath(*path.split("/"))
         with source:
             try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.unlink(missing_ok=True)  # of two entries with one name, the later holds, as in tar
-                out = target.open("xb")
+                if target.parent not in self._folders:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    self._folders.add(target.parent)
+                out = _created(target)
             except OSError as error:
                 if error.errno not in _UNUSABLE_NAME:
                     raise write_error(target, error) from error
@@ -196,6 +197,15 @@ class _Writer:
 
     def _reject(self, name: str, reason: str) -> None:
         self.unpacked.rejects.append(Reject(None, name, reason, "scan"))
+
+
+def _created(target: Path) -> IO[bytes]:
+    """Begin a file; of two entries with one name the later holds, as in tar."""
+    try:
+        return target.open("xb")
+    except FileExistsError:
+        target.unlink()
+        return target.open("xb")
 
 
 def _parts(name: str) -> list[str] | None:

@@ -82,3 +82,17 @@ def test_what_is_kept_is_made_again_from_each(wrapped: list[Path], engine: Count
         for row in range(9):
             contents = files.hashed(files.address(listed, row))
             assert contents.key == found.manifest.key[row].tobytes()
+
+
+def test_bytes_that_are_no_picture_and_rows_without_any_are_rejects(
+    folder: Path, engine: CountingEngine
+) -> None:
+    pictures = [("x.jpg", b"no picture", "cat"), ("y.jpg", None, "dog"), *pictures_of(folder)]
+    source = write_hub(folder.parent / "some.parquet", pictures)  # type: ignore[arg-type]
+    for embedded in (9, 0):
+        workspace = Workspace(folder.parent / "workspace")
+        done = extract(workspace, source, Backbone.of("mobilenet_v2", "none", 32), Decoding(), Options())
+        assert (done.files, done.embedded, done.rejected) == (11, embedded, 2)
+        reasons = {reject.path: reject.reason for reject in done.rejects}
+        assert reasons["some.parquet/image/0000000-x.jpg"].startswith("no picture")
+        assert reasons["some.parquet/image/0000001-y.jpg"] == "cannot be read: the row has no bytes"

@@ -73,7 +73,7 @@ function show(state) {
     $("picture").src = `/pictures/${question.key}?size=large`;
     $("picture").alt = `Picture ${question.name}`;
     $("name").textContent = question.name;
-    $("why").textContent = WHY[question.drawn] || "";
+    $("why").textContent = `· ${WHY[question.drawn] || ""}`;
   } else {
     $("name").textContent = $("why").textContent = "";
     $("empty").textContent = state.labels ? "Every picture has its answer. Stop the program with Ctrl-C; it says what to do next." :
@@ -89,8 +89,7 @@ function show(state) {
   }
   if (best) {
     const enter = element("kbd", "Enter");
-    $("classes").querySelector(".best small").before(enter);
-    enter.parentNode.classList.add("entered");
+    $("classes").querySelector(".best small").prepend(enter, " ");
   }
   $("choose").textContent = names.length ? "What is it?" : "Name the first class";
   tiles(state);
@@ -211,6 +210,7 @@ for (const mode of ["one", "many"]) {
     $("many").setAttribute("aria-pressed", mode === "many");
     $("ask").hidden = mode !== "one";
     $("grid").hidden = mode !== "many";
+    $(mode).blur();
     if (mode === "many") once(load);
     else once(async () => show(await ask("/api/state")));
   };
