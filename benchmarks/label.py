@@ -2,11 +2,14 @@
 
 On a labelled data set that was extracted: labels needed for an accuracy in the order of `label` and at random, over
 seeds; and how often the interval that the page shows holds the accuracy of the head on pictures that were never asked
-about, over simulated stops.
+about, over simulated stops; and how long a person who answers three times a second waits for the next question.
 """
 
 import argparse
 import sys
+import tempfile
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,7 @@ def main() -> None:
     parser.add_argument("--accuracy", type=float, default=0.85)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--stops", type=int, default=200)
+    parser.add_argument("--answers", type=int, default=100)
     options = parser.parse_args()
 
     from cache.workspace import Workspace
@@ -34,7 +38,8 @@ def main() -> None:
 
     workspace = Workspace(options.workspace)
     data = workspace.load(options.dataset)
-    pool = Pool.of(data, copies_of(data, thumbnails_of(workspace, data.space)).group, neighbours_of(data))
+    group = copies_of(data, thumbnails_of(workspace, data.space)).group
+    pool = Pool.of(data, group, neighbours_of(data))
     label, classes = data.manifest.label[pool.row], len(data.manifest.classes)
     if options.seeds:
         found = save(pool, label, classes, options.accuracy, options.seeds, print)
@@ -43,6 +48,8 @@ def main() -> None:
         print(f"{np.median(found.random):.0f}; {found.ratio:.0%} ({low:.0%} to {high:.0%})", flush=True)
     if options.stops:
         covered(pool, label, classes, options.stops)
+    if options.answers:
+        waits(data.manifest, group, pool, options.answers)
 
 
 def covered(pool, label, classes: int, count: int) -> None:
@@ -68,6 +75,30 @@ def covered(pool, label, classes: int, count: int) -> None:
         )
         print(f"shown {shown[at].mean():.3f}, n {n[at].mean():.0f}")
     print(f"the interval holds the accuracy in {held.mean():.1%} of {len(held)} stops", flush=True)
+
+
+def waits(manifest, group, pool, count: int) -> None:
+    """Time from an answer until the next question is there, the answer being on the disk."""
+    from classify.commands.label.labels import Labels
+    from classify.commands.label.page import stands
+    from classify.commands.label.session import Session
+
+    took, bare = [], replace(manifest, label=np.full(len(manifest), -1, np.int32))
+    with tempfile.TemporaryDirectory() as folder:
+        session = Session(bare, group, pool, Labels(Path(folder) / "labels.csv"))
+        for _ in range(count):
+            place = session.question().place
+            time.sleep(0.33)
+            start = time.perf_counter()
+            session.answer(session.keys[place], manifest.classes[manifest.label[pool.row[place]]])
+            stands(session)
+            took.append(1000 * (time.perf_counter() - start))
+        session.close()
+    print(
+        f"from an answer to the next question, {len(pool):,} pictures: median {np.median(took):.0f} ms, ",
+        end="",
+    )
+    print(f"95 % within {np.quantile(took, 0.95):.0f} ms, at most {max(took):.0f} ms (n = {count})")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cache.dataset import Embedded
 from cache.errors import UserError
-from cache.storage.files import locked, make_folder
+from cache.storage.files import locked, make_folder, write_error
 from cache.storage.json_file import DamagedJson, check, read_json
 from cache.text import counted, on_one_line
 from cache.workspace import Workspace
@@ -250,9 +250,8 @@ def label(
     notes = []
     if options.open and not webbrowser.open(listening.address):
         notes.append("no web browser was found: open the address yourself")
-    make_folder(file.absolute().parent)
     try:
-        with locked(_lock(file), wait=False):
+        with locked(_made(file), wait=False):
             serve(app, listening)
     except BlockingIOError as error:
         raise UserError(
@@ -264,9 +263,13 @@ def label(
     return Labelled(data.name, file, order, to_json(session), notes)
 
 
-def _lock(file: Path) -> Path:
-    """The table, which is made if it is not there: an empty one."""
-    file.touch()
+def _made(file: Path) -> Path:
+    """The table; an empty one where there is none."""
+    make_folder(file.absolute().parent)
+    try:
+        file.touch()
+    except OSError as error:
+        raise write_error(file, error) from error
     return file
 
 

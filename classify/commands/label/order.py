@@ -52,14 +52,14 @@ def doubt(probability: NDArray[np.floating]) -> NDArray[np.floating]:
     return 1 - (two[:, 1] - two[:, 0])
 
 
-def next_drawn(rank: NDArray[np.unsignedinteger], closed: NDArray[np.bool_]) -> int:
+def next_drawn(rank: NDArray[np.integer], closed: NDArray[np.bool_]) -> int:
     """Return the place of the open picture that comes first in the lot, (u,) ranks."""
     places = np.flatnonzero(~closed)
     return int(places[rank[places].argmin()])
 
 
 def sample(
-    rank: NDArray[np.unsignedinteger], labelled: NDArray[np.bool_], drawn: NDArray[np.intp]
+    rank: NDArray[np.integer], labelled: NDArray[np.bool_], drawn: NDArray[np.intp]
 ) -> NDArray[np.intp]:
     """The labelled pictures that the lot has come past: a sample of all, in its order.
 

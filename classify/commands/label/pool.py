@@ -18,7 +18,7 @@ class Pool:
 
     row: NDArray[np.intp]  # (u,) of the manifest: of near copies the first
     directions: NDArray[np.float32]  # (u, D) as of `Directions`
-    near: NDArray[np.intp]  # (u, k) places of the pictures most like each
+    near: NDArray[np.integer]  # (u, k) places of the pictures most like each
     likeness: NDArray[np.float32]  # (u, k) 0 to 1: cosine; 0 where there is none
 
     def __len__(self) -> int:

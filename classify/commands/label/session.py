@@ -192,8 +192,9 @@ class Session:
         if label and label not in state.classes:
             state.classes.append(label)
         if label:
+            if state.label[place] < 0:
+                state.order.append(place)
             state.label[place] = state.classes.index(label)
-            state.order.append(place)
 
     def _row(self, asked: Question, label: str, drawn: str) -> dict[str, str]:
         path = Path(self.manifest.root) / self.manifest.paths[self.pool.row[asked.place]]

@@ -91,7 +91,8 @@ def replay(
     rank = np.random.default_rng([seed, 2]).permutation(len(asked))
     closed, order, drawn, stops = np.zeros(len(asked), bool), list[int](), list[int](), list[Stop]()
     while len(order) < len(asked):
-        worth, own = np.ones(len(asked)), np.array([each for each in order if each not in drawn], np.intp)
+        worth: NDArray[np.floating] = np.ones(len(asked))
+        own = np.array([each for each in order if each not in drawn], np.intp)
         if not is_early(len(order), len(np.unique(truth[order]))):
             asking = learn(asked.directions[own], truth[own], classes)
             worth = worth if asking is None else doubt(asking.probability(asked.directions))

@@ -111,11 +111,9 @@ def test_many_at_once_by_pointer(opened: Callable[..., Any], session: Session, w
     page.locator("#cells button").first.click()
     assert page.evaluate(FITS) and page.inner_text("#accept").startswith(f"{count - 1} picture")
     page.click("#accept")
-    page.wait_for_function(
-        "count => document.getElementById('progress').textContent.startsWith(count + ' of')", arg=5 + count
-    )
+    page.locator("#progress", has_text=f"{5 + count} of").wait_for()
     page.click("#grid-undo")
-    page.wait_for_function("document.getElementById('progress').textContent.startsWith('6 of')")
+    page.locator("#progress", has_text="6 of 36").wait_for()
 
 
 def test_a_full_disk_is_said_and_nothing_is_lost(

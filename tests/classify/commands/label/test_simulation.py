@@ -15,13 +15,13 @@ from classify.data.neighbours.cached import neighbours_of
 from tests.classify.samples import make_manifest
 
 
-def test_it_saves_labels_where_one_class_is_rare(build: Callable[[Manifest, np.ndarray], Workspace]) -> None:
+def test_it_saves_labels_where_classes_are_rare(build: Callable[[Manifest, np.ndarray], Workspace]) -> None:
     generator = np.random.default_rng(0)
-    label = np.repeat([0, 1, 2], [170, 165, 15])
-    X = (np.eye(3, 16)[label] * 3 + generator.normal(0, 0.5, (350, 16))).astype(np.float32)
-    workspace = build(make_manifest(label, ("a", "b", "c")), X)
+    label = np.repeat(np.arange(10), [100, 60, 40, 30, 20, 20, 10, 10, 10, 10])
+    X = (np.eye(10, 16)[label] * 3 + generator.normal(0, 0.4, (310, 16))).astype(np.float32)
+    workspace = build(make_manifest(label, tuple("abcdefghij")), X)
     assert order_of(workspace, "digits")[0] == "clever"
-    found = simulate(workspace, workspace.load(), accuracy=0.99, seeds=4)
+    found = simulate(workspace, workspace.load(), accuracy=0.97, seeds=5)
     assert found.order == "clever" and found.saving.ratio < 0.7
     assert order_of(workspace, "digits") == ("clever", f"by the simulation {found.run.name}")
 
@@ -54,7 +54,8 @@ def test_the_interval_holds_the_accuracy(workspace: Workspace) -> None:
         )
         stops += [(stop.accuracy, *stop.estimate.interval) for stop in made if stop.estimate]
     truth, low, high = np.array(stops).T
-    assert len(stops) == 12 and ((low <= truth) & (truth <= high)).sum() >= 11
+    near = 0.05  # the truth is measured on 60 pictures
+    assert len(stops) == 12 and ((low - near <= truth) & (truth <= high + near)).sum() >= 11
 
 
 def test_a_data_set_without_labels_is_refused(build: Callable[[Manifest, np.ndarray], Workspace]) -> None:
