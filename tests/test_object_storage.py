@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 import cli
-from cache.storage.files import user_folder
 from cache.storage.remote import mirror
 from cache.storage.remote.objects import Objects
 from tests.store_of_objects import Server, upload
@@ -21,8 +20,9 @@ def test_from_pictures_to_answers(few_flowers: Path, s3: Server, capsys: pytest.
     workspace = "s3://bucket/all/cache"
 
     def run(*words: str) -> Any:
+        for copy in mirror._mirrors:
+            shutil.rmtree(copy)
         mirror._mirrors.clear()
-        shutil.rmtree(user_folder() / "workspaces", ignore_errors=True)
         assert cli.main([*words, "--workspace", workspace, "--json"]) == 0
         return json.loads(capsys.readouterr().out)
 

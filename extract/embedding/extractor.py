@@ -27,7 +27,7 @@ from extract.pictures.augmentation import View
 from extract.pictures.decoding import limits
 from extract.pictures.look import Look
 from extract.settings import Decoding, Options
-from extract.sources.places.place import expected
+from extract.sources.places.place import soon
 
 
 class EmbedAll(Protocol):
@@ -193,8 +193,11 @@ def embed_all(
     if pictures:
         reader = PictureReader(pictures, manifest, takers, reader)
     workers = extractors[0].options.workers or usable_cores()
-    with expected(manifest.root, (manifest.paths[row] for row in rows), manifest.size[rows]):
+    enough = soon(manifest.root, (manifest.paths[row] for row in rows), manifest.size[rows])
+    try:
         run(rows.tolist(), reader, branches, workers=workers, on_progress=progress.advance)
+    finally:
+        enough()
 
 
 def _contains_none(keys: np.ndarray) -> np.ndarray:

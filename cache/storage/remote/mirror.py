@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cache.storage.remote.copies import Copies
-from cache.storage.remote.objects import Changed, Object, Objects
+from cache.storage.remote.objects import Changed, Object, Objects, endpoint
 from cache.storage.remote.ranges import RangeFile
 
 SHARDS = "shards"
@@ -229,10 +229,15 @@ class Mirror:
 
     def _find(self, path: Path) -> Object:
         name = self._name(path)
-        try:
-            return self._known[name]
-        except KeyError:
-            raise FileNotFoundError(errno.ENOENT, "there is no such object", str(path)) from None
+        found = self._known.get(name)
+        if found is None:  # or written since the listing, by another process
+            try:
+                found = self._objects.head(name)
+            except FileNotFoundError:
+                raise FileNotFoundError(errno.ENOENT, "there is no such object", str(path)) from None
+            with self._guard:
+                self._known[name] = found
+        return found
 
     def _range(self, path: Path, start: int, end: int) -> bytes:
         return bytes(self.ranges(path, [start], [end])[0])
@@ -273,7 +278,7 @@ class Mirror:
 def _folder(address: str, home: Path) -> Path:
     if address.startswith("memory:"):  # ends with the process, and so does its copy
         return _passing(address)
-    digest = hashlib.sha256(address.encode()).hexdigest()
+    digest = hashlib.sha256(f"{endpoint()} {address}".encode()).hexdigest()
     return home.resolve() / f"{re.sub('[^A-Za-z0-9]+', '-', address)[-40:].strip('-')}-{digest[:8]}"
 
 

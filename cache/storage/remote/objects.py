@@ -191,6 +191,11 @@ def version_of(meta: Any) -> int:
     return digest % (2**31 * 10**9)
 
 
+def endpoint() -> str:
+    """Where S3 is asked; empty for Amazon's."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+
+
 @cache
 def _open(bucket: str) -> ObjectStore:
     try:
@@ -205,10 +210,9 @@ def _open(bucket: str) -> ObjectStore:
     options: dict[str, Any] = {"client_options": dict(_TIMES), "retry_config": RETRIES}
     try:
         if bucket.startswith("s3:"):
-            endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-            if endpoint:
-                options["endpoint"] = endpoint
-                options["client_options"]["allow_http"] = endpoint.startswith("http:")
+            if at := endpoint():
+                options["endpoint"] = at
+                options["client_options"]["allow_http"] = at.startswith("http:")
             if not any(os.environ.get(name) for name in _OWN_CREDENTIALS):
                 options["credential_provider"] = _profile(bucket)
         return from_url(bucket, **options)

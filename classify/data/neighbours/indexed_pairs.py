@@ -55,7 +55,7 @@ def _components(
 ) -> tuple[Vectors, NDArray[np.intp]]:
     """Reduce all embeddings to (u, w) of length 1, and name the true pairs of the sample, in one pass over all."""
     count = directions.count
-    fitted = directions.of(np.sort(rng.choice(count, min(_FITTED, count), replace=False)))
+    fitted = np.nan_to_num(directions.of(np.sort(rng.choice(count, min(_FITTED, count), replace=False))))
     _, basis = np.linalg.eigh(fitted.T @ fitted)
     basis = np.ascontiguousarray(basis[:, -_WIDTH:], np.float32)
     low, best, asked = (

@@ -45,7 +45,7 @@ def connected(address: str) -> Iterator[Any]:
     ----------
     address : str
         What `ray.init` takes: auto, HOST:PORT or ray://HOST:PORT; `local` starts one of this machine's cores, which
-        listens on loopback and ends with the block. A connection that is there already is used, and left.
+        asks for a token and ends with the block. A connection that is there already is used, and left.
 
     Raises
     ------
@@ -61,7 +61,6 @@ def connected(address: str) -> Iterator[Any]:
         _knock(address)
     if address == LOCAL:
         here |= {"num_cpus": usable_cores(), "include_dashboard": False, "object_store_memory": _OBJECTS}
-        here |= {"_node_ip_address": "127.0.0.1"}
     try:
         with contextlib.chdir(_CODE):  # from where it is called, Ray would have its workers import modules
             ray.init(**here, logging_level=logging.ERROR, log_to_driver=False)

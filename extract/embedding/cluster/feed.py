@@ -17,6 +17,7 @@ from extract.embedding.extractor import Extractor
 from extract.embedding.file_reader import FileReader
 from extract.embedding.reading import Read
 from extract.embedding.runner import CHUNK, Outcome, run
+from extract.sources.places.place import soon
 
 AHEAD = 2 * CHUNK  # files of each thread that wait in a worker: it never waits for the driver
 _MOST = 2**20  # files of a block
@@ -49,6 +50,7 @@ class Feed:
         """Add files; their manifest is copied, for what comes from elsewhere is read-only."""
         count = len(block.rows)
         block = Block(block.manifest.select(np.arange(count)), block.rows)
+        soon(block.manifest.root, block.manifest.paths, block.manifest.size)
         with self._lock:
             number, self._given = self._given, self._given + 1
             self._blocks[number] = block, FileReader(block.manifest, self._takers)

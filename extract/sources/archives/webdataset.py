@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import IO
 
 from cache.errors import UserError
 from cache.storage.rejects import Reject
@@ -93,7 +94,7 @@ def read_samples(root: str, table: str, files: Sequence[str], columns: Columns) 
                     if not sample.pictures:
                         rejects.append(Reject(None, f"{file}/{key}", "a sample without a picture", "scan"))
                         continue
-                    label = _label(opened.fileno(), f"{path}/{key}", sample, columns.label_column, names)
+                    label = _label(opened, f"{path}/{key}", sample, columns.label_column, names)
                     for picture in sample.pictures:
                         samples.paths.append(f"{file}/{picture.name}")
                         samples.labels.append(label)
@@ -135,7 +136,7 @@ def _grouped(found: Iterable[Member]) -> tuple[dict[str, _Sample], int, list[tup
     return samples, ignored, refused
 
 
-def _label(file: int, where: str, sample: _Sample, column: str | None, names: Sequence[str]) -> str:
+def _label(file: IO[bytes], where: str, sample: _Sample, column: str | None, names: Sequence[str]) -> str:
     """The class of a sample, empty for none."""
     if member := sample.beside.get(column or _LABEL):
         label = _text(file, where, member).strip()
@@ -163,8 +164,9 @@ def _label(file: int, where: str, sample: _Sample, column: str | None, names: Se
     return label
 
 
-def _text(file: int, where: str, member: Member) -> str:
-    data = os.pread(file, min(member.size, _LARGE), member.offset)
+def _text(file: IO[bytes], where: str, member: Member) -> str:
+    file.seek(member.offset)
+    data = file.read(min(member.size, _LARGE))
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -18,6 +19,8 @@ _TASKS = 32  # requests at once
 WHOLE = 2 * 2**20  # bytes of an object that is read in one piece; of a larger one as much as is asked for
 _CHANGED = "it became another object while it was read; run the same command again"
 
+Wanted = Iterator[tuple[str, int]]  # addresses, and bytes
+
 
 @contextmanager
 def open_object(address: str) -> Iterator[Opened]:
@@ -30,20 +33,21 @@ def open_object(address: str) -> Iterator[Opened]:
     UserError
         If the store does not answer: no other object could be read either.
     """
-    coming = _ahead and _ahead.take(address)
+    coming = _ahead.take(address)
     yield coming.result() if coming else _read(address)
 
 
-@contextmanager
-def on_their_way(addresses: Iterable[str], sizes: Iterable[int]) -> Iterator[None]:
+def send_for(addresses: Iterable[str], sizes: Iterable[int]) -> Wanted:
     """Read objects before they are opened, which happens in about this order; sizes in bytes."""
-    global _ahead
-    before, _ahead = _ahead, _Ahead(addresses, sizes)
-    try:
-        yield
-    finally:
-        ahead, _ahead = _ahead, before
-        ahead.stop()
+    both = zip(addresses, sizes, strict=True)
+    wanted = ((address, int(size)) for address, size in both if size <= WHOLE)
+    _ahead.add(wanted)
+    return wanted
+
+
+def send_no_more(wanted: Wanted) -> None:
+    """Take back what `send_for` was told, as far as it was not opened."""
+    _ahead.drop(wanted)
 
 
 def status_of_object(address: str) -> tuple[int, int] | None:
@@ -59,34 +63,45 @@ def status_of_object(address: str) -> tuple[int, int] | None:
 class _Ahead:
     """Objects that are read in threads of their own: always a few more than were opened."""
 
-    def __init__(self, addresses: Iterable[str], sizes: Iterable[int]) -> None:
-        both = zip(addresses, sizes, strict=True)
-        self._next = ((address, int(size)) for address, size in both if size <= WHOLE)
+    def __init__(self) -> None:
+        self._waiting: deque[Wanted] = deque()
         self._coming: dict[str, tuple[Future[Opened], int]] = {}
         self._bytes = 0
         self._pool = ThreadPoolExecutor(_TASKS, thread_name_prefix="object")
         self._guard = threading.Lock()
 
+    def add(self, wanted: Wanted) -> None:
+        """Want these, too, after all others."""
+        with self._guard:
+            self._waiting.append(wanted)
+            self._send()
+
+    def drop(self, wanted: Wanted) -> None:
+        """Want these no more; with nothing wanted, what is on its way is let go."""
+        with self._guard:
+            if wanted in self._waiting:
+                self._waiting.remove(wanted)
+            if not self._waiting:
+                for future, _ in self._coming.values():
+                    future.cancel()
+                self._coming, self._bytes = {}, 0
+
     def take(self, address: str) -> Future[Opened] | None:
         """Return an object that is on its way, and send for others; None for one that is not."""
         with self._guard:
-            while len(self._coming) < AHEAD and self._bytes < AHEAD_BYTES:
-                new, size = next(self._next, ("", 0))
-                if not new:
-                    break
-                if new not in self._coming:  # a picture that is listed twice is read again
-                    self._coming[new] = self._pool.submit(_read, new), size
-                    self._bytes += size
             future, size = self._coming.pop(address, (None, 0))
             self._bytes -= size
+            self._send()
             return future
 
-    def stop(self) -> None:
-        """Send for no more."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-_ahead: _Ahead | None = None
+    def _send(self) -> None:
+        while self._waiting and len(self._coming) < AHEAD and self._bytes < AHEAD_BYTES:
+            address, size = next(self._waiting[0], ("", 0))
+            if not address:
+                self._waiting.popleft()
+            elif address not in self._coming:  # a picture that is listed twice is read again
+                self._coming[address] = self._pool.submit(_read, address), size
+                self._bytes += size
 
 
 def _read(address: str) -> Opened:
@@ -135,3 +150,6 @@ def _split(address: str) -> tuple[Objects, str]:
     scheme, _, place = address.partition("://")
     bucket, _, path = place.partition("/")
     return _bucket(f"{scheme}://{bucket}"), path
+
+
+_ahead = _Ahead()

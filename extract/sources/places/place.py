@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 from cache.storage.remote.address import address_of
 from extract.sources.places.kinds import Opened
-from extract.sources.places.objects import on_their_way, open_object, status_of_object
+from extract.sources.places.objects import open_object, send_for, send_no_more, status_of_object
 from extract.sources.places.packed import open_packed, size_packed, split, stamp
 
 
@@ -82,17 +83,14 @@ def is_gone(root: str) -> bool:
     return not address_of(root) and not os.path.lexists(root)
 
 
-@contextmanager
-def expected(root: str, paths: Iterable[str], sizes: Iterable[int]) -> Iterator[None]:
-    """Have the pictures of a manifest, `sizes` in bytes, read before they are opened, where they lie far away.
+def soon(root: str, paths: Iterable[str], sizes: Iterable[int]) -> Callable[[], None]:
+    """Have pictures of a manifest, `sizes` in bytes, read before they are opened, where they lie far away.
 
-    They are opened in about this order while the block runs.
+    They are to be opened in about this order; what is returned takes that back for those that will not be.
     """
     if not address_of(root):
-        yield
-        return
-    with on_their_way((join(root, path) for path in paths), sizes):
-        yield
+        return lambda: None
+    return partial(send_no_more, send_for((join(root, path) for path in paths), sizes))
 
 
 def open_at_once(path: str, flags: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tarfile
+import threading
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,7 +42,6 @@ def members(file: IO[bytes]) -> Iterator[Member]:
     tarfile.TarError, OSError
         Where it is damaged, cut or compressed.
     """
-    end = os.fstat(file.fileno()).st_size
     with tarfile.open(fileobj=file, mode="r:", tarinfo=Header) as content:
         while (info := content.next()) is not None:
             content.members.clear()  # type: ignore[attr-defined]  # the headers of all entries so far
@@ -50,16 +50,15 @@ def members(file: IO[bytes]) -> Iterator[Member]:
             refused = ""
             if not info.isreg() or info.issparse():
                 refused = "a link" if info.issym() or info.islnk() else "not a regular file"
-            elif info.offset_data + info.size > end:
-                raise tarfile.ReadError(f"unexpected end of data in {info.name!r}")
             yield Member(info.name.removeprefix("./"), info.offset_data, info.size, refused)
 
 
 class _Tar:
     def __init__(self, path: str) -> None:
-        self.file = os.open(path, os.O_RDONLY)  # open as long as somebody reads
-        weakref.finalize(self, os.close, self.file)
-        with open(self.file, "rb", closefd=False) as file:
+        self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))  # open as long as somebody reads
+        weakref.finalize(self, os.close, self._file)
+        self._lock = threading.Lock()
+        with open(self._file, "rb", closefd=False) as file:
             self._at = {each.name: each for each in members(file) if not each.refused}
 
     def open(self, member: str) -> tuple[_Window, int]:
@@ -67,6 +66,12 @@ class _Tar:
         if found is None:
             raise OSError(0, "no such file in the archive")
         return _Window(self, found), found.size
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Read so many bytes at most."""
+        with self._lock:  # not pread, which not every system has
+            os.lseek(self._file, offset, os.SEEK_SET)
+            return os.read(self._file, size)
 
     def size(self, member: str) -> int | None:
         found = self._at.get(member)
@@ -81,7 +86,7 @@ class _Window:
 
     def read(self, size: int, /) -> bytes:
         left = self._member.size - self._position
-        data = os.pread(self._tar.file, min(size, left), self._member.offset + self._position)
+        data = self._tar.read(self._member.offset + self._position, min(size, left))
         if not data and min(size, left):
             raise OSError(0, "the archive was cut short")
         self._position += len(data)

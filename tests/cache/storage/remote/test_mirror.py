@@ -258,3 +258,20 @@ def test_in_memory_it_ends_with_the_process(machine: Machine) -> None:
     Workspace.locate("memory://place/cache").store(SPACE).add(key, row)
     found = Workspace.locate("memory://place/cache").spaces()
     assert len(found) == 1 and np.array_equal(found[0].gather(key), row)
+
+
+def test_what_another_process_writes_meanwhile_is_found(
+    address: str, machine: Machine, tmp_path: Path
+) -> None:
+    here = Workspace.locate(address)
+    store, (key, row) = here.store(SPACE), rows(10)
+    other = mirror.Mirror(address, tmp_path / "other")
+    other.pull()
+    mirror._mirrors[tmp_path / "other"] = other
+    there = Workspace(tmp_path / "other")
+    there.remember(dataset="flowers")
+    there.store(SPACE).add(key, row)
+    assert here.state() == {"dataset": "flowers"}  # not in the listing, and asked for
+    assert not store.contains(key).any()  # as of the listing
+    mirror._mirrors[here.root].pull()
+    assert store.contains(key).all()

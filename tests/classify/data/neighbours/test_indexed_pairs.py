@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,8 +89,9 @@ def test_without_the_extra_all_are_compared(
     assert found.pairs.tolist() == PLANTED.tolist() and not found.sampled
 
 
-def test_rows_without_a_direction_are_near_none(tmp_path: Path, data: tuple[Embedded, Store]) -> None:
+@pytest.mark.parametrize("number", [0, np.nan])
+def test_rows_without_a_direction_are_near_none(number: float, data: tuple[Embedded, Store]) -> None:
     embedded, thumbnails = data
-    rows = np.zeros_like(embedded.embedding)
+    rows = np.full_like(embedded.embedding, number)
     found = groups(embedded.manifest.key, rows, thumbnails, exact=0)
     assert {tuple(pair) for pair in PLANTED.tolist()} == {tuple(pair) for pair in found.pairs.tolist()}

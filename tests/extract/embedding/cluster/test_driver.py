@@ -241,8 +241,8 @@ def test_a_worker_out_of_memory_is_told_with_what_to_lower(ray: Any, pictures: P
 
 
 def test_too_small_a_cluster_is_told_at_once(ray: Any, pictures: Path) -> None:
-    with pytest.raises(UserError, match=r"room for 4 workers of 1 CPU, received one with room for 3"):
-        run(pictures, ray_workers=4)
+    with pytest.raises(UserError, match=r"room for 30 workers of 1 CPU, received one with room for \d: "):
+        run(pictures, ray_workers=30)
 
 
 def test_a_cluster_that_others_hold_is_told(

@@ -1,6 +1,6 @@
 """Rows of a Parquet file in any order, from several threads, without holding the file."""
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -28,14 +28,9 @@ def test_any_row_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, r
             assert size == 100 and file.read(101) == data[row]
 
     check(np.arange(60))
-    threads = [
-        threading.Thread(target=check, args=(np.random.default_rng(seed).permutation(60),))
-        for seed in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    orders = [np.random.default_rng(seed).permutation(60) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(check, orders))
     assert parquet._BLOCKS.bytes == sum(block.nbytes for block in parquet._BLOCKS._blocks.values()) <= 2000
 
 
