@@ -70,6 +70,8 @@ COMMANDS = {
         "measure a run on new labelled pictures", "evaluate new_flowers/"),
     "serve": Command(f"{C}.serve.options:ServeOptions", f"{C}.serve.command:run",
         "a page on this machine that answers for pictures dropped on it", "serve --open"),
+    "watch": Command(f"{C}.watch.options:WatchOptions", f"{C}.watch.command:run",
+        "classify pictures as they arrive in a folder", "watch incoming/"),
     "report": Command(f"{C}.report.options:ReportOptions", f"{C}.report.command:run",
         "make the page of a run again, or compare two runs", "report --open"),
     "audit": Command(f"{C}.audit.options:AuditOptions", f"{C}.audit.command:run",

@@ -1,0 +1,1 @@
+"""`watch`: pictures are classified as they arrive in a folder."""
