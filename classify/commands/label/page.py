@@ -24,7 +24,7 @@ def routes(session: Session, dataset: str) -> list[Route]:
 
     async def page(request: Request) -> Response:
         return HTMLResponse(
-            render("label.html.j2", dataset=dataset, turn=TURN, file=str(session.labels.path))
+            render("label.html.j2", dataset=dataset, turn=TURN, file=session.labels.path.name)
         )
 
     async def state(request: Request) -> Response:
