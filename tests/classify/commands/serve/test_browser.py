@@ -160,6 +160,7 @@ def test_a_picture_is_dropped_and_its_answer_corrected_by_keyboard(
     assert page.get_by_text("<b>dropped</b>.png").is_visible()
     page.locator("summary").focus()
     page.keyboard.press("Enter")
+    page.locator("input[name=label]:focus").wait_for()
     page.keyboard.type("rose")
     page.keyboard.press("Enter")
     page.get_by_text("Kept as rose.").wait_for()
