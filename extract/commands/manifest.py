@@ -24,6 +24,7 @@ from extract.machine import usable_cores
 from extract.pictures import files
 from extract.pictures.decoding import RejectedImage, check_start
 from extract.settings import AS_NAMED, Columns
+from extract.sources.places.place import soon
 from extract.sources.source import open_source
 from extract.sources.tables import parquet
 from extract.sources.tables.table import delimiter, is_table
@@ -160,7 +161,12 @@ def hash_missing(manifest: Manifest, workers: int | None = None) -> list[Reject]
     def take(row: int) -> None:
         manifest.key[row] = bytearray(files.hashed(files.address(manifest, row)).key)
 
-    return _each(manifest, np.flatnonzero(~manifest.hashed), take, workers)
+    rows = np.flatnonzero(~manifest.hashed)
+    enough = soon(manifest.root, (manifest.paths[int(row)] for row in rows), manifest.size[rows])
+    try:
+        return _each(manifest, rows, take, workers)
+    finally:
+        enough()
 
 
 def find_other_files(manifest: Manifest) -> list[Reject]:

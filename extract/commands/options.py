@@ -30,7 +30,7 @@ class ExtractOptions(Common):
     source: File
     """folder with one folder per class, or with train/validation/test folders of them; or a table (.csv, .tsv,
     .parquet), COCO's .json, Parquet or WebDataset's .tar files with the pictures, one or a folder of them, an archive
-    (.zip, .tar, .tgz, ...) or tfds:NAME"""
+    (.zip, .tar, .tgz, ...) or tfds:NAME; folders may lie at an address, as s3://bucket/flowers"""
     _: KW_ONLY
     name: DataName = None
     """name of the data set (default: the source's)"""

@@ -193,7 +193,7 @@ def embed_all(
     if pictures:
         reader = PictureReader(pictures, manifest, takers, reader)
     workers = extractors[0].options.workers or usable_cores()
-    enough = soon(manifest.root, (manifest.paths[row] for row in rows), manifest.size[rows])
+    enough = soon(manifest.root, (manifest.paths[int(row)] for row in rows), manifest.size[rows])
     try:
         run(rows.tolist(), reader, branches, workers=workers, on_progress=progress.advance)
     finally:

@@ -94,8 +94,8 @@ def routes(shown: Shown) -> list[Route]:
     async def decide(request: Request) -> Response:
         if shown.decisions is None:
             return JSONResponse({"error": "Expected an audit, found none. Run `audit`."}, 404)
-        asked = [request.query_params.get(name, "") for name in ("key", "kind", "decision")]
-        return JSONResponse(await run_sync(shown.decisions.decide, *asked))
+        key, kind, decision = (request.query_params.get(name, "") for name in ("key", "kind", "decision"))
+        return JSONResponse(await run_sync(shown.decisions.decide, key, kind, decision))
 
     return [
         Route("/", home),

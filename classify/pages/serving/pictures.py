@@ -75,9 +75,7 @@ def reduced(data: bytes, side: int, cropped: bool = False) -> bytes:
     with loaded(open_header(data, side, Decoding()), data) as (image, (width, height), turn):
         left, top = (max(0.0, (each - min(width, height)) / 2) * cropped for each in (width, height))
         scale = min(1.0, side / (min(width, height) if cropped else max(width, height)))
-        size = tuple(
-            max(1, round(scale * (each - 2 * edge))) for each, edge in ((width, left), (height, top))
-        )
+        size = max(1, round(scale * (width - 2 * left))), max(1, round(scale * (height - 2 * top)))
         small = image.resize(size, Image.Resampling.BICUBIC, (left, top, width - left, height - top))
         plain = Image.frombytes(small.mode, small.size, small.tobytes())  # without what Pillow carries along
         out = BytesIO()

@@ -197,7 +197,7 @@ def test_names_that_are_markup_long_or_written_from_right_to_left_stay_names(bui
     truth = label.copy()
     label[:4] = (label[:4] + 1) % 4
     manifest = make_manifest(label, names)
-    manifest.paths[0] = 'a "quoted", <b>name</b>.png'
+    manifest.paths = ['a "quoted", <b>name</b>.png', *manifest.paths[1:]]
     found = audit(build(manifest, rows_of(truth)))
     wrong = found.to_frame().query("kind == 'label'")
     assert set(wrong["path"]) == set(manifest.paths[:4])

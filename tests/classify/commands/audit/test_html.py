@@ -25,7 +25,7 @@ def page(build: Callable[[Manifest, np.ndarray], Workspace], tmp_path: Path) -> 
     label[:4] = (label[:4] + 1) % 3
     manifest = make_manifest(label, (HOSTILE, LONG, RIGHT_TO_LEFT))
     manifest.root = str(tmp_path)
-    manifest.paths[0], manifest.paths[1] = "a \"quoted\" 'file'.png", f"{'x' * 200}.png"
+    manifest.paths = ["a \"quoted\" 'file'.png", f"{'x' * 200}.png", *manifest.paths[2:]]
     chance = np.random.default_rng(0)
     rows = np.eye(64)[truth] + chance.normal(scale=0.05, size=(120, 64))
     workspace = build(manifest, rows.astype(np.float32))

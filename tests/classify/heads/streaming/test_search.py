@@ -62,9 +62,12 @@ def assert_alike(ours: SearchResult, theirs: SearchResult, X: np.ndarray) -> Non
     assert ours.settings == theirs.settings
     assert [one.settings for one in ours.candidates] == [one.settings for one in theirs.candidates]
     means = [np.array([one.accuracy for one in each.candidates]) for each in (ours, theirs)]
-    # What is gone down to in steps is left a little early in memory, where regularisation is strong.
-    most, far = (1.01, 0.02) if ours.head in ("centroid", "lda", "ridge") else (3.01, 0.05)
-    assert np.abs(means[0].mean(axis=1) - means[1].mean(axis=1)).max() <= most / len(X)
+    mine, other = (each.mean(axis=1) for each in means)
+    near, closed = other >= other.max() - 0.05, ours.head in ("centroid", "lda", "ridge")
+    # Of what is gone down to in steps, settings that have hardly learnt anything are told by a hair.
+    assert np.abs(mine - other)[near].max() <= 2.01 / len(X)
+    assert np.abs(mine - other).max() <= (1.01 / len(X) if closed else 0.02)
+    far = 0.02 if closed else 0.06
     assert abs(ours.cv_accuracy - theirs.cv_accuracy) <= 1e-3
     scores = [centred(each.scores) for each in (ours, theirs)]
     assert (np.isfinite(scores[0]) == np.isfinite(scores[1])).all()

@@ -13,6 +13,8 @@ from cache.storage.remote.objects import Objects
 from cache.workspace import Workspace
 from extract.backbones.backbone import Backbone
 from extract.commands.extract import Summary, extract
+from extract.commands.manifest import survey
+from extract.embedding.progress import Progress
 from extract.pictures.files import opened
 from extract.settings import Decoding, Options
 from extract.sources.folder import read_folder
@@ -189,6 +191,11 @@ def test_large_objects_are_read_as_far_as_they_are_asked_for(
     Objects(address).put("cat/large.png", picture)
     with opened(f"{address}/cat/large.png") as contents:
         assert contents.data == picture
+
+
+def test_a_manifest_reads_each_object(address: str, s3: Server, tmp_path: Path) -> None:
+    found = survey(Workspace(tmp_path / "w"), Path(address), None, Progress())
+    assert len(found.manifest) == 9 and found.manifest.hashed.all() and found.rejects == []
 
 
 def test_no_credentials(address: str, s3: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
