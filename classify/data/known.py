@@ -66,8 +66,9 @@ class Known:
         near = near[np.argsort(-strength[near], kind="stable")][:NEIGHBOURS]
         if not len(near):
             return near
-        laid = np.stack([oriented(luma, how) for how in alike[near].argmax(axis=1).tolist()])
-        like = likeness(laid.astype(np.float32), self._luma[near].astype(np.float32))
+        asked = luma.astype(np.float32)
+        laid = np.stack([oriented(asked, how) for how in alike[near].argmax(axis=1).tolist()])
+        like = likeness(laid, self._luma[near].astype(np.float32))
         like[~detailed[near]] = 0
         pairs = np.stack([np.zeros(len(near), np.intp), np.arange(1, 1 + len(near))], axis=1)
         bits = differing(np.concatenate([mine, self._shapes[near]]), pairs)
