@@ -37,10 +37,10 @@ from extract.embedding.extractor import Extractor, embed_all
 from extract.embedding.progress import bar
 from extract.embedding.runner import Outcome
 from extract.embedding.thumbnails import thumbnails_of
-from extract.settings import Decoding, Options
+from extract.settings import BackboneOptions, Decoding, Options
 from extract.sources.unlabelled import list_pictures
 
-FEWEST = 10  # pictures that a simulation needs of each of two classes
+FEWEST = 5  # pictures that a simulation needs of each of two classes
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ def embedded(
             f"Expected a folder of pictures without labels, received {folder}: a data set {name!r} with labels was "
             f"extracted. `label --dataset {name}` asks for what has none in it."
         )
-    backbones, outcome, progress = several(options.backbone), Outcome(), bar(say)
+    backbones, outcome, progress = several(BackboneOptions(options.backbone)), Outcome(), bar(say)
     extractor = Extractor(workspace, backbones[0], Decoding(), Options(), progress.note)
     embed_all([extractor], manifest, np.arange(len(manifest)), progress, [outcome])
     workspace.save_manifest(name, manifest)

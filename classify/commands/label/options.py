@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from cache.commands.options import FLAT, File, Names, OfDataSet, PerCent, Positive
+from cache.commands.options import NETWORK, File, Names, OfDataSet, PerCent, Positive
 from extract.settings import BackboneOptions
 
 SIMULATION = Group("Simulation", sort_key=2)
@@ -43,4 +43,5 @@ class LabelOptions(OfDataSet):
     """address to listen at (default: this machine alone)"""
     expose: Annotated[bool, Parameter(group=SERVER)] = False
     """allow a --host that other machines reach"""
-    backbone: Annotated[BackboneOptions, FLAT] = BackboneOptions()
+    backbone: Annotated[str, Parameter(group=NETWORK, metavar="NAME")] = BackboneOptions.backbone
+    """that embeds a folder; for other settings run extract first, and label --dataset"""
