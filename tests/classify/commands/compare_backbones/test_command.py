@@ -220,7 +220,7 @@ def test_precisions_and_rows_of_stages_compete(
 def test_options_of_extract_reach_the_tournament(garden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def spy(workspace: Workspace, source: Path, *rest: object) -> None:
+    def spy(workspace: Workspace, source: Path, *rest: object, **named: object) -> None:
         seen.append((source, rest[-1]))
         raise UserError("that is enough")
 

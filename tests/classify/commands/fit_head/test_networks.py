@@ -211,13 +211,13 @@ def test_a_network_that_cannot_be_timed_is_told_of(
 def test_networks_are_chosen_on_the_training_part_alone(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen, original = list[int](), frontier.search
+    seen, original = list[int](), frontier.search_rows
 
     def spy(head: Any, data: Any, how: Any) -> Any:
         seen.append(len(data.y))
         return original(head, data, how)
 
-    monkeypatch.setattr(frontier, "search", spy)
+    monkeypatch.setattr(frontier, "search_rows", spy)
     assert fit(workspace).heads[0].evaluation.n == 40
     assert seen == [160] * 6
 
@@ -225,12 +225,12 @@ def test_networks_are_chosen_on_the_training_part_alone(
 def test_ctrl_c_while_networks_are_compared_ends_the_command(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = frontier.search
+    original = frontier.search_rows
 
     def stopped(head: Any, data: Any, how: Any) -> Any:  # after its first settings were complete
         return replace(original(head, data, how), interrupted=True)
 
-    monkeypatch.setattr(frontier, "search", stopped)
+    monkeypatch.setattr(frontier, "search_rows", stopped)
     with pytest.raises(KeyboardInterrupt):
         fit(workspace)
     assert not workspace.runs.exists()
