@@ -38,7 +38,7 @@ class LabelOptions(OfDataSet):
     open: Annotated[bool, Parameter(group=SERVER)] = False
     """open the page in the web browser"""
     port: Annotated[int, Parameter(group=SERVER)] = 0
-    """of the address (default: any that is free)"""
+    """of the address; 0: any that is free"""
     host: Annotated[str | None, Parameter(group=SERVER)] = None
     """address to listen at (default: this machine alone)"""
     expose: Annotated[bool, Parameter(group=SERVER)] = False

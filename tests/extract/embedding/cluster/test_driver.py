@@ -270,14 +270,14 @@ def test_a_killed_driver_costs_what_was_not_sealed(ray: Any, pictures: Path) -> 
         "import sys; from pathlib import Path\n"
         "from extract.embedding.cluster import crew\n"
         "from tests.extract.embedding.cluster import test_driver, workers\n"
-        "crew.Worker = workers.Impatient\n"
+        "crew.Worker, crew.AHEAD = workers.Sated, 16\n"
         "import ray; ray.init(sys.argv[2], log_to_driver=False)\n"
         "test_driver.run(Path(sys.argv[1]))\n"
     )
     words = [sys.executable, "-c", code, str(pictures), ray.cluster.address]
     driver = subprocess.Popen(words, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
     try:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 600
         while not list(pictures.parent.glob("workspace/spaces/*/shards/*.h5")):
             assert driver.poll() is None and time.monotonic() < end
             time.sleep(0.05)

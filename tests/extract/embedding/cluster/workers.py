@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from extract.embedding import runner
@@ -16,6 +17,13 @@ class Impatient(Worker):
     def begin(self, tasks: Sequence[Task], threads: int) -> Ready:
         runner.SEAL_SECONDS = 0.1
         return super().begin(tasks, threads)
+
+
+class Sated(Impatient):
+    """Takes no more than what it is given first, and never ends."""
+
+    def turn(self, blocks: Sequence[Block], over: bool, at_once: bool = False) -> News:
+        return replace(super().turn(blocks, over, at_once), room=0)
 
 
 class Doomed(Impatient):
