@@ -7,10 +7,9 @@ try:
     import simplejpeg
 except ImportError:  # no wheel for this platform
     simplejpeg = None
-_ALIKE = simplejpeg is not None and features.check(
-    "libjpeg_turbo"
-)  # else Pillow has another library's pixels
-
+# Without libjpeg-turbo Pillow has another library's pixels.
+_ALIKE = simplejpeg is not None and features.check("libjpeg_turbo")
+_MOST = 2**22  # pixels; the copy that is made of them is not counted in `extract.pictures.memory`
 _COLOURS = {"L": "GRAY", "RGB": "RGBX"}  # four bytes a pixel, as Pillow has it in memory
 _RAW = {"L": "L", "RGB": "RGBX"}
 
@@ -28,11 +27,11 @@ def pixels(image: Image.Image, data: bytes) -> Image.Image | None:
     Returns
     -------
     Image or None
-        L or RGB, the same bytes that Pillow gives, read-only. None where Pillow is to decode: what is no plain JPEG
-        file of one or three components, and every file that libjpeg says anything about.
+        L or RGB, the same bytes that Pillow gives. None where Pillow is to decode: what is no plain JPEG
+        file of one or three components, is large, or is such that libjpeg says anything about it.
     """
     colours = _COLOURS.get(image.mode)
-    if not _ALIKE or image.format != "JPEG" or colours is None:
+    if not _ALIKE or image.format != "JPEG" or colours is None or image.width * image.height > _MOST:
         return None
     try:
         found: np.ndarray = simplejpeg.decode_jpeg(

@@ -50,6 +50,7 @@ def test_rgb_that_was_never_converted_is_read_as_such() -> None:
 
 def test_what_is_no_plain_jpeg_is_left_to_pillow() -> None:
     for data in (
+        encode(Image.new("L", (2049, 2048)), "JPEG"),
         encode(noisy(80, 60).convert("CMYK"), "JPEG"),
         encode(noisy(80, 60), "PNG"),
         encode(noisy(80, 60), "JPEG")[:-200],
