@@ -2,8 +2,9 @@
 
 import os
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,31 @@ def few_flowers(flowers: Path, tmp_path: Path) -> Path:
         for picture in sorted(label.iterdir())[:8]:
             shutil.copy2(picture, folder / label.name)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def convert_apart() -> Iterator[Callable[..., dict[str, Any]]]:
+    """Networks are converted in this process, without the seconds that another takes to start; here is how it is asked."""
+    from extract.engines import conversion
+
+    apart = conversion._child
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conversion, "_child", lambda backbone, pixels="": conversion._answer(backbone, pixels))
+        yield apart
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"cannot mount a tiny disk here: {error}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")
