@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,10 @@ def assert_ended_early_keeps_complete_settings(few: Labelled, how: SearchOptions
         assert all(whole[repr(each.params)] == each.accuracy.tolist() for each in found.candidates)
 
 
+def _noted(seen: list[tuple[int, int]], done: int, total: int) -> None:
+    seen.append((done, total))
+
+
 def test_results_are_those_of_threads(few: Labelled, raylets: Raylets, notes: list[str]) -> None:
     def make() -> Pipeline:
         return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2))
@@ -83,14 +88,13 @@ def test_results_are_those_of_threads(few: Labelled, raylets: Raylets, notes: li
     short = Head("short", make, lambda width: {}, 0)  # scikit-learn warns of it
     with spreader(Ray((), 2), notes.append) as spread:
         for head in (HEADS["svm"], HEADS["logreg"], HEADS["ridge"], HEADS["knn"], short):
-            seen: list[int] = []
+            seen: list[tuple[int, int]] = []
             how = SearchOptions(folds=3, n_jobs=2)
             here = search(head, few, how)
-            there = search(
-                head, few, replace(how, spread=spread, on_progress=lambda done, of: seen.append(done))
-            )  # noqa: B023
+            there = search(head, few, replace(how, spread=spread, on_progress=partial(_noted, seen)))
             assert_same(here, there)
-            assert seen == list(range(1, 3 * len(here.candidates) + 1))
+            fits = 3 * len(here.candidates)
+            assert seen == [(done + 1, fits) for done in range(fits)]
         assert "converge" in here.notes[0]
         assert_ended_early_keeps_complete_settings(few, replace(how, spread=spread))
     assert notes == ["fits on Ray: 2 workers of 1 core on 2 nodes"]
