@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
+from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.space import TOP, Space
 from cache.workspace import Workspace
 from classify.commands.finetune.start import rows
 from classify.commands.finetune.start.head import head_of
+from classify.commands.finetune.start.rows import check_there
 from classify.commands.finetune.start.start import Start, begin
 from classify.commands.fit_head.options import FitOptions
 from classify.data.division import divide
@@ -207,3 +209,16 @@ def test_of_a_network_in_integers_rows_in_floats_are_taken(
     assert start.original is not None and start.original.division.X.shape[1] == 14
     (note,) = [note for note in start.notes if "fitted again" in note]
     assert "net_0 in int8" in note
+
+
+def test_a_head_whose_networks_are_partly_gone_is_refused_with_what_to_run(workspace: Workspace) -> None:
+    run = headed(workspace, [Input(STAGED), Input(OTHER)])
+    loaded = head_of(workspace, run, trust=False)
+    loaded.record["root"] = "letters here"
+    with pytest.raises(UserError, match="but net_0 is gone or another"):  # these networks never were
+        check_there(workspace, loaded)
+    shutil.rmtree(workspace.store(OTHER).folder)
+    with pytest.raises(
+        UserError, match=r"of all 2 networks .* those of net_1 are gone\. Run .*extract 'letters here'"
+    ):
+        check_there(workspace, loaded)
