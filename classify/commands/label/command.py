@@ -195,7 +195,10 @@ def order_of(workspace: Workspace, dataset: str) -> tuple[str, str]:
 
 def _pool(workspace: Workspace, data: Embedded, say: Callable[[str], None]) -> tuple[Pool, NDArray[np.int32]]:
     group = copies_of(data, thumbnails_of(workspace, data.space)).group
-    return Pool.of(data, group, neighbours_of(data, say)), group
+    found = neighbours_of(data, say)
+    for note in found.notes:
+        say(note)
+    return Pool.of(data, group, found), group
 
 
 def embedded(

@@ -1,5 +1,6 @@
 """The page in Chromium: by keys and by pointer, narrow and wide, and what it says when something is wrong."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cache.errors import UserError
 from classify.commands.label.labels import Labels
 from classify.commands.label.page import routes
 from classify.commands.label.pool import Pool
@@ -17,6 +17,7 @@ from classify.data.neighbours.cached import neighbours_of
 from classify.pages.serving.app import make_app
 from classify.pages.serving.pictures import Pictures
 from classify.pages.serving.server import listen, serving
+from tests.classify.axe import ALLOWED, passes
 from tests.classify.commands.map.made import keep_pictures
 
 FITS = "document.documentElement.scrollWidth <= innerWidth"
@@ -54,7 +55,7 @@ def opened(browser: Any, session: Session) -> Iterator[Callable[..., Any]]:
         yield open_
         for context in browser.contexts:
             context.close()
-    assert [line for line in heard if "400" not in line] == []
+    assert [line for line in heard if "Failed to load resource" not in line] == []
 
 
 def step(page: Any, action: Callable[[], Any]) -> None:
@@ -117,21 +118,37 @@ def test_many_at_once_by_pointer(opened: Callable[..., Any], session: Session, w
 
 
 def test_a_full_disk_is_said_and_nothing_is_lost(
-    opened: Callable[..., Any], session: Session, monkeypatch: pytest.MonkeyPatch
+    opened: Callable[..., Any], session: Session, tiny_disk: Path
 ) -> None:
-    def full(*_: Any) -> None:
-        raise UserError("Could not write labels.csv: no space left on the disk.")
-
+    session.labels = Labels(tiny_disk / "labels.csv")
     page = opened()
-    with monkeypatch.context() as patch:
-        patch.setattr(session.labels, "add", full)
-        page.fill("#class", "green")
-        page.press("#class", "Enter")
-        page.wait_for_selector("#error:not([hidden])")
-    assert "no space left" in page.inner_text("#error") and page.inner_text("#progress").startswith("0 of")
     page.fill("#class", "green")
     step(page, lambda: page.press("#class", "Enter"))
-    assert page.locator("#error").is_hidden() and page.inner_text("#progress").startswith("1 of")
+    (tiny_disk / "filler").write_bytes(bytes(shutil.disk_usage(tiny_disk).free))
+
+    def kept() -> bool:
+        before = page.get_attribute("#picture", "src")
+        page.keyboard.press("1")
+        page.wait_for_function(
+            "old => !error.hidden || document.getElementById('picture').getAttribute('src') !== old",
+            arg=before,
+        )
+        return bool(page.locator("#error").is_hidden())
+
+    count = 1
+    while kept():  # as long as the last page of the file has room
+        count += 1
+    assert "no space left" in page.inner_text("#error")
+    assert page.inner_text("#progress") == f"{count} of 36 pictures labelled"
+    assert len(Labels(session.labels.path).answers) == count
+    page.fill("#class", "blue")
+    page.press("#class", "Enter")
+    page.wait_for_function("document.activeElement.id === 'class' && !error.hidden")
+    (tiny_disk / "filler").unlink()
+    assert page.input_value("#class") == "blue"  # what was typed is there still
+    step(page, lambda: page.press("#class", "Enter"))
+    assert page.locator("#error").is_hidden()
+    assert [each.label for each in Labels(session.labels.path).answers] == [*["green"] * count, "blue"]
 
 
 def test_two_tabs(opened: Callable[..., Any], session: Session) -> None:
@@ -152,3 +169,44 @@ def test_the_end(opened: Callable[..., Any], session: Session) -> None:
     page.keyboard.press("1")
     page.wait_for_selector("#empty:not([hidden])")
     assert "Every picture has its answer" in page.inner_text("#empty")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1280])
+def test_every_state_fits_and_passes_axe(
+    opened: Callable[..., Any], session: Session, width: int, scheme: str
+) -> None:
+    page = opened(width, color_scheme=scheme, **ALLOWED)
+
+    def looks_well() -> None:
+        assert page.evaluate(FITS)
+        passes(page)
+
+    looks_well()  # no class yet
+    page.click("#many")
+    page.get_by_text("There is no class yet").wait_for()
+    looks_well()
+    page.click("#one")
+    for number in range(4):
+        page.fill("#class", CLASSES[number % 3])
+        step(page, lambda: page.press("#class", "Enter"))
+    looks_well()  # drawn at random
+    step(page, lambda: page.keyboard.press("1"))
+    page.wait_for_selector(".best")
+    looks_well()
+    page.route("**/api/*", lambda route: route.abort())
+    page.keyboard.press("1")
+    page.get_by_text("The program does not answer").wait_for()
+    looks_well()
+    page.unroute_all()
+    page.click("#many")
+    page.wait_for_selector("#cells button")
+    page.locator("#cells button").first.click()
+    looks_well()
+    page.click("#one")
+    session.accept(
+        CLASSES[0], [key for place, key in enumerate(session.keys) if not session.state.closed[place]]
+    )
+    page.reload()
+    page.wait_for_selector("#empty:not([hidden])")
+    looks_well()
