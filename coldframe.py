@@ -11,6 +11,7 @@ The keywords are the options of the command line, with underscores. `help(coldfr
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import inspect
 import os
 import re
@@ -35,6 +36,7 @@ _ELSEWHERE = {
     "add_arrays": "extract",
     "Predictor": "classify.models.predictor",
 }
+_OBJECTS = {"finetune": ("callbacks",)}  # keywords for what no word of a command line can say
 _BUILTIN = {word for word in _WORDS if hasattr(builtins, word)}  # `import *` hides no `map`
 __all__ = ["ImageEmbedder", "Predictor", "UserError", "add_arrays", "load", *({*_WORDS} - _BUILTIN)]
 
@@ -103,21 +105,24 @@ def _function(name: str) -> Callable[..., Any]:
     """Make the function of a command from its options."""
     words, arguments = _WORDS[name].split(), _arguments(name)
     parameters = [_parameter(keyword, argument) for keyword, argument in arguments.items()]
+    objects = _OBJECTS.get(name, ())
+    parameters += [inspect.Parameter(each, inspect.Parameter.KEYWORD_ONLY, default=()) for each in objects]
     signature = inspect.Signature(sorted(parameters, key=lambda each: each.kind))
 
     def function(*positional: Any, **keywords: Any) -> Any:
-        if unknown := [keyword for keyword in keywords if keyword not in arguments]:
-            near = get_close_matches(unknown[0], arguments, 1)
+        if unknown := [keyword for keyword in keywords if keyword not in signature.parameters]:
+            near = get_close_matches(unknown[0], signature.parameters, 1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise TypeError(
                 f"Expected keywords of coldframe.{name}, received {', '.join(unknown)}.{hint} "
-                f"Known: {', '.join(arguments)}."
+                f"Known: {', '.join(signature.parameters)}."
             )
         given = signature.bind(*positional, **keywords).arguments
-        return _run([*words, *_as_words(given, arguments)])
+        beside = {each: given.pop(each) for each in objects if each in given}
+        return _run([*words, *_as_words(given, arguments)], beside)
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = _docstring(_WORDS[name], arguments)
+    function.__doc__ = _docstring(_WORDS[name], arguments, objects)
     function.__signature__ = signature  # type: ignore[attr-defined]
     return function
 
@@ -142,13 +147,15 @@ def _parameter(keyword: str, argument: Argument) -> inspect.Parameter:
     return inspect.Parameter(keyword, kind, default=default, annotation=argument.hint)
 
 
-def _docstring(words: str, arguments: dict[str, Argument]) -> str:
+def _docstring(words: str, arguments: dict[str, Argument], objects: Iterable[str]) -> str:
     about = cli.COMMANDS[words].help
     lines = [f"{about[0].upper()}{about[1:]}: as the command `{words}`.", "", "Parameters", "----------"]
     for keyword, argument in arguments.items():
         choices = ", ".join(argument.get_choices(force=True) or ())
         lines += [keyword, f"    {' '.join(str(argument.parameter.help or '').split())}"]
         lines[-1] += f" [{choices}]" if choices else ""
+    for keyword in objects:
+        lines += [keyword, f"    as {keyword.removesuffix('s')}, and objects as well as names"]
     lines += [
         "",
         "Returns",
@@ -196,10 +203,11 @@ def _text(keyword: str, value: Any, joint: str = ",") -> str:
     raise UserError(f"Expected text or a number for {keyword}, received a {type(value).__name__}.")
 
 
-def _run(words: list[str]) -> Any:
+def _run(words: list[str], objects: dict[str, Any]) -> Any:
     """Run a command as the command line does; people are told on standard error what they are told there."""
     try:
         options = cli.application()(words)
+        options = dataclasses.replace(options, **objects) if objects else options
     except CycloptsError as error:
         keywords = re.sub(r"--([a-z][\w-]*)", lambda found: found[1].replace("-", "_"), cli.mistake(error))
         raise UserError(keywords) from None

@@ -87,7 +87,7 @@ def waits(manifest, group, pool, count: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         session = Session(bare, group, pool, Labels(Path(folder) / "labels.csv"))
         for _ in range(count):
-            place = session.question().place
+            place = session.questions.now().place
             time.sleep(0.33)
             start = time.perf_counter()
             session.answer(session.keys[place], manifest.classes[manifest.label[pool.row[place]]])

@@ -64,7 +64,9 @@ def search(n: int, columns: int, index: bool) -> None:
     for start in range(0, n, 4096):
         rows[start : start + 4096] += 2 * rng.normal(size=rows[start : start + 4096].shape).astype(np.float32)
     if index:
-        found = timed(f"index, {n:,} x {columns:,}", lambda: approximate(rows, NEIGHBOURS, (), np.arange(n)))
+        found = timed(
+            f"index, {n:,} x {columns:,}", lambda: approximate(rows, NEIGHBOURS, (), np.arange(n), print)
+        )
         print(f"recall on a sample {found.recall:.3f}")
     else:
         timed(f"exact, {n:,} x {columns:,}", lambda: among(rows, NEIGHBOURS))

@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import PureWindowsPath
 from typing import Any
 
 
@@ -45,6 +46,18 @@ def _is_number(cell: str) -> bool:
 def counted(n: int, noun: str, several: str = "") -> str:
     """A number with its noun, `several` of them (default: with an s): "1 picture", "2,000 pictures"."""
     return f"{n:,} {noun if n == 1 else several or noun + 's'}"
+
+
+def sized(n: int) -> str:
+    """A number of bytes in units of 1,000 and 1,000,000: "0.3 kB", "31 kB", "2.4 MB"."""
+    if n >= 999_500:
+        return f"{n / 1e6:,.1f} MB"
+    return f"{n / 1e3:.0f} kB" if n >= 9_950 else f"{n / 1e3:.1f} kB"
+
+
+def last_name(place: str) -> str:
+    """What a folder or an address is called, without where it lies; that of a drive or the root is its own."""
+    return PureWindowsPath(place).name or place
 
 
 def terminal_width() -> int | None:

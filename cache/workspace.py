@@ -5,7 +5,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -15,7 +15,7 @@ import numpy as np
 from cache.dataset import Embedded
 from cache.errors import UserError
 from cache.manifest import Manifest, Outline
-from cache.space import Space
+from cache.space import LAYER, Space
 from cache.storage.files import begin_folder, locked, make_folder, names, remove, user_folder, write_file
 from cache.storage.json_file import DamagedJson, check, read_json, write_json
 from cache.storage.remote.address import address_of
@@ -24,6 +24,7 @@ from cache.storage.store import Store
 
 FORMAT = 1
 _EXTRACT = "python cli.py extract FOLDER/"
+_NAMED = 3  # data sets and spaces that an error names
 
 
 class Workspace:
@@ -241,8 +242,8 @@ class Workspace:
         if self.datasets() and self.spaces() and not (name and prefix):
             raise UserError(
                 f"Expected a data set and a space that were used last in {self.root}, found none: one without two "
-                "classes, and one that was removed, is not. Choose with --dataset NAME and --space ID (`cache ls` lists"
-                f" them), or run `{_EXTRACT}` on a folder of class folders."
+                f"classes, and one that was removed, is not. Choose {self._choices(name, prefix)}, or run `{_EXTRACT}` "
+                "on a folder of class folders."
             )
         if not name or not prefix:
             raise UserError(
@@ -277,6 +278,15 @@ class Workspace:
             lacking=tuple(int((~has & ~bad).sum()) for has, bad in zip(found, rejected, strict=True)),
         )
 
+    def _choices(self, dataset: str | None, space: str | None) -> str:
+        """What could be named where a data set or a space is not known, the first few of each."""
+        every = [store.space for store in self.spaces()]
+        rows = [each for each in every if each.view == "plain" and not each.pooling.startswith(LAYER)]
+        spaces = [f"--space {each.id[:12]} ({each.backbone})" for each in rows or every]
+        datasets = [f"--dataset {shlex.quote(name)}" for name in self.datasets()]
+        lacking = ([] if dataset else datasets), ([] if space else spaces)
+        return " and ".join(_listed(each) for each in lacking if each)
+
     # ---- runs
 
     def new_run(self, command: str) -> Path:
@@ -294,6 +304,13 @@ class Workspace:
     def _last_number(self) -> int:
         used = [int(m[1]) for path in self.runs.iterdir() if (m := re.match(r"(\d+)-", path.name))]
         return max([self.state().get("last_run") or 0, *used])
+
+
+def _listed(choices: Sequence[str]) -> str:
+    """A few choices of many: "a, b, c or others that `cache ls` lists"."""
+    if len(choices) > _NAMED:
+        choices = [*choices[:_NAMED], "others that `cache ls` lists"]
+    return " or ".join(filter(None, (", ".join(choices[:-1]), choices[-1])))
 
 
 def _valid(known: Mapping[str, object]) -> str:

@@ -149,13 +149,16 @@ class Options(Engine):
     """embed all pictures again, cached or not"""
 
 
+Address = Annotated[
+    tuple[str, ...] | None, Parameter(consume_multiple=(0, 1), group=RAY, metavar="[ADDRESS]")
+]
+
+
 @dataclass(frozen=True)
 class Ray:
     """On which machines, where one is not enough; no number changes by more than rounding."""
 
-    ray: Annotated[
-        tuple[str, ...] | None, Parameter(consume_multiple=(0, 1), group=RAY, metavar="[ADDRESS]")
-    ] = None
+    ray: Address = None
     """embed on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT; without an address, on one of this machine's cores"""
     ray_workers: Annotated[Positive | None, Parameter(group=RAY, metavar="N")] = None
     """how many workers (default: one a GPU, or for every four cores); --workers are the threads and cores of each"""

@@ -2,14 +2,17 @@
 
 import os
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.raylets import END, Raylets
 from tests.store_of_objects import Server, served
 
 FLOWERS = Path(__file__).parents[2] / "shared" / "flowers"
@@ -32,6 +35,31 @@ def few_flowers(flowers: Path, tmp_path: Path) -> Path:
         for picture in sorted(label.iterdir())[:8]:
             shutil.copy2(picture, folder / label.name)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def convert_apart() -> Iterator[Callable[..., dict[str, Any]]]:
+    """Networks are converted in this process, without the seconds that another takes to start; here is how it is asked."""
+    from extract.engines import conversion
+
+    apart = conversion._child
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conversion, "_child", lambda backbone, pixels="": conversion._answer(backbone, pixels))
+        yield apart
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"cannot mount a tiny disk here: {error}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")
@@ -77,6 +105,33 @@ def s3(s3_server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
     mirror._mirrors.update(known)
     objects._open.cache_clear()
     pictures._bucket.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def started_raylets() -> Iterator[Raylets]:
+    """One for all tests, as it takes long to start; see `raylets`."""
+    pytest.importorskip("ray", reason="ray is not installed")
+    found = Raylets()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def raylets(started_raylets: Raylets, monkeypatch: pytest.MonkeyPatch) -> Raylets:
+    """A Ray of three idle nodes, to which this process is connected; what waits for it has the time it needs."""
+    from classify.heads.cluster import team
+    from extract.embedding.cluster import crew, nodes
+
+    for module, patience in ((crew, "PATIENCE"), (crew, "ENDING"), (nodes, "PATIENCE"), (team, "ALL")):
+        monkeypatch.setattr(module, patience, END)
+    started_raylets.restore()
+    return started_raylets
+
+
+@pytest.fixture
+def ray(raylets: Raylets) -> Any:
+    """The module `ray`, connected to `raylets`."""
+    return raylets.ray
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -27,15 +27,15 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(asked: argparse.Namespace) -> None:
-    with tempfile.TemporaryDirectory() as place, server(Path(place)):
-        extraction(asked.pictures, asked.most, Path(place))
+    with tempfile.TemporaryDirectory() as place, server(Path(place)) as process:
+        extraction(asked.pictures, asked.most, Path(place), process)
         if asked.rows:
             reading(asked.rows, asked.seed, Path(place))
 
 
 @contextmanager
-def server(place: Path) -> Iterator[None]:
-    """Run moto's server in a process of its own, with a bucket, and have the environment lead to it."""
+def server(place: Path) -> Iterator[int]:
+    """Run moto's server in a process of its own, with a bucket, and have the environment lead to it; its id."""
     code = (
         "import sys, time; from moto.server import ThreadedMotoServer; server = ThreadedMotoServer(port=0, "
         "verbose=False); server.start(); print(server.get_host_and_port()[1], flush=True); sys.stdin.read()"
@@ -59,13 +59,19 @@ def server(place: Path) -> Iterator[None]:
 
     try:
         boto3.client("s3").create_bucket(Bucket="bucket")
-        yield
+        yield child.pid
     finally:
         child.terminate()
         child.wait()
 
 
-def extraction(pictures: Path, most: int, place: Path) -> None:
+def spent(process: int) -> float:
+    """Seconds of processor that a running process has had."""
+    after_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def extraction(pictures: Path, most: int, place: Path, server: int) -> None:
     from cache.storage.remote.objects import Objects
 
     files = [path for path in sorted(pictures.rglob("*")) if path.is_file() and path.suffix.lower() == ".jpg"]
@@ -85,7 +91,9 @@ def extraction(pictures: Path, most: int, place: Path) -> None:
     )  # pages into memory
     print(f"extract of {len(files):,} pictures, cold: network converted, files in the memory of the system")
     disk = told("from the disk", str(place / "pictures"), str(place / "disk"))
+    before = spent(server)
     far = told("from S3", "s3://bucket/pictures", str(place / "far"))
+    print(f"  the server took {spent(server) - before:.1f} s of processor on the same cores")
     print(f"  S3 to disk: {far.seconds / disk.seconds:.2f} of the time")
     both = told("from S3, workspace in S3", "s3://bucket/pictures", "s3://bucket/workspace")
     print(f"  S3 to disk: {both.seconds / disk.seconds:.2f} of the time")

@@ -22,7 +22,7 @@ from cache.storage.json_file import DamagedJson, check, read_json
 from cache.storage.keys import KEY_BYTES, as_items, match, unique
 from cache.storage.shard import DamagedShard, seal
 from cache.storage.store import Store
-from cache.text import counted
+from cache.text import counted, sized
 from cache.workspace import Workspace
 
 
@@ -43,7 +43,7 @@ class Freed:
 
     def __str__(self) -> str:
         rows = counted(self.rows, "row")
-        return f"removed {self.kind} {self.name} ({self.about}): {rows}, {self.bytes / 1e6:.1f} MB freed"
+        return f"removed {self.kind} {self.name} ({self.about}): {rows}, {sized(self.bytes)} freed"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Removed:
         """A line for each thing, and the sum of several."""
         if not self.freed:
             return "nothing to remove: no space holds activations"
-        total = [f"together: {self.bytes / 1e6:.1f} MB freed"] if len(self.freed) > 1 else []
+        total = [f"together: {sized(self.bytes)} freed"] if len(self.freed) > 1 else []
         return "\n".join([*map(str, self.freed), *total])
 
 

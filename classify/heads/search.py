@@ -15,7 +15,7 @@ import numpy as np
 from cache.errors import UserError
 from classify.data.labelled import Columns, Labelled, in_folds
 from classify.heads.fitting.fitters import fit_weighted, takes_weights
-from classify.heads.fitting.tasks import Params, Work
+from classify.heads.fitting.tasks import Params, Spread, Work, here
 from classify.heads.folds import check_classes, cross_validation_folds
 from classify.heads.scoreboard import Progress, Scoreboard, run
 from classify.heads.settings import plain
@@ -100,6 +100,8 @@ class SearchOptions:
         Called after every fit of the search, from one thread at a time.
     on_refit : callable ()
         Called when the search is over and the chosen setting is fitted on all rows.
+    spread : Spread
+        Who does the fits: by default threads of this process.
     """
 
     folds: int = 5
@@ -109,6 +111,7 @@ class SearchOptions:
     clock: Callable[[], float] = time.perf_counter
     on_progress: Progress | None = None
     on_refit: Callable[[], None] = lambda: None
+    spread: Spread = here
 
     def __post_init__(self) -> None:
         if self.folds < 2:
@@ -158,6 +161,9 @@ def search(head: Head, data: Labelled, how: SearchOptions | None = None) -> Sear
     template, grids = settings_of(chosen, data)
     if data.weight is not None and not takes_weights(template):
         notes.append(f"{head.name} takes no weights: fitted as if all rows weighed the same")
+    stays = chosen.users_own and how.spread is not here
+    if stays:
+        notes.append(f"{head.name} is fitted on this machine: nodes of a cluster do not have its code")
     whole = choices_of_columns(chosen, data)[-1]
     candidates = list(ParameterGrid(grids))
     parts = cross_validation_folds(codes, folds, how.seed, data.group)
@@ -170,11 +176,11 @@ def search(head: Head, data: Labelled, how: SearchOptions | None = None) -> Sear
             for before, members in _share_preprocessing(template, candidates)
             for columns, after in [without_parts(before)]
         ]
-        tasks = [task for work in works for task in chosen.fitter(work)]
+        tasks, at_once = (here if stays else how.spread)(chosen.fitter, works)
         board = Scoreboard(
             len(candidates), parts, codes, len(classes), how.seconds, how.clock, how.on_progress
         )
-        interrupted = run(tasks, board, how.n_jobs)
+        interrupted = run(tasks, board, at_once or how.n_jobs)
         complete = np.flatnonzero(np.isfinite(board.accuracy).all(axis=1))
         if interrupted and not len(complete):
             raise KeyboardInterrupt

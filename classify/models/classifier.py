@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,17 @@ from cache.storage.rejects import Reject
 from cache.workspace import Workspace
 from classify.data.known import Known
 from classify.models.evidence import Evidence, Trained, nearest_training, training_pictures
-from classify.models.model_file import Artefact, load_model
+from classify.models.model_file import Artefact, ask, load_model
 from classify.models.run_model import TunedRun
 from classify.runs.folder import OWN_MODEL, find_run
 from classify.runs.head_file import check_space, load_head
 from classify.runs.head_rows import HeadRows
-from classify.runs.inputs import to_record
+from classify.runs.inputs import inputs_of, to_record
 from classify.runs.record import record_of
 from extract.embedding.file_reader import FileReader
 from extract.embedding.picture_reader import Picture, PictureReader
 from extract.embedding.progress import Progress
-from extract.embedding.reading import Claims, Reader, Taker
+from extract.embedding.reading import Claims, Read, Reader, Taker
 from extract.embedding.runner import Branch, Outcome
 from extract.embedding.runner import run as run_pipeline
 from extract.embedding.spaces import decoding_of
@@ -131,10 +131,9 @@ class ModelClassifier:
     record: dict[str, Any]
     source: dict[str, Any]
     artefact: Artefact
-    size: int  # pixels a side
-    decoding: Decoding
+    asked: Sequence[tuple[int, Decoding]]  # how pictures become each of the squares that it takes
     workers: int | None = None
-    space: Space | None = None
+    spaces: Sequence[Space] = ()  # in which it was trained
 
     @classmethod
     def of_run(
@@ -143,10 +142,11 @@ class ModelClassifier:
         """Load the model of a run of finetune or baseline."""
         _refuse_litert(run, options)
         tuned = TunedRun(workspace, run, record, trust)
-        space = Space.from_json(record["space"]["json"])
         source = {"model": str(tuned.file), "model_sha256": record["model"]["sha256"]}
-        how = space.input_size, decoding_of(workspace, space), options.workers, space
-        return cls(run, record, source, tuned.artefact, *how)
+        spaces = [each.space for each in inputs_of(record)]
+        most = decoding_of(workspace, spaces[0]).max_pixels
+        asked = [(size, replace(decoding, max_pixels=most)) for size, decoding in tuned.artefact.asked]
+        return cls(run, record, source, tuned.artefact, asked, options.workers, spaces)
 
     @classmethod
     def of_file(cls, workspace: Workspace, file: Path, options: Options, trust: bool) -> ModelClassifier:
@@ -163,15 +163,8 @@ class ModelClassifier:
                 f"Expected a model that takes pictures in {file}, received one that takes embeddings, as "
                 "`export --to saved-head` writes it. Name the run, or a file of `export --to keras`."
             )
-        if "input_size" not in artefact.facts:
-            raise UserError(
-                f"Expected a model of one network in {file}, received one of {len(artefact.facts['inputs'])}, which "
-                "need each picture in a size of its own. Name the run that it was exported from, or ask the model with "
-                "plain Keras."
-            )
-        how = int(artefact.facts["input_size"]), artefact.decoding, options.workers
         record = {"head": {"name": artefact.facts["head"]}}
-        return cls(file, record, {"model": str(file)}, artefact, *how)
+        return cls(file, record, {"model": str(file)}, artefact, artefact.asked, options.workers)
 
     @property
     def classes_(self) -> np.ndarray:
@@ -179,9 +172,11 @@ class ModelClassifier:
         return np.array(self.artefact.classes)
 
     def check(self, spaces: Sequence[Space]) -> None:
-        """Refuse another space than that in which the run began."""
-        if self.space is None or [space.id for space in spaces] != [self.space.id]:
-            trained = f"space {self.space.id[:12]}" if self.space else "the space"
+        """Refuse other spaces than those in which the run began."""
+        known = [space.id for space in self.spaces]
+        if not known or {space.id for space in spaces} != {*known}:
+            listed = ", ".join(each[:12] for each in known)
+            trained = f"space{'s' if len(known) > 1 else ''} {listed}" if known else "the space"
             received = ", ".join(space.id[:12] for space in spaces)
             raise UserError(
                 f"Expected {trained}, in which {self.run} was trained, received {received}. Leave --space out."
@@ -200,15 +195,15 @@ class ModelClassifier:
             Claims(lambda keys: np.array([key.tobytes() in answers for key in keys], bool)),
             Outcome(),
         )
-        takers = [Taker(Look(self.size, self.decoding), claims)]
+        takers = [Taker(Look(*how), _Unclaimed()) for how in self.asked]
         reader: Reader = FileReader(manifest, takers)
         if pictures:
             reader = PictureReader(pictures, manifest, takers, reader)
         progress.start(len(manifest))
         run_pipeline(
             range(len(manifest)),
-            reader,
-            [Branch(lambda: self.artefact, keep, outcome)],
+            _packed(reader, len(takers), claims),
+            [Branch(lambda: _Unpacking(self), keep, outcome)],
             workers=self.workers or usable_cores(),
             on_progress=progress.advance,
         )
@@ -219,11 +214,51 @@ class ModelClassifier:
     @property
     def lanes(self) -> int:
         """From how many threads `see` may be called at once."""
-        return self.artefact.lanes
+        return 1
 
     def see(self, data: bytes) -> Seen:
         """Answer for the bytes of a picture file; RejectedImage where it is none."""
-        return Seen(self.artefact.embed(decode(data, self.size, self.decoding)[None])[0])
+        return Seen(ask(self.artefact.model, [decode(data, *how)[None] for how in self.asked])[0])
+
+
+class _Unclaimed(Claims):
+    """Has every picture read: whether it is to be answered for is asked once for all squares of it."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda keys: np.zeros(len(keys), bool))
+
+    def take(self, keys: Sequence[bytes]) -> list[bool]:
+        return [True] * len(keys)
+
+
+def _packed(reader: Reader, count: int, claims: Claims) -> Reader:
+    """Put the squares of a picture one behind the other, (n,) uint8, as what one taker is given."""
+
+    def read(indices: Sequence[int]) -> Iterator[Read]:
+        for each in reader(indices):
+            wanted = len(each.pixels) == count and claims.take([each.key])[0]
+            squares = [each.pixels[number].ravel() for number in range(count)] if wanted else []
+            pixels = {0: np.concatenate(squares)} if wanted else {}
+            rejects = dict(zip([0], each.rejects.values(), strict=False))
+            yield replace(each, pixels=pixels, rejects=rejects)
+
+    return read
+
+
+@dataclass(frozen=True)
+class _Unpacking:
+    """Asks a model for pictures that are packed, as an engine is asked."""
+
+    classifier: ModelClassifier
+    batch_size: int = 32
+    lanes: int = 1
+
+    def embed(self, pixels: np.ndarray) -> np.ndarray:
+        """(B, n) uint8 to (B, C) float32 probabilities."""
+        sizes = [size for size, _ in self.classifier.asked]
+        parts = np.split(pixels, np.cumsum([3 * size**2 for size in sizes])[:-1], axis=1)
+        squares = [part.reshape(-1, size, size, 3) for part, size in zip(parts, sizes, strict=True)]
+        return ask(self.classifier.artefact.model, squares)
 
 
 def open_classifier(

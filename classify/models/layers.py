@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 from classify.models.dense import DenseHead, unroll
 from classify.models.kernel import KernelHead, expand
 from classify.models.linear import LinearHead, fold
-from classify.models.resizing import resample
+from classify.models.resizing import Square, resample, square_names
 from extract.settings import Decoding
 
 if TYPE_CHECKING:
@@ -32,15 +33,6 @@ def closed_form(head: CalibratedHead | ArrayHead) -> AnyHead | None:
     return fold(head) or expand(head) or unroll(head)
 
 
-@dataclass(frozen=True)
-class Square:
-    """A picture as a network takes it: cut and resized to so many pixels a side."""
-
-    size: int
-    resize: str  # as in `extract.settings.Decoding`
-    resizer: str
-
-
 @dataclass(frozen=True, eq=False)
 class Branch:
     """One of the networks of a model, and which columns of its rows the head takes; None: all of them."""
@@ -56,6 +48,15 @@ class Branch:
     def square(self) -> Square:
         """What it takes."""
         return Square(self.backbone.input_size, *self.decoding.rule)
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A head behind its networks, and its share of the answer."""
+
+    branches: Sequence[Branch]
+    head: AnyHead
+    share: float = 1.0
 
 
 def build_model(
@@ -86,17 +87,40 @@ def join(branches: Sequence[Branch], head: AnyHead) -> keras.Model:
 
     The layer "classifier" takes a batch of each of `squares_of` the branches, in that order.
     """
+    return mix([Member(branches, head)])
+
+
+def mix(members: Sequence[Member]) -> keras.Model:
+    """Join several heads, each behind its own networks, in one model; it answers with the mean of what they answer.
+
+    Parameters
+    ----------
+    members : sequence of Member
+        Their heads know the same classes, in the same order, and their shares sum to 1. Of several the layers are
+        called "head_1", "head_2" and so on.
+
+    Returns
+    -------
+    keras.Model
+        (B, h, w, 3) uint8 RGB of any size to (B, C) float32 probabilities, the sum of share * probability; else as
+        `join` makes it.
+    """
     import keras
 
-    squares, rows, names = dict[Square, Any](), list[Any](), set[str]()
-    listed = squares_of(branches)
-    for square, name in zip(listed, square_names(listed), strict=True):
+    listed = [branch for member in members for branch in member.branches]
+    squares, names, number = dict[Square, Any](), set[str](), itertools.count(1)
+    taken = squares_of(listed)
+    for square, name in zip(taken, square_names(taken), strict=True):
         squares[square] = keras.Input((square.size, square.size, 3), dtype="uint8", name=name)
-    for number, branch in enumerate(branches, 1):
-        rows.append(_row(branch, squares[branch.square], names, number))
-    probability = _answer(rows, [branch.columns for branch in branches], head)
-    name = "_".join(branch.backbone.name for branch in branches)
-    return with_resizing(squares, probability, re.sub("[:#/]", "_", name))
+    answers = []
+    for place, member in enumerate(members, 1):
+        rows = [_row(branch, squares[branch.square], names, next(number)) for branch in member.branches]
+        columns = [branch.columns for branch in member.branches]
+        answers.append(_answer(rows, columns, member.head, f"_{place}" if len(members) > 1 else ""))
+    if len(members) > 1:
+        answers = [answer * member.share for answer, member in zip(answers, members, strict=True)]
+    name = "_".join(branch.backbone.name for branch in listed)
+    return with_resizing(squares, sum(answers[1:], answers[0]), re.sub("[:#/]", "_", name))
 
 
 def build_rows_head(
@@ -112,35 +136,23 @@ def build_rows_head(
     return keras.Model(rows, _answer(rows, columns, head))
 
 
-def _answer(rows: Sequence[Any], columns: Sequence[Sequence[int] | None], head: AnyHead) -> Any:
-    """Put what a head takes of each row side by side, and ask it."""
+def _answer(
+    rows: Sequence[Any], columns: Sequence[Sequence[int] | None], head: AnyHead, mark: str = ""
+) -> Any:
+    """Put what a head takes of each row side by side, and ask it; `mark` tells its layers from another head's."""
     from keras import layers, ops
 
     taken = [
         row if places is None else ops.take(row, list(places), axis=-1)
         for row, places in zip(rows, columns, strict=True)
     ]
-    row = taken[0] if len(taken) == 1 else layers.Concatenate(dtype="float32", name="row")(taken)
-    return build_head(head, int(row.shape[-1]))(row)
+    row = taken[0] if len(taken) == 1 else layers.Concatenate(dtype="float32", name="row" + mark)(taken)
+    return build_head(head, int(row.shape[-1]), HEAD + mark)(row)
 
 
 def squares_of(branches: Sequence[Branch]) -> list[Square]:
     """List what they take, each once."""
     return list(dict.fromkeys(branch.square for branch in branches))
-
-
-def square_names(squares: Sequence[Square]) -> list[str]:
-    """Name the inputs of a model that takes these: by size, where there are several."""
-    if len(squares) == 1:
-        return ["square"]
-    sizes = [square.size for square in squares]
-    names = [
-        f"square_{each.size}" + (f"_{each.resize}" if sizes.count(each.size) > 1 else "") for each in squares
-    ]
-    return [
-        name + (f"_{each.resizer}" if names.count(name) > 1 else "")
-        for name, each in zip(names, squares, strict=True)
-    ]
 
 
 def _row(branch: Branch, square: Any, names: set[str], number: int) -> Any:
@@ -173,7 +185,7 @@ def with_resizing(squares: Mapping[Square, Any], probability: Any, name: str) ->
     return keras.Model(pixels, classifier(resized if len(resized) > 1 else resized[0]), name=name)
 
 
-def build_head(head: AnyHead, width: int) -> keras.Model:
+def build_head(head: AnyHead, width: int, name: str = HEAD) -> keras.Model:
     """Build a head as Keras layers, (B, D) float32 embeddings to (B, C) float32 probabilities.
 
     The layer "logits" gives what the softmax is taken of. Of a LinearHead it is a Dense layer with the head's
@@ -184,7 +196,7 @@ def build_head(head: AnyHead, width: int) -> keras.Model:
 
     embedding = keras.Input((width,), dtype="float32", name="embedding")
     probability = layers.Softmax(dtype="float32", name=PROBABILITY)(_logits(embedding, head))
-    return keras.Model(embedding, probability, name=HEAD)
+    return keras.Model(embedding, probability, name=name)
 
 
 def attach_head(features: Any, pooling: str, head: AnyHead) -> Any:

@@ -7,6 +7,7 @@ import io
 import json
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ import numpy as np
 from cache.errors import UserError
 from cache.storage import trusted
 from cache.storage.files import write_file
+from classify.models.layers import CLASSIFIER
 from extract.backbones.external.hub_preset import from_hub, loadable, register
 from extract.pictures.decoding import DECODERS, resizer_of
 from extract.settings import Decoding
@@ -28,18 +30,18 @@ FACTS = "coldframe.json"  # a member of the .keras file, which is a zip; Keras d
 _DATE = (1980, 1, 1, 0, 0, 0)  # of the members: the same model gives the same bytes
 
 
+def ask(model: keras.Model, squares: Sequence[np.ndarray]) -> np.ndarray:
+    """Ask a model of `layers.mix` for a batch, (B, s, s, 3) uint8 RGB of each square that it takes: (B, C) float32."""
+    asked = model if len(squares) == 1 else model.get_layer(CLASSIFIER)  # several: behind the resizing
+    return np.asarray(asked.predict_on_batch(squares[0] if len(squares) == 1 else list(squares)), np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class Artefact:
     """A model from `build_model`, or a head from `build_head`, and what is known of it."""
 
     model: keras.Model
     facts: dict[str, Any]
-    batch_size: int = 32
-    lanes: int = 1  # callers of `embed` at once
-
-    def embed(self, pixels: np.ndarray) -> np.ndarray:
-        """(B, s, s, 3) uint8 RGB, 1 <= B <= batch_size, to (B, C) float32 probabilities, as an engine does."""
-        return np.asarray(self.model.predict_on_batch(pixels), np.float32)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -47,10 +49,20 @@ class Artefact:
         return tuple(self.facts["classes"])
 
     @property
-    def decoding(self) -> Decoding:
-        """How pictures become its pixels; a model that does not say is older than the choice of a resizer."""
-        resizer = resizer_of(self.facts.get("decoder", DECODERS["pillow"]))
-        return Decoding(self.facts["resize"], resizer=resizer)
+    def asked(self) -> list[tuple[int, Decoding]]:
+        """How pictures become each of the squares that it takes, by size and decoding, in their order.
+
+        A model that does not say is older than the choice of a resizer.
+        """
+        each_of = [self.facts] if "input_size" in self.facts else self.facts["inputs"]
+        found = [
+            (
+                int(each["input_size"]),
+                Decoding(each["resize"], resizer=resizer_of(each.get("decoder", DECODERS["pillow"]))),
+            )
+            for each in each_of
+        ]
+        return list(dict.fromkeys(found))
 
     def probabilities(self, pixels: np.ndarray, batch_size: int = 32) -> np.ndarray:
         """(n, h, w, 3) uint8 RGB to (n, C) float32."""

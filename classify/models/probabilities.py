@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cache.manifest import Manifest
+from classify.models.model_file import ask
 from extract.embedding.progress import seldom
 from extract.pictures.decoding import RejectedImage
 from extract.pictures.files import load_row
@@ -24,8 +25,7 @@ def answer(
     model: keras.Model,
     manifest: Manifest,
     rows: np.ndarray,
-    size: int,
-    decoding: Decoding,
+    asked: Sequence[tuple[int, Decoding]],
     classes: int,
     say: Callable[[str], None],
 ) -> np.ndarray:
@@ -34,12 +34,11 @@ def answer(
     Parameters
     ----------
     model : keras.Model
-        (B, size, size, 3) uint8 RGB to (B, classes) probabilities.
+        From `classify.models.layers`, pixels to (B, classes) probabilities.
     manifest : Manifest
     rows : (n,) int
-    size : int
-        Side of the pictures in pixels.
-    decoding : Decoding
+    asked : sequence of (int, Decoding)
+        How pictures become each of the squares that it takes.
     classes : int
     say : callable (line of text)
     """
@@ -50,12 +49,12 @@ def answer(
         done = min(at + CHUNK, len(rows))
         for place in range(at, done):
             try:
-                pixels.append(load_row(manifest, rows[place], size, decoding))
+                pixels.append([load_row(manifest, rows[place], *how) for how in asked])
                 found.append(place)
             except RejectedImage:
                 continue  # counted in a note
         if found:
-            answers[found] = np.asarray(model.predict_on_batch(np.stack(pixels)))
+            answers[found] = ask(model, [np.stack(squares) for squares in zip(*pixels, strict=True)])
         left = (len(rows) - done) * (time.monotonic() - began) / done
         sometimes(f"test part: {done:,} of {len(rows):,} pictures, {left:.0f} s left")
     return answers

@@ -1,8 +1,33 @@
 """Pictures to squares as Keras operations, with the arithmetic of decoding: the resizing travels with the model."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Square:
+    """A picture as a network takes it: cut and resized to so many pixels a side."""
+
+    size: int
+    resize: str  # as in `extract.settings.Decoding`
+    resizer: str
+
+
+def square_names(squares: Sequence[Square]) -> list[str]:
+    """Name the inputs of a model that takes these: by size, where there are several."""
+    if len(squares) == 1:
+        return ["square"]
+    sizes = [square.size for square in squares]
+    names = [
+        f"square_{each.size}" + (f"_{each.resize}" if sizes.count(each.size) > 1 else "") for each in squares
+    ]
+    return [
+        name + (f"_{each.resizer}" if names.count(name) > 1 else "")
+        for name, each in zip(names, squares, strict=True)
+    ]
 
 
 def resample(pixels: Any, size: int, resize: str, resizer: str) -> Any:

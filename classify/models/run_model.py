@@ -17,9 +17,11 @@ from cache.storage import trusted
 from cache.storage.files import open_regular
 from cache.versions import versions
 from cache.workspace import Workspace, extract_command
-from classify.models.layers import Branch, Square, build_head, build_rows_head, closed_form, join
+from classify.models.layers import Branch, build_head, build_rows_head, closed_form, join
+from classify.models.model_file import ask, load_model
+from classify.models.resizing import Square
 from classify.runs.folder import OWN_MODEL
-from classify.runs.head_file import load_head
+from classify.runs.head_file import LoadedHead, load_head
 from classify.runs.head_rows import HeadRows
 from classify.runs.inputs import Input
 from classify.runs.predictions import Pictures
@@ -35,6 +37,9 @@ from extract.sources.unlabelled import unlabelled
 
 if TYPE_CHECKING:
     import keras
+
+SHARE = "share"  # in the facts of a model of two heads: the first one's part of the answer
+BATCH = 32
 
 
 class FittedRun:
@@ -68,11 +73,11 @@ class FittedRun:
         self.integer = any(space.precision.startswith("int8") for space in spaces)
         halves = {"float16"} & {each for space in spaces for each in (space.precision, space.dtype)}
         self.exact = not halves
-        one = _facts(loaded.inputs[0]) if len(spaces) == 1 else {}
+        one = facts_of(loaded.inputs[0]) if len(spaces) == 1 else {}
         self.facts = one | {
             "classes": list(head.classes),
             "backbone": "+".join(space.backbone for space in spaces),
-            "inputs": [_facts(each) for each in loaded.inputs],
+            "inputs": [facts_of(each) for each in loaded.inputs],
             "head": self.record["head"]["name"],
             "temperature": loaded.head.temperature,
             "run": run.name,
@@ -81,15 +86,7 @@ class FittedRun:
 
     @cached_property
     def model(self) -> keras.Model:
-        """As `join` makes it.
-
-        Raises
-        ------
-        UserError
-            If a backbone's weights are no longer those of the head, or a network computes in 8-bit integers.
-        """
-        from extract.backbones.network import build_backbone, hash_weights
-
+        """As `join` makes it; UserError as for `branches_of`, and for a network that computes in 8-bit integers."""
         if self.integer:
             root = self.record.get("root") or "FOLDER/"
             floats = [replace(each.space, precision="float32") for each in self._loaded.inputs]
@@ -99,17 +96,7 @@ class FittedRun:
                 f"computes in them as its rows were computed. For another format run {commands} and `fit-head`, and "
                 "export that run."
             )
-        branches = []
-        for each, extractor in zip(self._loaded.inputs, self._rows.extractors, strict=True):
-            space, backbone = each.space, extractor.backbone
-            network = build_backbone(backbone)
-            if hash_weights(network) != space.weights:
-                raise UserError(
-                    f"Expected weights {space.weights[:12]} of {backbone.name}, with which the head was "
-                    f"trained, received {hash_weights(network)[:12]}. Extract and fit again with the weights of today."
-                )
-            branches.append(Branch(backbone, extractor.decoding, _listed(each), network))
-        return join(branches, self._head)
+        return join(branches_of(self._loaded, self._rows), self._head)
 
     def networks(self) -> list[tuple[Square, Network]]:
         """What each network takes, and the network as LiteRT runs it; UserError if LiteRT cannot."""
@@ -136,6 +123,29 @@ class FittedRun:
         return embedding, self._loaded.head.predict_proba(embedding)
 
 
+def branches_of(loaded: LoadedHead, rows: HeadRows) -> list[Branch]:
+    """The networks of a head, built anew, and what it takes of each.
+
+    Raises
+    ------
+    UserError
+        If a backbone's weights are no longer those of the head.
+    """
+    from extract.backbones.network import build_backbone, hash_weights
+
+    branches = []
+    for each, extractor in zip(loaded.inputs, rows.extractors, strict=True):
+        space, backbone = each.space, extractor.backbone
+        network = build_backbone(backbone)
+        if hash_weights(network) != space.weights:
+            raise UserError(
+                f"Expected weights {space.weights[:12]} of {backbone.name}, with which the head was "
+                f"trained, received {hash_weights(network)[:12]}. Extract and fit again with the weights of today."
+            )
+        branches.append(Branch(backbone, extractor.decoding, _listed(each), network))
+    return branches
+
+
 def _square(space: Space) -> Square:
     return Square(space.input_size, space.resize, resizer_of(space.decoder))
 
@@ -146,7 +156,7 @@ def _listed(each: Input) -> list[int] | None:
     return None if isinstance(columns, slice) else columns.tolist()
 
 
-def _facts(each: Input) -> dict[str, Any]:
+def facts_of(each: Input) -> dict[str, Any]:
     """What people want to know of one of a model's networks."""
     space = each.space
     facts = {
@@ -174,8 +184,6 @@ class TunedRun:
 
     def __init__(self, workspace: Workspace, run: Path, record: dict[str, Any], trust: bool) -> None:
         import_keras_quietly()
-        from classify.models.model_file import load_model
-
         described = record.get("model")
         if not described:
             began = (record.get("start") or {}).get("run", "the run it began with")
@@ -201,25 +209,39 @@ class TunedRun:
         self.model: keras.Model = self.artefact.model
         self.record = record
         self.facts = self.artefact.facts | {"run": run.name}
-        size, decoding = int(self.facts["input_size"]), self.artefact.decoding
-        self.squares = [Square(size, *decoding.rule)]
-        self.asked = [(size, decoding)]
+        self.asked = self.artefact.asked
+        self.squares = [Square(size, *decoding.rule) for size, decoding in self.asked]
         self.exact, self.integer = True, False
 
     @property
     def head_model(self) -> keras.Model:
-        """(B, D) embeddings by the fine-tuned backbone, and by no other, to (B, C) probabilities."""
+        """(B, D) embeddings by the fine-tuned backbone, and by no other, to (B, C) probabilities.
+
+        Raises
+        ------
+        UserError
+            Where two heads answer together.
+        """
+        if SHARE in self.facts:
+            raise UserError(
+                f"Expected another format than saved-head for {self.facts['run']}, whose answer is the mean of two "
+                "heads on networks of their own. Export it as keras, savedmodel, tflite or onnx."
+            )
         return self.model.get_layer("classifier").get_layer("head")
 
     def answers(self, pictures: Pictures, pixels: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Embeddings (n, D) and probabilities (n, C) of the model in Keras."""
+        """Embeddings (n, D), none where two heads answer together, and probabilities (n, C) of the model in Keras."""
         import keras
 
+        if SHARE in self.facts:
+            steps = range(0, len(pictures.files), BATCH)
+            parts = [ask(self.model, [each[at : at + BATCH] for each in pixels]) for at in steps]
+            return np.empty((len(pictures.files), 0)), np.concatenate(parts)
         classifier = self.model.get_layer("classifier")
         before_head = classifier.operations[-2]  # not of `layers`: taking some columns is none
         embedder = keras.Model(classifier.input, before_head.output)
         (only,) = pixels
-        return embedder.predict(only, batch_size=32, verbose=0), self.artefact.probabilities(only)
+        return embedder.predict(only, batch_size=BATCH, verbose=0), self.artefact.probabilities(only)
 
 
 def open_run(workspace: Workspace, run: Path, trust: bool, say: Say) -> FittedRun | TunedRun:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.storage.files import write_file
-from cache.text import counted
+from cache.text import counted, last_name
 from cache.workspace import Workspace
 from classify.metrics.comparison import Comparison
 from classify.pages import plots
@@ -88,10 +88,12 @@ def _result(run: Run) -> Mapping[str, Any]:
 
 def _notes(run: Run, thumbnails: Thumbnails) -> list[str]:
     notes = [*(run.record.get("notes") or _result(run).get("notes") or ())]
+    if run.root:
+        notes = [note.replace(run.root, run.source) for note in notes]
     if thumbnails.gone:
         notes.append(
             f"{counted(thumbnails.gone, 'picture')} of those on this page cannot be read now, or changed since; they "
-            f"lay below {run.root}"
+            f"lay below {run.source}"
         )
     return notes
 
@@ -159,10 +161,10 @@ def facts_of(run: Run) -> dict[str, str]:
     facts = {
         "Run": f"{run.folder.name}, {run.command}",
         "Data set": f"{run.dataset}: " + ", ".join(f"{n:,} {name}" for name, n in split.items()),
-        "Pictures": run.root,
+        "Pictures": run.source,
         "Networks": " and ".join(map(str, inputs_of(record))) if record.get("space") else "",
-        "Started from": Path((record.get("start") or {}).get("run") or "").name,
-        "Answered by": str(record.get("answered_by") or ""),
+        "Started from": last_name((record.get("start") or {}).get("run") or ""),
+        "Answered by": last_name(str(record.get("answered_by") or "")),
         "Parameters": _parameters(record.get("parameters") or {}),
         "Software": ", ".join(f"{name} {version}" for name, version in record["versions"].items()),
         "Written": day(run),

@@ -12,6 +12,7 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.storage.json_file import DamagedJson, read_json
+from cache.text import last_name
 from cache.workspace import Workspace
 from classify.limits import learned
 from classify.limits.checked import LEVEL
@@ -66,6 +67,11 @@ class Run:
     def root(self) -> str:
         """Where the pictures lay."""
         return str(self.record.get("root") or "")
+
+    @property
+    def source(self) -> str:
+        """What the folder of the pictures is called: a page may be sent to others, whom the way to it tells nothing."""
+        return last_name(self.root)
 
     @cached_property
     def models(self) -> Sequence[Model]:

@@ -45,6 +45,14 @@ class Epoch:
     seconds: float
     calibrated_loss: float = math.nan  # NaN where nothing validates
 
+    @property
+    def logs(self) -> dict[str, float]:
+        """The figures as Keras calls them; those of validation where anything validates."""
+        logs = {"loss": self.loss, "accuracy": self.accuracy}
+        if not math.isnan(self.val_accuracy):
+            logs |= {"val_loss": self.val_loss, "val_accuracy": self.val_accuracy}
+        return logs | {"lr": self.learning_rate}
+
 
 @dataclass(frozen=True)
 class Interpolation:
@@ -58,7 +66,10 @@ class Interpolation:
 
 @dataclass(frozen=True)
 class History:
-    """All epochs, the one whose weights were kept, and the line from the head to it."""
+    """All epochs, the one whose weights were kept, and the line from the head to it.
+
+    `history`, `epoch` and `params` are those of a `keras.callbacks.History`, as `Model.fit` returns it.
+    """
 
     epochs: Sequence[Epoch]  # the first is number 0
     best: int  # number of an epoch
@@ -66,6 +77,24 @@ class History:
     alpha: float  # the chosen point
     val_n: int  # pictures that validate; with folds, all training pictures, each out of its fold
     folds: int = 0  # of cross-validation; 0: a validation part
+    planned: int = 0  # epochs, had nothing stopped it
+    steps: int = 0  # an epoch
+
+    @property
+    def epoch(self) -> list[int]:
+        """Numbers of the epochs as Keras counts them: the first is 0, the state before training is none."""
+        return [epoch.number - 1 for epoch in self.epochs if epoch.number]
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """What each epoch came to, by the name of the figure: as `Epoch.logs`."""
+        logs = [epoch.logs for epoch in self.epochs if epoch.number]
+        return {name: [each[name] for each in logs] for name in (logs[0] if logs else {})}
+
+    @property
+    def params(self) -> dict[str, int]:
+        """How many epochs were planned, and how many steps each has."""
+        return {"verbose": 0, "epochs": self.planned, "steps": self.steps}
 
     def to_frame(self) -> pd.DataFrame:
         """Return the epochs as a DataFrame, one a row; the first, number 0, is the state before training.

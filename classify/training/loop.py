@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -13,6 +13,7 @@ import numpy as np
 
 from cache.text import counted
 from classify.training.batches import TrainingRows
+from classify.training.callbacks import Callbacks
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import Epoch
 from classify.training.optimizers import make_optimizer
@@ -33,6 +34,7 @@ class Watch:
     epoch: Callable[[keras.Model, Epoch], None] = lambda model, epoch: None
     label: str = ""  # begins each line
     origin: str = "head"  # what the network is called before the first step
+    callbacks: Callbacks = field(default_factory=Callbacks)  # the user's own
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Trained:
     head: Sequence[np.ndarray]
     best: Sequence[np.ndarray]
     stopped: str  # why before the last epoch; empty if it was not
+    steps: int  # an epoch
 
 
 def train(
@@ -78,8 +81,9 @@ def train(
         The best epoch, of those after the head, has the lowest calibrated loss; the earlier one of equals.
     """
     watch, last = watch or Watch(), until or settings.epochs
+    steps, callbacks = -(-len(fit) // settings.batch_size), watch.callbacks
     model.compile(
-        make_optimizer(settings, model, -(-len(fit) // settings.batch_size)),
+        make_optimizer(settings, model, steps),
         keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing),
         weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
     )
@@ -94,10 +98,12 @@ def train(
         write_weights(model, now.weights)
         _write(_moving(model, optimizer), now.state)
     stopped = _patience_over(now, settings)  # a run killed after its last epoch has no more to come
+    callbacks.begin(model, last, steps)
     while len(now.epochs) <= last and not stopped:
         number, began = len(now.epochs), time.monotonic()
         progress = _Progress(watch, number, last, len(fit))
-        loss, accuracy = _one_epoch(model, fit, settings, number, progress)
+        callbacks.tell("on_epoch_begin", number - 1, {})
+        loss, accuracy = _one_epoch(model, fit, settings, number, progress, callbacks)
         if not math.isfinite(loss):
             stopped = f"the loss was {loss} in epoch {number}: try a lower --lr, or --optimizer sgd"
             break
@@ -117,10 +123,13 @@ def train(
         watch.keep(now)
         watch.epoch(model, epoch)
         watch.say(progress.finished(epoch, now.epochs[0], val))
-        stopped = _patience_over(now, settings)
+        callbacks.tell("on_epoch_end", number - 1, epoch.logs)
+        asked = f"{callbacks.stopped} asked for it in epoch {number}" if callbacks.stopped else ""
+        stopped = asked or _patience_over(now, settings)
     if stopped:
         watch.say(f"{watch.label}stopped: {stopped}")
-    return Trained(now.epochs, now.best_epoch, now.head, now.best, stopped)
+    callbacks.tell("on_train_end", now.epochs[-1].logs)
+    return Trained(now.epochs, now.best_epoch, now.head, now.best, stopped, steps)
 
 
 def _patience_over(now: Checkpoint, settings: Settings) -> str:
@@ -192,11 +201,18 @@ def write_weights(model: keras.Model, weights: Sequence[np.ndarray]) -> None:
 
 
 def _one_epoch(
-    model: keras.Model, fit: TrainingRows, settings: Settings, number: int, progress: _Progress
+    model: keras.Model,
+    fit: TrainingRows,
+    settings: Settings,
+    number: int,
+    progress: _Progress,
+    callbacks: Callbacks,
 ) -> tuple[float, float]:
-    """Mean loss and accuracy over an epoch; ends at once when the loss is not a number."""
+    """Mean loss and accuracy over an epoch; ends at once when the loss is not a number, or a callback says so."""
     done, loss, accuracy = 0, 0.0, 0.0
-    for batch in fit.epoch(number, settings.batch_size, settings.seed, settings.mixup):
+    batches = fit.epoch(number, settings.batch_size, settings.seed, settings.mixup)
+    for step, batch in enumerate(batches):
+        callbacks.tell("on_train_batch_begin", step, {})
         model.reset_metrics()
         logs = model.train_on_batch(batch.x, batch.y, sample_weight=batch.weight, return_dict=True)
         if not math.isfinite(logs["loss"]):
@@ -208,6 +224,9 @@ def _one_epoch(
             accuracy + n * float(logs["accuracy"]),
         )
         progress.step(done, loss / done)
+        callbacks.tell("on_train_batch_end", step, {"loss": loss / done, "accuracy": accuracy / done})
+        if callbacks.stopped:
+            break
     return loss / done, accuracy / done
 
 

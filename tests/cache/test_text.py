@@ -1,11 +1,54 @@
 import pytest
 
-from cache.text import align, counted, defused, on_one_line, restored, table, terminal_width, visible
+from cache.text import (
+    align,
+    counted,
+    defused,
+    last_name,
+    on_one_line,
+    restored,
+    sized,
+    table,
+    terminal_width,
+    visible,
+)
 
 
 def test_a_number_agrees_with_its_noun() -> None:
     assert [counted(n, "picture") for n in (0, 1, 2000)] == ["0 pictures", "1 picture", "2,000 pictures"]
     assert [counted(n, "class", "classes") for n in (1, 2)] == ["1 class", "2 classes"]
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        (0, "0.0 kB"),
+        (330, "0.3 kB"),
+        (9_949, "9.9 kB"),
+        (9_950, "10 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1.0 MB"),
+        (2_440_000, "2.4 MB"),
+    ],
+)
+def test_a_size_is_never_none(size: int, told: str) -> None:
+    assert sized(size) == told
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("/home/me/flowers", "flowers"),
+        ("/home/me/flowers/", "flowers"),
+        (r"C:\Users\me\flowers", "flowers"),
+        ("s3://bucket/of/mine/flowers", "flowers"),
+        ("/a b/train.tar", "train.tar"),
+        ("/", "/"),
+        ("", ""),
+    ],
+)
+def test_a_place_is_called_by_its_last_name(place: str, name: str) -> None:
+    assert last_name(place) == name
 
 
 def test_columns_are_aligned_and_numbers_end_together():

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -213,6 +214,28 @@ def test_load_before_anything_was_extracted_names_the_command(workspace, tmp_pat
     with pytest.raises(UserError, match=r"nothing was extracted yet. Run `python cli.py extract FOLDER/`"):
         workspace.load()
     assert not list(tmp_path.iterdir())
+
+
+def test_where_nothing_was_used_last_the_choices_are_named(workspace, space, manifest, sample):
+    others = [replace(space, view="flip:0"), replace(space, pooling="layer:top_conv")]
+    for each in (space, *others):
+        workspace.store(each).add(*sample(10))
+    workspace.save_manifest("one class", replace(manifest, label=np.zeros(10, "i4")))
+    alone = f"--space {space.id[:12]} ({space.backbone})"
+    with pytest.raises(UserError, match=re.escape(f"Choose --dataset 'one class' and {alone}, or run")):
+        workspace.load()
+    workspace.save_manifest("flowers", manifest)
+    with pytest.raises(
+        UserError, match=re.escape(f"--dataset flowers or --dataset 'one class' and {alone}, or")
+    ):
+        workspace.load()
+    with pytest.raises(UserError, match=re.escape(f"Choose {alone}, or run")):
+        workspace.load("flowers")
+    for name in "abc":
+        workspace.save_manifest(name, manifest)
+    with pytest.raises(UserError, match="--dataset c or others that `cache ls` lists and --space"):
+        workspace.load()
+    assert len(workspace.load("one class", space.id[:12]).manifest) == 10
 
 
 def test_load_keeps_the_rows_that_have_an_embedding(workspace, space, manifest, sample):

@@ -83,7 +83,7 @@ def audit(
         if trial is not None:
             progress.note("cross-validating on mended labels")
             mending = worth(labelled, strength=trial.strength, seed=seed)
-    notes = [*answers.notes, *evidence.copies.notes, *unseen]
+    notes = [*answers.notes, *evidence.copies.notes, *evidence.others.notes, *unseen]
     if planted is not None and trial is None:
         notes.append(
             "no errors were planted: that takes two classes, and pictures enough for the share to be one or more"

@@ -45,6 +45,7 @@ def mended(manifest: Manifest, rows: NDArray[np.intp], issues: Sequence[Issue]) 
         The label of an issue of the kind *label* is the suggested one. Two columns more: `label_was`, filled where the
         label changed, and `issues`, the kinds of issue that the picture has.
     """
+    code = {name: number for number, name in enumerate(manifest.classes)}
     label, was, kinds = manifest.label.copy(), [""] * len(manifest), [""] * len(manifest)
     for each in issues:
         if each.row < 0:
@@ -52,7 +53,7 @@ def mended(manifest: Manifest, rows: NDArray[np.intp], issues: Sequence[Issue]) 
         row = int(rows[each.row])
         kinds[row] = " ".join(filter(None, (kinds[row], each.kind)))
         if each.kind == "label":
-            was[row], label[row] = each.label, manifest.classes.index(each.suggested)
+            was[row], label[row] = each.label, code[each.suggested]
     return replace(manifest, label=label, columns={**manifest.columns, "label_was": was, "issues": kinds})
 
 

@@ -110,7 +110,7 @@ def baseline(
     rows = np.flatnonzero(division.split.part == TEST)
     when = now()
     manifest = division.data.manifest
-    probability = answer(model, manifest, rows, settings.input_size, decoding, len(classes), say)
+    probability = answer(model, manifest, rows, [(settings.input_size, decoding)], len(classes), say)
     there = np.isfinite(probability[:, 0])
     rows, probability = rows[there], probability[there]
     if lost := len(division.truth) - len(rows):
@@ -133,7 +133,15 @@ def baseline(
     folder = workspace.new_run(NAME)
     outcome = Outcome(
         run=folder,
-        history=History(checkpoint.epochs, checkpoint.best_epoch, [], 1.0, len(val)),
+        history=History(
+            checkpoint.epochs,
+            checkpoint.best_epoch,
+            [],
+            1.0,
+            len(val),
+            planned=settings.epochs,
+            steps=-(-len(fit) // settings.batch_size),
+        ),
         evaluation=evaluate(truth, predicted, probability, np.array(classes)),
         parameters=parameters,
         seconds=clock() - began,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from classify.models.layers import LOGITS, Square, build_head, with_resizing
+from classify.models.layers import LOGITS, build_head, with_resizing
 from classify.models.linear import LinearHead
+from classify.models.resizing import Square
 from extract.settings import Decoding
 
 FILTERS = (16, 32, 64)

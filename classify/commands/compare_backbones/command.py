@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from classify.commands.compare_backbones.plot import tournament_png
 from classify.commands.compare_backbones.standings import Outcome, elect, label, rank
 from classify.data.neighbours import near_duplicates
 from classify.data.sample import training_sample
+from classify.heads.cluster.team import spreader
 from classify.heads.folds import check_classes, imbalance
+from classify.heads.search import SearchOptions
 from classify.report.glossary import words_of
 from classify.report.text import csv_bytes
 from classify.runs.folder import write_json
@@ -69,7 +72,7 @@ def compare_backbones(
         As for `extract`.
     say : callable (line of text), optional
     cluster : Ray, optional
-        Who embeds; costs are measured here.
+        Who embeds, and fits; costs are measured here.
 
     Returns
     -------
@@ -90,50 +93,60 @@ def compare_backbones(
     sample, notes = manifest.select(rows), list[str]()
     sample.columns = {}
     check_classes(np.array(sample.classes)[sample.label])  # before anything is embedded
-    entrants = list[Entrant]()
-    with embedder(cluster or Ray()) as embed:
+    cluster = cluster or Ray()
+    with spreader(Ray(cluster.ray), progress.note) as spread, embedder(cluster) as embed:
         ground = Ground(workspace, manifest, sample, decoding, options, progress, say, embed)
-        for each, precision in asked:
-            try:
-                backbone = backbone_for(each, precision, contest)
-                say(
-                    f"{label(each, precision)}: {counted(len(sample), 'picture')} at {backbone.input_size} pixels"
+        entrants = _entrants(ground, asked, contest, notes)
+        present = np.all([each.store.contains(sample.key) for each in entrants], axis=0)
+        if missing := int((~present).sum()):
+            notes.append(
+                counted(
+                    missing,
+                    "picture of the sample could not be read: it is left out",
+                    "pictures of the sample could not be read: they are left out",
                 )
-                entrant = ground.enter(backbone, retime=contest.retime)
-                twin = next((one for one in entrants if one.store.space == entrant.store.space), None)
-                if twin is not None:
-                    notes.append(f"{label(each, precision)} left out: it is the same network as {twin.label}")
-                    continue
-                entrants.append(entrant)
-            except UserError as error:
-                if contest.backbones:
-                    raise
-                notes.append(f"{label(each, precision)} left out: {error}")
-    if not entrants:
-        raise UserError(f"Expected a backbone that can take part, but: {'; '.join(notes)}")
-    present = np.all([each.store.contains(sample.key) for each in entrants], axis=0)
-    if missing := int((~present).sum()):
-        notes.append(
-            counted(
-                missing,
-                "picture of the sample could not be read: it is left out",
-                "pictures of the sample could not be read: they are left out",
             )
-        )
-    sample = sample.select(present)
-    truth = np.array(sample.classes)[sample.label]
-    notes += imbalance(truth, FOLDS)
-    # Near copies by the first backbone, for all: the folds are to be the same.
-    embedding = entrants[0].top.of(entrants[0].store.gather(sample.key))
-    space = entrants[0].store.space
-    complete(workspace, space, sample, decoding.max_pixels, progress)
-    copies = near_duplicates.groups(sample.key, embedding, thumbnails_of(workspace, space)).group
-    entries = [entry for each in entrants for entry in each.entries(sample, truth, copies, contest.seed)]
+        sample = sample.select(present)
+        truth = np.array(sample.classes)[sample.label]
+        notes += imbalance(truth, FOLDS)
+        # Near copies by the first backbone, for all: the folds are to be the same.
+        embedding = entrants[0].top.of(entrants[0].store.gather(sample.key))
+        space = entrants[0].store.space
+        complete(workspace, space, sample, decoding.max_pixels, progress)
+        copies = near_duplicates.groups(sample.key, embedding, thumbnails_of(workspace, space)).group
+        how = SearchOptions(FOLDS, contest.seed, spread=spread)
+        entries = [entry for each in entrants for entry in each.entries(sample, truth, copies, how)]
     table = rank(entries, truth, contest.seed)
     winner, reason = elect(table)
     outcome = Outcome(workspace.new_run(COMMAND), name, winner, reason, table, notes)
     _write(outcome, contest, decoding, options, manifest, sample)
     return outcome, next(each.backbone for each in entrants if each.store.space.id == winner.space)
+
+
+def _entrants(
+    ground: Ground, asked: Sequence[tuple[str, str]], contest: Contest, notes: list[str]
+) -> list[Entrant]:
+    """Let all that are asked for enter; who is left out is noted."""
+    entrants = list[Entrant]()
+    for each, precision in asked:
+        try:
+            backbone = backbone_for(each, precision, contest)
+            ground.say(
+                f"{label(each, precision)}: {counted(len(ground.sample), 'picture')} at {backbone.input_size} pixels"
+            )
+            entrant = ground.enter(backbone, retime=contest.retime)
+            twin = next((one for one in entrants if one.store.space == entrant.store.space), None)
+            if twin is not None:
+                notes.append(f"{label(each, precision)} left out: it is the same network as {twin.label}")
+                continue
+            entrants.append(entrant)
+        except UserError as error:
+            if contest.backbones:
+                raise
+            notes.append(f"{label(each, precision)} left out: {error}")
+    if not entrants:
+        raise UserError(f"Expected a backbone that can take part, but: {'; '.join(notes)}")
+    return entrants
 
 
 def _pictures(

@@ -55,7 +55,9 @@ class Entrant:
         spans = [(part.start, part.stop) for part in self.store.space.parts if part.name == TOP]
         return Columns("top", tuple(spans or [(0, self.network.dim)]))
 
-    def entries(self, sample: Manifest, truth: np.ndarray, group: np.ndarray, seed: int) -> Iterator[Entry]:
+    def entries(
+        self, sample: Manifest, truth: np.ndarray, group: np.ndarray, options: SearchOptions
+    ) -> Iterator[Entry]:
         """Let the heads of five folds answer, each for pictures it had not seen; one setting is chosen for all.
 
         Rows of every stage are judged beside the plain embedding within them.
@@ -67,7 +69,7 @@ class Entrant:
             judged[how] = Columns(EVERY_STAGE, tuple((part.start, part.stop) for part in every))
         for pooling, columns in judged.items():
             data = Labelled(rows, truth, group=together, choices=(columns,))
-            found = search(HEADS["ridge"], data, SearchOptions(folds=FOLDS, seed=seed))
+            found = search(HEADS["ridge"], data, options)
             yield Entry(
                 backbone=self.name,
                 precision=self.backbone.precision,

@@ -164,7 +164,7 @@ def _written(
     form: Format, source: FittedRun | TunedRun, made: Path, shown: Sequence[np.ndarray] | None
 ) -> Answer:
     """Write the model, and load it in its own runtime."""
-    from classify.models.layers import square_names
+    from classify.models.resizing import square_names
 
     try:
         with quiet_stderr():

@@ -16,8 +16,9 @@ import numpy as np
 
 from cache.errors import UserError
 from classify.commands.export.merging import merge
-from classify.models.layers import CLASSIFIER, Square, square_names
+from classify.models.layers import CLASSIFIER
 from classify.models.model_file import FACTS, load_model, save_model
+from classify.models.resizing import Square, square_names
 from classify.models.run_model import FittedRun, TunedRun
 from extract.machine import usable_cores
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cache.text import counted
+from cache.text import counted, sized
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ExportResult:
     def to_text(self) -> str:
         """Return what a person wants to know."""
         lines = [
-            f"{self.file}: {self.bytes / 1e6:.1f} MB, takes {self.takes}",
+            f"{self.file}: {sized(self.bytes)}, takes {self.takes}",
             f"{self.milliseconds:.1f} ms: {self.measured}",
             f"compared with the run on {counted(self.n, 'picture')} ({self.part}): "
             f"same answer on {self.agreement:.1%}, "

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.commands.finetune.options import FinetuneOptions
-from classify.commands.finetune.resume import settings_of, start_of, unfinished
+from classify.commands.finetune.resume import called_in, settings_of, start_of, unfinished
 from classify.commands.finetune.session import Session
 from classify.commands.finetune.start.head import head_of
+from classify.commands.finetune.start.rows import check_there
 from classify.runs.folder import find_run
+from classify.training.callbacks import OPTION, Callbacks
 from classify.training.history import check_installed
 from classify.training.settings import Settings
 from extract.embedding.course import Course, shown
@@ -40,6 +42,7 @@ def finetune(
     say: Say = lambda line: None,
     clock: Callable[[], float] = time.monotonic,
     course: Course | None = None,
+    callbacks: Sequence[Any] = (),
 ) -> Outcome:
     """Fine-tune, or go on with a fine-tune.
 
@@ -63,11 +66,14 @@ def finetune(
         Seconds, which the time in the report is measured in.
     course : Course, optional
         Told of the stages.
+    callbacks : sequence of str or keras.callbacks.Callback
+        The user's own, or ``module:factory`` names of them.
 
     Raises
     ------
     UserError
-        As `tuning.tune`, for a missing head, and for settings or a run given to a run that has its own.
+        As `tuning.tune`, for a missing head, what is no callback, and for settings or a run given to a run that has
+        its own.
     """
     began = clock()
     settings = Settings(**given)
@@ -86,13 +92,17 @@ def finetune(
     course = course or Course()
     course.begin("loading the head")
     loaded = head_of(workspace, named if run or begun else None, trust=trust)
+    check_there(workspace, loaded, trust=trust)
     course.begin("loading Keras and TensorFlow")
     import_keras_quietly()
     from classify.commands.finetune.tuning import tune
 
+    called = Callbacks.made(callbacks, settings)
+    if begun and (missed := [name for name in called_in(begun) if name not in called.names]):
+        say(f"{', '.join(missed)} was called before and is not now: {OPTION} names what is to be called")
     try:
         session = Session(
-            workspace, options or Options(), progress or Progress(), say, trust, clock, began, course
+            workspace, options or Options(), progress or Progress(), say, trust, clock, began, course, called
         )
         return tune(session, settings, loaded, begun)
     except KeyboardInterrupt as stop:
@@ -115,4 +125,5 @@ def run(options: FinetuneOptions, say: Say) -> Outcome:
             progress=course.progress("running the network over pictures"),
             say=course.say,
             course=course,
+            callbacks=[*options.callback, *options.callbacks],
         )

@@ -97,7 +97,8 @@ def cross_validate(
     best = min(finished, key=lambda number: (chosen[number].judgement.calibrated_loss, number))
     pooled = [_pooled(number, epochs, line[-1]) for number, line in lines_of.items()]
     line = [point.summary() for point in lines_of[best]]
-    history = History(pooled, best, line, chosen[best].alpha, len(codes), len(folds))
+    steps = -(-len(codes) // settings.batch_size)  # of the training on all of them that is to come
+    history = History(pooled, best, line, chosen[best].alpha, len(codes), len(folds), settings.epochs, steps)
     return history, chosen[best].temperature(codes), chosen[best].logits
 
 

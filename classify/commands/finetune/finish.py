@@ -12,6 +12,8 @@ from scipy.special import softmax
 from cache.text import counted
 from cache.versions import now, versions
 from cache.workspace import Workspace
+from classify.commands.finetune.mixing.model import build_mixture
+from classify.commands.finetune.mixing.share import Mixture, mixture_of
 from classify.commands.finetune.network.top import read_head
 from classify.commands.finetune.report.files import Tested, write_pages
 from classify.commands.finetune.result import Beside, Outcome, Result, Tuned
@@ -29,7 +31,7 @@ from classify.pages.page import write_page
 from classify.report.card import write_card
 from classify.runs import scores
 from classify.runs.folder import place_of, remember_best, write_json
-from classify.runs.inputs import inputs_of, to_record
+from classify.runs.inputs import Input, inputs_of, to_record
 from classify.runs.predictions import of_tables
 from classify.runs.readings import Log, Reading, standing
 from classify.runs.record import of_division, of_space, record
@@ -47,20 +49,30 @@ def finish(
     write_weights(tuned.model, result.weights)
     notes = [*start.notes, *([result.stopped] if result.stopped else [])]
     head = closed_form(start.loaded.head) if kept else _head(tuned, start, result.temperature)
-    sha256 = None
+    sha256, asked = None, [(tuned.backbone.input_size, tuned.decoding)]
+    mixture, why = mixture_of(start, result)
+    notes += [why] if why else []
+    what = "the mixture" if mixture else "fine-tuned"
     if head is None:
         notes.append("layers of a network cannot express the head that is kept: there is no model.keras")
     else:
-        model = build_model(tuned.backbone, tuned.decoding, head, tuned.exact_network())
-        sha256 = save_model(model, folder / MODEL, _facts(tuned, start, head, history.alpha))
+        facts = _facts(tuned, start, head, history.alpha)
+        if mixture and isinstance(head, LinearHead):
+            notes.append(mixture.describe())
+            session.say(notes[-1])
+            mixed = build_mixture(session, start, tuned, head, mixture.share, facts)
+            model, asked, facts = mixed.model, mixed.asked, mixed.facts
+        else:
+            model = build_model(tuned.backbone, tuned.decoding, head, tuned.exact_network())
+        sha256 = save_model(model, folder / MODEL, facts)
     rows = np.flatnonzero(division.split.part == TEST)
     probability = start.loaded.head.predict_proba(division.X_test)
     truth, classes = division.truth, start.loaded.head.classes_
     when = now()
     answers = probability
     if not kept:
-        size, count = tuned.backbone.input_size, len(start.linear.classes)
-        answers = answer(model, start.data.manifest, rows, size, tuned.decoding, count, session.say)
+        count = len(start.linear.classes)
+        answers = answer(model, start.data.manifest, rows, asked, count, session.say)
     there = np.isfinite(answers[:, 0])
     if not there.all():
         lost = int((~there).sum())
@@ -80,7 +92,9 @@ def finish(
     if start.original:
         log.add(_reading(start, start.loaded.record["head"]["params"], when))
     if not kept:
-        comparison = compare("fine-tuned", "the head", truth, names[1], names[0])
+        comparison = compare(
+            "the mixture" if mixture else "fine-tuned", "the head", truth, names[1], names[0]
+        )
         log.add(_reading(start, asdict(start.settings) | {"alpha": history.alpha}, when))
     notes += log.notes if start.original or not kept else []
     outcome = Outcome(
@@ -93,13 +107,16 @@ def finish(
         comparison=comparison,
         seconds_caching=seconds_caching,
         notes=notes,
-        original=_beside(start, truth, there, names[1], kept=kept),
+        original=_beside(start, truth, there, names[1], "the head fitted again" if kept else what),
+        mixture=mixture.summary() if mixture else None,
     )
     if outcome.original:
         notes.append(_standing(outcome))
     tested = Tested(rows, truth, names[0], names[1], probability.max(axis=1), answers.max(axis=1))
     write_pages(session, outcome, tested, start, tuned)
-    scores.write(folder, scores.Scores.of(division, classes.tolist(), _answers(start, result, rows, answers)))
+    scores.write(
+        folder, scores.Scores.of(division, classes.tolist(), _answers(start, result, mixture, rows, answers))
+    )
     _write_record(session.workspace, start, outcome, sha256, head)
     write_page(session.workspace, folder)
     if sha256 and not kept and not outcome.beaten:
@@ -115,16 +132,19 @@ def keep_model(path: Path, tuned: Tuned, start: Start) -> None:
 
 
 def _answers(
-    start: Start, result: Result, tested: np.ndarray, probability: np.ndarray
+    start: Start, result: Result, mixture: Mixture | None, tested: np.ndarray, probability: np.ndarray
 ) -> list[scores.Answers]:
     """What is said of the test pictures (m,), and of those that validated by networks that did not train on them."""
     found = [scores.Answers("test", tested, probability)]
     if result.logits is not None:
         several = len(start.trials) > 1
-        fold = np.repeat(np.arange(len(start.trials)), [len(trial.val) for trial in start.trials])
-        validated = softmax(result.logits / result.temperature, axis=1)
+        there = start.validated
+        fold = np.repeat(np.arange(len(start.trials)), [len(trial.val) for trial in start.trials])[there]
+        validated = mixture.probability if mixture else softmax(result.logits / result.temperature, axis=1)
         found.append(
-            scores.Answers("train" if several else "val", start.val, validated, fold if several else None)
+            scores.Answers(
+                "train" if several else "val", start.val[there], validated, fold if several else None
+            )
         )
     return found
 
@@ -135,9 +155,7 @@ def _head(tuned: Tuned, start: Start, temperature: float) -> LinearHead:
     return LinearHead(start.linear.scaling, kernel / temperature, bias / temperature, start.linear.classes)
 
 
-def _beside(
-    start: Start, truth: np.ndarray, there: np.ndarray, said: np.ndarray, *, kept: bool
-) -> Beside | None:
+def _beside(start: Start, truth: np.ndarray, there: np.ndarray, said: np.ndarray, what: str) -> Beside | None:
     """Ask the run's own head, whose answers on the test part `fit-head` has read."""
     if (original := start.original) is None:
         return None
@@ -151,9 +169,7 @@ def _beside(
         refitted_cv_accuracy=start.loaded.record["head"]["cv_accuracy"],
         val_accuracy=original.val_accuracy,
         test=evaluate(truth, own, probability, head.classes_),
-        comparison=compare(
-            "the head fitted again" if kept else "fine-tuned", original.name, truth, said, own
-        ),
+        comparison=compare(what, original.name, truth, said, own),
     )
 
 
@@ -208,7 +224,7 @@ def _write_record(
         },
         **of_division(start.division, {"fine-tuned on": len(start.train), "validated on": len(start.val)}),
         space=of_space(start.data.space),
-        inputs=to_record([start.network.plain]),
+        inputs=to_record(_inputs(start, outcome)),
         divided_in=start.division.divided_in.id,
         model=model,
         result=outcome.to_json(),
@@ -220,6 +236,13 @@ def _write_record(
     )
     write_card(workspace, outcome.run, described, outcome.after)
     write_json(outcome.run / "run.json", described)
+
+
+def _inputs(start: Start, outcome: Outcome) -> tuple[Input, ...]:
+    """What of which networks answers."""
+    if outcome.mixture and start.original and start.original.answering:
+        return start.original.answering.inputs
+    return (start.network.plain,)
 
 
 def _refitted(start: Start, original: Beside) -> dict[str, Any]:

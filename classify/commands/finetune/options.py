@@ -20,6 +20,10 @@ def _run(_: Any, tokens: Sequence[Token]) -> str:
     return tokens[0].value  # a run may be called 1, which else is taken for a switch's value
 
 
+def _each(_: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
+    return tuple(name for token in tokens for name in token.value.split(","))
+
+
 @dataclass(frozen=True, kw_only=True)
 class FinetuneOptions(Common):
     """What `finetune` may be told."""
@@ -30,6 +34,12 @@ class FinetuneOptions(Common):
     """go on with the last unfinished run, or with this one"""
     trust: Annotated[Trust, Parameter(group=START)] = False
     settings: Annotated[Settings, FLAT] = Settings()
+    callback: Annotated[
+        Sequence[str], Parameter(converter=_each, metavar="MODULE:NAME", show_default=False)
+    ] = ()
+    """Keras callbacks of your own: a function in a module of this folder that returns one or a list; repeatable"""
+    callbacks: Annotated[Sequence[Any], Parameter(parse=False)] = ()
+    """the same as objects, from Python"""
     engine: EngineName = Engine.engine
     """what runs the frozen part"""
     workers: Workers = Engine.workers

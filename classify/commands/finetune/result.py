@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +93,19 @@ class Beside:
 
 
 @dataclass(frozen=True)
+class Together:
+    """The run's own head and the tuned network, where both answer: their shares sum to 1."""
+
+    share: float  # of the run's own head
+    val_accuracy: float
+    tuned_val_accuracy: float  # of the tuned network by itself
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as plain Python values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The result: `before` is the head on the test part, `after` what was chosen; the same where alpha is 0.
 
@@ -109,6 +122,7 @@ class Outcome:
     seconds_caching: float
     notes: list[str]
     original: Beside | None = None
+    mixture: Together | None = None
 
     @property
     def beaten(self) -> bool:
@@ -119,7 +133,13 @@ class Outcome:
     def chosen(self) -> tuple[float, float]:
         """Accuracies of the head and of what was chosen on the validation part."""
         line = self.history.line
-        return line[0].val_accuracy, next(p.val_accuracy for p in line if p.alpha == self.history.alpha)
+        after = next(p.val_accuracy for p in line if p.alpha == self.history.alpha)
+        return line[0].val_accuracy, self.mixture.val_accuracy if self.mixture else after
+
+    @property
+    def what(self) -> str:
+        """What came out, where that is not the head."""
+        return "the mixture" if self.mixture else "fine-tuned"
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as the command line's JSON."""
@@ -144,6 +164,7 @@ class Outcome:
             "seconds_per_epoch": round(sum(e.seconds for e in trained) / max(len(trained), 1), 3),
             "comparison": self.comparison.to_json() if self.comparison else None,
             "original": self.original.to_json() if self.original else None,
+            "mixture": self.mixture.to_json() if self.mixture else None,
             "notes": self.notes,
         }
 
@@ -155,7 +176,7 @@ class Outcome:
             rows.append(("its own head", self.original.val_accuracy, self.original.test))
         rows.append((head, self.chosen[0], self.before))
         if self.history.alpha:
-            rows.append(("fine-tuned", self.chosen[1], self.after))
+            rows.append((self.what, self.chosen[1], self.after))
         lines = [f"{'':12}{'validation':>12}{'test':>8}   95 % interval (n = {self.after.n})"]
         for name, val, test in rows:
             lines.append(

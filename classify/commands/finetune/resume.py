@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,12 @@ def start_of(folder: Path) -> Path:
     return relocated(plan["start"], folder.parent, plan["head_sha256"])
 
 
-def open_run(folder: Path, start: Start, border: str) -> Checkpoint | None:
+def called_in(folder: Path) -> list[str]:
+    """Names of the user's callbacks that a run began with; they are for people, and nothing is imported by them."""
+    return [str(name) for name in _plan(folder).get("callbacks") or ()]
+
+
+def open_run(folder: Path, start: Start, border: str, callbacks: Sequence[str] = ()) -> Checkpoint | None:
     """Write the plan of a new run; of a run to go on with, check it and load its last epoch.
 
     Returns
@@ -78,6 +84,7 @@ def open_run(folder: Path, start: Start, border: str) -> Checkpoint | None:
         "val": part_hash(manifest, start.val),
         "border": border,
         "space": start.data.space.id,
+        "callbacks": list(callbacks),
     }
     if not (folder / PLAN).exists():
         write_json(folder / PLAN, plan)
@@ -127,7 +134,7 @@ def _plan(folder: Path) -> dict[str, Any]:
     path = folder / PLAN
     texts = dict.fromkeys(("start", "head_sha256", "fit", "val", "border"), str)
     try:
-        plan = check(read_json(path), settings=dict, space=str, **texts)
+        plan = check(read_json(path), settings=dict, space=str, callbacks=list, **texts)
         if missing := [name for name in ("settings", *texts) if plan.get(name) is None]:
             raise DamagedJson(f"it lacks {', '.join(missing)}")
         build(Settings, plan["settings"])

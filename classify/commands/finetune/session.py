@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cache.workspace import Workspace
+from classify.training.callbacks import Callbacks
 from extract.embedding.course import Course
 from extract.embedding.progress import Progress, Say
 from extract.settings import Options
@@ -31,6 +32,7 @@ class Session:
     clock: Callable[[], float] = time.monotonic  # seconds
     began: float = field(default_factory=time.monotonic)  # by that clock
     course: Course = field(default_factory=Course)  # told of the stages
+    callbacks: Callbacks = field(default_factory=Callbacks)  # the user's own
 
     @property
     def seconds(self) -> float:

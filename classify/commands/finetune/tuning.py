@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cache.errors import UserError
 from cache.text import counted
 from classify.commands.finetune import resume
-from classify.commands.finetune.activations import Supply, choose_supply
+from classify.commands.finetune.activations.supply import Supply, choose_supply
 from classify.commands.finetune.cross_validation import Fold, cross_validate
 from classify.commands.finetune.finish import finish, keep_model
 from classify.commands.finetune.interpolation import between, choose, walk
@@ -80,7 +80,7 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
     began = time.monotonic()
     supply = choose_supply(session, start, tuned)
     caching = time.monotonic() - began
-    start = replace(start, notes=[*start.notes, *supply.notes])
+    start = replace(start, notes=[*start.notes, *supply.notes], lost=supply.lost)
     live = supply.live()
     half = tuned.network.compute_dtype == "float16"
     stages.check(len(live), len(start.division.truth))
@@ -92,7 +92,7 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
     )
 
     folder = unfinished or workspace.new_run("finetune")
-    resumed = resume.open_run(folder, start, tuned.border.layer)
+    resumed = resume.open_run(folder, start, tuned.border.layer, session.callbacks.names)
     say(f"{'going on with' if unfinished else 'training in'} {folder}")
     board = Board(folder / "tensorboard") if settings.tensorboard else None
 
@@ -102,9 +102,14 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
         if settings.checkpoint_every and epoch.number % settings.checkpoint_every == 0:
             keep_model(folder / f"epoch-{epoch.number:03d}.keras", tuned, start)
 
+    def keep(checkpoint: Checkpoint) -> None:
+        checkpoint.save(folder / resume.CHECKPOINT)
+
     done = len(resumed.epochs) - 1 if resumed else 0
     stages.train(start, done, decided=resume.decision(folder) is not None)
-    watch = Watch(say, stages.step, lambda checkpoint: checkpoint.save(folder / resume.CHECKPOINT), after)
+    if session.callbacks.names and len(start.trials) > 1:
+        say("callbacks are called in the training on all pictures, after the folds")
+    watch = Watch(say, stages.step, keep, after, callbacks=session.callbacks)
     try:
         if len(start.trials) > 1:
             result = _with_folds(folder, tuned, supply, resumed, watch)
@@ -136,7 +141,15 @@ def _with_part(tuned: Tuned, supply: Supply, resumed: Checkpoint | None, watch: 
     trained = train(tuned.model, supply.of(start.train), val, settings, resumed=resumed, watch=watch)
     line = walk(tuned.model, trained.head, trained.best, val, settings.batch_size)
     point = choose(line, start.floor)
-    history = History(trained.epochs, trained.best_epoch, [p.summary() for p in line], point.alpha, len(val))
+    history = History(
+        trained.epochs,
+        trained.best_epoch,
+        [p.summary() for p in line],
+        point.alpha,
+        len(val),
+        planned=settings.epochs,
+        steps=trained.steps,
+    )
     weights = between(trained.head, trained.best, point.alpha)
     return Result(history, weights, point.temperature(val.codes), trained.stopped, point.logits)
 

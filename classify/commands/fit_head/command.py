@@ -24,6 +24,8 @@ from classify.data.rows.budget import budget, fits, room
 from classify.data.rows.streamed import Streamed
 from classify.data.splits import TEST, TRAIN
 from classify.data.views import with_views
+from classify.heads.cluster.team import spreader
+from classify.heads.fitting.tasks import Spread, here
 from classify.heads.folds import imbalance
 from classify.heads.frontier import costs_of, frontier
 from classify.heads.mlp import shape_mlp
@@ -43,6 +45,7 @@ from extract.embedding.progress import Progress
 from extract.embedding.spaces import spaces_of
 from extract.machine import usable_cores
 from extract.pictures.policies import Views
+from extract.settings import Ray
 from extract.sources.changes import left
 
 if TYPE_CHECKING:
@@ -97,6 +100,7 @@ def fit_heads(
     progress: Progress | None = None,
     clock: Callable[[], float] = time.perf_counter,
     course: Course | None = None,
+    spread: Spread = here,
 ) -> FitResult:
     """Train heads on a data set's embeddings and write a run folder with the best.
 
@@ -117,6 +121,8 @@ def fit_heads(
         Seconds, which the budget and the time in the report are measured in.
     course : Course, optional
         Told of the stages.
+    spread : Spread
+        Who does the fits of the search.
 
     Raises
     ------
@@ -149,16 +155,19 @@ def fit_heads(
         memory=budget(options.max_memory_gb),
         in_blocks=not options.views.number and all(head.name in STREAMED for head in heads),
     )
+    how = SearchOptions(
+        options.folds, options.seed, options.n_jobs, None, clock, stages.course.step, spread=spread
+    )
     networks = None
     if len(data.spaces) > 1:
-        networks, division = _choose_networks(workspace, division, options, stages)
+        networks, division = _choose_networks(workspace, division, options, how, stages)
     if options.views.number:
         division = with_views(workspace, division, options.views, progress, say)
     notes = division.notes + sample_notes(workspace, division) + imbalance(division.y, options.folds)
     if gone := left(data.name, data.manifest):
         notes.append(f"{gone}. The figures need the cache alone")
     log = Log(workspace, division.test_hash)
-    trained, interrupted, said = fit_all(heads, division, options, log, say, clock, stages)
+    trained, interrupted, said = fit_all(heads, division, options, log, say, how, stages)
     notes += said
     trained.sort(key=lambda each: (-round(each.result.cv_accuracy, 9), each.rank))
     for each in trained:
@@ -212,11 +221,10 @@ def fit_heads(
 
 
 def _choose_networks(
-    workspace: Workspace, division: Division, options: FitOptions, stages: Stages
+    workspace: Workspace, division: Division, options: FitOptions, how: SearchOptions, stages: Stages
 ) -> tuple[Frontier, Division]:
     """Compare sets of networks; returns them, and the division of the rows of the best set."""
     costs, notes = costs_of(workspace, division.data, stages.cost)
-    how = SearchOptions(options.folds, options.seed, options.n_jobs, on_progress=stages.course.step)
     found = frontier(division, costs, how, parts=options.parts, on_set=stages.networks)
     kept = [space for space in division.data.spaces if space.id in found.best.spaces]
     return found, replace(division.within(kept, options.parts), notes=division.notes + notes)
@@ -310,12 +318,16 @@ def run(options: FitHeadOptions, say: Callable[[str], None]) -> FitResult:
             raise UserError("Expected --backbone or --space, received both. Leave one of them out.")
         if options.backbones:
             space = spaces_of(workspace, options.dataset, options.backbones)
-        return fit_heads(
-            workspace,
-            replace(options.fit, views=views, curve=not options.no_curve),
-            dataset=options.dataset,
-            space=space,
-            on_progress=course.say,
-            progress=course.progress("embedding views"),
-            course=course,
-        )
+        cluster = Ray(options.ray, options.fit.n_jobs)
+        jobs = None if cluster.asked else options.fit.n_jobs  # they are the cluster's
+        with spreader(cluster, course.say) as spread:
+            return fit_heads(
+                workspace,
+                replace(options.fit, views=views, curve=not options.no_curve, n_jobs=jobs),
+                dataset=options.dataset,
+                space=space,
+                on_progress=course.say,
+                progress=course.progress("embedding views"),
+                course=course,
+                spread=spread,
+            )

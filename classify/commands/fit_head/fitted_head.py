@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -85,7 +84,7 @@ def fit_one(
     options: FitOptions,
     seconds: float | None,
     say: Callable[[str], None],
-    clock: Callable[[], float] = time.perf_counter,
+    how: SearchOptions,
     stages: Stages | None = None,
 ) -> FittedHead:
     """Choose a head's settings on the training part, calibrate it there, then test it.
@@ -99,18 +98,15 @@ def fit_one(
         After that the search begins no further fit.
     say : callable (line of text)
         Told of the outcome.
-    clock : callable () -> float
+    how : SearchOptions
     stages : Stages, optional
         Told of how far it is.
     """
-    start, stages = clock(), stages or Stages()
+    start, stages = how.clock(), stages or Stages()
     stages.search(head.name, division, options)
     try:
-        how = SearchOptions(
-            options.folds, options.seed, options.n_jobs, seconds, clock, stages.course.step, stages.refit
-        )
         with users_code(head.name):
-            found = search_rows(head, division, how)
+            found = search_rows(head, division, replace(how, seconds=seconds, on_refit=stages.refit))
     except MemoryError as error:
         if options.hidden is None or not head.name.startswith("mlp"):
             raise
@@ -121,7 +117,7 @@ def fit_one(
         ) from error
     codes = np.searchsorted(found.classes, division.y)
     fitted = calibrated(found.pipeline, fit_temperature(found.scores, codes))
-    taken = clock() - start
+    taken = how.clock() - start
     say(f"{head.name}: cross-validated accuracy {found.cv_accuracy:.1%} in {taken:.1f} s")
     stages.test(division)
 
@@ -161,18 +157,18 @@ def fit_all(
     options: FitOptions,
     log: Log,
     say: Callable[[str], None],
-    clock: Callable[[], float],
+    how: SearchOptions,
     stages: Stages,
 ) -> tuple[list[FittedHead], bool, list[str]]:
     """Train head after head and log each reading of the test part; returns them, whether Ctrl-C came, and notes."""
     budget = BUDGET if options.budget is None and "all" in options.models else options.budget
-    end = None if budget is None else clock() + budget
+    end = None if budget is None else how.clock() + budget
     trained, notes = list[FittedHead](), list[str]()
     for number, head in enumerate(heads):
-        left = None if end is None else max(0.0, end - clock())
+        left = None if end is None else max(0.0, end - how.clock())
         stages.place(number + 1, len(heads))
         try:
-            trained.append(fit_one(head, division, options, left, say, clock, stages))
+            trained.append(fit_one(head, division, options, left, say, how, stages))
         except KeyboardInterrupt:
             if not trained:
                 raise

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from cache.commands.options import DATA, FLAT, PARTS, VIEWS, Names, OfDataSet, Positive, Time, Widths
 from extract.pictures.policies import Views
+from extract.settings import Address
 
 BUDGET = 60.0  # seconds that `all` searches unless told otherwise
 
@@ -58,3 +59,6 @@ class FitHeadOptions(OfDataSet):
     """in place of --space: a network of which rows are there, or several with commas"""
     no_curve: bool = False
     """leave out the learning curve of the best head"""
+    ray: Address = None
+    """try settings on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT; without an address, on one of this machine's
+    cores; --jobs then are the fits at once over all nodes"""

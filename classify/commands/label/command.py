@@ -28,7 +28,7 @@ from classify.data.neighbours.cached import neighbours_of
 from classify.data.neighbours.copies import copies_of
 from classify.pages.serving.app import check_installed, make_app
 from classify.pages.serving.pictures import Pictures
-from classify.pages.serving.server import listen, serve
+from classify.pages.serving.server import EXPOSED, listen, serve
 from classify.report.text import span
 from classify.runs.folder import write_json
 from classify.runs.record import of_space, record
@@ -195,7 +195,10 @@ def order_of(workspace: Workspace, dataset: str) -> tuple[str, str]:
 
 def _pool(workspace: Workspace, data: Embedded, say: Callable[[str], None]) -> tuple[Pool, NDArray[np.int32]]:
     group = copies_of(data, thumbnails_of(workspace, data.space)).group
-    return Pool.of(data, group, neighbours_of(data, say)), group
+    found = neighbours_of(data, say)
+    for note in found.notes:
+        say(note)
+    return Pool.of(data, group, found), group
 
 
 def embedded(
@@ -246,6 +249,8 @@ def label(
     app = make_app(
         routes(session, data.name), listening.token, pictures=Pictures(data.manifest), anywhere=options.expose
     )
+    if options.expose:
+        say(EXPOSED)
     say(f"label here, Ctrl-C ends it: {listening.address}")
     notes = []
     if options.open and not webbrowser.open(listening.address):

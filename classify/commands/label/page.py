@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
 from classify.commands.label.order import RANDOM, TURN
-from classify.commands.label.session import Question, Session, to_json
+from classify.commands.label.questions import Question
+from classify.commands.label.session import Session, to_json
 from classify.report.html.environment import render
 
 if TYPE_CHECKING:
@@ -23,19 +24,21 @@ def routes(session: Session, dataset: str) -> list[Route]:
     from starlette.routing import Route
 
     async def page(request: Request) -> Response:
-        return HTMLResponse(
-            render("label.html.j2", dataset=dataset, turn=TURN, file=session.labels.path.name)
-        )
+        file, turn = session.labels.path.name, TURN if session.clever else 1
+        return HTMLResponse(render("label.html.j2", dataset=dataset, turn=turn, file=file))
 
     async def state(request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(stands, session))
 
     async def answer(request: Request) -> Response:
         said = await _json(request, key=str, label=str)
-        asked = session.shown(said["key"])
-        kept = await run_in_threadpool(session.answer, said["key"], said["label"])
-        told = asked.guess if asked and kept and asked.drawn == RANDOM else ""
-        return JSONResponse({**await run_in_threadpool(stands, session), "kept": kept, "guessed": told})
+
+        def work() -> dict[str, Any]:
+            asked = session.answer(said["key"], said["label"])
+            told = asked.guess if asked and asked.drawn == RANDOM else ""
+            return {**stands(session), "kept": asked is not None, "guessed": told}
+
+        return JSONResponse(await run_in_threadpool(work))
 
     async def accept(request: Request) -> Response:
         said = await _json(request, label=str, keys=list)
@@ -47,7 +50,7 @@ def routes(session: Session, dataset: str) -> list[Route]:
         return JSONResponse({**await run_in_threadpool(stands, session), "kept": kept})
 
     async def grid(request: Request) -> Response:
-        places = await run_in_threadpool(session.grid, request.query_params.get("label", ""))
+        places = await run_in_threadpool(session.questions.like, request.query_params.get("label", ""))
         return JSONResponse({"pictures": [_picture(session, place) for place in places]})
 
     return [
@@ -62,7 +65,7 @@ def routes(session: Session, dataset: str) -> list[Route]:
 
 def stands(session: Session) -> dict[str, Any]:
     """What the page shows: how far it has come, and the questions."""
-    asked, then = session.question(), session.following()
+    asked, then = session.questions.now(), session.questions.then()
     return {
         **to_json(session),
         "undo": session.can_undo,
@@ -73,7 +76,7 @@ def stands(session: Session) -> dict[str, Any]:
 
 def _question(session: Session, asked: Question) -> dict[str, Any]:
     # What was drawn at random measures the head: a person who knew its answer would lean towards it.
-    known = [] if asked.drawn == RANDOM else session.suggestions(asked.place)
+    known = [] if asked.drawn == RANDOM else session.questions.suggestions(asked.place)
     shown = [{"label": name, "probability": probability} for name, probability in known]
     return {**_picture(session, asked.place), "drawn": asked.drawn, "suggestions": shown}
 

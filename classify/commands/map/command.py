@@ -165,6 +165,7 @@ def _lay(data: Embedded, distinct: Distinct, fresh: bool, say: Callable[[str], N
             f"{counted(added, 'picture')} came since: all were laid out anew, and old ones have moved ({why})"
         )
     found = neighbours_of(data, say)
+    notes += found.notes
     places = distinct.inverse.astype(np.int32)[found.index[distinct.first]]
     where = lay_out(rows, replace(found, index=places, similarity=found.similarity[distinct.first]))
     Positions(keys, where).save(path)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.manifest import Manifest
+from cache.text import last_name
 from classify.commands.map.result import Map
 from classify.commands.map.sprites import Sheet
 from classify.report.html.environment import render
@@ -31,4 +32,4 @@ def page(made: Map, manifest: Manifest, where: NDArray[np.float64], sheet: Sheet
         "permille": None if permille is None else permille.tolist(),
         "sheet": {"side": sheet.side, "columns": sheet.columns} if sheet else None,
     }
-    return render("map.html.j2", made=made, root=manifest.root, data=data, sheet=sheet)
+    return render("map.html.j2", made=made, source=last_name(manifest.root), data=data, sheet=sheet)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cache.text import counted, on_one_line
+from cache.text import counted, on_one_line, sized
 from classify.commands.map.facts import Facts
 
 
@@ -53,7 +53,7 @@ class Map:
                 "by embedding; 0.5: chance)"
             )
         lines += self.facts.sources
-        return "\n".join([*lines, f"map: {self.file} ({self.bytes / 1e6:.1f} MB)"])
+        return "\n".join([*lines, f"map: {self.file} ({sized(self.bytes)})"])
 
     @property
     def _came(self) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.errors import UserError
+from cache.text import sized
 from cache.workspace import Workspace
 from classify.commands.report.options import ReportOptions
 from classify.metrics.comparison import Comparison
@@ -38,7 +39,7 @@ class Page:
     def to_text(self) -> str:
         """Return what the paired test says, and where the page is."""
         told = [self.comparison.sentence()] if self.comparison else []
-        return "\n".join([*told, f"{self.file} ({self.file.stat().st_size / 1e6:.1f} MB)"])
+        return "\n".join([*told, f"{self.file} ({sized(self.file.stat().st_size)})"])
 
 
 def report(workspace: Workspace, runs: list[Path]) -> Page:

@@ -10,6 +10,7 @@ from typing import Any
 
 from cache.errors import UserError
 from cache.storage.files import forget
+from cache.text import sized
 from cache.workspace import Workspace
 from classify.commands.runs.options import RemoveOptions
 from classify.runs.folder import find_run
@@ -35,8 +36,8 @@ class Removed:
 
     def to_text(self) -> str:
         """A line for each run, and the sum of several."""
-        lines = [f"removed {run.folder.name}: {run.bytes / 1e6:.1f} MB freed" for run in self.runs]
-        total = [f"{len(self.runs)} runs: {self.bytes / 1e6:.1f} MB freed"] if len(self.runs) > 1 else []
+        lines = [f"removed {run.folder.name}: {sized(run.bytes)} freed" for run in self.runs]
+        total = [f"{len(self.runs)} runs: {sized(self.bytes)} freed"] if len(self.runs) > 1 else []
         return "\n".join(lines + total)
 
 

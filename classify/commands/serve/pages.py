@@ -61,9 +61,13 @@ def routes(shown: Shown) -> list[Route]:
 
     async def inner(request: Request) -> Response:
         file, _ = shown.files.get("/" + request.path_params["name"], (None, ""))
-        if file is None or not file.exists():
+        try:
+            found = file.read_bytes() if file else None
+        except OSError:
+            found = None
+        if found is None:
             return PlainTextResponse("The page is not there any more.\n", 404)
-        return HTMLResponse(file.read_bytes(), headers={"content-security-policy": APART})
+        return HTMLResponse(found, headers={"content-security-policy": APART})
 
     async def audit(request: Request) -> Response:
         found = shown.decisions.findings if shown.decisions else []

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cache.dataset import Embedded
 from cache.storage.keys import as_items, unique
-from classify.data.neighbours.approximate import EXACT, SAMPLE, approximate
+from classify.data.neighbours.approximate import EXACT, approximate
 from classify.data.neighbours.directions import Spans
 from classify.data.neighbours.kept import keep, place, recall
 from classify.data.neighbours.search import BLOCK, Neighbours, among
@@ -35,9 +35,9 @@ def neighbours_of(
     data : Embedded
         n rows, of them u with distinct bytes.
     say : callable
-        Told what takes long, and how many of the true neighbours an index found.
+        Told what takes long.
     exact : int
-        Of more pictures an index finds nearly all, with the extra `index`; `Neighbours.recall` says how many.
+        Of more pictures an index finds nearly all, with the extra `index`; `Neighbours.notes` says how many.
 
     Returns
     -------
@@ -52,8 +52,6 @@ def neighbours_of(
         found = _search(rows, spans, first, say, exact)
         measured = np.array([found.recall], np.float32)
         keep(path, {"index": found.index, "similarity": found.similarity, "recall": measured})
-    elif found.recall < 1:
-        say(_by_an_index(found))
     index = first.astype(np.int32)[found.index][inverse]
     return Neighbours(index, found.similarity[inverse], found.recall)
 
@@ -65,18 +63,12 @@ def _search(
         return among(rows, NEIGHBOURS, spans, first)
     if find_spec("faiss") is not None:
         say(f"an index of {len(first):,} pictures is made, once")
-        found = approximate(rows, NEIGHBOURS, spans, first)
-        say(_by_an_index(found))
-        return found
+        return approximate(rows, NEIGHBOURS, spans, first, say)
     say(
         f"the neighbours of {len(first):,} pictures are looked for one by one, once: minutes. `pip install "
         "'coldframe[index]'` finds nearly all of them several times as fast"
     )
     return among(rows, NEIGHBOURS, spans, first)
-
-
-def _by_an_index(found: Neighbours) -> str:
-    return f"neighbours by an index: {found.recall:.1%} of the true ones, on a sample of {SAMPLE:,} pictures"
 
 
 def _known(path: Path, n: int) -> Neighbours | None:

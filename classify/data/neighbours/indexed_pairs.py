@@ -11,16 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classify.data.neighbours.approximate import built, probe
+from classify.data.neighbours.approximate import FITTED, built, principal, probe
 from classify.data.neighbours.pairs import SIMILARITY, Centred, Pairs, above, strongest
 from classify.data.neighbours.search import Best
 from classify.data.neighbours.shapes import FREQUENCIES, SHAPES, orientations
 
 NEAREST = 16  # pictures most like one, by embedding and by each of its eight shapes
 SAMPLE = 500  # pictures compared with all
-_WIDTH = 128  # of an embedding's principal components, in which it is looked for
 _SLACK = 0.05  # by which a cosine may be greater than that of the components
-_FITTED = 20_000  # embeddings that tell the components
 _ASKED = 8_192  # pictures looked for at a time
 
 Alike = tuple[NDArray[np.intp], NDArray[np.floating]]  # (m, 2) places, the smaller first; (m,) cosines
@@ -55,9 +53,7 @@ def _components(
 ) -> tuple[Vectors, NDArray[np.intp]]:
     """Reduce all embeddings to (u, w) of length 1, and name the true pairs of the sample, in one pass over all."""
     count = directions.count
-    fitted = np.nan_to_num(directions.of(np.sort(rng.choice(count, min(_FITTED, count), replace=False))))
-    _, basis = np.linalg.eigh(fitted.T @ fitted)
-    basis = np.ascontiguousarray(basis[:, -_WIDTH:], np.float32)
+    basis = principal(directions.of(np.sort(rng.choice(count, min(FITTED, count), replace=False))))
     low, best, asked = (
         np.empty((count, basis.shape[1]), np.float32),
         Best(len(sample), NEAREST + 1),
@@ -111,7 +107,9 @@ def _alike(
 
     wanted = _codes(true, count)
     probe(
-        index, lambda: float(np.isin(wanted, _codes(found(sample)[0], count)).mean()) if len(wanted) else 1.0
+        index,
+        index.nlist,
+        lambda: float(np.isin(wanted, _codes(found(sample)[0], count)).mean()) if len(wanted) else 1.0,
     )
     parts = [found(there[start : start + _ASKED]) for start in range(0, len(there), _ASKED)]
     return _joined([pairs for pairs, _ in parts], [near for _, near in parts], count)

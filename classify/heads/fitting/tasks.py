@@ -62,6 +62,8 @@ class Work:
 
 
 Fitter = Callable[[Work], list[Task]]
+# The tasks of a search, and how many of them go on at once; None: as the search is told.
+Spread = Callable[[Fitter, Sequence[Work]], tuple[list[Task], int | None]]
 FoldFitter = Callable[[Any, Sequence[tuple[int, Params]], Fold], Iterator[tuple[int, np.ndarray]]]
 
 
@@ -74,3 +76,13 @@ def by_fold(fit: FoldFitter) -> Fitter:
             yield [(candidate, number, fold.columns, scores)]
 
     return lambda work: [partial(run, work, number) for number in range(len(work.folds))]
+
+
+def tasks_of(fitter: Fitter, works: Sequence[Work]) -> list[Task]:
+    """All tasks of a search, always in the same order."""
+    return [task for work in works for task in fitter(work)]
+
+
+def here(fitter: Fitter, works: Sequence[Work]) -> tuple[list[Task], int | None]:
+    """The `Spread` of this process."""
+    return tasks_of(fitter, works), None

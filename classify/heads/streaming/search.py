@@ -11,6 +11,7 @@ from cache.errors import UserError
 from classify.data.labelled import Labelled
 from classify.data.rows.streamed import Streamed
 from classify.heads.fitting.fitters import takes_weights
+from classify.heads.fitting.tasks import here
 from classify.heads.folds import cross_validation_folds
 from classify.heads.search import (
     Candidate,
@@ -51,6 +52,10 @@ def _streamed(head: Head, data: Labelled, how: SearchOptions) -> SearchResult:
         )
     start, fit = how.clock(), STREAMED[head.name]
     classes, codes, count, notes = check(data, how.folds)
+    if how.spread is not here:
+        notes.append(
+            f"{head.name} is fitted on this machine: rows that are read block by block stay where they are"
+        )
     chosen = head.large or head
     template, grids = settings_of(chosen, data)
     weighted = takes_weights(template)

@@ -11,9 +11,10 @@ import numpy as np
 
 from cache.errors import UserError
 from cache.text import counted
+from extract.embedding.cluster.failures import cause_of, reason_of
 from extract.embedding.cluster.feed import AHEAD
 from extract.embedding.cluster.messages import Block, News, Task
-from extract.embedding.cluster.seats import Seat
+from extract.embedding.cluster.seats import Seat, seated
 from extract.embedding.cluster.worker import Worker
 
 PATIENCE = 180.0  # seconds without any worker at all
@@ -73,7 +74,7 @@ class Crew:
             try:
                 answer = self._ray.get(each)
             except self._ray.exceptions.RayTaskError as error:
-                raise _cause(error) from error
+                raise cause_of(error) from error
             except self._ray.exceptions.RayError as error:
                 self._replace(hand, error)
                 yield hand, None
@@ -111,13 +112,7 @@ class Crew:
             self._ray.kill(hand.actor)
 
     def _call(self, seat: Seat) -> None:
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        where = NodeAffinitySchedulingStrategy(seat.node.id, soft=True)  # elsewhere, if the node is gone
-        actor = self._ray.remote(Worker).options(
-            num_cpus=seat.cpus, num_gpus=seat.gpus, max_restarts=0, scheduling_strategy=where
-        )
-        hand = Hand(seat, actor.remote())
+        hand = Hand(seat, seated(self._ray, Worker, seat))
         self._hands.append(hand)
         self._asked[hand.actor.hello.remote()] = hand
 
@@ -136,7 +131,7 @@ class Crew:
             self._asked[hand.actor.turn.remote(blocks, over)] = hand
 
     def _replace(self, hand: Hand, error: Exception) -> None:
-        why, before = _reason(error), hand.state
+        why, before = reason_of(error), hand.state
         hand.state = "dead"
         self._hands.remove(hand)
         self._note(f"a worker on {hand.seat.node.name} is lost ({why}): another does what it had not sealed")
@@ -175,16 +170,3 @@ class Crew:
         free, whole = self._ray.available_resources(), self._ray.cluster_resources()
         kinds = [kind for kind in ("CPU", "GPU") if kind in whole]
         return ", ".join(f"{free.get(kind, 0):g} of {whole[kind]:g} {kind} free" for kind in kinds)
-
-
-def _cause(error: Any) -> BaseException:
-    """What ended a worker's run, as it would have ended one here."""
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, UserError):
-        return UserError(str(cause))
-    return cause if isinstance(cause, Exception) else error
-
-
-def _reason(error: Exception) -> str:
-    out_of_memory = "OutOfMemory" in type(error).__name__ or "low on memory" in str(error)
-    return "out of memory" if out_of_memory else type(error).__name__

@@ -35,7 +35,9 @@ def nodes_of(ray: Any) -> list[Node]:
     return [node for node in found if node.cpus]
 
 
-def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path | None, picture: str) -> None:
+def check_nodes(
+    ray: Any, nodes: Sequence[Node], workspace: Path | None = None, picture: str | None = None
+) -> None:
     """Make sure that each node has this code, and sees the workspace and the pictures.
 
     Parameters
@@ -44,7 +46,7 @@ def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path | None, picture
     nodes : sequence of Node
     workspace : Path, optional
         Its folder, if it is one: a file is written there that all nodes should see.
-    picture : str
+    picture : str, optional
         Address of one that all should see, if it is seen from here.
 
     Raises
@@ -55,7 +57,7 @@ def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path | None, picture
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     token = temporary_name(workspace / "ray") if workspace else None
-    places = {picture: picture}
+    places = {picture: picture} if picture else {}
     if token:
         write_file(token, b"")
         places[str(token)] = f"the workspace {workspace}"
@@ -89,10 +91,11 @@ def check_nodes(ray: Any, nodes: Sequence[Node], workspace: Path | None, picture
         if token:
             token.unlink(missing_ok=True)
     if wrong:
+        shared = ", and the workspace and the pictures on a folder that all of them share" if places else ""
+        mount = ", or mount the folder at the same path" if places else ""
         raise UserError(
-            "Expected this version of coldframe on each node of the cluster, and the workspace and the pictures on a "
-            f"folder that all of them share; received: {'; '.join(wrong)}. Install the same version there, or mount "
-            "the folder at the same path."
+            f"Expected this version of coldframe on each node of the cluster{shared}; received: {'; '.join(wrong)}. "
+            f"Install the same version there{mount}."
         )
 
 
@@ -108,7 +111,7 @@ def _looking(places: list[str], code: str = "") -> Callable[[], tuple[str, list[
         import pathlib
 
         digest = hashlib.sha256()
-        for name in ("cache", "extract"):
+        for name in ("cache", "extract", "classify"):
             spec = importlib.util.find_spec(name)
             if spec is None or not spec.submodule_search_locations:
                 return "", []

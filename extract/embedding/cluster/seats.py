@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cache.errors import UserError
 from cache.text import counted
@@ -74,6 +75,15 @@ def told(seats: Sequence[Seat]) -> str:
     size = counted(cpus[0], "core") if len(cpus) == 1 else f"{cpus[0]} to {cpus[-1]} cores"
     gpus = f" and {seats[0].gpus:g} GPU" if seats[0].gpus else ""
     return f"{counted(len(seats), 'worker')} of {size}{gpus} on {counted(len(nodes), 'node')}"
+
+
+def seated(ray: Any, kind: type, seat: Seat) -> Any:
+    """Call an actor to a seat; elsewhere, if the node is gone by then."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    where = NodeAffinitySchedulingStrategy(seat.node.id, soft=True)
+    size = {"num_cpus": seat.cpus, "num_gpus": seat.gpus}
+    return ray.remote(kind).options(**size, max_restarts=0, scheduling_strategy=where).remote()
 
 
 def _on(node: Node, size: int | None, gpus: float) -> list[Seat]:

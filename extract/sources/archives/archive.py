@@ -17,7 +17,7 @@ from typing import IO
 from cache.errors import UserError
 from cache.storage.files import write_error
 from cache.storage.rejects import Reject
-from extract.sources.places.tar import Header
+from extract.sources.places.tar import Header, headers
 from extract.sources.walk import is_ignored
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -247,15 +247,9 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
 
 def _tar(archive: Path, file: IO[bytes], writer: _Writer) -> Iterator[_Entry]:
     with tarfile.open(fileobj=file, mode="r:*", tarinfo=Header) as content:
-        while (info := content.next()) is not None:
-            content.members.clear()  # type: ignore[attr-defined]  # the headers of all entries so far
-            if info.isdir():
-                continue
-            refused = ""
-            if not (info.isreg() or info.islnk()):
-                refused = "a link" if info.issym() else "not a regular file"
+        for info, refused in headers(content):
             copy_of = info.linkname if info.islnk() else ""
-            yield _Entry(info.name, refused, partial(content.extractfile, info), copy_of)
+            yield _Entry(info.name, "" if copy_of else refused, partial(content.extractfile, info), copy_of)
         assert content.fileobj is not None
         while chunk := content.fileobj.read(_CHUNK):  # up to the checksum of what was compressed
             writer.spend(len(chunk))

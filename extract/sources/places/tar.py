@@ -34,8 +34,17 @@ class Header(tarfile.TarInfo):
             raise
 
 
+def headers(content: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, str]]:
+    """Yield the headers of a tar, but for folders, in its order; each with why it is no file, empty for one that is."""
+    while (info := content.next()) is not None:
+        content.members.clear()  # type: ignore[attr-defined]  # the headers of all entries so far
+        if not info.isdir():
+            link = info.issym() or info.islnk()
+            yield info, "a link" if link else "" if info.isreg() else "not a regular file"
+
+
 def members(file: IO[bytes]) -> Iterator[Member]:
-    """Yield what a tar holds, but for folders, in its order.
+    """Yield what a tar that is not compressed holds, but for folders, in its order.
 
     Raises
     ------
@@ -43,13 +52,9 @@ def members(file: IO[bytes]) -> Iterator[Member]:
         Where it is damaged, cut or compressed.
     """
     with tarfile.open(fileobj=file, mode="r:", tarinfo=Header) as content:
-        while (info := content.next()) is not None:
-            content.members.clear()  # type: ignore[attr-defined]  # the headers of all entries so far
-            if info.isdir():
-                continue
-            refused = ""
-            if not info.isreg() or info.issparse():
-                refused = "a link" if info.issym() or info.islnk() else "not a regular file"
+        for info, refused in headers(content):
+            if info.issparse():
+                refused = "not a regular file"
             yield Member(info.name.removeprefix("./"), info.offset_data, info.size, refused)
 
 

@@ -14,6 +14,7 @@ from cache.commands.verify import verify
 from cache.errors import UserError
 from cache.manifest import Manifest
 from cache.storage.json_file import write_json
+from cache.text import sized
 from cache.workspace import Workspace
 from extract.sources.source import open_source
 
@@ -60,11 +61,13 @@ def test_a_space_goes_and_is_no_longer_the_current_one(workspace, garden):
     result = remove(workspace, [store.space.id[:6]])
     assert [each.space for each in workspace.spaces()] == [layer.space]
     assert (result.freed[0].rows, result.bytes) == (50, size)
-    assert f"removed space {store.space.id[:12]} (tiny, avg): 50 rows, 0.0 MB freed" == result.to_text()
+    assert (
+        f"removed space {store.space.id[:12]} (tiny, avg): 50 rows, {sized(size)} freed" == result.to_text()
+    )
     assert "--space ID" in result.notes[0] and "--dataset" not in result.notes[0]
     assert workspace.state() == {"dataset": "roses", "space": None}
     assert len(thumbnails) == 50 and workspace.datasets() == ["bees", "roses"]
-    with pytest.raises(UserError, match=r"used last in .*, found none.*--space ID"):
+    with pytest.raises(UserError, match=r"used last in .*, found none.*Choose --space [0-9a-f]{12} \(tiny\)"):
         workspace.load()
     assert os.listdir(workspace.root / "spaces") == [layer.space.id]
 

@@ -403,3 +403,14 @@ def test_neighbours_among_few_rows(digits: Data) -> None:
     found = search(HEADS["knn"], Labelled(X, y))
     assert found.params["classify__n_neighbors"] == 20 > len(X)
     assert (found.pipeline.predict(X) == y).all()
+
+
+def test_heads_of_the_users_own_stay_here(digits: Data) -> None:
+    def elsewhere(*_: Any) -> Any:
+        raise AssertionError("its code is not there")
+
+    own = replace(small(HEADS["ridge"]), name="mine:make", users_own=True)
+    found = search(own, Labelled(*digits), SearchOptions(folds=2, spread=elsewhere))
+    assert "mine:make is fitted on this machine: nodes of a cluster do not have its code" in found.notes
+    with pytest.raises(AssertionError, match="not there"):
+        search(small(HEADS["ridge"]), Labelled(*digits), SearchOptions(folds=2, spread=elsewhere))

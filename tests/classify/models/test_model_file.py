@@ -12,9 +12,10 @@ from scipy.special import softmax
 from sklearn.datasets import load_sample_images
 
 from cache.errors import UserError
-from classify.models.layers import Square, attach_head, build_model, square_names
+from classify.models.layers import attach_head, build_model
 from classify.models.linear import LinearHead
 from classify.models.model_file import FACTS, Artefact, load_model, save_model
+from classify.models.resizing import Square, square_names
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_embedder
 from extract.pictures.decoding import decode

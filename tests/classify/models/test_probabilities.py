@@ -38,7 +38,7 @@ def test_answers_are_in_the_order_asked_and_none_for_what_is_gone(
     Image.new("RGB", (9, 9)).save(tmp_path / "pictures" / "grey" / "6.png")  # another picture by now
     monkeypatch.setattr(probabilities, "CHUNK", 3)
     model, rows = Brightness(), np.array([5, 4, 0, 6, 2, 1])
-    found = probabilities.answer(model, manifest, rows, 8, Decoding(), 2, lambda line: None)  # type: ignore[arg-type]
+    found = probabilities.answer(model, manifest, rows, [(8, Decoding())], 2, lambda line: None)  # type: ignore[arg-type]
     np.testing.assert_allclose(found[:, 0], [250 / 255, np.nan, 0, np.nan, 100 / 255, 50 / 255], atol=1e-6)
     np.testing.assert_allclose(found.sum(axis=1), [1, np.nan, 1, np.nan, 1, 1], atol=1e-6)
     assert model.batches == [2, 2]

@@ -30,6 +30,21 @@ def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
     assert write_page(workspace, run).read_bytes() == before
 
 
+def test_the_way_to_the_pictures_is_not_told(tmp_path: Path) -> None:
+    workspace, run = make_run(tmp_path)
+    root = str(tmp_path / "pictures")
+    told = {
+        "notes": [f"left out: 3 files. `extract {root} --backbone x`"],
+        "answered_by": f"{root}/001-fit-head",
+    }
+    write_json(run / "run.json", {**read_record(run), **told})
+    shutil.rmtree(root)
+    page = write_page(workspace, run).read_text("utf-8")
+    assert "<dt>Pictures</dt><dd><bdi>pictures</bdi>" in page and "they lay below pictures" in page
+    assert "`extract pictures --backbone x`" in page and "<bdi>001-fit-head</bdi>" in page
+    assert str(tmp_path) not in page and str(tmp_path.parent) not in page
+
+
 def test_names_are_never_markup(tmp_path: Path) -> None:
     file = "\"quoted\" 'file' <script>alert(1)</script>.png"
     file = file.replace("/", "")

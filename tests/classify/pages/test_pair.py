@@ -27,6 +27,13 @@ def test_the_test_is_paired_on_the_same_pictures(tmp_path: Path) -> None:
     assert page.count("background-image:url(data:") == 5
 
 
+def test_the_way_to_the_pictures_is_not_told(tmp_path: Path) -> None:
+    workspace, one = make_run(tmp_path)
+    _, two = make_run(tmp_path, name="002-fit-head", seed=1)
+    page = write_pair(workspace, one, two)[0].read_text("utf-8")
+    assert "<bdi>pictures</bdi>" in page and str(tmp_path) not in page
+
+
 def test_pictures_of_one_run_alone_do_not_count(tmp_path: Path) -> None:
     workspace, one = make_run(tmp_path, n=30)
     runs = read_run(one), read_run(one)

@@ -14,7 +14,7 @@ from extract.backbones.backbone import Backbone
 from extract.commands.extract import Summary, extract, extract_views
 from extract.commands.recompute import recompute
 from extract.embedding.progress import Progress
-from extract.engines import choice, conversion, network_cache
+from extract.engines import choice, network_cache
 from extract.engines.choice import choose_engine, learn_network
 from extract.engines.conversion import Unconvertible
 from extract.pictures.policies import Views
@@ -24,11 +24,8 @@ from tests.extract.engines.tiny import pictures, saved
 
 @pytest.fixture(autouse=True)
 def _here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Networks are made in this process, without the seconds that another takes to start, and kept for this test."""
+    """Networks are kept for this test."""
     monkeypatch.setenv("COLDFRAME_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(
-        conversion, "_child", lambda backbone, pixels="": conversion._answer(backbone, pixels)
-    )
 
 
 def write(folder: Path, count: int, seed: int = 0) -> Path:

@@ -4,22 +4,40 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cache.errors import UserError
 from extract.backbones.backbone import Backbone
+from extract.backbones.calibration import Calibration
 from extract.engines import choice, conversion, network_cache
 from extract.engines.network_cache import Network
+from tests.extract.engines.tiny import pictures, saved
 
 
 @pytest.fixture(autouse=True)
-def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def own_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, convert_apart: Callable[..., dict[str, Any]]
+) -> None:
     monkeypatch.setenv("COLDFRAME_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(conversion, "_child", convert_apart)
+
+
+def test_the_child_answers_as_this_process_would(
+    tmp_path: Path, convert_apart: Callable[..., dict[str, Any]]
+) -> None:
+    backbone = Backbone.of(saved(tmp_path), precision="int8")
+    np.save(tmp_path / "pixels.npy", pictures(20))
+    asked = backbone, str(tmp_path / "pixels.npy")
+    answer = convert_apart(*asked)
+    assert network_cache.find(replace(backbone, calibration=Calibration.from_json(answer["calibration"])))
+    assert answer == json.loads(json.dumps(conversion._answer(*asked)))
 
 
 def test_the_child_runs_the_code_of_its_parent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

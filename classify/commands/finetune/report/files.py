@@ -39,7 +39,7 @@ def write_pages(session: Session, outcome: Outcome, tested: Tested, start: Start
     """Write report.md and all that it shows into the run's folder."""
     folder, history, data, settings = outcome.run, outcome.history, start.data, start.settings
     head = start.loaded.record["head"]["name"]
-    what = "fine-tuned" if history.alpha else "kept unchanged"
+    what = outcome.what if history.alpha else "kept unchanged"
     paths = [data.manifest.paths[row] for row in tested.rows]
     title = f"{head}, {what}, on {data.name}"
     save_evaluation(folder, outcome.after, paths, tested.truth, tested.after, tested.p_after, title)
@@ -104,6 +104,7 @@ def write_pages(session: Session, outcome: Outcome, tested: Tested, start: Start
         outcome.notes,
         files,
         outcome.original,
+        outcome.mixture,
     )
     write_file(folder / "report.md", story.markdown().encode("utf-8"))
 

@@ -8,7 +8,7 @@ from math import isfinite
 from urllib.parse import quote
 
 from classify.commands.finetune.report.advice import advice, chosen
-from classify.commands.finetune.result import Beside
+from classify.commands.finetune.result import Beside, Together
 from classify.metrics.comparison import Comparison
 from classify.metrics.evaluation import Evaluation, tie
 from classify.metrics.intervals import wilson
@@ -39,6 +39,7 @@ class Story:
     notes: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     original: Beside | None = None
+    mixture: Together | None = None
 
     def markdown(self) -> str:
         """Return the page as Markdown text; names from the user's files are escaped."""
@@ -48,6 +49,8 @@ class Story:
                 "Epoch and alpha were chosen on these validation pictures, so that the figure flatters the model "
                 "a little; the test part below had no say in it."
             )
+        if self.mixture and self.original:
+            parts.append(_together(self.mixture, self.original, self.history.val_n))
         if self.facts:
             parts.append(
                 table(("", ""), [(escape(name), escape(fact)) for name, fact in self.facts.items()], 2)
@@ -77,7 +80,8 @@ class Story:
         if not self.history.alpha:
             one = table(_COLUMNS, [*rows, [f"{head}, kept unchanged", *figures(self.after)]])
             return [one, "Before and after are the same model, so there is nothing to compare."]
-        text = table(_COLUMNS, [*rows, [head, *figures(self.before)], ["fine-tuned", *figures(self.after)]])
+        what = "mixture" if self.mixture else "fine-tuned"
+        text = table(_COLUMNS, [*rows, [head, *figures(self.before)], [what, *figures(self.after)]])
         if self.comparison:
             said = escape(self.comparison.sentence())
             said += f" {escape(own.comparison.sentence())}" if own else ""
@@ -121,6 +125,16 @@ def verdict(history: History) -> str:
     return (
         f"Fine-tuning {verb} validation accuracy from {head.val_accuracy:.1%} to {kept.val_accuracy:.1%} "
         f"(n = {n:,}, {count}); {what}"
+    )
+
+
+def _together(mixture: Together, own: Beside, n: int) -> str:
+    """Say how the run's own head and the fine-tuned network answer together."""
+    return (
+        f"The model answers with both, {mixture.share:.0%} {escape(own.name)} and {1 - mixture.share:.0%} the "
+        f"fine-tuned network: validation accuracy {mixture.val_accuracy:.1%} together, {own.val_accuracy:.1%} and "
+        f"{mixture.tuned_val_accuracy:.1%} alone (n = {n:,}). The share is the one with the lowest loss; it was taken "
+        "because that is below the loss of each alone by more than a standard error (with folds: two)."
     )
 
 

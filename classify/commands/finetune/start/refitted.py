@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,10 @@ class Original:
     loaded: LoadedHead
     division: Division  # its rows are those that this head takes
     val_accuracy: float  # of such heads, fitted on the trials' training rows alone, on their validation rows
+    answering: (
+        LoadedHead | None
+    )  # itself, or one like it on floats where its rows are in integers, if that is another
+    validated: np.ndarray  # (v, C) what heads like `answering`, fitted likewise, answer to `Start.val`
 
     @property
     def cv_accuracy(self) -> float:
@@ -79,7 +83,7 @@ def refit(
         )
         if best is None or found.cv_accuracy > best[1].record["head"]["cv_accuracy"]:
             described = {"cv_accuracy": found.cv_accuracy, "params": found.settings}
-            record = _described(loaded.record, network.plain, described)
+            record = of_inputs(loaded.record, [network.plain], described)
             best = network, LoadedHead(head, record, loaded.folder), rows
     assert best is not None
     return best
@@ -96,12 +100,15 @@ def change(original: Original, plain: LoadedHead) -> str:
     )
 
 
-def _described(record: dict[str, Any], plain: Input, head: dict[str, Any]) -> dict[str, Any]:
+def of_inputs(
+    record: Mapping[str, Any], inputs: Sequence[Input], head: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What a run says of a head like its own that takes `inputs`, with what is another of the `head`."""
     return {
         **record,
-        "head": {**record["head"], **head},
-        "space": of_space(plain.space),
-        "inputs": to_record([plain]),
+        "head": {**record["head"], **(head or {})},
+        "space": of_space(inputs[0].space),
+        "inputs": to_record(inputs),
     }
 
 

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.dataset import Embedded
+from cache.errors import UserError
 from cache.space import TOP, Space
-from cache.workspace import Workspace
+from cache.workspace import Workspace, extract_command
 from classify.data.division import Division
 from classify.data.labelled import Columns
+from classify.runs.head_file import LoadedHead
 from classify.runs.inputs import Input
 from extract.backbones.backbone import Backbone
 from extract.embedding.extractor import Extractor
@@ -31,12 +33,19 @@ class Network:
     taken: Input
     plain: Input
 
+    @property
+    def floats(self) -> Input:
+        """The same as is taken, in floats."""
+        if not in_integers(self.taken.space):
+            return self.taken
+        return Input(self.plain.space, self.taken.parts) if self.taken.space.parts else self.plain
+
     def backbone(self, workspace: Workspace, *, trust: bool = False) -> Backbone:
         """What computes the plain rows by themselves."""
         space = self.taken.space
         found = backbone_of(workspace.store_by_id(space.id), trust=trust)
         found = replace(found, pooling="avg") if space.parts else found
-        return replace(found, precision="float32", calibration=None) if _in_integers(space) else found
+        return replace(found, precision="float32", calibration=None) if in_integers(space) else found
 
 
 def networks_of(
@@ -51,14 +60,49 @@ def networks_of(
     found: dict[Space, Network] = {}
     for taken in inputs:
         plain = taken.space
-        if _in_integers(plain):
+        if in_integers(plain):
             backbone = Network(taken, taken).backbone(workspace, trust=trust)
+            backbone = replace(backbone, pooling="stages") if taken.space.parts else backbone
             plain = _extractor(workspace, taken.space, backbone, options, note).space
             wider = [store.space for store in workspace.spaces() if store.space.parts and len(store)]
             plain = next((each for each in wider if replace(each, pooling=plain.pooling) == plain), plain)
         network = Network(taken, Input(plain, (TOP,) if plain.parts else ()))
         found.setdefault(replace(plain, pooling="avg") if plain.parts else plain, network)
     return tuple(found.values())
+
+
+def check_there(workspace: Workspace, loaded: LoadedHead, *, trust: bool = False) -> None:
+    """Refuse a head whose networks or rows are partly gone.
+
+    Raises
+    ------
+    UserError
+        With the commands that bring the rows back, or what is wrong with a network.
+    """
+    name, root = loaded.folder.name, loaded.record.get("root") or "FOLDER/"
+    stores = {store.space.id: store for store in workspace.spaces()}
+    manifest = workspace.manifest(loaded.record["dataset"])
+    spaces = [each.space for each in loaded.inputs]
+    gone = [
+        space
+        for space in spaces
+        if space.id not in stores or not stores[space.id].contains(manifest.key).any()
+    ]
+    if gone and len(spaces) > 1:
+        commands = " and ".join(f"`{extract_command(space, root)}`" for space in gone)
+        raise UserError(
+            f"Expected the rows of all {len(spaces)} networks that the head of {name} takes, but those of "
+            f"{', '.join(space.backbone for space in gone)} are gone. Run {commands} to have them again, or fine-tune "
+            "from another head with --run."
+        )
+    for space in spaces if len(spaces) > 1 else ():
+        try:
+            backbone_of(stores[space.id], trust=trust)
+        except UserError as error:
+            raise UserError(
+                f"Expected all {len(spaces)} networks that the head of {name} takes, but {space.backbone} is gone or "
+                f"another. {error} Or fine-tune from another head with --run."
+            ) from error
 
 
 def load_rows(
@@ -123,7 +167,8 @@ def taken(division: Division, inputs: Sequence[Input]) -> Division:
     return replace(division.using(columns), data=kept)
 
 
-def _in_integers(space: Space) -> bool:
+def in_integers(space: Space) -> bool:
+    """Whether the network of a space computes in 8-bit integers."""
     return space.precision.startswith(INT8)
 
 

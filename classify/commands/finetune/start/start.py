@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from cache.dataset import Embedded
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.commands.finetune.start.refitted import Original, change, refit
-from classify.commands.finetune.start.rows import Network, load_rows, networks_of, taken
+from classify.commands.finetune.start.refitted import Original, change, of_inputs, refit
+from classify.commands.finetune.start.rows import Network, in_integers, load_rows, networks_of, taken
 from classify.commands.finetune.start.trials import Trial, head_for, idle_val_size, trials_of
 from classify.data.division import Division, divide
 from classify.data.splits import TRAIN
@@ -46,6 +47,7 @@ class Start:
     distilled: bool
     notes: Sequence[str]
     original: Original | None = None  # the run's head, where `loaded` was fitted in its place
+    lost: Sequence[int] = ()  # rows that cannot be read again
 
     @property
     def data(self) -> Embedded:
@@ -61,6 +63,11 @@ class Start:
     def val(self) -> np.ndarray:
         """Rows of the manifest that validate, trial by trial."""
         return np.concatenate([trial.val for trial in self.trials])
+
+    @property
+    def validated(self) -> np.ndarray:
+        """Which of `val` are there to validate, (v,) bool."""
+        return ~np.isin(self.val, self.lost)
 
     def codes(self, rows: np.ndarray) -> np.ndarray:
         """Column of each row's class in the head's order, (n,) int; -1 for a class it does not know."""
@@ -157,7 +164,11 @@ def begin(
     original = None
     if not alone:
         heads = [head_for(loaded, own, trial.fit, fitted=fitted) for trial in trials]
-        original = Original(loaded, own, _accuracy(own, trials, heads))
+        right = _accuracy(own, trials, heads)
+        answers = _answers(own, trials, heads, loaded.head.classes_)
+        original = Original(loaded, own, right, loaded, answers)
+        if any(in_integers(each.space) for each in inputs):
+            original = replace(original, **_in_floats(loaded, division, networks, trials))
         notes.append(change(original, plain))
         say(notes[-1])
     start = Start(settings, plain, network, rows, trials, linear, distilled, notes, original)
@@ -191,6 +202,38 @@ def _accuracy(
         for head, trial in zip(heads, trials, strict=True)
     ]
     return float(np.concatenate(right).mean())
+
+
+def _in_floats(
+    loaded: LoadedHead, division: Division, networks: Sequence[Network], trials: Sequence[Trial]
+) -> dict[str, Any]:
+    """What of an `Original` on rows in integers can be part of a Keras model: the same head, fitted again on floats."""
+    inputs = [network.floats for network in networks]
+    if len(inputs) < len(loaded.inputs) or inputs == [networks[0].plain]:
+        return {"answering": None}
+    rows = taken(division, inputs)
+    head = head_for(loaded, rows, np.flatnonzero(rows.split.part == TRAIN), fitted=False)
+    heads = [head_for(loaded, rows, trial.fit, fitted=False) for trial in trials]
+    return {
+        "answering": LoadedHead(head, of_inputs(loaded.record, inputs), loaded.folder),
+        "validated": _answers(rows, trials, heads, head.classes_),
+    }
+
+
+def _answers(
+    division: Division,
+    trials: Sequence[Trial],
+    heads: Sequence[CalibratedHead | ArrayHead],
+    classes: np.ndarray,
+) -> np.ndarray:
+    """Probabilities (v, C) of the trials' heads on their validation rows; 0 for a class that a head does not know."""
+    found = []
+    for head, trial in zip(heads, trials, strict=True):
+        answers = np.zeros((len(trial.val), len(classes)))
+        columns = np.searchsorted(classes, head.classes_)
+        answers[:, columns] = head.predict_proba(division.data.embedding[trial.val])
+        found.append(answers)
+    return np.concatenate(found)
 
 
 def _missing(start: Start) -> list[str]:

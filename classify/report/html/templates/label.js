@@ -115,11 +115,12 @@ function tiles(state) {
 }
 
 // ---- one by one
-function answer(label) {
+function answer(label, kept = () => {}) {
   if (!now?.question) return;
   const key = now.question.key;
   return once(async () => {
     const state = await ask("/api/answer", {key, label});
+    kept();
     show(state);
     $("said").textContent = !state.kept ? "Another window had answered that picture." :
       !label ? "Skipped." : !state.guessed ? `${label}.` :
@@ -137,9 +138,10 @@ $("new").onsubmit = event => {
   event.preventDefault();
   const name = $("class").value.trim();
   if (!name) return $("class").focus();
-  $("class").value = "";
-  $("class").blur();
-  answer(name);
+  answer(name, () => {
+    $("class").value = "";
+    $("class").blur();
+  });
 };
 $("skip").onclick = () => answer(SKIP);
 $("undo").onclick = $("grid-undo").onclick = undo;

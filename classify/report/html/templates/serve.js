@@ -31,15 +31,19 @@ async function wait() {
     if (now.state === "loading") return setTimeout(wait, 300);
     ready = true;
     $("classes").replaceChildren(...now.classes.map(name => new Option(name)));
-    $("notes").replaceChildren(...now.notes.map(note => make("li", note)));
-    if (now.replaced) $("notes").append(make("li", "the run has changed since: start the program again to use it as it is now"));
-    $("notes").hidden = !$("notes").children.length;
+    note(now);
     tell();
     more();
   } catch (error) {
     status.textContent = error.message;
     status.classList.add("wrong");
   }
+}
+
+function note(now) {
+  const changed = now.replaced ? ["the run has changed since: start the program again to use it as it is now"] : [];
+  $("notes").replaceChildren(...[...now.notes, ...changed].map(text => make("li", text)));
+  $("notes").hidden = !$("notes").children.length;
 }
 
 function tell() {
@@ -77,7 +81,13 @@ async function more() {
   while (ready && running < AT_ONCE && waiting.length) {
     const [file, card] = waiting.shift();
     running++;
-    answer(file, card).finally(() => { running--; answered++; tell(); more(); });
+    answer(file, card).finally(() => {
+      running--;
+      answered++;
+      tell();
+      if (answered === asked) ask("/api/state").then(note, () => {}); // what the run is by now
+      more();
+    });
   }
 }
 
@@ -141,6 +151,7 @@ function neighbour(each, copies) {
   image.onerror = () => image.replaceWith(Object.assign(make("span", "", "p gone"), {title: each.path}));
   image.src = "/pictures/" + each.key;
   link.href = image.src + "?size=large";
+  link.target = "_blank"; // the answers stay
   link.append(image);
   item.append(link, make("bdi", each.label), make("small", ` ${(100 * each.similarity).toFixed(0)} % alike`));
   item.title = each.path;

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,14 @@ from PIL import Image
 import cli
 from cache.manifest import TEST, TRAIN, Manifest
 from cache.workspace import Workspace
+from classify.commands.audit import command
 from classify.commands.audit.command import audit
 from classify.commands.audit.result import Audited
 from classify.commands.demo import write_digits
 from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
+from classify.data.neighbours.cached import neighbours_of
+from classify.data.neighbours.search import Neighbours
 from classify.runs.predictions import read_pictures
 from classify.runs.record import record_of
 from classify.runs.summary import runs_of
@@ -74,8 +78,36 @@ def test_the_run_has_tables_pictures_and_a_page(session: Path, found: Audited) -
     assert record_of(found.run)["result"] == json.loads(json.dumps(found.to_json()))
     (listed,) = runs_of(Workspace(session / "w"))
     assert listed.command == "audit" and listed.dataset == "digits" and listed.finished
+    assert str(session) not in (found.run / "report.html").read_text("utf-8")
     text = found.to_text()
     assert "wrong labels:" in text and "moved" in text and str(found.run) in text
+
+
+def test_neighbours_that_an_index_misses_are_told_on_the_page(
+    session: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def few(*asked: object) -> Neighbours:
+        return replace(neighbours_of(*asked), recall=0.9)
+
+    monkeypatch.setattr(command, "neighbours_of", few)
+    shutil.copytree(session / "w", session / "w4")
+    run = audit(Workspace(session / "w4")).run
+    for name in ("report.md", "report.html"):
+        assert "90.0% of the true ones, on a sample of 1,000" in (run / name).read_text("utf-8")
+
+
+def test_a_workspace_that_used_nothing_last_says_what_to_name(
+    session: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone, words = str(session / "w5"), ["--workspace", str(session / "w5")]
+    shutil.copytree(session / "digits" / "7", session / "sevens" / "7")
+    assert cli.main(["extract", str(session / "sevens"), *words]) == 0
+    space = Workspace(session / "w5").spaces()[0].space.id[:12]
+    for name in ("audit", "map"):
+        capsys.readouterr()
+        assert cli.main([name, "--workspace", alone]) == 1
+        assert f"Choose --dataset sevens and --space {space} (" in capsys.readouterr().err
+    assert cli.main(["audit", *words, "--dataset", "sevens", "--space", space]) == 0
 
 
 def test_the_mended_table_is_extracted_again_and_nothing_is_embedded(

@@ -53,6 +53,7 @@ def test_the_figures_are_those_of_the_answers(session: Path) -> None:
     assert written["path"].tolist() == found.paths and len(written) == e.n
     there = {path.name for path in found.run.iterdir()}
     assert {"report.md", "report.html", "run.json", "confusion.png", "confusion.txt", "mistakes.csv"} <= there
+    assert str(session) not in (found.run / "report.html").read_text("utf-8")
     assert json.loads((found.run / "run.json").read_text())["result"] == found.to_json()
     assert found.limits is not None and found.limits.false_alarms.n == e.n - len(found.copies)
     assert "## Limits" in (found.run / "report.md").read_text("utf-8")

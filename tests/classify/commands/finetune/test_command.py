@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import cli
+import coldframe
 from cache.errors import UserError
 from cache.manifest import VAL
 from cache.workspace import Workspace
@@ -125,6 +126,7 @@ def test_killed_in_an_epoch_it_resumes_to_the_same_weights(
     code = f"""
 import os, signal, sys
 import cli
+import coldframe
 from classify.training import loop
 step = loop._Progress.step
 def mortal(self, done, loss):
@@ -299,3 +301,53 @@ def test_ctrl_c_is_answered_with_what_is_kept_and_how_to_go_on(
     lines = capsys.readouterr().err.splitlines()
     assert "`finetune --resume` goes on" in lines[-1]
     assert not any("run the same command" in line for line in lines)
+
+
+def test_callbacks_of_ones_own_hear_it_and_may_fail_without_a_loss(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = f"told_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{module}.py").write_text(
+        "import keras\n"
+        "class Told(keras.callbacks.Callback):\n"
+        "    def on_epoch_end(self, epoch, logs=None):\n"
+        "        print('heard', epoch, sorted(logs))\n"
+        "class Full(keras.callbacks.Callback):\n"
+        "    def on_epoch_end(self, epoch, logs=None):\n"
+        "        assert epoch < 1, 'no room'\n"
+        "def several(settings):\n"
+        "    return [Told() for _ in range(settings.epochs - 3)]\n"
+    )
+    there = ["--workspace", str(workspace.root)]
+    named = ["--callback", f"{module}:several", "--callback", f"{module}:Full"]
+    assert cli.main(["finetune", *WORDS, *named, *there]) == cli.FAILED
+    printed = capsys.readouterr()
+    assert printed.out.count("heard") == 2 and "heard 0 ['accuracy', 'loss', 'lr', 'val_acc" in printed.out
+    assert f"callback {module}:Full to come through on_epoch_end" in printed.err and "no room" in printed.err
+    assert "finetune --resume" in printed.err
+    (run,) = workspace.runs.glob("*-finetune")
+    plan = json.loads((run / "plan.json").read_text())
+    assert plan["callbacks"] == [f"{module}:several", f"{module}:Full"]
+    assert cli.main(["finetune", "--resume", "--callback", f"{module}:several", *there]) == cli.DONE
+    printed = capsys.readouterr()
+    assert "heard 2" in printed.out and "heard 1" not in printed.out
+    assert f"{module}:Full was called before and is not now" in printed.err
+    assert cli.main(["finetune", *WORDS, "--callback", "not_there:x", *there]) == cli.FAILED
+    assert "Expected --callback not_there:x to name a function" in capsys.readouterr().err
+
+
+def test_from_python_callbacks_are_objects_and_the_history_is_as_keras_has_it(workspace: Workspace) -> None:
+    import keras
+
+    kept = keras.callbacks.History()
+    stop = keras.callbacks.EarlyStopping("val_loss", min_delta=10.0, patience=1)
+    outcome = coldframe.finetune(workspace=workspace.root, quiet=True, callbacks=[kept, stop], **GIVEN)
+    assert outcome.history.epoch == kept.epoch == [0, 1]
+    assert outcome.history.history == kept.history and len(kept.history["val_accuracy"]) == 2
+    assert {**outcome.history.params, "verbose": 0} == kept.params == {"verbose": 0, "epochs": 4, "steps": 4}
+    assert any("EarlyStopping asked for it in epoch 2" in note for note in outcome.notes)
+    with pytest.raises(UserError, match=r"a keras.callbacks.Callback or a list of them, received type"):
+        coldframe.finetune(workspace=workspace.root, quiet=True, callbacks=[keras.callbacks.History])
+    with pytest.raises(TypeError, match="callbacks"):
+        coldframe.finetune(callbakcs=[])

@@ -1,5 +1,6 @@
 """The page in Chromium: by keys and by pointer, narrow and wide, and what it says when something is wrong."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cache.errors import UserError
 from classify.commands.label.labels import Labels
 from classify.commands.label.page import routes
 from classify.commands.label.pool import Pool
@@ -17,6 +17,7 @@ from classify.data.neighbours.cached import neighbours_of
 from classify.pages.serving.app import make_app
 from classify.pages.serving.pictures import Pictures
 from classify.pages.serving.server import listen, serving
+from tests.classify.axe import ALLOWED, passes
 from tests.classify.commands.map.made import keep_pictures
 
 FITS = "document.documentElement.scrollWidth <= innerWidth"
@@ -54,7 +55,7 @@ def opened(browser: Any, session: Session) -> Iterator[Callable[..., Any]]:
         yield open_
         for context in browser.contexts:
             context.close()
-    assert [line for line in heard if "400" not in line] == []
+    assert [line for line in heard if "Failed to load resource" not in line] == []
 
 
 def step(page: Any, action: Callable[[], Any]) -> None:
@@ -88,6 +89,36 @@ def test_by_keys(opened: Callable[..., Any], session: Session) -> None:
     ]  # fmt: skip
 
 
+def test_by_pointer(opened: Callable[..., Any], session: Session) -> None:
+    page = opened()
+    for name in CLASSES[:2]:
+        page.fill("#class", name)
+        step(page, lambda: page.click("#new button"))
+    step(page, lambda: page.locator("#classes button").nth(1).click())
+    step(page, lambda: page.click("#skip"))
+    step(page, lambda: page.click("#undo"))
+    step(page, lambda: page.click("#undo"))
+    answers = Labels(session.labels.path).answers
+    assert [each.label for each in answers] == [CLASSES[0], "green", "green", "", "", ""]
+    assert page.inner_text("#progress") == "2 of 36 pictures labelled"
+
+
+def test_many_at_once_by_keys(opened: Callable[..., Any], session: Session) -> None:
+    page = opened()
+    for number in range(6):
+        page.fill("#class", CLASSES[number % 3])
+        step(page, lambda: page.press("#class", "Enter"))
+    page.focus("#many")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#cells button")
+    count = page.locator("#cells button").count()
+    page.locator("#cells button").first.focus()
+    page.keyboard.press(" ")
+    page.locator("#accept", has_text=f"{count - 1} picture").focus()
+    page.keyboard.press("Enter")
+    page.locator("#progress", has_text=f"{5 + count} of").wait_for()
+
+
 def test_what_is_drawn_at_random_has_no_suggestion(opened: Callable[..., Any]) -> None:
     page = opened()
     for number in range(4):
@@ -117,21 +148,37 @@ def test_many_at_once_by_pointer(opened: Callable[..., Any], session: Session, w
 
 
 def test_a_full_disk_is_said_and_nothing_is_lost(
-    opened: Callable[..., Any], session: Session, monkeypatch: pytest.MonkeyPatch
+    opened: Callable[..., Any], session: Session, tiny_disk: Path
 ) -> None:
-    def full(*_: Any) -> None:
-        raise UserError("Could not write labels.csv: no space left on the disk.")
-
+    session.labels = Labels(tiny_disk / "labels.csv")
     page = opened()
-    with monkeypatch.context() as patch:
-        patch.setattr(session.labels, "add", full)
-        page.fill("#class", "green")
-        page.press("#class", "Enter")
-        page.wait_for_selector("#error:not([hidden])")
-    assert "no space left" in page.inner_text("#error") and page.inner_text("#progress").startswith("0 of")
     page.fill("#class", "green")
     step(page, lambda: page.press("#class", "Enter"))
-    assert page.locator("#error").is_hidden() and page.inner_text("#progress").startswith("1 of")
+    (tiny_disk / "filler").write_bytes(bytes(shutil.disk_usage(tiny_disk).free))
+
+    def kept() -> bool:
+        before = page.get_attribute("#picture", "src")
+        page.keyboard.press("1")
+        page.wait_for_function(
+            "old => !error.hidden || document.getElementById('picture').getAttribute('src') !== old",
+            arg=before,
+        )
+        return bool(page.locator("#error").is_hidden())
+
+    count = 1
+    while kept():  # as long as the last page of the file has room
+        count += 1
+    assert "no space left" in page.inner_text("#error")
+    assert page.inner_text("#progress") == f"{count} of 36 pictures labelled"
+    assert len(Labels(session.labels.path).answers) == count
+    page.fill("#class", "blue")
+    page.press("#class", "Enter")
+    page.wait_for_function("() => document.activeElement.id === 'class' && !error.hidden")
+    (tiny_disk / "filler").unlink()
+    assert page.input_value("#class") == "blue"  # what was typed is there still
+    step(page, lambda: page.press("#class", "Enter"))
+    assert page.locator("#error").is_hidden()
+    assert [each.label for each in Labels(session.labels.path).answers] == [*["green"] * count, "blue"]
 
 
 def test_two_tabs(opened: Callable[..., Any], session: Session) -> None:
@@ -144,6 +191,30 @@ def test_two_tabs(opened: Callable[..., Any], session: Session) -> None:
     assert [each.label for each in session.labels.answers] == ["green"]
 
 
+def test_the_figures_while_labelling(browser: Any, session: Session) -> None:
+    """In random order every answer counts: after 20 of them there is all to say."""
+    drawn = Session(session.manifest, np.arange(36), session.pool, session.labels, clever=False)
+    listening = listen()
+    app = make_app(routes(drawn, "things"), listening.token, pictures=Pictures(session.manifest))
+    with serving(app, listening):
+        page = browser.new_context().new_page()
+        page.goto(listening.address)
+        page.get_by_text("not known before pictures were drawn").wait_for()
+        assert page.get_by_text("Every picture is drawn at random").is_visible()
+        for _ in range(30):
+            place = drawn.questions.now().place
+            drawn.answer(drawn.keys[place], CLASSES[place % 3])
+            drawn.questions.settle()
+        drawn.questions.close()
+        page.reload()
+        accuracy, following, _ = page.locator("#tiles div").all()
+        accuracy.get_by_text("n = 30").wait_for()
+        assert "100.0 %" in accuracy.inner_text() and "88.6 % to 100.0 %" in accuracy.inner_text()
+        assert "The next 100 labels" in following.inner_text()
+        assert "points of accuracy, probably" in following.inner_text()
+        page.context.close()
+
+
 def test_the_end(opened: Callable[..., Any], session: Session) -> None:
     page = opened(color_scheme="dark")
     session.accept("green", session.keys[:35])
@@ -152,3 +223,44 @@ def test_the_end(opened: Callable[..., Any], session: Session) -> None:
     page.keyboard.press("1")
     page.wait_for_selector("#empty:not([hidden])")
     assert "Every picture has its answer" in page.inner_text("#empty")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1280])
+def test_every_state_fits_and_passes_axe(
+    opened: Callable[..., Any], session: Session, width: int, scheme: str
+) -> None:
+    page = opened(width, color_scheme=scheme, **ALLOWED)
+
+    def looks_well() -> None:
+        assert page.evaluate(FITS)
+        passes(page)
+
+    looks_well()  # no class yet
+    page.click("#many")
+    page.get_by_text("There is no class yet").wait_for()
+    looks_well()
+    page.click("#one")
+    for number in range(4):
+        page.fill("#class", CLASSES[number % 3])
+        step(page, lambda: page.press("#class", "Enter"))
+    looks_well()  # drawn at random
+    step(page, lambda: page.keyboard.press("1"))
+    page.wait_for_selector(".best")
+    looks_well()
+    page.route("**/api/*", lambda route: route.abort())
+    page.keyboard.press("1")
+    page.get_by_text("The program does not answer").wait_for()
+    looks_well()
+    page.unroute_all()
+    page.click("#many")
+    page.wait_for_selector("#cells button")
+    page.locator("#cells button").first.click()
+    looks_well()
+    page.click("#one")
+    session.accept(
+        CLASSES[0], [key for place, key in enumerate(session.keys) if not session.state.closed[place]]
+    )
+    page.reload()
+    page.wait_for_selector("#empty:not([hidden])")
+    looks_well()

@@ -42,7 +42,7 @@ def go_on(session: Session, truth: dict[str, str], count: int) -> list[Any]:
     """Answer truly; gives what was asked."""
     asked = []
     for _ in range(count):
-        asked.append(session.question())
+        asked.append(session.questions.now())
         key = session.keys[asked[-1].place]
         assert session.answer(key, truth[key])
     return asked
@@ -54,7 +54,7 @@ def test_each_picture_is_asked_once_and_one_in_five_is_drawn(
     session = start()
     asked = go_on(session, truth, 119)
     session.close()
-    assert session.question() is None and len({each.place for each in asked}) == 119
+    assert session.questions.now() is None and len({each.place for each in asked}) == 119
     assert sum(each.drawn == RANDOM for each in asked[:100]) == 20
     found = to_json(session)
     assert found["labels"] == 119 and found["left"] == 0 and found["accuracy_n"] > 30
@@ -64,13 +64,13 @@ def test_each_picture_is_asked_once_and_one_in_five_is_drawn(
 def test_the_table_brings_everything_back(start: Callable[..., Session], truth: dict[str, str]) -> None:
     session = start()
     go_on(session, truth, 60)
-    session.answer(session.keys[session.question().place], "")
+    session.answer(session.keys[session.questions.now().place], "")
     session.close()
     again = start()
     again.close()
     assert to_json(again) == to_json(session) and to_json(again)["skipped"] == 1
     assert again.state.order == session.state.order
-    assert again.question().place not in again.state.order
+    assert again.questions.now().place not in again.state.order
     rows = Labels(again.labels.path).answers
     assert all(each.guess for each in rows[30:60]) and not rows[0].guess
 
@@ -80,9 +80,9 @@ def test_undo_asks_again(start: Callable[..., Session], truth: dict[str, str]) -
     assert not session.undo()
     asked = go_on(session, truth, 5)
     before = session.state.label.copy()
-    assert session.undo() and session.question().place == asked[-1].place
+    assert session.undo() and session.questions.now().place == asked[-1].place
     assert (session.state.label != before).sum() == 1 and session.state.drawn == []
-    assert session.undo() and session.question().place == asked[-2].place
+    assert session.undo() and session.questions.now().place == asked[-2].place
     session.close()
     again = start()
     again.close()
@@ -91,7 +91,7 @@ def test_undo_asks_again(start: Callable[..., Session], truth: dict[str, str]) -
 
 def test_two_windows_answer_one_picture_once(start: Callable[..., Session]) -> None:
     session = start()
-    key = session.keys[session.question().place]
+    key = session.keys[session.questions.now().place]
     assert session.answer(key, "daisy") and not session.answer(key, "rose")
     session.close()
     assert [each.label for each in session.labels.answers] == ["daisy"]
@@ -101,11 +101,11 @@ def test_several_at_once_are_of_the_class_that_the_head_says(
     start: Callable[..., Session], truth: dict[str, str]
 ) -> None:
     session = start()
-    assert session.grid("3") == []
+    assert session.questions.like("3") == []
     go_on(session, truth, 60)
-    session.question()
-    session._following.result()
-    places = session.grid("3", 6)
+    session.questions.now()
+    session.questions.settle()
+    places = session.questions.like("3", 6)
     assert len(places) == 6 and not session.state.closed[places].any()
     assert session.accept("3", [session.keys[place] for place in places[:5]]) == 5
     assert session.accept("3", [session.keys[place] for place in places]) == 1

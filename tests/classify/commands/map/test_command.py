@@ -53,6 +53,8 @@ def test_a_map_is_drawn_and_its_places_are_kept(tmp_path: Path) -> None:
     assert page["paths"] == manifest.paths and page["facts"][0]["code"] == LABELS
     assert min(page["x"]) == min(page["y"]) == 0 and max(page["x"] + page["y"]) == 8192
     assert page["sheet"] == {"side": 96, "columns": 6} and "data:image/webp" in made.file.read_text("utf-8")
+    whole = made.file.read_text("utf-8")
+    assert "in <bdi>things</bdi>" in whole and str(tmp_path) not in whole
     again = draw_map(workspace, out=tmp_path / "again.html")
     assert (again.added, again.method) == (0, None) and "where they were before" in again.to_text()
     assert (told(again.file)["x"], told(again.file)["y"]) == (page["x"], page["y"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import cli
+from cache.text import sized
 from classify.runs.folder import write_json
 from classify.runs.record import read_record
 from tests.classify.pages.made import make_run
@@ -29,7 +30,9 @@ def test_two_runs_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str
     where = ["--workspace", str(workspace.root)]
     assert cli.main(["report", "1", "2", *where]) == 0
     said = capsys.readouterr().out
-    assert "right on 5 pictures" in said and str(one / "against-002-fit-head.html") in said
+    file = one / "against-002-fit-head.html"
+    assert "right on 5 pictures" in said and f"{file} ({sized(file.stat().st_size)})" in said
+    assert " kB)" in said
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,21 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
+from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.commands.serve import command
 from classify.commands.serve.command import make_pages
 from classify.pages.page import write_page
 from classify.pages.serving.server import listen, serving
 from classify.runs.folder import write_json
+from tests.classify.axe import ALLOWED, passes
 from tests.classify.pages.made import HOSTILE, RIGHT_TO_LEFT, make_run
 
 pytest.importorskip("starlette", reason="pip install 'coldframe[serve]'")
@@ -31,6 +34,7 @@ class Open(NamedTuple):
     def tab(self, name: str) -> Any:
         """Go to another tab."""
         self.page.get_by_role("link", name=name, exact=True).click()
+        self.page.wait_for_url(f"**/{name.lower()}")  # its scripts have run by then
         return self.page
 
 
@@ -108,23 +112,12 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-def passes(page: Any) -> None:
-    """Let axe look at a page: names, roles, contrast."""
-    module = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python"
-    )
-    found = module.Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1280])
 def test_every_page_fits_and_passes_axe(
     served: Callable[..., Open], picture: Path, width: int, scheme: str
 ) -> None:
-    opened = served(
-        width, color_scheme=scheme, bypass_csp=True
-    )  # axe is a script that the policy would forbid
+    opened = served(width, color_scheme=scheme, **ALLOWED)
     page = opened.page
     assert page.evaluate(FITS)
     passes(page)
@@ -133,10 +126,26 @@ def test_every_page_fits_and_passes_axe(
     assert page.evaluate(FITS) and page.get_by_text("Unlike anything").is_visible()
     assert page.locator(".near li").count() == 8 and page.get_by_text("A near copy of this").is_visible()
     passes(page)
+    page.locator("summary").click()
+    passes(page)
+    page.fill("input[name=label]", "rose")
+    page.get_by_role("button", name="Keep this label").click()
+    page.get_by_text("Kept as rose.").wait_for()
+    passes(page)
+    opened.page.route("**/api/*", lambda route: route.abort())
+    page.set_input_files("#files", [picture])
+    page.locator(".card.failed").wait_for()
+    assert page.evaluate(FITS)
+    passes(page)
+    page.unroute_all()
     for name in ("Audit", "Map", "Report"):
         opened.tab(name)
-        page.wait_for_load_state()
         assert page.evaluate(FITS)
+        if name == "Audit":
+            page.get_by_role("button", name="Accept").click()
+            page.locator("[data-said=accepted]").wait_for()
+            page.get_by_role("button", name="Dismiss").nth(1).click()
+            page.locator("[data-said=dismissed]").wait_for()
         if name != "Report":  # a page of a run, which has tests of its own
             passes(page)
 
@@ -169,17 +178,39 @@ def test_a_picture_is_dropped_and_its_answer_corrected_by_keyboard(
     assert ",rose,tulip," in (opened.workspace.runs / "corrections" / "corrections.csv").read_text()
 
 
-def test_a_picture_is_pasted_and_what_is_none_is_told(served: Callable[..., Open], tmp_path: Path) -> None:
+def test_pictures_are_pasted_and_what_is_too_large_is_told(
+    served: Callable[..., Open], picture: Path
+) -> None:
     page = served().page
     page.evaluate(
-        """() => {
+        """bytes => {
             const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], "pasted.png", {type: "image/png"}));
             data.items.add(new File([new Uint8Array(33 * 2 ** 20)], "large.png", {type: "image/png"}));
             document.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true}));
-        }"""
+        }""",
+        [*picture.read_bytes()],
     )
     page.get_by_text("It is larger than 32 MiB").wait_for()
-    assert page.locator(".card.failed").count() == 1
+    page.get_by_role("heading", name="tulip").wait_for()
+    assert page.locator(".card").count() == 2 and page.locator(".card.failed").count() == 1
+
+
+def test_many_are_chosen_and_one_is_corrected_by_mouse(served: Callable[..., Open], picture: Path) -> None:
+    opened = served()
+    page = opened.page
+    with page.expect_file_chooser() as chooser:
+        page.get_by_text("Choose pictures").click()
+    chooser.value.set_files([picture] * 5)
+    page.wait_for_selector("#status:empty", state="attached")
+    assert page.locator(".card").count() == 5
+    card = page.locator(".card").first
+    assert card.locator(".near .flag").count() == 8 and "50 % alike" in card.locator(".near").inner_text()
+    assert card.locator(".near .flag").first.inner_text() == "audit: label"
+    card.get_by_text("Wrong, it is").click()
+    card.get_by_label("Right label").fill(HOSTILE)
+    card.get_by_role("button", name="Keep this label").click()
+    card.get_by_text(f"Kept as {HOSTILE}.").wait_for()
 
 
 @pytest.mark.parametrize("keys", [True, False])
@@ -216,3 +247,32 @@ def test_a_report_runs_apart(served: Callable[..., Open]) -> None:
     frame = page.frames[1]
     frame.wait_for_load_state()
     assert frame.evaluate("origin") == "null"
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_a_network_that_loads_or_cannot_be_loaded_is_told(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    go_on = Event()
+
+    def load(*_: Any, **__: Any) -> None:
+        go_on.wait()
+        raise UserError("Expected a head, found none: run `fit-head`.")
+
+    monkeypatch.setattr("classify.models.classifier.open_classifier", load)
+    workspace, run = make_run(tmp_path)
+    listening = listen()
+    app, _ = make_pages(workspace, listening, run=str(run))
+    with serving(app, listening):
+        page = browser.new_context(viewport={"width": width, "height": 800}, **ALLOWED).new_page()
+        page.goto(listening.address)
+        page.get_by_text("The network is loading").wait_for()
+        passes(page)
+        go_on.set()
+        page.get_by_text("Expected a head, found none").wait_for()
+        passes(page)
+        for tab in ("report", "map", "audit"):  # there is none of these
+            page.goto(f"{listening.origin}/{tab}")
+            assert page.get_by_text("python cli.py").count() == 1 and page.evaluate(FITS)
+            passes(page)
+        page.context.close()

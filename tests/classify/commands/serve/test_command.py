@@ -1,8 +1,11 @@
 """`serve`, asked by http.client: it says what `predict` says, and keeps what people say."""
 
 import csv
+import io
 import json
 import shutil
+import socket
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -21,6 +24,7 @@ from classify.commands.fit_head.options import FitOptions
 from classify.commands.predict.command import predict
 from classify.commands.predict.options import Asked
 from classify.commands.serve.command import make_pages
+from classify.commands.serve.corrections import Corrections
 from classify.pages.serving.server import Listening, listen, serving
 from extract.settings import Options
 from extract.sources.tables.table import read_table
@@ -89,7 +93,16 @@ def test_a_near_copy_in_the_training_part_is_named(place: Place) -> None:
     assert nearest["key"] in [each["key"] for each in again["copies"]] and nearest["key"] == again["key"]
 
 
-@pytest.mark.parametrize("data", [b"", b"PK\x03\x04" + bytes(100), b"\xff\xd8\xff\xe0" + bytes(100)])
+def zipped() -> bytes:
+    """A real zip, with a picture inside."""
+    file, picture = io.BytesIO(), io.BytesIO()
+    Image.new("RGB", (32, 32), "red").save(picture, "PNG")
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("picture.png", picture.getvalue())
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("data", [b"", zipped(), b"\xff\xd8\xff\xe0" + bytes(100)])
 def test_what_is_no_picture_is_refused_in_words(place: Place, data: bytes) -> None:
     for path in ("/api/predict", "/api/corrections?label=a"):
         status, told = place.ask(path, data)
@@ -144,33 +157,68 @@ def test_rows_of_other_programs_stay(place: Place) -> None:
     file.unlink()
 
 
-def test_a_full_disk_is_told_and_nothing_is_lost(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    from classify.commands.serve import corrections
-
-    data = place.pictures[6].read_bytes()
-    file = Path(place.ask("/api/corrections?label=kept", data)[1]["file"])
-    before = file.read_bytes()
-
-    def full(path: Path, data: bytes) -> None:
-        raise UserError(f"Could not write {path}: no space left on the disk.")
-
-    monkeypatch.setattr(corrections, "write_file", full)
-    status, told = place.ask("/api/corrections?label=lost", data)
-    assert status == 400 and "no space left" in told["error"] and file.read_bytes() == before
-    file.unlink()
+def test_a_full_disk_is_told_and_nothing_is_lost(place: Place, tiny_disk: Path) -> None:
+    one, two = (picture.read_bytes() for picture in place.pictures[6:8])
+    corrections = Corrections(tiny_disk / "corrections", "001-fit-head")
+    assert corrections.add(one, "kept", "") == 1
+    before = corrections.file.read_bytes()
+    (tiny_disk / "filler").write_bytes(bytes(shutil.disk_usage(tiny_disk).free))
+    with pytest.raises(UserError, match="no space left"):
+        corrections.add(two, "lost", "")
+    assert corrections.file.read_bytes() == before
+    assert len(list(corrections.file.parent.iterdir())) == 2  # the table and the first picture
+    (tiny_disk / "filler").unlink()
+    assert corrections.add(two, "given again", "") == 2
 
 
-def test_the_state_tells_when_the_run_was_replaced(place: Place) -> None:
-    _, now = place.ask("/api/state")
-    assert now["state"] == "ready" and now["replaced"] is False and len(now["classes"]) > 1
-    record = next(place.workspace.runs.glob("*-fit-head")) / "run.json"
-    moved = record.with_suffix(".away")
-    record.rename(moved)
-    try:
-        assert place.ask("/api/state")[1]["replaced"] is True
-        assert place.ask("/api/predict", place.pictures[0].read_bytes())[0] == 200
-    finally:
-        moved.rename(record)
+@pytest.fixture
+def other(place: Place, tmp_path: Path) -> Iterator[tuple[Place, Path]]:
+    """A copy of the run, served and loaded: whatever is done to it harms no other test."""
+    run = shutil.copytree(next(place.workspace.runs.glob("*-fit-head")), tmp_path / "001-fit-head")
+    listening = listen()
+    app, _ = make_pages(place.workspace, listening, run=str(run), options=KERAS)
+    with serving(app, listening):
+        served = Place(listening, place.workspace)
+        assert served.ask("/api/predict", place.pictures[0].read_bytes())[0] == 200
+        yield served, run
+
+
+def test_a_run_that_is_replaced_is_told_and_not_taken(other: tuple[Place, Path]) -> None:
+    served, run = other
+    picture = served.pictures[0].read_bytes()
+    before, state = served.ask("/api/predict", picture), served.ask("/api/state")[1]
+    assert state["state"] == "ready" and state["replaced"] is False and len(state["classes"]) > 1
+    moved = run.rename(run.with_name("moved"))
+    shutil.copytree(moved, run, copy_function=shutil.copy)  # with times of its own
+    for file in [*run.glob("head.*"), run / "limits.h5"]:
+        file.write_bytes(b"of another run")
+    assert served.ask("/api/state")[1]["replaced"] is True
+    assert served.ask("/api/predict", picture) == before
+
+
+def test_a_run_that_is_deleted_goes_on_answering(other: tuple[Place, Path]) -> None:
+    served, run = other
+    picture = served.pictures[0].read_bytes()
+    before = served.ask("/api/predict", picture)
+    shutil.rmtree(run)
+    assert served.ask("/api/state")[1]["replaced"] is True
+    assert served.ask("/api/predict", picture) == before
+    assert served.ask("/")[0] == 200 and "python cli.py report" in served.ask("/report")[1]
+    assert served.ask("/inner/report")[0] == 404
+
+
+def test_a_client_that_goes_away_in_the_middle_harms_nobody(
+    place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    picture, port = place.pictures[0].read_bytes(), place.listening.port
+    lines = ["POST /api/predict HTTP/1.1", f"Host: 127.0.0.1:{port}"]
+    lines += [f"Authorization: Bearer {place.listening.token}", f"Content-Length: {len(picture)}", "", ""]
+    asked = "\r\n".join(lines).encode() + picture
+    for sent in (len(asked) - len(picture) // 2, len(asked)):  # while it sends, and while it waits
+        with socket.create_connection(("127.0.0.1", port)) as gone:
+            gone.sendall(asked[:sent])
+    assert place.ask("/api/predict", picture)[0] == 200
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_pages_are_there_and_run_apart(place: Place) -> None:

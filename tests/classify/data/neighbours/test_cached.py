@@ -9,7 +9,7 @@ from cache.dataset import Embedded
 from cache.manifest import Manifest
 from cache.space import Space
 from cache.storage.store import Store
-from classify.data.neighbours import cached, kept
+from classify.data.neighbours import approximate, cached, kept
 from classify.data.neighbours.cached import neighbours_of
 
 N = 90
@@ -56,6 +56,16 @@ def many(tmp_path: Path) -> Embedded:
     made = Store(tmp_path / space("avg").id, space("avg"))
     made.add(keys, rows.astype(np.float32))
     return Embedded("m", (made,), manifest(keys), missing=0)
+
+
+@pytest.fixture
+def scattered(tmp_path: Path) -> Embedded:
+    """1,500 pictures, none of which is near another."""
+    rng = np.random.default_rng(3)
+    keys = rng.integers(0, 256, (1500, 32), np.uint8)
+    made = Store(tmp_path / space("avg").id, space("avg"))
+    made.add(keys, rng.normal(size=(1500, 60)).astype(np.float32))
+    return Embedded("s", (made,), manifest(keys), missing=0)
 
 
 def files(data: Embedded) -> list[Path]:
@@ -143,13 +153,42 @@ def test_of_many_an_index_finds_most_and_says_how_many(
     assert 0.9 < shared < 1 and found.recall == pytest.approx(shared, abs=0.02)
     assert not (found.index == np.arange(1500)[:, None]).any() and found.index.min() >= 0
     assert (np.diff(found.similarity, axis=1) <= 1e-6).all()
-    assert told == [
-        "an index of 1,500 pictures is made, once",
-        f"neighbours by an index: {found.recall:.1%} of the true ones, on a sample of 1,000 pictures",
+    assert told == ["an index of 1,500 pictures is made, once"]
+    assert found.notes == [
+        f"neighbours by an index: {found.recall:.1%} of the true ones, on a sample of 1,000 pictures"
     ]
     never(monkeypatch)
     again = neighbours_of(many, told.append)
-    assert (again.index == found.index).all() and told[2:] == told[1:2]
+    assert (again.index == found.index).all() and again.notes == found.notes and exact.notes == []
+
+
+def test_where_an_index_finds_too_few_all_are_compared_or_it_is_told(
+    scattered: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("faiss", reason="needs the extra `index`")
+    monkeypatch.setattr(approximate, "LOOKED_AT", 300)
+    told = list[str]()
+    whole = neighbours_of(scattered, told.append, exact=1000)
+    assert whole.recall == 1 and whole.notes == [] and "all are compared with all" in told[1]
+    (file,) = files(scattered)
+    file.unlink()
+    monkeypatch.setattr(approximate, "TABLE", 1_000)
+    some = neighbours_of(scattered, exact=1000)
+    assert 0.1 < some.recall < 0.9 and some.notes[0].endswith("; to find more would take too long")
+    shared = np.mean([np.isin(a, b).mean() for a, b in zip(whole.index, some.index, strict=True)])
+    assert some.recall == pytest.approx(shared, abs=0.02)
+
+
+def test_what_an_index_finds_is_compared_whole(scattered: Embedded, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("faiss", reason="needs the extra `index`")
+    monkeypatch.setattr(approximate, "COMPONENTS", 20)
+    monkeypatch.setattr(approximate, "TABLE", 0)
+    found = neighbours_of(scattered, exact=1000)
+    X = scattered.embedding - scattered.embedding.mean(axis=0)
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    assert found.similarity == pytest.approx(np.take_along_axis(X @ X.T, found.index, axis=1), abs=1e-5)
+    assert (np.diff(found.similarity, axis=1) <= 0).all()
+    assert not (found.index == np.arange(1500)[:, None]).any()
 
 
 def test_of_many_without_the_index_each_is_found(many: Embedded, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -140,6 +141,15 @@ def test_a_search_out_of_time_keeps_what_is_complete(data: Labelled, streamed: R
     )
     with pytest.raises(UserError, match="Raise --budget"):
         search_rows(HEADS["ridge"], replace(data, X=streamed(data.X)), replace(how, seconds=0.5))
+
+
+def test_streamed_rows_are_fitted_here_whoever_else_there_is(data: Labelled, streamed: Rows) -> None:
+    def elsewhere(*_: object) -> NoReturn:
+        raise AssertionError("the rows are not there")
+
+    rows = replace(data, X=streamed(data.X))
+    found = search_rows(HEADS["ridge"], rows, SearchOptions(spread=elsewhere))
+    assert any(note.startswith("ridge is fitted on this machine") for note in found.notes)
 
 
 def test_a_head_that_needs_all_rows_at_once_is_refused(data: Labelled, streamed: Rows) -> None:

@@ -27,12 +27,12 @@ class Sated(Impatient):
 
 
 class Doomed(Impatient):
-    """One of them kills itself once, after it has sealed something and while it holds more."""
+    """One of them kills itself once, after something was sealed and before it tells what it read last."""
 
     def turn(self, blocks: Sequence[Block], over: bool, at_once: bool = False) -> News:
         news = super().turn(blocks, over, at_once)
         root = self._extractors[0].workspace.root
-        if list(root.glob("spaces/*/shards/*.h5")) and not news.idle and _first(root / "killed"):
+        if list(root.glob("spaces/*/shards/*.h5")) and _first(root / "killed"):
             os.kill(os.getpid(), signal.SIGKILL)
         return news
 

@@ -1,0 +1,195 @@
+"""A head on several networks and the tuned one of them in one file, which every command goes on working with."""
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from cache.errors import UserError
+from cache.workspace import Workspace
+from classify.commands.evaluate.command import evaluate
+from classify.commands.export.command import export
+from classify.commands.export.formats import FORMATS
+from classify.commands.finetune.command import finetune
+from classify.commands.finetune.mixing import share
+from classify.commands.finetune.mixing.share import Mixture
+from classify.commands.finetune.result import Outcome
+from classify.commands.fit_head.options import FitOptions
+from classify.models.classifier import ModelClassifier, open_classifier
+from classify.models.predictor import Predictor
+from classify.runs.folder import best_run
+from classify.runs.head_file import load_head
+from classify.runs.inputs import Input, inputs_of
+from classify.runs.record import record_of
+from classify.runs.scores import load
+from extract.pictures.decoding import decode
+from extract.settings import Options
+from tests.classify.commands.finetune.start.test_refitted import headed
+from tests.classify.several import SIZES, prepare
+
+ROOT = Path(__file__).parents[5]
+KERAS = Options(engine="keras")
+GIVEN = {"epochs": 2, "views": 0, "lr": 3e-3, "batch_size": 16, "top": 1}
+SHARE = 0.4
+
+
+def both(own: np.ndarray, tuned: np.ndarray, codes: np.ndarray, errors: float = 1.0) -> Mixture:
+    """Take the mixture whatever the pictures say, which are few."""
+    mixed = SHARE * own + (1 - SHARE) * tuned
+    return Mixture(SHARE, mixed, *(share._judge(each, codes) for each in (own, tuned, mixed)))
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stripes in three networks' rows of every stage, and a head on all of them; tuning always pays."""
+    folder = tmp_path_factory.mktemp("mixing")
+    spaces = prepare(folder, per_class=20, pooling="stages")
+    workspace = Workspace(folder / ".coldframe")
+    workspace.remember(space=",".join(space.id for space in spaces))
+    headed(workspace, [Input(space) for space in spaces], "logreg", FitOptions(folds=3, split="60/20/20"))
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def always_taken() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("classify.commands.finetune.mixing.share.choose_share", both)
+        patch.setattr("classify.commands.finetune.tuning.choose", lambda line, floor: line[-1])
+        patch.setattr("extract.embedding.extractor.choose_engine", lambda asked, backbone, note: "keras")
+        yield
+
+
+@pytest.fixture(scope="module")
+def done(several: Path) -> tuple[Workspace, Outcome, list[str]]:
+    workspace, said = Workspace(several / ".coldframe"), list[str]()
+    head = str(next(workspace.runs.glob("*-fit-head")))
+    return workspace, finetune(workspace, GIVEN, run=head, options=KERAS, say=said.append), said
+
+
+def test_what_answers_is_told(done: tuple[Workspace, Outcome, list[str]]) -> None:
+    workspace, outcome, said = done
+    (line,) = [line for line in said if "the answer is 40% the run's own head" in line]
+    assert line in outcome.notes and line in (outcome.run / "report.md").read_text()
+    told = outcome.to_json()["mixture"]
+    assert told["share"] == SHARE and told["val_accuracy"] == outcome.chosen[1]
+    assert "the mixture" in outcome.to_text() and "| mixture |" in (outcome.run / "report.md").read_text()
+    scores = load(outcome.run)
+    right = scores.probability.argmax(axis=1) == scores.label
+    assert right[scores.part == 1].mean() == pytest.approx(told["val_accuracy"])
+    assert right[scores.part == 2].mean() == outcome.after.accuracy
+    record = record_of(outcome.run)
+    head = next(workspace.runs.glob("*-fit-head"))
+    assert inputs_of(record) == inputs_of(record_of(head))
+    taken = best_run(workspace) == outcome.run.resolve()
+    assert taken == (not outcome.beaten)
+
+
+def test_one_file_holds_it_all_and_plain_keras_answers_as_the_run(
+    done: tuple[Workspace, Outcome, list[str]], tmp_path: Path
+) -> None:
+    workspace, outcome, _ = done
+    files = sorted((workspace.root.parent / "stripes").glob("*/*.png"))
+    classifier = open_classifier(workspace, str(outcome.run))
+    assert isinstance(classifier, ModelClassifier)
+    assert sorted(size for size, _ in classifier.asked) == sorted(set(SIZES.values()))
+    found = Predictor(workspace, classifier, True).predict_proba(files)
+    scores = load(outcome.run)
+    row = {Path(path).name + Path(path).parent.name: n for n, path in enumerate(scores.path)}
+    tested = [n for n, file in enumerate(files) if row.get(file.name + file.parent.name) is not None]
+    tested = [n for n in tested if scores.part[row[files[n].name + files[n].parent.name]] == 2]
+    assert len(tested) == outcome.after.n
+    places = [row[files[n].name + files[n].parent.name] for n in tested]
+    np.testing.assert_allclose(found[tested], scores.probability[places], atol=1e-5)
+
+    squares = [
+        np.stack([decode(file.read_bytes(), size, how) for file in files[::10]])
+        for size, how in classifier.asked
+    ]
+    np.savez(tmp_path / "squares.npz", *squares)
+    code = (
+        "import keras, numpy, sys; sys.modules.update(dict.fromkeys(('cache', 'classify', 'extract')))\n"
+        f"model = keras.models.load_model({str(outcome.run / 'model.keras')!r})\n"
+        f"squares = [*numpy.load({str(tmp_path / 'squares.npz')!r}).values()]\n"
+        f"numpy.save({str(tmp_path / 'answers.npy')!r}, model.get_layer('classifier').predict(squares, verbose=0))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
+    np.testing.assert_allclose(np.load(tmp_path / "answers.npy"), found[::10], atol=1e-5)
+    with (files[0]).open("rb") as file:
+        np.testing.assert_allclose(classifier.see(file.read()).probability, found[0], atol=1e-5)
+
+
+def test_the_answer_is_that_of_head_and_network(done: tuple[Workspace, Outcome, list[str]]) -> None:
+    workspace, outcome, _ = done
+    head = load_head(workspace, next(workspace.runs.glob("*-fit-head")))
+    files = sorted((workspace.root.parent / "stripes").glob("*/*.png"))[::7]
+    model = open_classifier(workspace, str(outcome.run))
+    assert isinstance(model, ModelClassifier)
+    inner = model.artefact.model.get_layer("classifier")
+    parts = keras.Model(inner.inputs, [inner.get_layer("head_1").output, inner.get_layer("head_2").output])
+    squares = [np.stack([decode(file.read_bytes(), *how) for file in files]) for how in model.asked]
+    tuned, own = parts.predict_on_batch(squares)
+    both_of = Predictor(workspace, model, True).predict_proba(files)
+    np.testing.assert_allclose(both_of, SHARE * own + (1 - SHARE) * tuned, atol=1e-5)
+    alone = Predictor(workspace, open_classifier(workspace, head.folder.name, options=KERAS), True)
+    np.testing.assert_allclose(own, alone.predict_proba(files), atol=1e-4)
+    assert np.abs(own - tuned).max() > 0.01
+
+
+@pytest.mark.parametrize("kind", ["keras", "savedmodel", "tflite", "onnx"])
+def test_it_is_exported(done: tuple[Workspace, Outcome, list[str]], kind: str, tmp_path: Path) -> None:
+    for package in FORMATS[kind].needs:
+        pytest.importorskip(package)
+    result = export(done[0], done[1].run, kind, tmp_path / FORMATS[kind].name)
+    assert result.max_difference < 1e-4 and result.agreement == 1
+    if kind == "keras":
+        files = sorted((done[0].root.parent / "stripes").glob("*/*.png"))[:3]
+        named = [str(done[1].run), str(result.file)]
+        one, two = (
+            Predictor(done[0], open_classifier(done[0], name, trust=True), True).predict_proba(files)
+            for name in named
+        )
+        np.testing.assert_allclose(one, two, atol=1e-6)
+
+
+def test_its_head_alone_is_refused(done: tuple[Workspace, Outcome, list[str]], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"another format than saved-head .* mean of two heads"):
+        export(done[0], done[1].run, "saved-head", tmp_path / "head.keras")
+
+
+def test_it_is_evaluated(done: tuple[Workspace, Outcome, list[str]]) -> None:
+    workspace, outcome, _ = done
+    found = evaluate(workspace, workspace.root.parent / "stripes", run=str(outcome.run))
+    assert found.evaluation.n == 60
+
+
+def test_killed_and_resumed_it_comes_to_the_same(
+    several: Path, done: tuple[Workspace, Outcome, list[str]], tmp_path: Path
+) -> None:
+    shutil.copytree(several, tmp_path / "work", ignore=shutil.ignore_patterns("*-finetune"))
+    workspace = Workspace(tmp_path / "work" / ".coldframe")
+    head = str(next(workspace.runs.glob("*-fit-head")))
+    code = f"""
+import os, signal
+from classify.training import loop
+from classify.commands.finetune.command import finetune
+from cache.workspace import Workspace
+from extract.settings import Options
+keep = loop.Checkpoint.save
+def mortal(self, path):
+    keep(self, path)
+    os.kill(os.getpid(), signal.SIGKILL)
+loop.Checkpoint.save = mortal
+finetune(Workspace({str(workspace.root)!r}), {GIVEN!r}, run={head!r}, options=Options(engine="keras"))
+"""
+    child = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    again = finetune(workspace, {}, resume="", options=KERAS)
+    whole = done[1]
+    assert again.mixture == whole.mixture
+    np.testing.assert_allclose(load(again.run).probability, load(whole.run).probability, atol=1e-5)
