@@ -37,6 +37,7 @@ MAY_IMPORT_KERAS = {
     "extract/backbones/stages.py",
     "extract/backbones/preprocessing.py",
     "extract/engines/conversion.py",
+    "extract/engines/cutting.py",
     "extract/engines/engine.py",
     "extract/engines/folding.py",
     "extract/machine.py",

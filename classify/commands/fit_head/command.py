@@ -316,10 +316,12 @@ def run(options: FitHeadOptions, say: Callable[[str], None]) -> FitResult:
             raise UserError("Expected --backbone or --space, received both. Leave one of them out.")
         if options.backbones:
             space = spaces_of(workspace, options.dataset, options.backbones)
-        with spreader(Ray(options.ray, options.fit.n_jobs), course.say) as spread:
+        cluster = Ray(options.ray, options.fit.n_jobs)
+        jobs = None if cluster.asked else options.fit.n_jobs  # they are the cluster's
+        with spreader(cluster, course.say) as spread:
             return fit_heads(
                 workspace,
-                replace(options.fit, views=views, curve=not options.no_curve),
+                replace(options.fit, views=views, curve=not options.no_curve, n_jobs=jobs),
                 dataset=options.dataset,
                 space=space,
                 on_progress=course.say,
