@@ -36,12 +36,9 @@ class Network:
     @property
     def floats(self) -> Input:
         """The same as is taken, in floats."""
-        space = self.plain.space
-        return (
-            Input(space, self.taken.parts or self.plain.parts)
-            if in_integers(self.taken.space)
-            else self.taken
-        )
+        if not in_integers(self.taken.space):
+            return self.taken
+        return Input(self.plain.space, self.taken.parts) if self.taken.space.parts else self.plain
 
     def backbone(self, workspace: Workspace, *, trust: bool = False) -> Backbone:
         """What computes the plain rows by themselves."""

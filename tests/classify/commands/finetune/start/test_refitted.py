@@ -175,40 +175,55 @@ def test_a_head_of_the_users_own_keeps_its_setting(workspace: Workspace) -> None
     assert start.loaded.head.n_features_in_ == 8
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["of every stage", "plain"])
 @pytest.mark.parametrize("there", [True, False], ids=["rows of every stage in floats are there", "none are"])
 def test_of_a_network_in_integers_rows_in_floats_are_taken(
-    workspace: Workspace, there: bool, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, there: bool, whole: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key, embedded = workspace.manifest("letters").key, list[int]()
     exact = workspace.store(STAGED).gather(key)
-    alone = replace(STAGED, pooling="avg")
-    quantised = replace(STAGED, precision="int8 calibrated 00", weights="8" * 64)
-    workspace.store(quantised).add(key, np.round(exact * 8) / 8)
+    asked = STAGED if whole else replace(STAGED, pooling="avg")
+    quantised = replace(asked, precision="int8 calibrated 00", weights="8" * 64)
+    columns = slice(None) if whole else slice(6, None)
+    workspace.store(quantised).add(key, np.round(exact[:, columns] * 8) / 8)
     run = headed(workspace, [Input(quantised)])
     if not there:
         shutil.rmtree(workspace.store(STAGED).folder)
 
     class Exact:
-        space, backbone = alone, Backbone("net_0", "pretrained", 8)
+        space, backbone = asked, Backbone("net_0", "pretrained", 8)
 
         def embed_known(self, manifest: Manifest, todo: np.ndarray, progress: object) -> None:
             embedded.append(len(todo))
-            workspace.store(alone).add(manifest.key[todo], exact[todo, 6:])
+            workspace.store(asked).add(manifest.key[todo], exact[todo, columns])
 
     def extractor(workspace: Workspace, like: Space, backbone: Backbone, *_: object) -> Exact:
-        assert (backbone.precision, backbone.pooling, backbone.calibration) == ("float32", "avg", None)
+        pooling = "stages" if whole else "avg"
+        assert (backbone.precision, backbone.pooling, backbone.calibration) == ("float32", pooling, None)
         return Exact()
 
-    made = Backbone("net_0", "pretrained", 8, "stages", "int8", calibration=Calibration({}))
+    made = Backbone(
+        "net_0", "pretrained", 8, "stages" if whole else "avg", "int8", calibration=Calibration({})
+    )
     monkeypatch.setattr(rows, "backbone_of", lambda store, **_: made)
     monkeypatch.setattr(rows, "_extractor", extractor)
     start, _ = begun(workspace, run)
     assert embedded == ([] if there else [N])
-    assert start.network.plain == (Input(STAGED, (TOP,)) if there else Input(alone))
+    staged = there or whole
+    assert start.network.plain == (Input(STAGED, (TOP,)) if staged else Input(asked))
     assert np.array_equal(start.data.embedding, exact[:, 6:])
-    assert start.original is not None and start.original.division.X.shape[1] == 14
+    own = start.original
+    assert own is not None and own.division.X.shape[1] == (14 if whole else 8)
     (note,) = [note for note in start.notes if "fitted again" in note]
     assert "net_0 in int8" in note
+    if not whole:  # the very head that is tuned
+        assert own.answering is None
+        return
+    assert own.answering is not None and own.answering.inputs == (Input(STAGED),)
+    names, fit = start.division.names, start.trials[0].fit
+    like = clone(joblib.load(run / "head.joblib").pipeline)
+    found = CalibratedHead(like.fit(exact[fit], names[fit]), 0.7).predict_proba(exact[start.trials[0].val])
+    np.testing.assert_allclose(own.validated[: len(found)], found, atol=1e-6)
 
 
 def test_a_head_whose_networks_are_partly_gone_is_refused_with_what_to_run(workspace: Workspace) -> None:
