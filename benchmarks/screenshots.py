@@ -51,14 +51,13 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--docs", action="store_true")
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch, browser() as opened:
-        workspace, new = prepare(Path(scratch))
+    with browser() as opened, tempfile.TemporaryDirectory() as tables:
+        workspace, new = prepare(options.out / "work")
         with served(workspace) as address:
             for name, view in views(opened):
                 of_serve(view, address, new, options.out, name)
         for name, view in views(opened):
-            with labelling(workspace, Path(scratch) / f"{name}.csv") as (session, address, truth):
+            with labelling(workspace, Path(tables) / f"{name}.csv") as (session, address, truth):
                 of_label(view, address, session, truth, options.out, name)
     for name in DOCS if options.docs else ():
         reduced(options.out / f"{name}.png", ROOT / "docs" / f"{name.rpartition('-1100')[0]}.png")
@@ -122,7 +121,7 @@ def of_serve(page, address: str, new: list[Path], out: Path, name: str) -> None:
     shoot(page, out / f"serve-answers-{name}.png")
     for tab in ("Audit", "Report", "Map"):
         page.get_by_role("link", name=tab, exact=True).click()
-        page.wait_for_load_state()
+        page.wait_for_url(f"**/{tab.lower()}")
         shoot(page, out / f"serve-{tab.lower()}-{name}.png")
 
 
@@ -166,7 +165,9 @@ def of_label(page, address: str, session: Session, truth: dict[str, str], out: P
 
 
 def shoot(page, file: Path) -> None:
-    page.wait_for_function("[...document.images].every(each => each.complete)")
+    page.wait_for_function(
+        "() => [...document.images].every(each => each.complete || each.loading === 'lazy')"
+    )
     page.mouse.move(0, 0)
     page.screenshot(path=file, full_page=True)
 

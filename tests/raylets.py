@@ -28,7 +28,8 @@ class Raylets:
         self.ray = import_ray()
         from ray.cluster_utils import Cluster
 
-        head = {"num_cpus": 0, "include_dashboard": False, "_system_config": _PATIENT}
+        spare = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
+        head = {"num_cpus": 0, "_system_config": _PATIENT, **spare}
         self.cluster = Cluster(initialize_head=True, head_node_args=_SMALL | head)
         self.ray.init(self.cluster.address, logging_level="ERROR", log_to_driver=False)
         self._own = set[Any]()

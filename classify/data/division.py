@@ -19,7 +19,7 @@ from classify.data.identity import data_hash, part_hash
 from classify.data.labelled import Columns, Labelled
 from classify.data.neighbours.copies import copies_of
 from classify.data.rows.blocks import Rows
-from classify.data.rows.budget import rows_of
+from classify.data.rows.budget import fits, rows_of
 from classify.data.rows.streamed import Streamed
 from classify.data.split_record import Assignments
 from classify.data.splits import TEST, TRAIN, VAL, Split, parse_shares, refuse_own_parts, split
@@ -106,13 +106,15 @@ def divide(
     parts: str = "auto",
     progress: Progress | None = None,
     memory: float = np.inf,
+    in_blocks: bool = False,
 ) -> Division:
     """Split a data set, keep copies and groups on one side, and weigh its rows.
 
     `shares`, such as "80/10/10", are those of the training, validation and test part; they take the place of
     `test_size`. The split is recorded in the workspace, so that pictures keep their part when others are added.
     `parts` says which parts of the rows a head may use, see `choices_of`.
-    Rows that would need more than `memory` bytes are streamed, see `classify.data.rows.budget`.
+    Rows that would need more than `memory` bytes are streamed, and many rows where all that is asked of them can be
+    done `in_blocks`, see `classify.data.rows.budget`.
     `progress` is told of the reading of files of which a cache of an earlier version has no thumbnail.
 
     Raises
@@ -126,8 +128,8 @@ def divide(
         val_size, test_size = parse_shares(shares)
         refuse_own_parts(manifest, data.name, shares)
     complete(workspace, data.space, manifest, largest(workspace, data.space), progress or Progress())
-    rows = rows_of(data, memory)
-    found = copies_of(data, thumbnails_of(workspace, data.space), held=not isinstance(rows, Streamed))
+    rows = rows_of(data, memory, in_blocks)
+    found = copies_of(data, thumbnails_of(workspace, data.space), held=fits(data, memory))
     group = found.group if group_by is None else join(found.group, of_column(manifest, group_by))
     record = partial(Assignments.path, workspace.root, data.name, seed, test_size, group_by or "")
     cut = partial(split, manifest, test_size=test_size, val_size=val_size, seed=seed)

@@ -46,7 +46,8 @@ class EmbedAll(Protocol):
 class Extractor:
     """A backbone bound to its space in a workspace; starts its engine when the first picture needs it.
 
-    With a `view` its rows are those of that augmentation of each picture, in a space of their own.
+    With a `view` its rows are those of that augmentation of each picture, in a space of their own. An engine that is
+    `started` is used as it is; several extractors may share it.
     """
 
     def __init__(
@@ -57,12 +58,15 @@ class Extractor:
         options: Options,
         note: Callable[[str], None] = lambda text: None,
         view: View | None = None,
+        started: Engine | None = None,
     ) -> None:
         self.backbone, self.decoding, self.options, self.view = backbone, decoding, options, view
-        self.engine = choose_engine(options.engine, backbone, note)
-        self.network, self._started = learn_network(backbone, self.engine, note, options.engine == "auto")
-        if self._started is not None:
-            self.engine = self._started.name
+        if started is None:
+            self.engine = choose_engine(options.engine, backbone, note)
+            self.network, started = learn_network(backbone, self.engine, note, options.engine == "auto")
+        if started is not None:
+            self.engine, self.network = started.name, started.network
+        self._started = started
         self.space = make_space(backbone, self.network, decoding, options.dtype, view)
         self.store: Store = workspace.store(self.space)
         keep_calibration(self.store, backbone)
@@ -95,7 +99,9 @@ class Extractor:
             claims.settle(keys)
 
         look = Look(self.backbone.input_size, self.decoding, self.view, thumbnail=self.view is None)
-        return Taker(look, claims, refused, thumbnails, facts), Branch(self.start, write, outcome)
+        return Taker(look, claims, refused, thumbnails, facts), Branch(
+            self.start, write, outcome, self.options.dtype
+        )
 
     @property
     def dim(self) -> int:

@@ -55,11 +55,13 @@ class Branch:
     engine : starts the engine; not called unless there is a picture to embed
     writer : keeps rows and rejects
     outcome : filled in as the run goes on, so that an interrupted run still tells what it did
+    dtype : of the rows that the writer gets
     """
 
     engine: Callable[[], Embedder]
     writer: Writer
     outcome: Outcome
+    dtype: str = "float32"
 
 
 def run(
@@ -196,8 +198,9 @@ class _Lane:
             self._turns.release()
 
     def _embedded(self, batch: list[tuple[bytes, np.ndarray]]) -> _Rows:
-        pixels = np.stack([pixels for _, pixels in batch])
-        return _Rows(self, [key for key, _ in batch], self._engine.result().embed(pixels))
+        rows = self._engine.result().embed(np.stack([pixels for _, pixels in batch]))
+        with np.errstate(over="ignore"):  # the writer refuses what is not finite
+            return _Rows(self, [key for key, _ in batch], rows.astype(self._branch.dtype, copy=False))
 
     # ---- in the thread that runs
 

@@ -170,12 +170,18 @@ def _float_file(backbone: Backbone, model: Any) -> bytes:
         except Exception as error:  # the converter passes on whatever the C++ below it throws
             raise Unconvertible(backbone.name, _short(error)) from error
     if backbone.location:
-        _compare(backbone, model, data)
+        compare(backbone, model, data)
     return data
 
 
-def _compare(backbone: Backbone, model: Any, data: bytes) -> None:
-    """Run what was made of somebody's model beside the model itself: not all that converts computes the same."""
+def compare(backbone: Backbone, model: Any, data: bytes) -> None:
+    """Run a LiteRT network beside the model that it was made of: not all that converts computes the same.
+
+    Raises
+    ------
+    Unconvertible
+        If it does not.
+    """
     from ai_edge_litert.interpreter import Interpreter
 
     size = backbone.input_size

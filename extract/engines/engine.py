@@ -1,6 +1,7 @@
 """What executes a backbone: LiteRT on a CPU, Keras on a GPU or anywhere. Both take uint8, both give float32."""
 
 import queue
+import threading
 from typing import Any, Protocol
 
 import numpy as np
@@ -72,6 +73,7 @@ class KerasEngine:
 
         with undisturbed():
             self._model = build_embedder(backbone)
+        self._one = threading.Lock()
         self.device = _keras_device()
         self.batch_size = batch_size or (128 if self.device == "gpu" else 32)
         self.network = Network(
@@ -83,7 +85,8 @@ class KerasEngine:
 
     def embed(self, pixels: np.ndarray) -> np.ndarray:
         """(B, s, s, 3) uint8 RGB, 1 <= B <= batch_size, to (B, D) float32."""
-        rows = self._model.predict_on_batch(_pad(pixels, self.batch_size))
+        with self._one:  # spaces that share an engine do not know of each other
+            rows = self._model.predict_on_batch(_pad(pixels, self.batch_size))
         return np.asarray(rows, np.float32)[: len(pixels)]
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from extract.backbones.calibration import Activation, Calibration
+from extract.engines.flatbuffer import kind_of, read, write
 from extract.engines.rounding import round_weights
 
 BITS = 8
@@ -45,7 +46,7 @@ def measure(network: bytes, pixels: np.ndarray) -> Calibration:
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    tensors = [tensor for tensor, _ in _activations(_read(network))]
+    tensors = [tensor for tensor, _ in _activations(read(network))]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the memory that it takes to keep all activations of a picture
         interpreter = Interpreter(model_content=network, experimental_preserve_all_tensors=True)
@@ -82,7 +83,7 @@ def quantise(network: bytes, calibration: Calibration) -> bytes:
     from litert_quantizer.qtyping import TFLOperationName
     from litert_quantizer.quantizer import Quantizer
 
-    model = _read(network)
+    model = read(network)
     graph, activations = model.subgraphs[0], _activations(model)
     known = calibration.activations
     if [channels for _, channels in activations] != [len(each.channel_means) for each in known]:
@@ -101,7 +102,7 @@ def quantise(network: bytes, calibration: Calibration) -> bytes:
         }
         for tensor, each in found.items()
     }
-    quantizer = Quantizer(_write(model))
+    quantizer = Quantizer(write(model))
     for kind in QUANTISED:
         quantizer.add_static_config(".*", TFLOperationName(kind), BITS, BITS)
     for operator in graph.operators[: _first(model)]:
@@ -119,10 +120,10 @@ def hash_tensors(network: bytes) -> str:
     Names, the file's layout and the operations around the integer ones are left out: they are TensorFlow's, and the
     next version's may be others.
     """
-    model, digest = _read(network), hashlib.sha256()
+    model, digest = read(network), hashlib.sha256()
     graph = model.subgraphs[0]
     for operator in graph.operators:
-        kind = _kind(model, operator)
+        kind = kind_of(model, operator)
         if kind not in QUANTISED:
             continue
         digest.update(kind.encode())
@@ -140,40 +141,10 @@ def hash_tensors(network: bytes) -> str:
     return digest.hexdigest()
 
 
-# ---- the flatbuffer
-
-
-def _read(network: bytes) -> Any:
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytearray(network), 0))
-    for buffer in model.buffers:
-        if buffer.offset > 1:  # behind the flatbuffer, where large tensors may lie
-            buffer.data = np.frombuffer(network, np.uint8, buffer.size, buffer.offset)
-            buffer.offset = buffer.size = 0
-    return model
-
-
-def _write(model: Any) -> bytes:
-    import flatbuffers
-
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
-
-
-def _kind(model: Any, operator: Any) -> str:
-    from ai_edge_litert import schema_py_generated as schema
-
-    code = model.operatorCodes[operator.opcodeIndex]
-    number = max(code.builtinCode, code.deprecatedBuiltinCode)
-    return next(name for name, value in vars(schema.BuiltinOperator).items() if value == number)
-
-
 def _first(model: Any) -> int:
     """Position of the first operation that is not of the pictures' preparation."""
     operators = model.subgraphs[0].operators
-    at = next((i for i, operator in enumerate(operators) if _kind(model, operator) in _FIRST), None)
+    at = next((i for i, operator in enumerate(operators) if kind_of(model, operator) in _FIRST), None)
     if at is None or len(model.subgraphs) != 1:
         raise Unquantisable("it has no convolution")
     return at
@@ -183,7 +154,7 @@ def _activations(model: Any) -> list[tuple[int, int]]:
     """Tensor and channels of the first convolution's input, and of what each quantised operation gives, in order."""
     graph, first = model.subgraphs[0], _first(model)
     found = [graph.operators[first].inputs[0]]
-    found += [o.outputs[0] for o in graph.operators[first:] if _kind(model, o) in QUANTISED]
+    found += [o.outputs[0] for o in graph.operators[first:] if kind_of(model, o) in QUANTISED]
     return [(int(tensor), int(graph.tensors[tensor].shape[-1])) for tensor in found]
 
 
@@ -191,7 +162,7 @@ def _round_weights(model: Any, means: dict[int, np.ndarray]) -> None:
     """Replace weights by what their integers will stand for."""
     graph = model.subgraphs[0]
     for operator in graph.operators:
-        kind = _kind(model, operator)
+        kind = kind_of(model, operator)
         if kind not in _WEIGHTED or len(operator.inputs) < 3 or operator.inputs[2] < 0:
             continue
         weights, bias = (graph.tensors[index] for index in operator.inputs[1:3])
@@ -222,10 +193,10 @@ def _with_integer_pictures(network: bytes) -> bytes:
 
     So it is wherever a picture is scaled and shifted as a whole: CAST, MUL, ADD and QUANTIZE become one QUANTIZE.
     """
-    model = _read(network)
+    model = read(network)
     graph = model.subgraphs[0]
     chain = graph.operators[:4]
-    if [_kind(model, operator) for operator in chain] != ["CAST", "MUL", "ADD", "QUANTIZE"]:
+    if [kind_of(model, operator) for operator in chain] != ["CAST", "MUL", "ADD", "QUANTIZE"]:
         return network
     scale, shift = (_values(model, graph.tensors[operator.inputs[1]]) for operator in chain[1:3])
     pixels, prepared = graph.tensors[chain[0].inputs[0]], graph.tensors[chain[3].outputs[0]]
@@ -240,4 +211,4 @@ def _with_integer_pictures(network: bytes) -> bytes:
     pixels.quantization.zeroPoint = np.array([zero + 128])
     chain[3].inputs = chain[0].inputs
     graph.operators = graph.operators[3:]
-    return _write(model)
+    return write(model)

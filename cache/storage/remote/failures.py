@@ -11,7 +11,16 @@ _NO_CREDENTIALS = (
     "No credentials",
     "MissingCredentials",
     "security credentials",
+    "Account must be specified",
 )
+_SAID_BY = {  # who is asking, and that nobody need know
+    "s3": ("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE", "AWS_SKIP_SIGNATURE"),
+    "gs": (
+        "GOOGLE_SERVICE_ACCOUNT, a file, or `gcloud auth application-default login`",
+        "GOOGLE_SKIP_SIGNATURE",
+    ),
+    "az": ("AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY", "AZURE_SKIP_SIGNATURE"),
+}
 _REGION = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraint", "301 Moved")
 _EXPIRED = ("ExpiredToken", "TokenRefreshRequired", "RequestTimeTooSkewed")
 _REFUSED = (
@@ -53,9 +62,9 @@ def explain(error: BaseException, address: str) -> UserError:
 
 def no_credentials(address: str) -> UserError:
     """Say that nothing tells who is asking."""
+    names, public = _SAID_BY[address.partition(":")[0]]
     return UserError(
-        f"Expected credentials for {address}, found none. Set those of the store (of S3: AWS_ACCESS_KEY_ID and "
-        "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE), or for a public bucket AWS_SKIP_SIGNATURE=true."
+        f"Expected credentials for {address}, found none. Set {names}; or, for a public bucket, {public}=true."
     )
 
 

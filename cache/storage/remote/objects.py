@@ -30,6 +30,10 @@ RETRIES: dict[str, Any] = {
 _TIMES = {"connect_timeout": "5s", "read_timeout": "30s", "timeout": "30min"}
 _CHUNK = 2**20
 _NEARBY = 2**18  # bytes between two ranges that cost less than another request
+_HTTP = {
+    "gs": "GOOGLE_ALLOW_HTTP",
+    "az": "AZURE_ALLOW_HTTP",
+}  # of obstore, which client options put out of force
 _OWN_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SKIP_SIGNATURE", "AWS_WEB_IDENTITY_TOKEN_FILE")
 
 
@@ -186,7 +190,8 @@ def version_of(meta: Any) -> int:
 
     It lies between 0 and 2**31 seconds in nanoseconds, so that it will do for a file's time of change.
     """
-    said = meta.get("e_tag") or str(meta.get("last_modified"))
+    etag = (meta.get("e_tag") or "").removeprefix("W/").strip('"')
+    said = f'"{etag}"' if etag else str(meta.get("last_modified"))  # Azure's listings leave out the quotes
     digest = int.from_bytes(hashlib.sha256(said.encode()).digest()[:16])
     return digest % (2**31 * 10**9)
 
@@ -215,6 +220,8 @@ def _open(bucket: str) -> ObjectStore:
                 options["client_options"]["allow_http"] = at.startswith("http:")
             if not any(os.environ.get(name) for name in _OWN_CREDENTIALS):
                 options["credential_provider"] = _profile(bucket)
+        elif os.environ.get(_HTTP[bucket[:2]], "").lower() in ("1", "true"):
+            options["client_options"]["allow_http"] = True
         return from_url(bucket, **options)
     except (BaseError, OSError, ValueError) as error:  # an address, or a setting in the environment
         raise explain(error, bucket) from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cache.errors import UserError
 from cache.text import counted
 from classify.commands.finetune import resume
-from classify.commands.finetune.activations import Supply, choose_supply
+from classify.commands.finetune.activations.supply import Supply, choose_supply
 from classify.commands.finetune.cross_validation import Fold, cross_validate
 from classify.commands.finetune.finish import finish, keep_model
 from classify.commands.finetune.interpolation import between, choose, walk

@@ -20,7 +20,7 @@ from classify.commands.fit_head.options import FitHeadOptions, FitOptions
 from classify.commands.fit_head.record import Fitted, Later, complete, write_run
 from classify.commands.fit_head.stages import STOPPING, Stages
 from classify.data.division import Division, divide
-from classify.data.rows.budget import budget, room
+from classify.data.rows.budget import budget, fits, room
 from classify.data.rows.streamed import Streamed
 from classify.data.splits import TEST, TRAIN
 from classify.data.views import with_views
@@ -30,6 +30,7 @@ from classify.heads.folds import imbalance
 from classify.heads.frontier import costs_of, frontier
 from classify.heads.mlp import shape_mlp
 from classify.heads.search import SearchOptions
+from classify.heads.streaming.table import STREAMED
 from classify.heads.table import select
 from classify.metrics.comparison import Comparison, compare
 from classify.metrics.evaluation import tie
@@ -152,6 +153,7 @@ def fit_heads(
         parts=options.parts,
         progress=progress,
         memory=budget(options.max_memory_gb),
+        in_blocks=not options.views.number and all(head.name in STREAMED for head in heads),
     )
     how = SearchOptions(
         options.folds, options.seed, options.n_jobs, None, clock, stages.course.step, spread=spread
@@ -291,7 +293,7 @@ def _without_grouping(best: FittedHead, division: Division) -> list[str]:
 
 def _curve(best: FittedHead, division: Division, options: FitOptions, stages: Stages) -> LearningCurve:
     jobs = options.n_jobs or usable_cores()
-    most = room(division.X.shape[1], budget(options.max_memory_gb)) / jobs
+    memory = budget(options.max_memory_gb)
     stages.curve(best.result.name)
     answers = best.found.classes[best.found.scores.argmax(axis=1)]
     return learning_curve(
@@ -302,7 +304,7 @@ def _curve(best: FittedHead, division: Division, options: FitOptions, stages: St
         whole=answers == division.y,
         seed=options.seed,
         n_jobs=jobs,
-        most=most if isinstance(division.X, Streamed) else np.inf,
+        most=np.inf if fits(division.data, memory) else room(division.X.shape[1], memory) / jobs,
         on_progress=stages.course.step,
     )
 
@@ -316,10 +318,12 @@ def run(options: FitHeadOptions, say: Callable[[str], None]) -> FitResult:
             raise UserError("Expected --backbone or --space, received both. Leave one of them out.")
         if options.backbones:
             space = spaces_of(workspace, options.dataset, options.backbones)
-        with spreader(Ray(options.ray, options.fit.n_jobs), course.say) as spread:
+        cluster = Ray(options.ray, options.fit.n_jobs)
+        jobs = None if cluster.asked else options.fit.n_jobs  # they are the cluster's
+        with spreader(cluster, course.say) as spread:
             return fit_heads(
                 workspace,
-                replace(options.fit, views=views, curve=not options.no_curve),
+                replace(options.fit, views=views, curve=not options.no_curve, n_jobs=jobs),
                 dataset=options.dataset,
                 space=space,
                 on_progress=course.say,

@@ -28,7 +28,7 @@ from classify.data.neighbours.cached import neighbours_of
 from classify.data.neighbours.copies import copies_of
 from classify.pages.serving.app import check_installed, make_app
 from classify.pages.serving.pictures import Pictures
-from classify.pages.serving.server import listen, serve
+from classify.pages.serving.server import EXPOSED, listen, serve
 from classify.report.text import span
 from classify.runs.folder import write_json
 from classify.runs.record import of_space, record
@@ -249,6 +249,8 @@ def label(
     app = make_app(
         routes(session, data.name), listening.token, pictures=Pictures(data.manifest), anywhere=options.expose
     )
+    if options.expose:
+        say(EXPOSED)
     say(f"label here, Ctrl-C ends it: {listening.address}")
     notes = []
     if options.open and not webbrowser.open(listening.address):

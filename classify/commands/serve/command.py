@@ -21,7 +21,7 @@ from classify.commands.serve.pages import Shown, routes
 from classify.pages.serving.app import check_installed, make_app
 from classify.pages.serving.guards import App
 from classify.pages.serving.pictures import Pictures
-from classify.pages.serving.server import Listening, listen, serve
+from classify.pages.serving.server import EXPOSED, Listening, listen, serve
 from classify.runs.folder import find_run
 from classify.runs.record import record_of
 from classify.runs.standing import Standing
@@ -97,9 +97,12 @@ def make_pages(
     decisions = Decisions(audit, folder) if audit else None
 
     def load() -> Answerer:  # what it imports takes longer than all that the page needs
+        from threadpoolctl import threadpool_limits
+
         from classify.commands.serve.answers import Answerer
         from classify.models.classifier import open_classifier
 
+        threadpool_limits(1)  # every core has answers to give: two at one product would wait for each other
         named = str(found.absolute())
         progress = Progress(note=note)
         classifier = open_classifier(workspace, named, options=options, trust=trust, progress=progress)
@@ -143,7 +146,7 @@ def run(options: ServeOptions, say: Callable[[str], None]) -> None:
         note=say,
     )
     if options.expose:
-        say("warning: other machines can reach this address, and what is sent is not encrypted")
+        say(EXPOSED)
     served = Served(listening, found)
     print(json.dumps(served.to_json()) if options.json else visible(served.to_text()), flush=True)
     say("open this address in a web browser; Ctrl-C ends it")

@@ -13,6 +13,7 @@ from extract.machine import memory
 GB = 1e9
 COPIES = 6  # of the rows in float32 that a search at most holds at once where they are in memory
 LEAST = 40  # rows, whatever the limit
+MANY = 30_000  # rows: from here on sums over blocks are found sooner than what memory holds is searched
 OTHERS = 0.4e9  # bytes of a process that has loaded scikit-learn
 
 
@@ -28,10 +29,15 @@ def room(width: int, limit: float) -> int:
     return max(LEAST, int(min((limit - OTHERS) / (COPIES * 4 * width), 1e12)))
 
 
-def rows_of(data: Embedded, limit: float = np.inf) -> Rows:
-    """The rows of a data set: an array (n, D) float32 where that and what a search makes of it are below `limit` bytes.
+def fits(data: Embedded, limit: float) -> bool:
+    """Whether the rows of a data set as float32, and what a search makes of them, need less than `limit` bytes."""
+    return len(data.manifest) <= room(data.blocks[-1].stop, limit)
 
-    Otherwise they are streamed from the shards.
+
+def rows_of(data: Embedded, limit: float = np.inf, in_blocks: bool = False) -> Rows:
+    """The rows of a data set: an array (n, D) float32, or streamed from the shards where they are too many to fit.
+
+    Of MANY rows they are streamed, too, where all that is asked of them can be done `in_blocks`.
     """
-    fit = len(data.manifest) <= room(data.blocks[-1].stop, limit)
-    return data.embedding if fit else Streamed.of(data)
+    held = fits(data, limit) and not (in_blocks and len(data.manifest) >= MANY)
+    return data.embedding if held else Streamed.of(data)

@@ -6,7 +6,6 @@ as scikit-learn has it).
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
@@ -16,17 +15,20 @@ FLOOR = 1e-10  # of the objective: where a step promises less, float32 does not 
 STEPS = 25  # halvings of a step before a problem counts as solved to machine precision
 
 
-class Unknowns(Protocol):
-    """What L-BFGS must know of the unknowns W (P, ., .) of P problems."""
+class Unknowns:
+    """What L-BFGS must know of the unknowns W (P, ., .) of P problems; here each of them is free."""
 
     def dot(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Inner products, (p,) float64; of `a` the free part is enough."""
+        return dot(a, b)
 
     def free(self, W: np.ndarray) -> np.ndarray:
         """The part of W from which the rest follows, a view."""
+        return W
 
     def complete(self, free: np.ndarray) -> np.ndarray:
         """W from its free part, the rest worked out anew so that roundings do not add up."""
+        return free
 
 
 class Problems(Unknowns, ABC):
@@ -208,3 +210,8 @@ def two_loop(
         correction = factor - inverse * problems.dot(direction, change)
         direction += correction.astype(np.float32)[:, None, None] * problems.free(step)
     return problems.complete(direction)
+
+
+def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Inner products of each problem's unknowns: two (P, K, D) to (P,) float64."""
+    return np.einsum("pkd,pkd->pk", a, b).sum(axis=1, dtype=np.float64)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from classify.heads.fitting.lockstep import Problems, minimise
+from classify.heads.fitting.lockstep import Problems, dot, minimise
 
 # Of a gradient's elements, in units of their root mean square, even where features differ in size.
 LARGEST = 15
@@ -226,22 +226,8 @@ class _FeatureProblems(Problems):
     def penalty(self, W: np.ndarray, active: np.ndarray) -> np.ndarray:
         return 0.5 * self.ridge[active] * dot(W[..., :-1], W[..., :-1])
 
-    def dot(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return dot(a, b)
-
-    def free(self, W: np.ndarray) -> np.ndarray:
-        return W
-
-    def complete(self, free: np.ndarray) -> np.ndarray:
-        return free
-
     def size(self, gradient: np.ndarray) -> np.ndarray:
         return np.abs(gradient).max(axis=(1, 2))
-
-
-def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Inner products of each problem's unknowns: two (P, K, D) to (P,) float64."""
-    return np.einsum("pkd,pkd->pk", a, b).sum(axis=1, dtype=np.float64)
 
 
 def moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import uvicorn
 
 HERE = LOOPBACK[0]
+EXPOSED = "warning: other machines can reach this address, and what is sent is not encrypted"
 EVERYWHERE = ("0.0.0.0", "::", "")  # addresses that stand for all of a machine's
 
 

@@ -10,7 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 from extract.backbones.calibration import Calibration
-from extract.engines import quantisation
+from extract.engines.flatbuffer import kind_of, read, write
 from extract.engines.folding import fold
 from extract.engines.quantisation import Unquantisable, hash_tensors, measure, quantise
 from tests.extract.engines.tiny import float_file, pictures, tiny_network
@@ -33,9 +33,9 @@ def rows(network: bytes, pixels: np.ndarray) -> np.ndarray:
 
 
 def changed(network: bytes, change: Any) -> bytes:
-    model = quantisation._read(network)
+    model = read(network)
     change(model)
-    return quantisation._write(model)
+    return write(model)
 
 
 def test_folding_changes_no_row() -> None:
@@ -83,19 +83,19 @@ def test_rows_are_near_and_the_order_of_its_activations_is_known(calibration: Ca
 
 
 def test_averages_and_what_joins_them_stay_in_float32(calibration: Calibration) -> None:
-    model = quantisation._read(quantise(float_file(), calibration))
+    model = read(quantise(float_file(), calibration))
     graph, FLOAT, UINT8 = model.subgraphs[0], 0, 3
-    types = {quantisation._kind(model, o): graph.tensors[o.outputs[0]].type for o in graph.operators}
+    types = {kind_of(model, o): graph.tensors[o.outputs[0]].type for o in graph.operators}
     assert types["MEAN"] == types["CONCATENATION"] == FLOAT != types["CONV_2D"]
-    assert quantisation._kind(model, graph.operators[0]) == "QUANTIZE"  # no preparation in float32 is left
+    assert kind_of(model, graph.operators[0]) == "QUANTIZE"  # no preparation in float32 is left
     assert graph.tensors[graph.inputs[0]].type == UINT8
 
 
 def test_a_preparation_that_is_no_shift_stays(calibration: Calibration) -> None:
     first, *others = calibration.activations
     wider = Calibration((replace(first, high=2.0), *others))
-    model = quantisation._read(quantise(float_file(), wider))
-    kinds = [quantisation._kind(model, operator) for operator in model.subgraphs[0].operators]
+    model = read(quantise(float_file(), wider))
+    kinds = [kind_of(model, operator) for operator in model.subgraphs[0].operators]
     assert kinds[:4] == ["CAST", "MUL", "ADD", "QUANTIZE"]
 
 
@@ -114,7 +114,7 @@ def test_the_hash_is_of_numbers_and_not_of_names(calibration: Calibration) -> No
 
     def turn_a_weight(model: Any) -> None:
         graph = model.subgraphs[0]
-        operator = next(o for o in graph.operators if quantisation._kind(model, o) == "CONV_2D")
+        operator = next(o for o in graph.operators if kind_of(model, o) == "CONV_2D")
         buffer = model.buffers[graph.tensors[operator.inputs[1]].buffer]
         buffer.data = np.array(buffer.data)
         buffer.data[5] ^= 1
@@ -134,7 +134,7 @@ def test_a_calibration_of_another_network_is_refused(calibration: Calibration) -
 def test_a_channel_that_training_has_put_out_keeps_its_bias(calibration: Calibration) -> None:
     def put_out(model: Any) -> None:
         graph = model.subgraphs[0]
-        operator = next(o for o in graph.operators if quantisation._kind(model, o) == "CONV_2D")
+        operator = next(o for o in graph.operators if kind_of(model, o) == "CONV_2D")
         for index, value in ((1, 1e-24), (2, 5.0)):
             buffer = model.buffers[graph.tensors[operator.inputs[index]].buffer]
             values = np.frombuffer(bytes(buffer.data), np.float32).copy()

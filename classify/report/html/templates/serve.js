@@ -151,6 +151,7 @@ function neighbour(each, copies) {
   image.onerror = () => image.replaceWith(Object.assign(make("span", "", "p gone"), {title: each.path}));
   image.src = "/pictures/" + each.key;
   link.href = image.src + "?size=large";
+  link.target = "_blank"; // the answers stay
   link.append(image);
   item.append(link, make("bdi", each.label), make("small", ` ${(100 * each.similarity).toFixed(0)} % alike`));
   item.title = each.path;

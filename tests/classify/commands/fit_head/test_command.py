@@ -20,7 +20,9 @@ from classify.commands.fit_head.command import FitResult, fit_heads
 from classify.commands.fit_head.fitted_head import simplest_of
 from classify.commands.fit_head.options import BUDGET, FitOptions
 from classify.data import identity
+from classify.data.division import Division
 from classify.data.rows import blocks
+from classify.data.rows.streamed import Streamed
 from classify.data.splits import TEST, TRAIN, split
 from classify.heads import table
 from classify.heads.table import HEADS
@@ -498,3 +500,27 @@ def test_streamed_rows_make_the_run_that_rows_in_memory_make(
     assert any("more than --max-memory-gb has room for" in note for note in curve["notes"])
     with pytest.raises(UserError, match="fit into --max-memory-gb for --views"):
         run(workspace, "ridge", max_memory_gb=1e-6, views=Views(2))
+
+
+def test_many_rows_are_streamed_by_default_where_each_head_can_be_fitted_in_blocks(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, original = [], command.divide
+
+    def divide(*given: Any, **options: Any) -> Division:
+        made.append(original(*given, **options))
+        return made[-1]
+
+    monkeypatch.setattr(command, "divide", divide)
+    whole = run(workspace, "ridge", curve=True)
+    monkeypatch.setattr("classify.data.rows.budget.MANY", 100)
+    in_blocks = run(workspace, "ridge", curve=True)
+    run(workspace, "centroid", "knn")
+    assert [isinstance(division.X, Streamed) for division in made] == [False, True, False]
+    [one], [other] = whole.heads, in_blocks.heads
+    assert one.params == other.params and one.cv_accuracy == pytest.approx(other.cv_accuracy, abs=1e-3)
+    curves = [
+        json.loads((each.run / "report.json").read_text())["learning_curve"] for each in (whole, in_blocks)
+    ]
+    shares = [[point["share"] for point in curve["points"]] for curve in curves]
+    assert shares[0] == shares[1] and not any("max-memory" in note for note in curves[1]["notes"])

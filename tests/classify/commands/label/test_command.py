@@ -60,3 +60,15 @@ def test_a_folder_of_the_name_of_a_labelled_data_set(
     assert cli.main(["label", str(tmp_path / "digits"), "--workspace", str(workspace.root)]) == 1
     assert "with labels was extracted" in capsys.readouterr().err
     assert np.array_equal(workspace.manifest("digits").label, before.label)
+
+
+@pytest.mark.usefixtures("unserved")
+def test_auto_says_which_order_a_simulation_chose(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["label", "--workspace", str(workspace.root), "--labels", str(tmp_path / "labels.csv")]
+    assert cli.main([*words, "--simulate", "--accuracy", "99.9", "--seeds", "1"]) == 0
+    assert "auto is random on this data set" in capsys.readouterr().out
+    assert cli.main([*words, "--expose", "--host", "127.0.0.1"]) == 0
+    told = capsys.readouterr().err
+    assert "order: random, by the simulation 001-label" in told and "warning: other machines" in told

@@ -89,6 +89,36 @@ def test_by_keys(opened: Callable[..., Any], session: Session) -> None:
     ]  # fmt: skip
 
 
+def test_by_pointer(opened: Callable[..., Any], session: Session) -> None:
+    page = opened()
+    for name in CLASSES[:2]:
+        page.fill("#class", name)
+        step(page, lambda: page.click("#new button"))
+    step(page, lambda: page.locator("#classes button").nth(1).click())
+    step(page, lambda: page.click("#skip"))
+    step(page, lambda: page.click("#undo"))
+    step(page, lambda: page.click("#undo"))
+    answers = Labels(session.labels.path).answers
+    assert [each.label for each in answers] == [CLASSES[0], "green", "green", "", "", ""]
+    assert page.inner_text("#progress") == "2 of 36 pictures labelled"
+
+
+def test_many_at_once_by_keys(opened: Callable[..., Any], session: Session) -> None:
+    page = opened()
+    for number in range(6):
+        page.fill("#class", CLASSES[number % 3])
+        step(page, lambda: page.press("#class", "Enter"))
+    page.focus("#many")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#cells button")
+    count = page.locator("#cells button").count()
+    page.locator("#cells button").first.focus()
+    page.keyboard.press(" ")
+    page.locator("#accept", has_text=f"{count - 1} picture").focus()
+    page.keyboard.press("Enter")
+    page.locator("#progress", has_text=f"{5 + count} of").wait_for()
+
+
 def test_what_is_drawn_at_random_has_no_suggestion(opened: Callable[..., Any]) -> None:
     page = opened()
     for number in range(4):
@@ -143,7 +173,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(
     assert len(Labels(session.labels.path).answers) == count
     page.fill("#class", "blue")
     page.press("#class", "Enter")
-    page.wait_for_function("document.activeElement.id === 'class' && !error.hidden")
+    page.wait_for_function("() => document.activeElement.id === 'class' && !error.hidden")
     (tiny_disk / "filler").unlink()
     assert page.input_value("#class") == "blue"  # what was typed is there still
     step(page, lambda: page.press("#class", "Enter"))
@@ -159,6 +189,30 @@ def test_two_tabs(opened: Callable[..., Any], session: Session) -> None:
     step(second, lambda: second.press("#class", "Enter"))
     assert "Another window" in second.inner_text("#said")
     assert [each.label for each in session.labels.answers] == ["green"]
+
+
+def test_the_figures_while_labelling(browser: Any, session: Session) -> None:
+    """In random order every answer counts: after 20 of them there is all to say."""
+    drawn = Session(session.manifest, np.arange(36), session.pool, session.labels, clever=False)
+    listening = listen()
+    app = make_app(routes(drawn, "things"), listening.token, pictures=Pictures(session.manifest))
+    with serving(app, listening):
+        page = browser.new_context().new_page()
+        page.goto(listening.address)
+        page.get_by_text("not known before pictures were drawn").wait_for()
+        assert page.get_by_text("Every picture is drawn at random").is_visible()
+        for _ in range(30):
+            place = drawn.questions.now().place
+            drawn.answer(drawn.keys[place], CLASSES[place % 3])
+            drawn.questions.settle()
+        drawn.questions.close()
+        page.reload()
+        accuracy, following, _ = page.locator("#tiles div").all()
+        accuracy.get_by_text("n = 30").wait_for()
+        assert "100.0 %" in accuracy.inner_text() and "88.6 % to 100.0 %" in accuracy.inner_text()
+        assert "The next 100 labels" in following.inner_text()
+        assert "points of accuracy, probably" in following.inner_text()
+        page.context.close()
 
 
 def test_the_end(opened: Callable[..., Any], session: Session) -> None:

@@ -34,6 +34,7 @@ class Open(NamedTuple):
     def tab(self, name: str) -> Any:
         """Go to another tab."""
         self.page.get_by_role("link", name=name, exact=True).click()
+        self.page.wait_for_url(f"**/{name.lower()}")  # its scripts have run by then
         return self.page
 
 
@@ -139,7 +140,6 @@ def test_every_page_fits_and_passes_axe(
     page.unroute_all()
     for name in ("Audit", "Map", "Report"):
         opened.tab(name)
-        page.wait_for_load_state()
         assert page.evaluate(FITS)
         if name == "Audit":
             page.get_by_role("button", name="Accept").click()
@@ -178,17 +178,39 @@ def test_a_picture_is_dropped_and_its_answer_corrected_by_keyboard(
     assert ",rose,tulip," in (opened.workspace.runs / "corrections" / "corrections.csv").read_text()
 
 
-def test_a_picture_is_pasted_and_what_is_none_is_told(served: Callable[..., Open], tmp_path: Path) -> None:
+def test_pictures_are_pasted_and_what_is_too_large_is_told(
+    served: Callable[..., Open], picture: Path
+) -> None:
     page = served().page
     page.evaluate(
-        """() => {
+        """bytes => {
             const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], "pasted.png", {type: "image/png"}));
             data.items.add(new File([new Uint8Array(33 * 2 ** 20)], "large.png", {type: "image/png"}));
             document.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true}));
-        }"""
+        }""",
+        [*picture.read_bytes()],
     )
     page.get_by_text("It is larger than 32 MiB").wait_for()
-    assert page.locator(".card.failed").count() == 1
+    page.get_by_role("heading", name="tulip").wait_for()
+    assert page.locator(".card").count() == 2 and page.locator(".card.failed").count() == 1
+
+
+def test_many_are_chosen_and_one_is_corrected_by_mouse(served: Callable[..., Open], picture: Path) -> None:
+    opened = served()
+    page = opened.page
+    with page.expect_file_chooser() as chooser:
+        page.get_by_text("Choose pictures").click()
+    chooser.value.set_files([picture] * 5)
+    page.wait_for_selector("#status:empty", state="attached")
+    assert page.locator(".card").count() == 5
+    card = page.locator(".card").first
+    assert card.locator(".near .flag").count() == 8 and "50 % alike" in card.locator(".near").inner_text()
+    assert card.locator(".near .flag").first.inner_text() == "audit: label"
+    card.get_by_text("Wrong, it is").click()
+    card.get_by_label("Right label").fill(HOSTILE)
+    card.get_by_role("button", name="Keep this label").click()
+    card.get_by_text(f"Kept as {HOSTILE}.").wait_for()
 
 
 @pytest.mark.parametrize("keys", [True, False])

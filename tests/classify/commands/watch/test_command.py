@@ -1,9 +1,6 @@
 """The command line: a real network answers for pictures that arrive, and a half-copied one waits."""
 
 import json
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,8 +11,7 @@ import cli
 from classify.commands.watch import command
 from tests.classify.commands.finetune.conftest import prepare
 from tests.classify.commands.watch.test_watch import rows
-
-ROOT = Path(__file__).parents[4]
+from tests.classify.process import interrupted, started
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +68,8 @@ def test_a_half_copied_picture_waits(
 
 def test_a_process_answers_for_what_arrives(made: Path, pictures: list[bytes], tmp_path: Path) -> None:
     words = ["watch", str(tmp_path), "--workspace", str(made / ".coldframe"), "--every", "0.05s", "--json"]
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "cli.py"), *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout and process.stderr
-    try:
+    with started(*words) as process:
+        assert process.stderr
         heard = iter(process.stderr.readline, "")
         assert any("Ctrl-C ends it" in line for line in heard)
         for number, data in enumerate(pictures):
@@ -89,11 +79,7 @@ def test_a_process_answers_for_what_arrives(made: Path, pictures: list[bytes], t
             assert any(line.startswith(f"coming/{number}.png: class {number}") for line in heard)
         (tmp_path / "none.png").write_bytes(b"none")
         assert any(line.startswith("rejected none.png: no picture") for line in heard)
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate()
-    finally:
-        process.kill()
-        process.wait()
+        out, _ = interrupted(process)
     assert process.returncode == 0
     assert json.loads(out) | {"run": ""} == {
         "file": str(tmp_path / "answers.csv"), "run": "", "pictures": 3, "rejects": 1, "notes": []

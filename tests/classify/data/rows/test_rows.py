@@ -66,6 +66,15 @@ def test_what_fits_the_budget_is_in_memory_and_else_streamed(data: Embedded) -> 
     assert rows_of(data, needed) is data.embedding and rows_of(data) is data.embedding
 
 
+def test_many_rows_are_streamed_where_all_that_is_asked_can_be_done_in_blocks(
+    data: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("classify.data.rows.budget.MANY", 51)
+    assert rows_of(data, in_blocks=True) is data.embedding
+    monkeypatch.setattr("classify.data.rows.budget.MANY", 50)
+    assert isinstance(rows_of(data, in_blocks=True), Streamed) and rows_of(data) is data.embedding
+
+
 def test_a_budget_is_asked_for_or_a_third_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert budget(1.5) == 1.5e9 and budget(None) == machine.memory() / 3
     with pytest.raises(UserError, match="--max-memory-gb above 0, received 0"):

@@ -1,0 +1,1 @@
+"""What the frozen part of a network gives for pictures: kept in the cache by view, or computed at each asking."""
