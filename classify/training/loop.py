@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
 
+from cache.errors import UserError
 from cache.text import counted
 from classify.training.batches import TrainingRows
 from classify.training.callbacks import Callbacks
@@ -39,7 +41,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class Trained:
-    """The weights that were best on the validation part, those of the head, and how it went."""
+    """The weights (averages, if asked for) that validated best, those of the head, and how it went."""
 
     epochs: Sequence[Epoch]
     best_epoch: int
@@ -64,7 +66,8 @@ def train(
     Parameters
     ----------
     model : keras.Model
-        Activations to (B, C) logits; left with the weights of the last epoch.
+        Activations to (B, C) logits; left with the weights of the last epoch. Where weights are averaged
+        (`Settings.average`), it has the average while `watch` and callbacks are told of the end of an epoch.
     fit : TrainingRows
     val : TrainingRows, optional
         Decide which epoch is best and when to stop; without them the last epoch counts as the best.
@@ -96,7 +99,7 @@ def train(
     else:
         now = resumed
         write_weights(model, now.weights)
-        _write(_moving(model, optimizer), now.state)
+        _restore(_moving(model, optimizer), now.state)
     stopped = _patience_over(now, settings)  # a run killed after its last epoch has no more to come
     callbacks.begin(model, last, steps)
     while len(now.epochs) <= last and not stopped:
@@ -107,29 +110,46 @@ def train(
         if not math.isfinite(loss):
             stopped = f"the loss was {loss} in epoch {number}: try a lower --lr, or --optimizer sgd"
             break
-        judged = _judge(model, val, settings)
-        rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
-        epoch = _epoch(number, loss, accuracy, judged, rate, time.monotonic() - began)
-        weights, known = read_weights(model), now.epochs[now.best_epoch]
-        best = number == 1 or judged is None or epoch.calibrated_loss < known.calibrated_loss
-        now = Checkpoint(
-            [*now.epochs, epoch],
-            weights,
-            now.head,
-            weights if best else now.best,
-            number if best else now.best_epoch,
-            _read(_moving(model, optimizer)),
-        )
-        watch.keep(now)
-        watch.epoch(model, epoch)
-        watch.say(progress.finished(epoch, now.epochs[0], val))
-        callbacks.tell("on_epoch_end", number - 1, epoch.logs)
+        weights = read_weights(model)
+        with _averaged(model, optimizer):
+            judged, average = _judge(model, val, settings), read_weights(model)
+            rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+            epoch = _epoch(number, loss, accuracy, judged, rate, time.monotonic() - began)
+            known = now.epochs[now.best_epoch]
+            best = number == 1 or judged is None or epoch.calibrated_loss < known.calibrated_loss
+            now = Checkpoint(
+                [*now.epochs, epoch],
+                weights,
+                now.head,
+                average if best else now.best,
+                number if best else now.best_epoch,
+                _read(_moving(model, optimizer)),
+            )
+            watch.keep(now)
+            watch.epoch(model, epoch)
+            watch.say(progress.finished(epoch, now.epochs[0], val))
+            callbacks.tell("on_epoch_end", number - 1, epoch.logs)
         asked = f"{callbacks.stopped} asked for it in epoch {number}" if callbacks.stopped else ""
         stopped = asked or _patience_over(now, settings)
     if stopped:
         watch.say(f"{watch.label}stopped: {stopped}")
     callbacks.tell("on_train_end", now.epochs[-1].logs)
     return Trained(now.epochs, now.best_epoch, now.head, now.best, stopped, steps)
+
+
+@contextmanager
+def _averaged(model: keras.Model, optimizer: Any) -> Iterator[None]:
+    """Give the model the average of its weights over the last steps; afterwards it has its own again.
+
+    The average is what is judged and kept. It hardly moves while the learning rate rises and falls
+    (Polyak and Juditsky 1992, SIAM Journal on Control and Optimization 30:838).
+    """
+    own = read_weights(model)
+    optimizer.finalize_variable_values(model.trainable_variables)  # nothing where nothing is averaged
+    try:
+        yield
+    finally:
+        write_weights(model, own)
 
 
 def _patience_over(now: Checkpoint, settings: Settings) -> str:
@@ -234,6 +254,16 @@ def _moving(model: keras.Model, optimizer: Any) -> list[Any]:
     """What else changes from step to step: the optimizer's variables and the states of random generators."""
     seeds = [v for v in model.non_trainable_variables if "seed" in v.path]
     return [*optimizer.variables, *seeds]
+
+
+def _restore(variables: Sequence[Any], state: Sequence[np.ndarray]) -> None:
+    """Set what moves to the state of a checkpoint; UserError where it is that of another training."""
+    if [tuple(variable.shape) for variable in variables] != [array.shape for array in state]:
+        raise UserError(
+            f"Expected {len(variables)} arrays of an optimizer and of average weights in the checkpoint, received "
+            f"{len(state)}, as an older version wrote them. Run finetune without --resume: cached activations are kept."
+        )
+    _write(variables, state)
 
 
 def _read(variables: Sequence[Any]) -> list[np.ndarray]:

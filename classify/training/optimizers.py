@@ -23,6 +23,9 @@ def make_optimizer(settings: Settings, model: keras.Model, steps: int) -> keras.
     The learning rate rises during the first epoch: AdamW's first steps are as long as its later ones, whatever the
     gradients, and undo part of what the head knows.
 
+    The weights are averaged over the steps of about `average` epochs, of half of the training at most. Keras begins
+    with the weights after the first step, which are next to those of the head.
+
     With a `layer_decay` d below 1 the variables of the i-th layer below the head learn at lr * d^i (discriminative
     fine-tuning: Howard and Ruder 2018, arXiv 1801.06146, section 3.1).
     """
@@ -36,6 +39,9 @@ def make_optimizer(settings: Settings, model: keras.Model, steps: int) -> keras.
             warmup_steps=rise,
         )
     options: dict[str, Any] = {"learning_rate": schedule, "global_clipnorm": CLIP}
+    span = steps * min(settings.average, settings.epochs / 2)
+    if span > 1:
+        options |= {"use_ema": True, "ema_momentum": 1 - 1 / span}
     if settings.optimizer in ("sgd", "rmsprop"):
         options["momentum"] = settings.momentum
     if settings.optimizer == "adamw":

@@ -43,6 +43,8 @@ class Settings:
     """share of the learning rate that each layer has of the one above"""
     schedule: Annotated[str, Parameter(metavar="NAME")] = "cosine"
     """of the learning rate: cosine to zero after a rise during the first epoch, or constant"""
+    average: Annotated[float, Parameter(metavar="EPOCHS")] = 2.0
+    """judge and keep an average of the weights over about so many epochs; 0: those of the last step"""
     label_smoothing: float = 0.0
     """share of each target spread over all classes"""
     mixup: float = 0.0
@@ -104,6 +106,7 @@ _RANGES = (
     ("momentum", 0, 0.9999),
     ("weight_decay", 0, 10),
     ("layer_decay", 1e-3, 1),
+    ("average", 0, 100_000),
     ("label_smoothing", 0, 0.9),
     ("mixup", 0, 10),
     ("patience", 1, 100_000),

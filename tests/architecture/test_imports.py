@@ -26,6 +26,7 @@ MAY_IMPORT_KERAS = {
     "classify/models/model_file.py",
     "classify/models/resizing.py",
     "classify/models/run_model.py",
+    "classify/training/callbacks.py",
     "classify/training/loop.py",
     "classify/training/optimizers.py",
     "extract/backbones/efficientnet_lite.py",

@@ -61,6 +61,7 @@ class Settings:
             optimizer="adam",
             lr=self.lr,
             schedule="constant",
+            average=0.0,
             patience=self.patience,
             views=0 if self.augment == "none" else self.epochs,
             augment=self.augment,

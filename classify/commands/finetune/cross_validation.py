@@ -68,9 +68,9 @@ def cross_validate(
         def after(
             model: keras.Model, epoch: Epoch, fold: Fold = fold, start: list = start, lines: dict = lines
         ) -> None:
-            now = read_weights(model)
-            lines[epoch.number] = walk(model, start, now, fold.val, settings.batch_size, ALPHAS)
-            write_weights(model, now)
+            lines[epoch.number] = walk(
+                model, start, read_weights(model), fold.val, settings.batch_size, ALPHAS
+            )
 
         # Of five times ten epochs nobody reads each: they are steps, and a fold is a line.
         watch = Watch(step=step, epoch=after, label=f"fold {number} of {len(folds)}, ")

@@ -92,9 +92,7 @@ def finish(
     if start.original:
         log.add(_reading(start, start.loaded.record["head"]["params"], when))
     if not kept:
-        comparison = compare(
-            "the mixture" if mixture else "fine-tuned", "the head", truth, names[1], names[0]
-        )
+        comparison = compare(what, "the head", truth, names[1], names[0])
         log.add(_reading(start, asdict(start.settings) | {"alpha": history.alpha}, when))
     notes += log.notes if start.original or not kept else []
     outcome = Outcome(

@@ -48,7 +48,7 @@ def unfinished(workspace: Workspace, named: str | None) -> Path:
 
 def settings_of(folder: Path) -> Settings:
     """The settings a run began with."""
-    return build(Settings, _plan(folder)["settings"])
+    return _settings(_plan(folder))
 
 
 def start_of(folder: Path) -> Path:
@@ -130,6 +130,11 @@ def close_run(folder: Path) -> None:
     (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
+def _settings(plan: dict[str, Any]) -> Settings:
+    """What a plan says; a run of an older version, which averaged no weights, goes on without."""
+    return build(Settings, {"average": 0.0} | plan["settings"])
+
+
 def _plan(folder: Path) -> dict[str, Any]:
     path = folder / PLAN
     texts = dict.fromkeys(("start", "head_sha256", "fit", "val", "border"), str)
@@ -137,7 +142,7 @@ def _plan(folder: Path) -> dict[str, Any]:
         plan = check(read_json(path), settings=dict, space=str, callbacks=list, **texts)
         if missing := [name for name in ("settings", *texts) if plan.get(name) is None]:
             raise DamagedJson(f"it lacks {', '.join(missing)}")
-        build(Settings, plan["settings"])
+        _settings(plan)
         return plan
     except (OSError, DamagedJson, UserError) as error:
         raise UserError(

@@ -6,7 +6,7 @@ Axes: n rows searched, of them b asked for at a time; D features; w principal co
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,9 @@ from classify.data.neighbours.directions import Directions, Spans
 from classify.data.neighbours.search import BLOCK, RECALL, SAMPLE, Neighbours, among, nearest
 
 EXACT = 50_000  # pictures from which on an index is asked, if there is one
-TABLE = 200_000  # pictures up to which all are compared with all where an index finds too few: beyond, many minutes
+TABLE = (
+    200_000  # pictures up to which all are compared with all where cells hold too few: beyond, many minutes
+)
 COMPONENTS = 128  # principal ones, by which rows are looked for
 FITTED = 20_000  # rows that tell the components
 LOOKED_AT = 10_000  # rows that one is compared with by its components, at most
@@ -41,14 +43,14 @@ def approximate(
     Rows are looked for by their principal components: sorted into about 2 * sqrt(n) cells around means (faiss
     IndexIVFFlat; Sivic and Zisserman 2003), of which only the nearest are looked into, as many as it takes to find 95 %
     of the true neighbours of a sample, but not more than have `LOOKED_AT` rows. The first 4 * k are compared whole.
-    Where that finds too few, up to `TABLE` rows are compared with each other after all.
+    Where that finds too few, up to `TABLE` rows are compared with all, by their components or else whole.
 
     Parameters
     ----------
     rows, k, spans, picked
         As of `search.among`.
     say : callable
-        Told when the index is not good enough.
+        Told what takes longer than an index should.
     seed : int
         Of the sample, and of the rows that the index learns from.
 
@@ -61,12 +63,17 @@ def approximate(
     index = _Index.of(rows, picked, spans, rng)
     sample = np.sort(rng.choice(n, min(SAMPLE, n), replace=False))
     true = _others(sample, nearest(rows, rows[picked[sample]], k + 1, spans, picked))
-    recall = probe(index.cells, index.affordable, lambda: _shared(index.nearest(sample, k).index, true.index))
+
+    def found() -> float:
+        return _shared(index.nearest(sample, k).index, true.index)
+
+    recall = probe(index.cells, index.affordable, found)
     if recall < RECALL and n <= TABLE:
-        say(
-            f"the index finds {recall:.0%} of the neighbours of a sample: all are compared with all, once: minutes"
-        )
-        return among(rows, k, spans, picked)
+        index = index.without_cells()
+        recall = found()
+        if recall < RECALL:
+            say(f"an index finds {recall:.0%} of the neighbours: all are compared with all, once: minutes")
+            return among(rows, k, spans, picked)
     parts = []
     for start in range(0, n, BLOCK):
         some = np.arange(start, min(start + BLOCK, n))
@@ -89,7 +96,7 @@ class _Index:
     """n directions, whole and by their principal components."""
 
     basis: Vectors  # (D, w)
-    cells: Any  # faiss index of the components
+    cells: Any  # faiss index of the components, in cells or not
     whole: Any  # faiss index of the directions; a copy of them
 
     @classmethod
@@ -112,6 +119,16 @@ class _Index:
         """Cells that have `LOOKED_AT` rows together."""
         cells = self.cells.nlist
         return min(cells, max(_FIRST, LOOKED_AT * cells // self.cells.ntotal))
+
+    def without_cells(self) -> _Index:
+        """The same, each row compared with all by its components."""
+        import faiss
+
+        every = faiss.IndexFlatIP(self.cells.d)
+        for start in range(0, self.cells.ntotal, BLOCK):
+            mine = self.whole.reconstruct_n(start, min(BLOCK, self.cells.ntotal - start))
+            every.add(mine @ self.basis)
+        return replace(self, cells=every)
 
     def nearest(self, some: NDArray[np.intp], k: int) -> Neighbours:
         """Find k others of each of (b,) rows, -1 where there are fewer in the cells looked into."""

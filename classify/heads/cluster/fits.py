@@ -20,10 +20,13 @@ class Fits:
         """Tell on which machine it is, and with which libraries, once it is there."""
         return socket.gethostname(), versions(*PACKAGES)
 
-    def learn(self, work: tuple[Fitter, Sequence[Work]]) -> int:
-        """Learn what the tasks of a search are, which are made in the same order everywhere; returns how many."""
+    def learn(self, work: tuple[Fitter, Sequence[Work]]) -> None:
+        """Learn what the tasks of a search are, which are made in the same order everywhere."""
         self._tasks = tasks_of(*work)
         self._at: tuple[int, int] | None = None
+
+    def count(self) -> int:
+        """How many tasks there are."""
         return len(self._tasks)
 
     def step(self, task: int, number: int) -> tuple[list[Result] | None, list[Warning]]:

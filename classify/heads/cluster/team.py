@@ -79,27 +79,24 @@ class Team:
     def __init__(self, ray: Any, seats: Sequence[Seat], note: Callable[[str], None]) -> None:
         self._ray, self._seats, self._note = ray, seats, note
         self._members: list[_Member] = []
-        self._free: SimpleQueue[_Member] = SimpleQueue()
 
     def spread(self, fitter: Fitter, works: Sequence[Work]) -> tuple[list[Task], int]:
         """Hand out a search: its tasks, each done where there is room, and how many go on at once."""
         if not self._members:
             self._call()
-        work = self._ray.put((fitter, works))
-        member = self._free.get()
-        try:
-            tasks = self._answer(member, work, lambda actor: actor.learn.remote(work))
-        finally:
-            self._free.put(member)
-        return [partial(self._steps, work, task) for task in range(tasks)], len(self._members)
+        work, free = self._ray.put((fitter, works)), SimpleQueue[_Member]()
+        for member in self._members:
+            free.put(member)
+        tasks = self._answer(self._members[0], work, lambda actor: actor.count.remote())
+        return [partial(self._steps, free, work, task) for task in range(tasks)], len(self._members)
 
     def dismiss(self) -> None:
         """End all workers at once, whatever they do."""
         for member in self._members:
             self._ray.kill(member.actor)
 
-    def _steps(self, work: Any, task: int) -> Iterator[list[Result]]:
-        member = self._free.get()
+    def _steps(self, free: SimpleQueue[_Member], work: Any, task: int) -> Iterator[list[Result]]:
+        member = free.get()
         try:
             for number in count():
                 found, said = self._answer(member, work, partial(_step, task=task, number=number))
@@ -109,7 +106,7 @@ class Team:
                     return
                 yield found
         finally:
-            self._free.put(member)
+            free.put(member)
 
     def _answer(self, member: _Member, work: Any, ask: Callable[[Any], Any]) -> Any:
         """What a worker answers that has learned a search; if it is lost, what another answers in its place."""
@@ -141,8 +138,6 @@ class Team:
         for late in set(members) - set(there):
             self._ray.kill(late.actor)
         self._members = there
-        for member in there:
-            self._free.put(member)
         self._note(f"fits on Ray: {told([member.seat for member in there])}")
 
     def _greeted(self, members: Sequence[_Member], least: int, seconds: float) -> list[_Member]:

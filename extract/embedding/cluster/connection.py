@@ -18,9 +18,10 @@ LOCAL = "local"
 SECONDS = 10.0  # in which a cluster has to answer
 _CODE = Path(__file__).parents[3]  # where this package lies
 _OBJECTS = 100 * 2**20  # bytes: what is handed round are names, keys and counts
-_OFF = {  # before Ray is imported: it reports home, and warns of what does not concern us, unless told not to
+_OFF = {  # before Ray is imported: it reports home, warns of what does not concern us, and is nice, unless told not to
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",  # of 15 by default: beside anything else a worker would hardly be given a core
 }
 
 

@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 from keras import layers
 
+from cache.errors import UserError
 from classify.commands.finetune.network.border import find_border
 from classify.commands.finetune.network.top import build_top, read_head
 from classify.models.linear import LinearHead
 from classify.training.batches import TrainingRows
+from classify.training.callbacks import Callbacks
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import Epoch
-from classify.training.loop import Watch, read_weights, train, write_weights
+from classify.training.loop import Watch, logits_of, read_weights, train, write_weights
 from classify.training.optimizers import make_optimizer
 from classify.training.settings import LEARNING_RATES, Settings
+from classify.training.validation import judge
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_backbone
 
@@ -154,6 +157,52 @@ def test_resumed_training_ends_at_the_same_weights(optimizer: str) -> None:
     assert [e.val_loss for e in again.epochs] == pytest.approx([e.val_loss for e in whole.epochs], abs=1e-5)
 
 
+def test_the_average_of_the_weights_is_judged_and_kept() -> None:
+    """By hand, after each step; the training itself goes on from the weights of its last step."""
+    model, data = small_top()
+    steps: list[list[np.ndarray]] = []
+    told: list[list[np.ndarray]] = []
+
+    class Spy(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+            steps.append(read_weights(model))
+
+    settings = replace(SETTINGS, lr=0.05, average=1.0)
+    watch = Watch(
+        epoch=lambda model, epoch: told.append(read_weights(model)), callbacks=Callbacks([("spy:spy", Spy())])
+    )
+    trained = train(model, data, data, settings, watch=watch)
+    span, average = trained.steps * settings.average, steps[0]
+    by_epoch = []
+    for number, now in enumerate(steps):
+        if number:
+            average = [(1 - 1 / span) * a + b / span for a, b in zip(average, now, strict=True)]
+        if (number + 1) % trained.steps == 0:
+            by_epoch.append(average)
+    for expected, found in zip(
+        [*by_epoch, by_epoch[trained.best_epoch - 1]], [*told, trained.best], strict=True
+    ):
+        for a, b in zip(expected, found, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+    for a, b in zip(read_weights(model), steps[-1], strict=True):
+        assert np.array_equal(a, b)
+    assert not np.allclose(told[0][0], steps[trained.steps - 1][0], atol=1e-4)
+    write_weights(model, trained.best)
+    found = judge(logits_of(model, data, settings.batch_size), data.codes)
+    assert found.calibrated_loss == pytest.approx(
+        trained.epochs[trained.best_epoch].calibrated_loss, abs=1e-6
+    )
+
+
+def test_a_checkpoint_without_averages_is_refused() -> None:
+    """As one of an older version, whose optimizer averaged nothing."""
+    model, data = small_top()
+    kept: list[Checkpoint] = []
+    train(model, data, data, replace(SETTINGS, average=0.0, epochs=2), watch=Watch(keep=kept.append))
+    with pytest.raises(UserError, match=r"average weights .* older version .* without --resume"):
+        train(small_top()[0], data, data, SETTINGS, resumed=kept[0])
+
+
 def test_best_epoch_is_the_trained_one_with_the_lowest_calibrated_loss() -> None:
     model, data = small_top()
     weights: dict[int, Sequence[np.ndarray]] = {}
@@ -208,8 +257,6 @@ def test_layer_decay_slows_the_lower_layers() -> None:
 
 def test_checkpoint_survives_a_full_disk_and_damage(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     import os
-
-    from cache.errors import UserError
 
     model, data = small_top()
     kept: list[Checkpoint] = []

@@ -46,6 +46,13 @@ def test_a_run_says_what_it_began_with(workspace: Workspace, cut_short: Path) ->
     assert resume.start_of(cut_short) == begun(workspace).loaded.folder
 
 
+def test_a_run_of_an_older_version_goes_on_without_averages(cut_short: Path) -> None:
+    plan = json.loads((cut_short / resume.PLAN).read_text())
+    assert plan["settings"].pop("average") == Settings.average > 0
+    write_json(cut_short / resume.PLAN, plan)
+    assert resume.settings_of(cut_short) == replace(SETTINGS, average=0.0)
+
+
 def test_a_run_of_another_network_is_not_gone_on_with(workspace: Workspace, cut_short: Path) -> None:
     plan = json.loads((cut_short / resume.PLAN).read_text())
     write_json(cut_short / resume.PLAN, {name: each for name, each in plan.items() if name != "space"})

@@ -11,6 +11,7 @@ from cache.space import Space
 from cache.storage.store import Store
 from classify.data.neighbours import approximate, cached, kept
 from classify.data.neighbours.cached import neighbours_of
+from classify.data.neighbours.search import Neighbours
 
 N = 90
 
@@ -167,13 +168,21 @@ def test_where_an_index_finds_too_few_all_are_compared_or_it_is_told(
 ) -> None:
     pytest.importorskip("faiss", reason="needs the extra `index`")
     monkeypatch.setattr(approximate, "LOOKED_AT", 300)
-    told = list[str]()
-    whole = neighbours_of(scattered, told.append, exact=1000)
+
+    def found() -> tuple[Neighbours, list[str]]:
+        for file in files(scattered):
+            file.unlink()
+        told = list[str]()
+        return neighbours_of(scattered, told.append, exact=1000), told
+
+    by_components, told = found()
+    assert len(told) == 1 and by_components.recall > 0.95
+    monkeypatch.setattr(approximate, "COMPONENTS", 4)
+    whole, told = found()
     assert whole.recall == 1 and whole.notes == [] and "all are compared with all" in told[1]
-    (file,) = files(scattered)
-    file.unlink()
     monkeypatch.setattr(approximate, "TABLE", 1_000)
-    some = neighbours_of(scattered, exact=1000)
+    some, told = found()
+    assert len(told) == 1
     assert 0.1 < some.recall < 0.9 and some.notes[0].endswith("; to find more would take too long")
     shared = np.mean([np.isin(a, b).mean() for a, b in zip(whole.index, some.index, strict=True)])
     assert some.recall == pytest.approx(shared, abs=0.02)

@@ -62,7 +62,7 @@ def container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     finally:
         objects._open.cache_clear()
         pictures._bucket.cache_clear()
-        server.terminate()
+        server.kill()  # it would wait for connections that are kept
         server.wait()
 
 
