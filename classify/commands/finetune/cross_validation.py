@@ -20,10 +20,9 @@ from classify.training.settings import Settings
 if TYPE_CHECKING:
     import keras
 
-ALPHAS = (0.2, 0.4, 0.6, 0.8, 1.0)
-ERRORS = (
-    2.0  # standard errors: the winner is the luckiest of fifty points, in networks that are not the final one
-)
+ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
+ERRORS = 2.0  # standard errors: the networks that the folds judge are not the final one
+SLACK = 1.0  # standard errors: of points that the folds cannot tell apart, the one nearest to the head
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,13 @@ def cross_validate(
 ) -> tuple[History, float, np.ndarray]:
     """Fine-tune on each fold and judge all out-of-fold answers together; the model's weights are left as they were.
 
+    They choose the point between the head and the last epoch, no epoch: a hundred pictures cannot tell the best of
+    ten epochs, and the learning rate falls to zero towards the last.
+
     Returns
     -------
     history : History
-        Its epochs are the folds' together; its line goes from the heads to the chosen epoch.
+        Its epochs are the folds' together; its line goes from the heads to the last one that all folds finished.
     temperature : float
         Of the out-of-fold logits at the chosen point.
     logits : (v, C)
@@ -68,9 +70,9 @@ def cross_validate(
         def after(
             model: keras.Model, epoch: Epoch, fold: Fold = fold, start: list = start, lines: dict = lines
         ) -> None:
-            lines[epoch.number] = walk(
-                model, start, read_weights(model), fold.val, settings.batch_size, ALPHAS
-            )
+            alphas = ALPHAS if epoch.number == settings.epochs else ALPHAS[-1:]
+            now = read_weights(model)
+            lines[epoch.number] = walk(model, start, now, fold.val, settings.batch_size, alphas)
 
         # Of five times ten epochs nobody reads each: they are steps, and a fold is a line.
         watch = Watch(step=step, epoch=after, label=f"fold {number} of {len(folds)}, ")
@@ -89,17 +91,19 @@ def cross_validate(
     codes = np.concatenate([_known(fold) for fold in folds])
     head = Point.of(0.0, np.concatenate(heads), codes)
     lines_of = {0: [head]} | {
-        number: [head, *(_together(points, number, place, codes) for place in range(len(ALPHAS)))]
+        number: [
+            head,
+            *(_together(line, codes) for line in zip(*(fold[number] for fold in points), strict=True)),
+        ]
         for number in range(1, min(map(len, epochs)))
     }
-    chosen = {number: choose(line, floor, ERRORS) for number, line in lines_of.items()}
-    finished = list(lines_of)[1:] or [0]  # none where a fold's loss was no number from the start
-    best = min(finished, key=lambda number: (chosen[number].judgement.calibrated_loss, number))
+    last = max(lines_of)  # 0 where a fold's loss was no number from the start
+    chosen = choose(lines_of[last], floor, ERRORS, SLACK)
     pooled = [_pooled(number, epochs, line[-1]) for number, line in lines_of.items()]
-    line = [point.summary() for point in lines_of[best]]
+    line = [point.summary() for point in lines_of[last]]
     steps = -(-len(codes) // settings.batch_size)  # of the training on all of them that is to come
-    history = History(pooled, best, line, chosen[best].alpha, len(codes), len(folds), settings.epochs, steps)
-    return history, chosen[best].temperature(codes), chosen[best].logits
+    history = History(pooled, last, line, chosen.alpha, len(codes), len(folds), settings.epochs, steps)
+    return history, chosen.temperature(codes), chosen.logits
 
 
 def _known(fold: Fold) -> np.ndarray:
@@ -107,10 +111,9 @@ def _known(fold: Fold) -> np.ndarray:
     return np.where(np.isin(fold.val.codes, fold.fit.codes), fold.val.codes, -1)
 
 
-def _together(points: Sequence[dict[int, list[Point]]], epoch: int, place: int, codes: np.ndarray) -> Point:
+def _together(points: Sequence[Point], codes: np.ndarray) -> Point:
     """Join the folds' answers after an epoch at one alpha."""
-    logits = np.concatenate([lines[epoch][place].logits for lines in points])
-    return Point.of(ALPHAS[place], logits, codes)
+    return Point.of(points[0].alpha, np.concatenate([point.logits for point in points]), codes)
 
 
 def _pooled(number: int, folds: Sequence[Sequence[Epoch]], point: Point) -> Epoch:

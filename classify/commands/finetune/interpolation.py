@@ -12,7 +12,7 @@ from classify.heads.calibration import fit_temperature
 from classify.training.batches import TrainingRows
 from classify.training.history import Interpolation
 from classify.training.loop import logits_of, write_weights
-from classify.training.validation import Judgement, better, judge
+from classify.training.validation import Judgement, better, gained, judge
 
 if TYPE_CHECKING:
     import keras
@@ -71,21 +71,30 @@ def between(head: Arrays, trained: Arrays, alpha: float) -> list[np.ndarray]:
     return [(1 - alpha) * a + alpha * b for a, b in zip(head, trained, strict=True)]
 
 
-def choose(line: Sequence[Point], floor: float = 0.0, errors: float = 1.0) -> Point:
+def choose(line: Sequence[Point], floor: float = 0.0, errors: float = 1.0, slack: float = 0.0) -> Point:
     """Choose the point with the lowest calibrated loss, if it is `better` than the head; else the head.
 
     Parameters
     ----------
     line : sequence of Point
-        The first is the head, alpha 0.
+        The first is the head, alpha 0; then by alpha.
     floor : float
         Accuracy of a head that could not be handed off exactly: no point below it is taken.
     errors : float
         Standard errors by which the loss must be lower than the head's.
+    slack : float
+        Take the first point whose loss is above the lowest by no more than so many standard errors instead.
     """
     least = max(line[0].judgement.accuracy, floor)
     sound = [point for point in line[1:] if point.judgement.accuracy >= least]
     if not sound:
         return line[0]
     best = min(sound, key=lambda point: (point.judgement.calibrated_loss, point.alpha))
+    if slack:
+        best = next(point for point in sound if point is best or _near(best, point, slack))
     return best if better(best.judgement, line[0].judgement, errors) else line[0]
+
+
+def _near(best: Point, point: Point, slack: float) -> bool:
+    gain, error = gained(best.judgement, point.judgement)
+    return gain <= slack * error

@@ -85,7 +85,7 @@ def run(
 def test_training_that_helps_is_found_out() -> None:
     """Heads that know nothing on activations that tell everything."""
     history, temperature, lines = run(folds(activations(2.0), [head(), head(), head()]))
-    assert history.alpha > 0 and 1 <= history.best <= SETTINGS.epochs
+    assert history.alpha > 0 and history.best == SETTINGS.epochs
     chosen = next(p for p in history.line if p.alpha == history.alpha)
     assert chosen.val_accuracy > 0.9 > 0.5 > history.line[0].val_accuracy
     assert chosen.calibrated_loss < 0.5 * history.line[0].calibrated_loss
@@ -94,8 +94,6 @@ def test_training_that_helps_is_found_out() -> None:
     assert [epoch.number for epoch in history.epochs] == list(range(SETTINGS.epochs + 1))
     assert history.epochs[history.best].val_accuracy == history.line[-1].val_accuracy  # alpha 1 is the epoch
     assert history.epochs[0].val_accuracy == history.line[0].val_accuracy
-    # No epoch holds a better point than the one that was chosen.
-    assert chosen.calibrated_loss <= min(epoch.calibrated_loss for epoch in history.epochs[1:]) + 1e-9
     assert temperature > 0 and len(lines) == 3 and "fold 3 of 3: 5 epochs" in lines[2]
 
 

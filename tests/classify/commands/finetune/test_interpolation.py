@@ -51,6 +51,17 @@ def test_the_best_point_alone_is_asked_for_its_standard_error() -> None:
     assert choose(line) is HEAD
 
 
+def test_with_slack_the_nearest_that_cannot_be_told_from_the_best_is_taken() -> None:
+    error = 0.5 / np.sqrt(N)
+    best = point(0.6, 0.95, 0.3)
+    for above, alpha in ((0.9 * error, 0.2), (1.1 * error, 0.6)):
+        line = [HEAD, point(0.1, 0.89, 0.3), point(0.2, 0.9, 0.3 + above, spread=0.5), best]
+        assert choose(line, slack=1.0).alpha == alpha
+        assert choose(line) is best
+    # It is asked for its own standard errors.
+    assert choose([HEAD, point(0.2, 0.9, 0.5 - 1.9 * error, spread=0.5), best], errors=2.0, slack=9.0) is HEAD
+
+
 def test_of_equals_the_one_nearer_to_the_head_is_taken() -> None:
     line = [HEAD, point(0.3, 0.9, 0.4), point(0.6, 0.95, 0.4)]
     assert choose(line) is line[1]
