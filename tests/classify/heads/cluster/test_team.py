@@ -103,11 +103,12 @@ def test_results_are_those_of_threads(few: Labelled, raylets: Raylets, notes: li
 def test_fits_of_lost_workers_are_done_by_others(
     few: Labelled, raylets: Raylets, notes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    called: list[Any] = []
+    called, seen = list[Any](), list[int]()
     seated = team.seated
     monkeypatch.setattr(team, "seated", lambda *words: called.append(seated(*words)) or called[-1])
 
     def kill(done: int, total: int) -> None:
+        seen.append(done)
         if done == 5:
             for actor in called[:2]:
                 raylets.ray.kill(actor)
@@ -117,6 +118,7 @@ def test_fits_of_lost_workers_are_done_by_others(
     assert_same(found, search(HEADS["svm"], few, SearchOptions(folds=3)))
     assert sum("is lost (ActorDiedError): another does its fit" in note for note in notes) == 2
     assert len(called) == 4
+    assert seen == list(range(1, 127))  # none is done twice
 
 
 def test_a_fit_that_kills_workers_ends_it_with_what_to_lower(
