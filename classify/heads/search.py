@@ -24,6 +24,7 @@ from classify.heads.table import Head
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
+    from classify.data.rows.streamed import Streamed
     from classify.heads.arrays import ArrayHead
 
 # Warnings about what is so on purpose, the mlp's number of epochs, or does not matter, a centroid's deviation.
@@ -60,7 +61,7 @@ class SearchResult:
     `pipeline`, of streamed rows a head of arrays, is fitted on `columns` of all rows with `params`; `template` is the
     Pipeline before that. `scores` (n, C) float32 are the chosen candidate's scores of each row by the fold model that
     had not seen it, -inf for a class that fold lacked; `classes` (C,) names their columns. `seconds` covers search and
-    refit. `candidates` are those tried on every fold of `folds`.
+    refit. `candidates` are those tried on every fold of `folds`. `again`, of streamed rows, fits the same to others.
     """
 
     head: str
@@ -78,6 +79,7 @@ class SearchResult:
     notes: list[str]
     folds: list[tuple[np.ndarray, np.ndarray]]
     interrupted: bool = False
+    again: Callable[[Streamed, np.ndarray], ArrayHead] | None = None
 
 
 @dataclass(frozen=True)
@@ -156,8 +158,7 @@ def search(head: Head, data: Labelled, how: SearchOptions | None = None) -> Sear
     classes, codes, folds, notes = check(data, how.folds)
     rows, labels, weight = data.in_all_views(codes)
     chosen = head.for_rows(len(rows) * (folds - 1) // folds)
-    if chosen is not head:
-        notes.append(f"{head.name}: approximated, as an exact kernel on {len(rows):,} rows takes too long")
+    notes += approximated(head, chosen, len(rows))
     template, grids = settings_of(chosen, data)
     if data.weight is not None and not takes_weights(template):
         notes.append(f"{head.name} takes no weights: fitted as if all rows weighed the same")
@@ -217,6 +218,13 @@ def search(head: Head, data: Labelled, how: SearchOptions | None = None) -> Sear
         folds=parts,
         interrupted=interrupted,
     )
+
+
+def approximated(head: Head, chosen: Head, n: int) -> list[str]:
+    """Say so where another head stands for one on n rows."""
+    if chosen is head:
+        return []
+    return [f"{head.name}: approximated, as an exact kernel on {n:,} rows takes too long"]
 
 
 def settings_of(head: Head, data: Labelled) -> tuple[Pipeline, list[dict[str, list[Any]]]]:

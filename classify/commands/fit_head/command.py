@@ -13,7 +13,7 @@ import numpy as np
 from cache.errors import UserError
 from cache.text import terminal_width
 from cache.workspace import Workspace
-from classify.commands.fit_head.fitted_head import FittedHead, fit_all, simplest_of
+from classify.commands.fit_head.fitted_head import FittedHead, fit_all, scores_of, simplest_of
 from classify.commands.fit_head.leaderboard import HeadResult, leaderboard, to_frame
 from classify.commands.fit_head.learning_curve import LearningCurve, learning_curve
 from classify.commands.fit_head.options import FitHeadOptions, FitOptions
@@ -21,7 +21,6 @@ from classify.commands.fit_head.record import Fitted, Later, complete, write_run
 from classify.commands.fit_head.stages import STOPPING, Stages
 from classify.data.division import Division, divide
 from classify.data.rows.budget import budget, fits, room
-from classify.data.rows.streamed import Streamed
 from classify.data.splits import TEST, TRAIN
 from classify.data.views import with_views
 from classify.heads.cluster.team import spreader
@@ -153,7 +152,7 @@ def fit_heads(
         parts=options.parts,
         progress=progress,
         memory=budget(options.max_memory_gb),
-        in_blocks=not options.views.number and all(head.name in STREAMED for head in heads),
+        in_blocks=spread is here and not options.views.number and all(h.name in STREAMED for h in heads),
     )
     how = SearchOptions(
         options.folds, options.seed, options.n_jobs, None, clock, stages.course.step, spread=spread
@@ -270,8 +269,6 @@ def _without_grouping(best: FittedHead, division: Division) -> list[str]:
     # Of pictures that are tested in truth, and would train there, there are no views.
     if division.ungrouped is None or division.weight is not None or division.views is not None:
         return []
-    if isinstance(division.rows, Streamed):  # a second fit, and none that the search has made
-        return []
     from sklearn.base import clone
     from threadpoolctl import threadpool_limits
 
@@ -279,9 +276,13 @@ def _without_grouping(best: FittedHead, division: Division) -> list[str]:
 
     rows, names = best.found.columns.of(division.rows), division.names
     fit, test = division.ungrouped == TRAIN, division.ungrouped == TEST
-    with threadpool_limits(1):  # as in the search
-        model = clone(best.found.template).fit(rows[fit], names[fit])
-    predicted = model.classes_[class_scores(model, rows[test]).argmax(axis=1)]
+    if best.found.again:
+        head = best.found.again(division.rows.select(fit), names[fit])
+        predicted = head.classes_[scores_of(head, rows, test).argmax(axis=1)]
+    else:
+        with threadpool_limits(1):  # as in the search
+            model = clone(best.found.template).fit(rows[fit], names[fit])
+        predicted = model.classes_[class_scores(model, rows[test]).argmax(axis=1)]
     accuracy, honest = (predicted == names[test]).mean(), best.result.evaluation.accuracy
     if abs(accuracy - honest) < 0.0005:
         return []

@@ -53,14 +53,23 @@ def sweep(
                 left.cancel()
 
 
+def held(rows: Rows, jobs: int | None = None) -> Rows:
+    """Rows that are to be gone through often: in memory, where there is spare room for them."""
+    if not isinstance(rows, Streamed) or 4 * len(rows) * rows.shape[1] > rows.spare:
+        return rows
+    return by_blocks(rows, lambda block, places: block, jobs)
+
+
 def by_blocks(
-    rows: Rows, function: Callable[[NDArray[np.floating], NDArray[np.intp]], NDArray[Any]]
+    rows: Rows,
+    function: Callable[[NDArray[np.floating], NDArray[np.intp]], NDArray[Any]],
+    jobs: int | None = 1,
 ) -> NDArray[Any]:
     """Put together what a function of a block and its places, (k, D) and (k,) to (k, ...), makes of all n: (n, ...)."""
     if not len(rows):
         return function(np.empty(rows.shape, np.float32), np.empty(0, np.intp))
     found: NDArray[Any] | None = None
-    for places, part in sweep(rows, lambda block, places: (places, function(block, places)), 1):
+    for places, part in sweep(rows, lambda block, places: (places, function(block, places)), jobs):
         if found is None:
             found = np.empty((len(rows), *part.shape[1:]), part.dtype)
         found[places] = part

@@ -40,4 +40,4 @@ def rows_of(data: Embedded, limit: float = np.inf, in_blocks: bool = False) -> R
     Of MANY rows they are streamed, too, where all that is asked of them can be done `in_blocks`.
     """
     held = fits(data, limit) and not (in_blocks and len(data.manifest) >= MANY)
-    return data.embedding if held else Streamed.of(data)
+    return data.embedding if held else Streamed.of(data, (limit - OTHERS) / 2)

@@ -14,7 +14,7 @@ from cache.storage.rows import Rows
 
 
 class Columns(Protocol):
-    """Some columns of rows; `classify.data.labelled.Columns` is one."""
+    """Some columns of rows, or what is made of each row; `classify.data.labelled.Columns` is one."""
 
     @property
     def width(self) -> int:
@@ -37,6 +37,8 @@ class Streamed:
         Which of the samples.
     columns : sequence of Columns
         Which of their numbers, and of those again; none: all.
+    spare : float
+        Bytes of memory that there are for rows that are asked for often.
     """
 
     dtype = np.dtype(np.float32)
@@ -47,11 +49,13 @@ class Streamed:
         stores: Sequence[Rows],
         at: NDArray[np.integer],
         columns: tuple[Columns, ...] = (),
+        spare: float = 0.0,
     ) -> None:
         self._data, self._stores, self._at, self._columns = data, stores, at, columns
+        self.spare = spare
 
     @classmethod
-    def of(cls, data: Embedded) -> Streamed:
+    def of(cls, data: Embedded, spare: float = 0.0) -> Streamed:
         """All rows of a data set.
 
         Raises
@@ -60,7 +64,7 @@ class Streamed:
             When some have none any more.
         """
         stores = [Rows(store, data.manifest.key) for store in data.stores]
-        return cls(data, stores, np.arange(len(data.manifest)))
+        return cls(data, stores, np.arange(len(data.manifest)), spare=spare)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -72,11 +76,11 @@ class Streamed:
 
     def select(self, rows: NDArray[Any]) -> Streamed:
         """Some of the rows, (n,) bool or (k,) int: none is read."""
-        return Streamed(self._data, self._stores, self._at[rows], self._columns)
+        return Streamed(self._data, self._stores, self._at[rows], self._columns, self.spare)
 
     def only(self, columns: Columns) -> Streamed:
         """Some of the columns: none is read."""
-        return Streamed(self._data, self._stores, self._at, (*self._columns, columns))
+        return Streamed(self._data, self._stores, self._at, (*self._columns, columns), self.spare)
 
     def __getitem__(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Read rows, (n,) bool or (k,) int: (k, D) float32.
@@ -92,7 +96,7 @@ class Streamed:
         parts = []
         for store, rows_of in zip(self._data.stores, self._stores, strict=True):
             part = rows_of.take(at)
-            if not np.isfinite(part.sum(dtype=np.float64)):
+            if not np.isfinite(part.sum()):
                 manifest = self._data.manifest
                 check_finite(part, manifest.key[at], [manifest.paths[row] for row in at], store.space)
             parts.append(part)

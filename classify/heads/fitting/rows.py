@@ -17,4 +17,6 @@ def to_length(X: np.ndarray, widths: Sequence[int] = ()) -> np.ndarray:
 
 def signed_root(X: np.ndarray) -> np.ndarray:
     """Take the signed square root of each number."""
-    return np.sign(X) * np.sqrt(np.abs(X))
+    root = np.abs(X)
+    np.sqrt(root, out=root)
+    return np.copysign(root, X, out=root)

@@ -1,58 +1,40 @@
 """Many linear classifiers on streamed rows at once: a pass over the rows serves all folds and all strengths.
 
-L-BFGS in coordinates in which the problems are round: along the principal axes of the rows, each in units of what its
-curvature is expected to be (decision 0037). Passes over all rows begin at solutions on small samples.
+L-BFGS in coordinates in which the problems are round (decision 0037). Passes over all rows begin at solutions on small
+samples, with what these have learnt of the curvature.
 Axes: D features, P problems (a fold and a strength each), K columns of scores (1 for two classes), k rows of a block.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
-from classify.data.rows.blocks import BYTES, Rows, sweep
-from classify.heads.fitting.lockstep import ARMIJO, two_loop
-from classify.heads.fitting.logistic import dot
-from classify.heads.streaming.form import Form
+from classify.data.rows.blocks import BYTES, sweep
+from classify.heads.fitting.lockstep import ARMIJO, Unknowns, two_loop
+from classify.heads.streaming.coordinates import Coordinates
 from classify.heads.streaming.linear import Linear, place
 from classify.heads.streaming.losses import Loss
 from classify.heads.streaming.moments import Moments
+from classify.heads.streaming.way import MEMORY, Part, Way
 
-MEMORY = 10  # pairs of steps and gradient changes
-SAMPLES = (32, 8)  # of so many rows one, on which to begin
+SAMPLES = {32: 1e-2, 8: 1e-2}  # of so many rows one, on which to begin, and how far down: as far as they tell
 LEAST = 1_000  # rows of a sample
+MEASURED = 4_000  # rows of a sample that curvatures are measured on
 GAP = 1e-5  # of what a problem has gained over knowing nothing: it is solved where a step promises less
 PASSES = 60
 HALVINGS = 12
 NEVER = -1e4  # score of a class that a fold lacks
 
 
-@dataclass(frozen=True)
-class Part:
-    """Rows of one form that problems are solved on."""
-
-    rows: Rows
-    codes: np.ndarray  # (n,)
-    fold: np.ndarray  # (n,)
-    weight: np.ndarray | None  # (n,)
-
-    def sample(self, size: int) -> Part:
-        """Rows drawn at random, in memory."""
-        some = np.sort(np.random.default_rng(0).permutation(len(self.codes))[:size])
-        weight = None if self.weight is None else self.weight[some]
-        return Part(self.rows[some], self.codes[some], self.fold[some], weight)
-
-
-class Descent:
+class Descent(Unknowns):
     """P problems of one form and scaling.
 
     Parameters
     ----------
-    form : Form
     whole : Moments
         Of all rows: they give the axes.
     fitted : sequence of P Moments
@@ -65,7 +47,6 @@ class Descent:
 
     def __init__(
         self,
-        form: Form,
         whole: Moments,
         fitted: Sequence[Moments],
         fold: np.ndarray,
@@ -74,141 +55,137 @@ class Descent:
         loss: Loss,
         jobs: int | None,
     ) -> None:
-        self._form, self._fold, self._loss, self._jobs = form, fold, loss, jobs
+        self._fold, self._loss, self._jobs = fold, loss, jobs
         self._where = [place(moments, standard) for moments in fitted]
         spread = whole.deviation if standard else np.ones(len(whole.shift))
         self._origin, self._spread = (whole.shift + whole.mean).astype(np.float32), spread.astype(np.float32)
         self._mean = whole.mean
-        self._reach = np.stack([spread / where["scale"] for where in self._where]).astype(np.float32)
+        self._reach = np.stack([1 / where["scale"] for where in self._where]).astype(np.float32)
         classes = len(whole.mass)
         self._columns = classes if classes > 2 else 1
         self._ridge = np.array([1 / (C * each.mass.sum()) for C, each in zip(strengths, fitted, strict=True)])
         self._lacking = np.stack([each.mass <= 0 for each in fitted])
-        with threadpool_limits(1):
-            strength, axes = eigh(whole.over(spread).covariance, check_finite=False)
-        self._strength, self._axes = np.maximum(strength, 0), axes.astype(np.float32)
         target = self._target(np.array([0]))
         self._nothing = loss.of(
             np.zeros((1, *target.shape), np.float32), target, np.ones((1, 1), np.float32)
         )[0]
-        self._bend(np.full((len(fold), self._columns), 1 / classes))
+        with threadpool_limits(1):
+            strength, axes = eigh(whole.over(spread).covariance, check_finite=False)
+        self._strength, self._axes = np.maximum(strength, 0), axes.astype(np.float32)
+        level = np.full((len(fold), self._columns), 1 / classes)
+        along = level[..., None] * self._strength
+        self._at = self._coordinates(level, 0 * along, along)
 
     def solve(self, part: Part) -> list[Linear]:
         """Solve all problems on the rows of a part."""
-        U = np.zeros((len(self._fold), self._columns, len(self._strength) + 1), np.float32)
-        for share in SAMPLES:
+        shape = (len(self._fold), self._columns, len(self._strength) + 1)
+        way = Way.nowhere(shape)
+        for share, gap in SAMPLES.items():
             if len(part.codes) // share >= LEAST:
-                some = part.sample(len(part.codes) // share)
-                U = self._minimise(some, U, 10 * GAP)
-                U = self._rounder(some, U)
-        return self._models(self._minimise(part, U, GAP))
+                self._minimise(part.sample(slice(len(part.codes) // share)), way, gap)
+                self._rounder(part.sample(slice(-MEASURED, None)), way)
+        self._minimise(part, way, GAP)
+        return self._models(way.U)
 
-    # ---- what `two_loop` asks for
+    def _coordinates(self, level: np.ndarray, first: np.ndarray, second: np.ndarray) -> Coordinates:
+        penalised = self._loss.intercept
+        return Coordinates.of(self._axes, self._strength, level, first, second, self._ridge, penalised)
 
-    def dot(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return dot(a, b)
-
-    def free(self, W: np.ndarray) -> np.ndarray:
-        return W
-
-    def complete(self, free: np.ndarray) -> np.ndarray:
-        return free
-
-    # ----
-
-    def _bend(self, curvature: np.ndarray) -> None:
-        """Set the unit of each coordinate, from mean second derivatives of the loss (P, K)."""
-        ridge = self._ridge[:, None]
-        unit = 1 / np.sqrt(curvature[..., None] * self._strength + ridge[..., None])
-        last = 1 / np.sqrt(curvature + ridge * self._loss.intercept)
-        self._unit = np.concatenate([unit, last[..., None]], axis=2).astype(np.float32)
-
-    def _rounder(self, part: Part, U: np.ndarray) -> np.ndarray:
-        """Measure curvatures at a solution on a small part; the solution in the new units."""
-        some = part.sample(2 * LEAST)
-        active, Z = np.arange(len(U)), self._rows(some.rows)
-        before, curvature = (
-            self._unit,
-            self._loss.curvature(self._scores(U, active, Z), self._target(some.codes)),
+    def _rounder(self, fresh: Part, way: Way) -> None:
+        """Measure curvatures on rows that a solution has not seen, and take it to coordinates in those units."""
+        Z = fresh.rows - self._origin
+        bend = self._loss.curvature(self._scores(way.U, Z), self._target(fresh.codes))
+        along, before = Z / self._spread @ self._axes, self._at
+        first, second = (
+            (bend.reshape(-1, len(Z)) @ each).reshape(way.U[..., :-1].shape) / len(Z)
+            for each in (along, np.square(along))
         )
-        self._bend(np.maximum(curvature.mean(axis=2), 1e-4))
-        return U * (before / self._unit)
-
-    def _kernels(self, U: np.ndarray, active: np.ndarray) -> np.ndarray:
-        """(p, K, D) kernels for rows in each problem's own scaling."""
-        return (U * self._unit[active])[..., :-1] @ self._axes.T
-
-    def _rows(self, block: np.ndarray) -> np.ndarray:
-        Z = self._form.of(block) - self._origin
-        Z /= self._spread
-        return Z
+        self._at = self._coordinates(bend.mean(axis=2), first, second)
+        way.U = self._at.unknowns(way.U, before)
+        for at in range(MEMORY):
+            way.steps[at] = self._at.unknowns(way.steps[at], before)
+            way.changes[at] = self._at.changes(way.changes[at], before)
 
     def _target(self, codes: np.ndarray) -> np.ndarray:
         classes = np.arange(self._columns) if self._columns > 1 else np.array([1])
         return (classes[:, None] == codes).astype(np.float32)
 
-    def _offset(self, U: np.ndarray, active: np.ndarray) -> np.ndarray:
-        """(p, K) intercepts."""
-        offset = (U * self._unit[active])[..., -1]
-        return np.where(self._lacking[active], NEVER, offset) if self._columns > 1 else offset
+    def _kernels(self, U: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(p, K, D) kernels for rows in each problem's own scaling, and (p, K) intercepts."""
+        kernel, offset = self._at.some(active).kernels(U)
+        return kernel, np.where(self._lacking[active], NEVER, offset) if self._columns > 1 else offset
 
-    def _scores(self, U: np.ndarray, active: np.ndarray, Z: np.ndarray) -> np.ndarray:
-        kernel = self._kernels(U, active) * self._reach[active, None]
-        scores = kernel.reshape(-1, Z.shape[1]) @ Z.T
-        return scores.reshape(*U.shape[:2], -1) + self._offset(U, active)[..., None].astype(np.float32)
+    def _scores(self, U: np.ndarray, Z: np.ndarray) -> np.ndarray:
+        kernel, offset = self._kernels(U, np.arange(len(U)))
+        kernel *= self._reach[:, None]
+        scores = (kernel.reshape(-1, Z.shape[1]) @ Z.T).reshape(*offset.shape, -1)
+        return scores + offset[..., None].astype(np.float32)
 
     def _evaluate(self, part: Part, U: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Objectives (p,) and their gradients by U, in one pass."""
-        kernel, reach, ridge = self._kernels(U, active), self._reach[active, None], self._ridge[active]
-        flat, offset = (
-            (kernel * reach).reshape(-1, kernel.shape[2]),
-            self._offset(U, active).astype(np.float32),
-        )
-        folds, weight = self._fold[active], part.weight
+        (kernel, offset), reach = self._kernels(U, active), self._reach[active, None]
+        folds, weight, ridge = self._fold[active], part.weight, self._ridge[active]
         mass = np.bincount(part.fold, weight, minlength=int(part.fold.max()) + 1)
         total = mass.sum() - np.where(folds >= 0, mass[folds], 0)
+        scaled = kernel * reach
+        fitted = [np.flatnonzero(folds != number) for number in range(len(mass))]
+        flat = [
+            (scaled[p].reshape(-1, kernel.shape[2]), offset[p, :, None].astype(np.float32)) for p in fitted
+        ]
 
         def work(block: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            Z = self._rows(block)
-            scores = (flat @ Z.T).reshape(*offset.shape, -1)
-            scores += offset[..., None]
-            share = (part.fold[places] != folds[:, None]) / total[:, None].astype(np.float32)
-            if weight is not None:
-                share *= weight[places]
-            losses, residual = self._loss.of(
-                scores, self._target(part.codes[places]), share.astype(np.float32)
-            )
-            product = residual.reshape(-1, residual.shape[2]) @ Z
-            return losses, product.reshape(kernel.shape), residual.sum(axis=2)
+            losses = np.zeros(len(active))
+            product, last = np.zeros(kernel.shape, np.float32), np.zeros(offset.shape)
+            for number, problems in enumerate(fitted):
+                own = np.flatnonzero(part.fold[places] == number)
+                if not len(own) or not len(problems):
+                    continue
+                Z, (columns, level) = block[own], flat[number]
+                Z -= self._origin
+                scores = (columns @ Z.T).reshape(len(problems), -1, len(Z))
+                scores += level
+                share = np.broadcast_to(1 / total[problems, None].astype(np.float32), (len(problems), len(Z)))
+                if weight is not None:
+                    share = share * weight[places[own]].astype(np.float32)
+                found, residual = self._loss.of(scores, self._target(part.codes[places[own]]), share)
+                losses[problems] += found
+                product[problems] += (residual.reshape(-1, len(Z)) @ Z).reshape(
+                    len(problems), *kernel.shape[1:]
+                )
+                last[problems] += residual.sum(axis=2)
+            return losses, product, last
 
         losses = np.zeros(len(active))
         product, last = np.zeros(kernel.shape), np.zeros(offset.shape)
-        size = max(1, BYTES // (4 * max(len(flat), kernel.shape[2])))
+        size = max(1, BYTES // (4 * max(offset.size, kernel.shape[2])))
         for part_of in sweep(part.rows, work, self._jobs, size):
             for whole, found in zip((losses, product, last), part_of, strict=True):
                 whole += found
         by_kernel = (product * reach).astype(np.float32) + ridge[:, None, None].astype(np.float32) * kernel
-        losses += 0.5 * ridge * dot(kernel, kernel)
+        losses += 0.5 * ridge * self.dot(kernel, kernel)
         if self._loss.intercept:
-            losses += 0.5 * ridge * np.square(offset).sum(axis=1)
-            last += ridge[:, None] * offset
-        gradient = np.concatenate([by_kernel @ self._axes, last[..., None].astype(np.float32)], axis=2)
-        return losses, gradient * self._unit[active]
+            known = np.where(self._lacking[active], 0, offset) if self._columns > 1 else offset
+            losses += 0.5 * ridge * np.square(known).sum(axis=1)
+            last += ridge[:, None] * known
+        return losses, self._at.some(active).gradient(by_kernel, last.astype(np.float32))
 
-    def _minimise(self, part: Part, U: np.ndarray, gap: float) -> np.ndarray:
+    def _minimise(self, part: Part, way: Way, gap: float) -> None:
         """Go down until no problem's step promises much, see GAP; the solved ones leave the passes."""
-        solution, active = U.copy(), np.arange(len(U))
+        U, active = way.U.copy(), np.arange(len(way.U))
         value, gradient = self._evaluate(part, U, active)
-        steps, changes = list[np.ndarray](), list[np.ndarray]()
+        steps, changes = ([pair for pair in pairs.copy() if pair.any()] for pairs in (way.steps, way.changes))
         for _ in range(PASSES):
             direction = two_loop(self, gradient, steps, changes)
-            slope = dot(direction, gradient)
+            slope = self.dot(direction, gradient)
             uphill = slope >= 0
-            direction[uphill], slope[uphill] = -gradient[uphill], -dot(gradient[uphill], gradient[uphill])
+            direction[uphill], slope[uphill] = (
+                -gradient[uphill],
+                -self.dot(gradient[uphill], gradient[uphill]),
+            )
             left = -slope > 2 * gap * np.maximum(self._nothing - value, 1e-6)
-            solution[active] = U
+            way.leave(active[~left], U, steps, changes, ~left)
             if not left.any():
-                break
+                return
             active, U, value, gradient = active[left], U[left], value[left], gradient[left]
             direction, slope = direction[left], slope[left]
             steps, changes = [s[left] for s in steps], [c[left] for c in changes]
@@ -218,8 +195,7 @@ class Descent:
             steps.append(step)
             changes.append(gradient - before)
             del steps[:-MEMORY], changes[:-MEMORY]
-        solution[active] = U
-        return solution
+        way.leave(active, U, steps, changes, np.ones(len(active), bool))
 
     def _line_search(
         self,
@@ -251,10 +227,11 @@ class Descent:
         return direction * size[:, None, None], value, gradient
 
     def _models(self, U: np.ndarray) -> list[Linear]:
-        active = np.arange(len(U))
-        kernels, offsets = self._kernels(U, active).astype(np.float64), self._offset(U, active)
+        kernels, offsets = self._kernels(U, np.arange(len(U)))
         models = []
-        for kernel, offset, lacking, where in zip(kernels, offsets, self._lacking, self._where, strict=True):
+        for kernel, offset, lacking, where in zip(
+            kernels.astype(np.float64), offsets, self._lacking, self._where, strict=True
+        ):
             intercept = offset - kernel @ (self._mean / where["scale"])
             if self._columns == 1:
                 kernel, intercept = np.vstack([0 * kernel, kernel]), np.r_[0, intercept]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from classify.data.rows.blocks import Rows, by_blocks, sweep
-from classify.heads.arrays import ArrayHead
-from classify.heads.streaming.form import Form, Setting
+from classify.heads.arrays import STANDARDISED, ArrayHead
+from classify.heads.streaming.form import Setting
 from classify.heads.streaming.moments import Moments
 
 
@@ -38,6 +38,7 @@ class Linear:
         own = (
             self.mean if setting.standard else -self.shift
         )  # what a row less this is taken for, is its origin
+        landmarks = setting.form.landmarks
         if self.centroids:
             kind, arrays = "centroids", {"centroids": self.kernel - own}
         else:
@@ -46,15 +47,20 @@ class Linear:
             if len(classes) == 2:
                 coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
             arrays = {"coef": coef, "intercept": intercept}
+        scaling, mean, scale = setting.scaling, self.shift + self.mean * self.scale, self.scale
+        if landmarks is not None:
+            kind, scaling, mean, scale = "nystroem", "standard", landmarks.mean, landmarks.scale
+            arrays |= landmarks.arrays()
+        standard = scaling in STANDARDISED
         return ArrayHead(
             kind=kind,
-            arrays={name: np.ascontiguousarray(array) for name, array in arrays.items()},
+            arrays={name: np.array(array, order="C") for name, array in arrays.items()},
             classes_=classes,
             temperature=1.0,
-            n_features_in_=self.kernel.shape[1],
-            scaling=setting.scaling,
-            mean=self.shift + self.mean * self.scale if setting.standard else None,
-            scale=self.scale if setting.standard else None,
+            n_features_in_=len(mean),
+            scaling=scaling,
+            mean=mean if standard else None,
+            scale=scale if standard else None,
             widths=setting.form.widths,
         )
 
@@ -67,7 +73,6 @@ def place(moments: Moments, standard: bool) -> dict[str, np.ndarray]:
 
 def hits(
     rows: Rows,
-    form: Form,
     models: Sequence[Sequence[Linear]],
     codes: np.ndarray,
     fold: np.ndarray,
@@ -88,10 +93,10 @@ def hits(
     count = len(models)
 
     def work(block: np.ndarray, places: np.ndarray) -> np.ndarray:
-        Z, found = form.of(block) - shift, np.zeros((count, len(each)), np.int64)
+        Z, found = block - shift, np.zeros((count, len(each)), np.int64)
         for number, (kernel, intercept) in enumerate(each):
             own = np.flatnonzero(fold[places] == number)
-            scores = (Z[own] @ kernel.T + intercept).reshape(len(own), count, -1)
+            scores = (Z[own] @ kernel.T + intercept).reshape(len(own), count, len(models[0][0].intercept))
             found[:, number] = (scores.argmax(axis=2) == codes[places[own], None]).sum(axis=0)
         return found
 
@@ -101,12 +106,12 @@ def hits(
     return total
 
 
-def held_out_scores(rows: Rows, form: Form, models: Sequence[Linear], fold: np.ndarray) -> np.ndarray:
+def held_out_scores(rows: Rows, models: Sequence[Linear], fold: np.ndarray) -> np.ndarray:
     """Score each row by the model of the fold that holds it out: (n, K) float32."""
     each, shift = _stacked([models]), models[0].shift
 
     def work(block: np.ndarray, places: np.ndarray) -> np.ndarray:
-        Z, own = form.of(block) - shift, fold[places]
+        Z, own = block - shift, fold[places]
         found = np.empty((len(Z), len(models[0].intercept)), np.float32)
         for number, (kernel, intercept) in enumerate(each):
             found[own == number] = Z[own == number] @ kernel.T + intercept

@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from classify.data.rows.blocks import Rows, sweep
-from classify.heads.streaming.form import Form
 
 CONSTANT = 10 * np.finfo(np.float32).eps  # a deviation that is rounding
 
@@ -70,7 +69,6 @@ _SUMS = [field.name for field in fields(Moments) if field.name != "shift"]
 
 def gather(
     rows: Rows,
-    form: Form,
     codes: np.ndarray,
     fold: np.ndarray,
     weight: np.ndarray | None,
@@ -82,16 +80,15 @@ def gather(
     Parameters
     ----------
     rows : n rows
-        With the columns of the form.
     codes, fold : (n,) int
         Class and fold of each, all numbers from 0 on.
     weight : (n,) float, optional
     """
     classes, folds = int(codes.max()) + 1, int(fold.max()) + 1
-    shift = form.of(rows[np.linspace(0, len(codes) - 1, min(len(codes), 1000)).astype(np.intp)]).mean(axis=0)
+    shift = rows[np.linspace(0, len(codes) - 1, min(len(codes), 1000)).astype(np.intp)].mean(axis=0)
 
     def work(block: np.ndarray, places: np.ndarray) -> list[Moments]:
-        Z = form.of(block) - shift
+        Z = block - shift
         return [
             _of(Z[own], codes[places[own]], None if weight is None else weight[places[own]], shift, classes)
             for own in (np.flatnonzero(fold[places] == number) for number in range(folds))

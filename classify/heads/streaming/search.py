@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from cache.errors import UserError
 from classify.data.labelled import Labelled
 from classify.data.rows.streamed import Streamed
+from classify.heads.arrays import ArrayHead
 from classify.heads.fitting.fitters import takes_weights
 from classify.heads.fitting.tasks import here
 from classify.heads.folds import cross_validation_folds
@@ -17,12 +19,14 @@ from classify.heads.search import (
     Candidate,
     SearchOptions,
     SearchResult,
+    approximated,
     check,
     choices_of_columns,
     search,
     settings_of,
 )
 from classify.heads.streaming.form import Setting, settings
+from classify.heads.streaming.landmarks import Landmarks
 from classify.heads.streaming.linear import Linear, held_out_scores, hits
 from classify.heads.streaming.moments import gather
 from classify.heads.streaming.table import STREAMED, Folds
@@ -57,6 +61,7 @@ def _streamed(head: Head, data: Labelled, how: SearchOptions) -> SearchResult:
             f"{head.name} is fitted on this machine: rows that are read block by block stay where they are"
         )
     chosen = head.large or head
+    notes += approximated(head, chosen, len(codes))
     template, grids = settings_of(chosen, data)
     weighted = takes_weights(template)
     if data.weight is not None and not weighted:
@@ -64,31 +69,35 @@ def _streamed(head: Head, data: Labelled, how: SearchOptions) -> SearchResult:
     candidates = list(ParameterGrid(grids))
     parts = cross_validation_folds(codes, count, how.seed, data.group)
     fold = np.empty(len(codes), np.intp)
-    for number, (_, held) in enumerate(parts):
-        fold[held] = number
+    for number, (_, out) in enumerate(parts):
+        fold[out] = number
     accuracy = np.full((len(candidates), count), np.nan)
     sizes, best, interrupted = np.bincount(fold), _Best(), False
     todo = settings(candidates, choices_of_columns(chosen, data)[-1])
     try:
         todo.sort(key=lambda each: (str(each.form), each.scaling))
         for form, of_form in groupby(todo, lambda each: each.form):
-            rows, weight = form.columns.of(data.X), data.weight if weighted else None
+            members, rows, weight = list(of_form), form.columns.of(data.X), data.weight if weighted else None
+            if form.gamma:
+                form = replace(form, landmarks=Landmarks.among(rows, form.gamma, how.n_jobs))
+                members = [replace(setting, form=form) for setting in members]
+            rows = rows.only(form)
             folds = Folds(
                 rows,
                 codes,
                 fold,
                 weight,
-                gather(rows, form, codes, fold, weight, jobs=how.n_jobs),
+                gather(rows, codes, fold, weight, jobs=how.n_jobs),
                 how.n_jobs,
             )
-            for _, lot in groupby(of_form, lambda each: each.scaling):
+            for _, of_scaling in groupby(members, lambda each: each.scaling):
                 if how.seconds is not None and how.clock() - start > how.seconds:
                     break
-                members = list(lot)
-                models = fit(folds, members, False)
-                right = hits(rows, form, models, codes, fold, how.n_jobs) / sizes
-                accuracy[[each.number for each in members]] = right
-                best.look(members, models, right, folds)
+                lot = list(of_scaling)
+                models = fit(folds, lot, False)
+                right = hits(rows, models, codes, fold, how.n_jobs) / sizes
+                accuracy[[each.number for each in lot]] = right
+                best.look(lot, models, right, folds)
                 if how.on_progress:
                     how.on_progress(int(np.isfinite(accuracy).sum()), accuracy.size)
     except KeyboardInterrupt:
@@ -108,6 +117,17 @@ def _streamed(head: Head, data: Labelled, how: SearchOptions) -> SearchResult:
     how.on_refit()
     setting = best.setting
     [[whole]] = fit(best.folds, [setting], True)
+
+    def again(others: Streamed, y: np.ndarray) -> ArrayHead:
+        rows, (names, codes) = (
+            setting.form.columns.of(others).only(setting.form),
+            np.unique(y, return_inverse=True),
+        )
+        none = np.zeros(len(y), np.intp)
+        moments = gather(rows, codes, none, None, jobs=how.n_jobs)
+        [[model]] = fit(Folds(rows, codes, none, None, moments, how.n_jobs), [setting], True)
+        return model.head(setting, names)
+
     unfitted = without_parts(clone(template).set_params(**candidates[setting.number]))[1]
     mine = Candidate(candidates[setting.number], accuracy[setting.number])
     return SearchResult(
@@ -118,7 +138,7 @@ def _streamed(head: Head, data: Labelled, how: SearchOptions) -> SearchResult:
         cv_std=mine.std,
         candidates=table,
         classes=classes,
-        scores=held_out_scores(best.folds.rows, setting.form, best.models, fold),
+        scores=held_out_scores(best.folds.rows, best.models, fold),
         columns=setting.form.columns,
         template=unfitted,
         pipeline=whole.head(setting, classes),
@@ -126,6 +146,7 @@ def _streamed(head: Head, data: Labelled, how: SearchOptions) -> SearchResult:
         notes=notes,
         folds=parts,
         interrupted=interrupted,
+        again=again,
     )
 
 

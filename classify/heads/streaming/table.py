@@ -11,13 +11,14 @@ from typing import Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from classify.data.rows.blocks import Rows
+from classify.data.rows.blocks import Rows, held
 from classify.heads.streaming import closed
-from classify.heads.streaming.descent import MEMORY, Descent, Part
+from classify.heads.streaming.descent import Descent
 from classify.heads.streaming.form import Setting
 from classify.heads.streaming.linear import Linear, place
 from classify.heads.streaming.losses import LOGISTIC, SQUARED_HINGE, Loss
 from classify.heads.streaming.moments import Moments
+from classify.heads.streaming.way import MEMORY, Part
 from extract.machine import usable_cores
 
 LOT = 0.5e9  # bytes of what descents remember
@@ -70,14 +71,13 @@ def _closed(
 def _descended(loss: Loss, folds: Folds, settings: Sequence[Setting], refit: bool) -> list[list[Linear]]:
     whole = folds.whole
     fitted = [whole] if refit else [whole - part for part in folds.parts]
-    part = Part(folds.rows, folds.codes, folds.fold, folds.weight)
+    part = Part(held(folds.rows, folds.jobs), folds.codes, folds.fold, folds.weight)
     numbers = np.array([-1]) if refit else np.arange(len(folds.parts))
-    remembered = 4 * whole.sums.size * len(fitted) * (2 * MEMORY + 8)
+    remembered = 4 * whole.sums.size * len(fitted) * (4 * MEMORY + 8)
     lot, found = max(1, int(LOT // remembered)), list[list[Linear]]()
     for start in range(0, len(settings), lot):
         some = settings[start : start + lot]
         descent = Descent(
-            some[0].form,
             whole,
             fitted * len(some),
             np.tile(numbers, len(some)),
@@ -86,7 +86,10 @@ def _descended(loss: Loss, folds: Folds, settings: Sequence[Setting], refit: boo
             loss,
             folds.jobs,
         )
-        models = descent.solve(part)
+        with threadpool_limits(
+            1
+        ):  # between passes products are small: threads of BLAS would wait for one another
+            models = descent.solve(part)
         found += [models[at : at + len(fitted)] for at in range(0, len(models), len(fitted))]
     return found
 
@@ -97,4 +100,5 @@ STREAMED: Mapping[str, Fit] = {
     "ridge": partial(_closed, closed.ridge),
     "logreg": partial(_descended, LOGISTIC),
     "svm-linear": partial(_descended, SQUARED_HINGE),
+    "svm": partial(_descended, SQUARED_HINGE),
 }

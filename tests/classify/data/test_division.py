@@ -337,6 +337,13 @@ def test_what_copies_would_have_pretended_is_said(
     assert f"reaches {accuracy:.1%} (n = {test.sum()}) instead of {honest:.1%}" in note
 
 
+def test_of_streamed_rows_the_same_is_said(copied: Callable[..., tuple[Workspace, np.ndarray]]) -> None:
+    workspace, _ = copied(SHUFFLED)
+    options = FitOptions(["ridge"], test_size=0.25, curve=False)
+    whole, streamed = (fit_heads(workspace, replace(options, max_memory_gb=gb)) for gb in (None, 1e-6))
+    assert seeming(whole) == seeming(streamed) != []
+
+
 def test_nothing_is_said_where_copies_make_no_difference(
     copied: Callable[..., tuple[Workspace, np.ndarray]], nearest: str
 ) -> None:
