@@ -36,7 +36,7 @@ class Descent(Unknowns):
     Parameters
     ----------
     whole : Moments
-        Of all rows: they give the axes.
+        Of all rows: they give the axes. What the problems are solved on is rows less their mean.
     fitted : sequence of P Moments
         Of the rows that each problem is fitted on; the same object may occur many times.
     fold : (P,) int
@@ -58,8 +58,7 @@ class Descent(Unknowns):
         self._fold, self._loss, self._jobs = fold, loss, jobs
         self._where = [place(moments, standard) for moments in fitted]
         spread = whole.deviation if standard else np.ones(len(whole.shift))
-        self._origin, self._spread = (whole.shift + whole.mean).astype(np.float32), spread.astype(np.float32)
-        self._mean = whole.mean
+        self._mean, self._spread = whole.mean, spread.astype(np.float32)
         self._reach = np.stack([1 / where["scale"] for where in self._where]).astype(np.float32)
         classes = len(whole.mass)
         self._columns = classes if classes > 2 else 1
@@ -93,7 +92,7 @@ class Descent(Unknowns):
 
     def _rounder(self, fresh: Part, way: Way) -> None:
         """Measure curvatures on rows that a solution has not seen, and take it to coordinates in those units."""
-        Z = fresh.rows - self._origin
+        Z = fresh.rows
         bend = self._loss.curvature(self._scores(way.U, Z), self._target(fresh.codes))
         along, before = Z / self._spread @ self._axes, self._at
         first, second = (
@@ -140,8 +139,7 @@ class Descent(Unknowns):
                 own = np.flatnonzero(part.fold[places] == number)
                 if not len(own) or not len(problems):
                     continue
-                Z, (columns, level) = block[own], flat[number]
-                Z -= self._origin
+                Z, (columns, level) = block if len(own) == len(block) else block[own], flat[number]
                 scores = (columns @ Z.T).reshape(len(problems), -1, len(Z))
                 scores += level
                 share = np.broadcast_to(1 / total[problems, None].astype(np.float32), (len(problems), len(Z)))

@@ -41,6 +41,22 @@ class Form:
         return signed_root(X) if self.rows == "root" else X
 
 
+@dataclass(frozen=True, eq=False)
+class Less:
+    """Rows less a point, (D,)."""
+
+    point: np.ndarray
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return len(self.point)
+
+    def of(self, X: np.ndarray) -> np.ndarray:
+        """(k, D) rows: (k, D) float32."""
+        return X - self.point.astype(np.float32)
+
+
 @dataclass(frozen=True)
 class Setting:
     """A candidate: the form of its rows, whether they are standardised then, and its strength of regularisation."""

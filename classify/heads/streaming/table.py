@@ -11,10 +11,11 @@ from typing import Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from classify.data.rows.blocks import Rows, held
+from classify.data.rows.blocks import held
+from classify.data.rows.streamed import Streamed
 from classify.heads.streaming import closed
 from classify.heads.streaming.descent import Descent
-from classify.heads.streaming.form import Setting
+from classify.heads.streaming.form import Less, Setting
 from classify.heads.streaming.linear import Linear, place
 from classify.heads.streaming.losses import LOGISTIC, SQUARED_HINGE, Loss
 from classify.heads.streaming.moments import Moments
@@ -28,7 +29,7 @@ LOT = 0.5e9  # bytes of what descents remember
 class Folds:
     """n rows of one form, divided; `parts` are the moments of each fold's own rows."""
 
-    rows: Rows
+    rows: Streamed
     codes: np.ndarray  # (n,)
     fold: np.ndarray  # (n,) which holds the row out
     weight: np.ndarray | None  # (n,)
@@ -71,7 +72,10 @@ def _closed(
 def _descended(loss: Loss, folds: Folds, settings: Sequence[Setting], refit: bool) -> list[list[Linear]]:
     whole = folds.whole
     fitted = [whole] if refit else [whole - part for part in folds.parts]
-    part = Part(held(folds.rows, folds.jobs), folds.codes, folds.fold, folds.weight)
+    order = np.argsort(folds.fold, kind="stable")  # most blocks of rows that are held are of one fold
+    rows = held(folds.rows.only(Less(whole.shift + whole.mean)).select(order), folds.jobs)
+    weight = None if folds.weight is None else folds.weight[order]
+    part = Part(rows, folds.codes[order], folds.fold[order], weight)
     numbers = np.array([-1]) if refit else np.arange(len(folds.parts))
     remembered = 4 * whole.sums.size * len(fitted) * (4 * MEMORY + 8)
     lot, found = max(1, int(LOT // remembered)), list[list[Linear]]()

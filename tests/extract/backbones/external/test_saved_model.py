@@ -15,7 +15,7 @@ from extract.backbones.external.kinds import find
 from extract.backbones.network import build_embedder
 from extract.engines import choice
 from extract.engines.choice import choose_engine, learn_network, open_engine
-from extract.engines.conversion import Unconvertible, _compare, convert
+from extract.engines.conversion import Unconvertible, compare, convert
 
 tf = pytest.importorskip("tensorflow")
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
@@ -185,9 +185,9 @@ def test_a_conversion_that_answers_differently_is_refused(module: Path) -> None:
     def converted(function: Any) -> bytes:
         return tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()]).convert()
 
-    _compare(backbone, embedder, converted(same))
+    compare(backbone, embedder, converted(same))
     with pytest.raises(Unconvertible, match=r"answers differ by 0\.01 of their size"):
-        _compare(backbone, embedder, converted(other))
+        compare(backbone, embedder, converted(other))
 
 
 def refuse(backbone: Backbone) -> None:
