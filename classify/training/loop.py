@@ -41,7 +41,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class Trained:
-    """The weights (averages, if asked for) that validated best, those of the head, and how it went."""
+    """The weights (or an average of them) that validated best, those of the head, and how it went."""
 
     epochs: Sequence[Epoch]
     best_epoch: int
@@ -67,7 +67,8 @@ def train(
     ----------
     model : keras.Model
         Activations to (B, C) logits; left with the weights of the last epoch. Where weights are averaged
-        (`Settings.average`), it has the average while `watch` and callbacks are told of the end of an epoch.
+        (`Settings.average`), it has them or the average, whichever validates better, while `watch` and callbacks are
+        told of the end of an epoch.
     fit : TrainingRows
     val : TrainingRows, optional
         Decide which epoch is best and when to stop; without them the last epoch counts as the best.
@@ -111,8 +112,8 @@ def train(
             stopped = f"the loss was {loss} in epoch {number}: try a lower --lr, or --optimizer sgd"
             break
         weights = read_weights(model)
-        with _averaged(model, optimizer):
-            judged, average = _judge(model, val, settings), read_weights(model)
+        with _steadied(model, val, settings) as judged:
+            kept = read_weights(model)
             rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
             epoch = _epoch(number, loss, accuracy, judged, rate, time.monotonic() - began)
             known = now.epochs[now.best_epoch]
@@ -121,7 +122,7 @@ def train(
                 [*now.epochs, epoch],
                 weights,
                 now.head,
-                average if best else now.best,
+                kept if best else now.best,
                 number if best else now.best_epoch,
                 _read(_moving(model, optimizer)),
             )
@@ -138,16 +139,23 @@ def train(
 
 
 @contextmanager
-def _averaged(model: keras.Model, optimizer: Any) -> Iterator[None]:
-    """Give the model the average of its weights over the last steps; afterwards it has its own again.
+def _steadied(model: keras.Model, val: TrainingRows | None, settings: Settings) -> Iterator[Judgement | None]:
+    """Judge the weights and their average over the last steps; the model has the better for the time being.
 
-    The average is what is judged and kept. It hardly moves while the learning rate rises and falls
-    (Polyak and Juditsky 1992, SIAM Journal on Control and Optimization 30:838).
+    The average hardly moves while the learning rate is high (Polyak and Juditsky 1992, SIAM Journal on Control and
+    Optimization 30:838), and lags behind once it falls. Where nothing validates, it is the average.
     """
-    own = read_weights(model)
-    optimizer.finalize_variable_values(model.trainable_variables)  # nothing where nothing is averaged
+    own, judged = read_weights(model), _judge(model, val, settings)
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if optimizer.use_ema:
+        optimizer.finalize_variable_values(model.trainable_variables)
+        average = _judge(model, val, settings)
+        if judged and average and judged.calibrated_loss < average.calibrated_loss:
+            write_weights(model, own)
+        else:
+            judged = average
     try:
-        yield
+        yield judged
     finally:
         write_weights(model, own)
 

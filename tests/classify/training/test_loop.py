@@ -157,8 +157,9 @@ def test_resumed_training_ends_at_the_same_weights(optimizer: str) -> None:
     assert [e.val_loss for e in again.epochs] == pytest.approx([e.val_loss for e in whole.epochs], abs=1e-5)
 
 
-def test_the_average_of_the_weights_is_judged_and_kept() -> None:
-    """By hand, after each step; the training itself goes on from the weights of its last step."""
+@pytest.mark.parametrize("validated", [True, False])
+def test_the_better_of_the_weights_and_their_average_is_kept(validated: bool) -> None:
+    """Averaged by hand after each step; the training itself goes on from the weights of its last step."""
     model, data = small_top()
     steps: list[list[np.ndarray]] = []
     told: list[list[np.ndarray]] = []
@@ -167,31 +168,32 @@ def test_the_average_of_the_weights_is_judged_and_kept() -> None:
         def on_train_batch_end(self, batch: int, logs: object = None) -> None:
             steps.append(read_weights(model))
 
-    settings = replace(SETTINGS, lr=0.05, average=1.0)
+    settings = replace(SETTINGS, lr=0.05, average=1.0, schedule="constant")
     watch = Watch(
         epoch=lambda model, epoch: told.append(read_weights(model)), callbacks=Callbacks([("spy:spy", Spy())])
     )
-    trained = train(model, data, data, settings, watch=watch)
-    span, average = trained.steps * settings.average, steps[0]
-    by_epoch = []
-    for number, now in enumerate(steps):
-        if number:
+    trained = train(model, data, data if validated else None, settings, watch=watch)
+    assert all(np.array_equal(a, b) for a, b in zip(read_weights(model), steps[-1], strict=True))
+    span, average, averaged = trained.steps * settings.average, steps[0], 0
+    for number, now in enumerate(steps, 1):
+        if number > 1:
             average = [(1 - 1 / span) * a + b / span for a, b in zip(average, now, strict=True)]
-        if (number + 1) % trained.steps == 0:
-            by_epoch.append(average)
-    for expected, found in zip(
-        [*by_epoch, by_epoch[trained.best_epoch - 1]], [*told, trained.best], strict=True
-    ):
-        for a, b in zip(expected, found, strict=True):
-            np.testing.assert_allclose(a, b, atol=1e-5)
-    for a, b in zip(read_weights(model), steps[-1], strict=True):
+        if number % trained.steps == 0:
+            losses = []
+            for weights in (now, average):
+                write_weights(model, weights)
+                logits = logits_of(model, data, settings.batch_size)
+                losses.append(judge(logits, data.codes).calibrated_loss)
+            place = number // trained.steps
+            expected = average if not validated or losses[1] <= losses[0] else now
+            averaged += expected is average
+            for a, b in zip(expected, told[place - 1], strict=True):
+                np.testing.assert_allclose(a, b, atol=1e-5)
+            if validated:
+                assert trained.epochs[place].calibrated_loss == pytest.approx(min(losses), abs=1e-5)
+    assert 0 < averaged < settings.epochs if validated else averaged == settings.epochs
+    for a, b in zip(trained.best, told[trained.best_epoch - 1], strict=True):
         assert np.array_equal(a, b)
-    assert not np.allclose(told[0][0], steps[trained.steps - 1][0], atol=1e-4)
-    write_weights(model, trained.best)
-    found = judge(logits_of(model, data, settings.batch_size), data.codes)
-    assert found.calibrated_loss == pytest.approx(
-        trained.epochs[trained.best_epoch].calibrated_loss, abs=1e-6
-    )
 
 
 def test_a_checkpoint_without_averages_is_refused() -> None:
