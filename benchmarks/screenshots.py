@@ -177,7 +177,7 @@ def reduced(file: Path, to: Path) -> None:
     """In few colours, for a page of text."""
     with Image.open(file) as shot:
         top = shot.convert("RGB").crop((0, 0, shot.width, min(TALLEST, shot.height)))
-        top.quantize(128, dither=Image.Dither.NONE).save(to, optimize=True)
+        top.quantize(64, dither=Image.Dither.NONE).save(to, optimize=True)
     print(f"{to}: {to.stat().st_size / 1000:.0f} kB")
 
 
