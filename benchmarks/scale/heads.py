@@ -3,6 +3,8 @@
 import argparse
 import json
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from scale.made import workspace
@@ -20,7 +22,12 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(asked: argparse.Namespace) -> None:
-    place = workspace(asked.folder, asked.rows, asked.columns, asked.classes, asked.seed)
+    rows = asked.folder, asked.rows, asked.columns, asked.classes, asked.seed
+    with ProcessPoolExecutor(
+        1, get_context("spawn")
+    ) as pool:  # what is measured begins with the memory of this one
+        pool.submit(workspace, *rows).result()
+    place = workspace(*rows)
     for model in asked.models:
         words = ["--model", model, "--no-curve", "--json", "--workspace", str(place.root), *asked.words]
         found = command("fit-head", *words)

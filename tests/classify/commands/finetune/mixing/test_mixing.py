@@ -186,7 +186,7 @@ def mortal(self, path):
     keep(self, path)
     os.kill(os.getpid(), signal.SIGKILL)
 loop.Checkpoint.save = mortal
-finetune(Workspace({str(workspace.root)!r}), {GIVEN!r}, run={head!r}, options=Options(engine="keras"))
+finetune(Workspace.locate({str(workspace.root)!r}), {GIVEN!r}, run={head!r}, options=Options(engine="keras"))
 """
     child = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert child.returncode == -signal.SIGKILL, child.stderr
