@@ -43,7 +43,8 @@ DIGITS, WRONG, ASKED = (
     8,
     90,
 )  # pictures, of them labelled wrongly, and labels given before `label` is shown
-DOCS = ("serve-answers-1100-light", "label-one-1100-light", "label-many-1100-light")
+DOCS = {"serve-answers": "serve.png", "label-one": "label.png", "label-many": "label-many.png"}
+TALLEST = 1540  # pixels of those in the guide
 
 
 def main() -> None:
@@ -57,10 +58,10 @@ def main() -> None:
             for name, view in views(opened):
                 of_serve(view, address, new, options.out, name)
         for name, view in views(opened):
-            with labelling(workspace, Path(tables) / f"{name}.csv") as (session, address, truth):
+            with labelling(workspace, Path(tables) / name / "labels.csv") as (session, address, truth):
                 of_label(view, address, session, truth, options.out, name)
-    for name in DOCS if options.docs else ():
-        reduced(options.out / f"{name}.png", ROOT / "docs" / f"{name.rpartition('-1100')[0]}.png")
+    for state, name in DOCS.items() if options.docs else ():
+        reduced(options.out / f"{state}-1100-light.png", ROOT / "docs" / name)
 
 
 @contextlib.contextmanager
@@ -157,8 +158,8 @@ def of_label(page, address: str, session: Session, truth: dict[str, str], out: P
     for key in page.locator("#cells button").nth(1), page.locator("#cells button").nth(6):
         key.click()
     shoot(page, out / f"label-many-{name}.png")
-    for key, label in truth.items():
-        session.answer(key, label)
+    for label in sorted({*truth.values()}):
+        session.accept(label, [key for key, name in truth.items() if name == label])
     page.click("#one")
     page.wait_for_selector("#empty:not([hidden])")
     shoot(page, out / f"label-finished-{name}.png")
@@ -175,7 +176,8 @@ def shoot(page, file: Path) -> None:
 def reduced(file: Path, to: Path) -> None:
     """In few colours, for a page of text."""
     with Image.open(file) as shot:
-        shot.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(to, optimize=True)
+        top = shot.convert("RGB").crop((0, 0, shot.width, min(TALLEST, shot.height)))
+        top.quantize(64, dither=Image.Dither.NONE).save(to, optimize=True)
     print(f"{to}: {to.stat().st_size / 1000:.0f} kB")
 
 

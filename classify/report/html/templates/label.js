@@ -110,7 +110,7 @@ function tiles(state) {
     known ? `${percent(state.accuracy_low)} to ${percent(state.accuracy_high)}, n = ${count(state.accuracy_n)}` : "not known before pictures were drawn at random")];
   made.push(tile(`The next ${state.next} labels`, state.gain === null ? "–" : percent(state.gain, "+"),
     state.gain === null ? "told after 20 pictures drawn at random" : `points of accuracy, probably ${percent(state.gain_low, "+")} to ${percent(state.gain_high, "+")}`));
-  made.push(tile("Labels", count(state.labels), Object.entries(state.classes).map(([name, number]) => `${name} ${count(number)}`).join(", ") || "none yet"));
+  made.push(tile("Labels", count(state.labels), Object.entries(state.classes).map(([name, number]) => `${name}: ${count(number)}`).join(", ") || "none yet"));
   $("tiles").replaceChildren(...made);
 }
 
