@@ -173,10 +173,10 @@ def test_a_run_on_rows_that_pillow_resized_goes_on_with_pillow(tmp_path: Path, n
 
 
 def test_a_model_that_does_not_name_its_decoder_is_older_than_the_choice() -> None:
-    facts = {"resize": "pad", "classes": ["a"]}
-    assert Artefact(None, facts).decoding == Decoding("pad", resizer="pillow")  # type: ignore[arg-type]
+    facts = {"resize": "pad", "classes": ["a"], "input_size": 8}
+    assert Artefact(None, facts).asked == [(8, Decoding("pad", resizer="pillow"))]  # type: ignore[arg-type]
     for resizer, decoder in DECODERS.items():
         named = Artefact(None, facts | {"decoder": decoder})  # type: ignore[arg-type]
-        assert named.decoding == Decoding("pad", resizer=resizer)
+        assert named.asked == [(8, Decoding("pad", resizer=resizer))]
     with pytest.raises(UserError, match="another version of coldframe"):
-        _ = Artefact(None, facts | {"decoder": "turbo"}).decoding  # type: ignore[arg-type]
+        _ = Artefact(None, facts | {"decoder": "turbo"}).asked  # type: ignore[arg-type]
