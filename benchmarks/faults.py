@@ -59,6 +59,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON value")
     options = parser.parse_args()
     scratch = Path(tempfile.mkdtemp(prefix="coldframe-faults-"))
+    os.environ["MPLCONFIGDIR"] = str(scratch / "matplotlib")
     try:
         preload()
         room = Room(scratch, options.folder)

@@ -39,7 +39,7 @@ def few_flowers(flowers: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def convert_apart() -> Iterator[Callable[..., dict[str, Any]]]:
-    """Networks are converted in this process, without the seconds that another takes to start; how it is asked."""
+    """Networks are converted here, without the seconds that a process takes to start; gives what would start it."""
     from extract.engines import conversion
 
     apart = conversion._child

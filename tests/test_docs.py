@@ -21,6 +21,7 @@ import cli
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.commands.export.result import Quantised
+from classify.commands.finetune.start import trials
 from classify.heads import table as heads
 from classify.heads.fitting import fitters
 from classify.heads.fitting.tasks import Fold, by_fold
@@ -38,7 +39,7 @@ OURS = (["python", "cli.py"], ["coldframe"])
 OTHERS = {"pip", "pytest", "git", "ruff", "mypy", "cd", "."}
 JSON_COMMANDS = [
     "manifest flowers",
-    "extract flowers",
+    "extract flowers --input-size 64",
     "show flowers --out grid.png",
     "fit-head --model logreg",
     "report",
@@ -181,7 +182,10 @@ def garden(few_flowers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return tmp_path
 
 
-def test_the_session_of_the_readme_runs(garden: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_session_of_the_readme_runs(
+    garden: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trials, "FOLDS", 2)  # each of five would train as long as all the rest takes
     readme = (ROOT / "README.md").read_text("utf-8")
     session = "".join(f"```\n{block}```\n" for block in blocks(readme, "console"))
     lines = list(command_lines(session))
@@ -195,7 +199,7 @@ def test_the_session_of_the_readme_runs(garden: Path, capsys: pytest.CaptureFixt
             arguments += ["--hidden", "16"]  # on few pictures the widest perceptron would set the time
         # Which of the eight is best on so few pictures is chance, and not all of them can be exported.
         if words[2] == "finetune":
-            assert cli.main(["fit-head", "--no-curve"]) == 0
+            assert cli.main(["fit-head", "--model", "logreg", "--no-curve"]) == 0
             arguments += ["--run", "runs/003-fit-head", "--epochs", "1", "--views", "0"]  # a minute less
             capsys.readouterr()
         if words[2] == "export":
@@ -215,6 +219,7 @@ def test_every_json_key_is_in_the_guide(
     garden: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timing, "AT_LEAST", 0.0)
+    monkeypatch.setattr(trials, "FOLDS", 2)
     text = section("Scripts and --json")
     for command in JSON_COMMANDS:
         assert cli.main([*command.split(), "--json"]) == 0

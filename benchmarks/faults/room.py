@@ -21,6 +21,21 @@ from faults.layer import Layer
 CLASSES = {"ash": 14, "birch": 13, "cedar": 13}  # 40 pictures
 FIT = ("fit-head", "--no-curve", "--folds", "2")
 TUNE = ("finetune", "--top", "3", "--epochs", "1", "--views", "0")
+LATE = (  # what they import in the middle of their work: two seconds of a fit-head
+    "ai_edge_litert.interpreter",
+    "jinja2",
+    "joblib",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.ticker",
+    "pandas",
+    "sklearn.discriminant_analysis",
+    "sklearn.kernel_approximation",
+    "sklearn.model_selection",
+    "sklearn.neighbors",
+    "sklearn.neural_network",
+    "sklearn.pipeline",
+    "sklearn.svm",
+)
 SHARED = ("pics", "user/networks")  # large, and never written in place: linked, not copied
 
 
@@ -51,7 +66,6 @@ class Room:
         for name in ("XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
             os.environ[name] = str(self.here / "user" / name[4:-5].lower())
         os.environ["COLDFRAME_STATE"] = str(self.here / "user" / "state")
-        os.environ["MPLCONFIGDIR"] = str(self.scratch / "matplotlib")
         os.environ.pop("COLDFRAME_WORKSPACE", None)
         self.here.mkdir(parents=True)
         self._draw()
@@ -160,13 +174,12 @@ def picture(random: np.random.Generator, kind: int, side: int = 96) -> bytes:
 
 def preload() -> None:
     """Import what commands import when they run, so that a fork of this process starts at once."""
-    import sklearn.linear_model
-    import sklearn.pipeline  # noqa: F401
-
     import cli
 
     for command in cli.COMMANDS.values():
         importlib.import_module(command.run.partition(":")[0])
+    for name in LATE:
+        importlib.import_module(name)
 
 
 def facts(folder: Path) -> dict[str, Any]:

@@ -256,7 +256,7 @@ def test_it_shows_itself_as_an_estimator_does(embedder: ImageEmbedder) -> None:
 
 def test_the_real_engine_in_worker_processes(folder: Path, tmp_path: Path) -> None:
     paths = files(folder)
-    embedder = ImageEmbedder(workspace=tmp_path / "workspace")
+    embedder = ImageEmbedder(input_size=64, workspace=tmp_path / "workspace")
     model = pipeline.make_pipeline(embedder, linear_model.RidgeClassifier())
     grid = {"imageembedder__resize": ["crop", "squash"]}
     search = model_selection.GridSearchCV(model, grid, cv=2, n_jobs=2, error_score="raise")

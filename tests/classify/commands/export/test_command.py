@@ -43,28 +43,6 @@ def workspace(flowers: Path, tmp_path_factory: pytest.TempPathFactory) -> Worksp
     return workspace
 
 
-@pytest.fixture(scope="module")
-def tuned(workspace: Workspace) -> Path:
-    """A run as finetune leaves it; its model is the one of 001."""
-    folder = workspace.runs / "004-finetune"
-    folder.mkdir()
-    result = export(workspace, run_of(workspace, "001"), "keras", folder / "model.keras")
-    shutil.copy2(run_of(workspace, "001") / "predictions.csv", folder)
-    facts = {
-        key: value
-        for key, value in load_model(result.file).facts.items()
-        if key not in ("space", "inputs", "run")
-    }
-    sha256 = save_model(load_model(result.file).model, folder / "model.keras", facts)
-    first = json.loads((run_of(workspace, "001") / "run.json").read_text())
-    record = {key: first[key] for key in ("format", "dataset", "root")}
-    write_json(
-        folder / "run.json",
-        record | {"command": "finetune", "model": {"file": "model.keras", "sha256": sha256}},
-    )
-    return folder
-
-
 def run_of(workspace: Workspace, number: str) -> Path:
     return next(workspace.runs.glob(f"{number}-*"))
 
@@ -92,6 +70,24 @@ def exported(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> 
         return result
 
     return exported
+
+
+@pytest.fixture(scope="module")
+def tuned(workspace: Workspace, exported: Callable[[str], ExportResult]) -> Path:
+    """A run as finetune leaves it; its model is the one of 001."""
+    folder = workspace.runs / "004-finetune"
+    folder.mkdir()
+    made = load_model(exported("keras").file)
+    shutil.copy2(run_of(workspace, "001") / "predictions.csv", folder)
+    facts = {key: value for key, value in made.facts.items() if key not in ("space", "inputs", "run")}
+    sha256 = save_model(made.model, folder / "model.keras", facts)
+    first = json.loads((run_of(workspace, "001") / "run.json").read_text())
+    record = {key: first[key] for key in ("format", "dataset", "root")}
+    write_json(
+        folder / "run.json",
+        record | {"command": "finetune", "model": {"file": "model.keras", "sha256": sha256}},
+    )
+    return folder
 
 
 @pytest.mark.parametrize("kind", ["keras", "savedmodel", "tflite", "onnx", "saved-head"])

@@ -9,8 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+from keras import layers
 
 import cli
 import coldframe
@@ -34,7 +36,8 @@ from extract.settings import Decoding, Options
 ROOT = Path(__file__).parents[4]
 PARTS = ["train"] * 10 + ["val"] * 5 + ["test"] * 5
 WORDS = ["--epochs", "4", "--views", "0", "--lr", "3e-5", "--batch-size", "8", "--patience", "9"]
-GIVEN = {"epochs": 4, "views": 0, "lr": 3e-5, "batch_size": 8, "patience": 9}
+GIVEN = {"epochs": 4, "views": 0, "lr": 3e-5, "batch_size": 8, "patience": 9, "top": 6}
+SMALL, KERAS = ["--top", "6", "--engine", "keras"], Options(engine="keras")
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,36 @@ def workspace(parted: Path, tmp_path: Path) -> Workspace:
     return Workspace.locate(tmp_path / "work" / ".coldframe")
 
 
+@pytest.fixture
+def small(parted: Path, tmp_path: Path) -> Workspace:
+    """The same parts on a small network."""
+    return on_small_network(tmp_path / "small", parted / "parts.csv")
+
+
+def on_small_network(folder: Path, source: Path, pooling: str = "avg") -> Workspace:
+    """Embeddings by a network of three convolutions, for what needs no real one, and a head."""
+    keras.utils.set_random_seed(0)
+    parts = [
+        keras.Input((32, 32, 3)),
+        layers.Conv2D(8, 5, 4, padding="same", use_bias=False),
+        layers.BatchNormalization(),
+        layers.ReLU(),
+        layers.DepthwiseConv2D(3, 2, padding="same"),  # from here on it trains
+        layers.BatchNormalization(),
+        layers.ReLU(),
+        layers.Conv2D(16, 1),
+        layers.BatchNormalization(),
+        layers.ReLU(),
+    ]
+    folder.mkdir()
+    keras.Sequential(parts).save(folder / "small.keras")
+    workspace = Workspace.locate(folder / ".coldframe")
+    backbone = Backbone.of(f"keras:{folder / 'small.keras'}", pooling=pooling, preprocessing="unit")
+    extract(workspace, source, backbone, Decoding(), KERAS)
+    fit_heads(workspace, FitOptions(models=("logreg",), folds=3, curve=False, parts="all"))
+    return workspace
+
+
 def history(run: Path) -> np.ndarray:
     """Losses and accuracies by epoch."""
     with (run / "history.csv").open() as file:
@@ -70,8 +103,6 @@ def history(run: Path) -> np.ndarray:
 
 
 def weights(model: Path) -> list[np.ndarray]:
-    import keras
-
     return keras.models.load_model(model, compile=False).get_weights()
 
 
@@ -115,13 +146,12 @@ def test_whole_command_writes_a_model_that_predict_uses(
     assert sum(found.predictions.probability[0]) == pytest.approx(1, abs=1e-4)
 
 
-def test_killed_in_an_epoch_it_resumes_to_the_same_weights(
-    workspace: Workspace, parted: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(parted, tmp_path / "whole")
-    uncut = finetune(Workspace.locate(tmp_path / "whole" / ".coldframe"), GIVEN | {"checkpoint_every": 4})
+def test_killed_in_an_epoch_it_resumes_to_the_same_weights(small: Workspace, tmp_path: Path) -> None:
+    shutil.copytree(small.root.parent, tmp_path / "whole")
+    whole = Workspace.locate(tmp_path / "whole" / ".coldframe")
+    uncut = finetune(whole, GIVEN | {"checkpoint_every": 4}, options=KERAS)
 
-    words = ["finetune", *WORDS, "--checkpoint-every", "4", "--workspace", str(workspace.root)]
+    words = ["finetune", *WORDS, *SMALL, "--checkpoint-every", "4", "--workspace", str(small.root)]
     # The same command line, killed at the first step of its third epoch.
     code = f"""
 import os, signal, sys
@@ -138,11 +168,11 @@ sys.exit(cli.main({words!r}))
 """
     child = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert child.returncode == -signal.SIGKILL and "epoch 2 of 4: loss" in child.stderr, child.stderr
-    (run,) = workspace.runs.glob("*-finetune")
+    (run,) = small.runs.glob("*-finetune")
     assert not (run / "run.json").exists() and (run / "checkpoint.h5").exists()
 
     said: list[str] = []
-    done = finetune(workspace, {}, resume="", say=said.append)
+    done = finetune(small, {}, resume="", options=KERAS, say=said.append)
     assert done.run == run and any("going on" in line for line in said)
     assert not any("epoch 1 of 4: loss" in line or "epoch 2 of 4: loss" in line for line in said)
     np.testing.assert_allclose(history(run), history(uncut.run), atol=1e-4)
@@ -151,16 +181,15 @@ sys.exit(cli.main({words!r}))
         for a, b in zip(weights(run / name), weights(uncut.run / name), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-4)
     with pytest.raises(UserError, match="none"):
-        finetune(workspace, {}, resume="")
+        finetune(small, {}, resume="")
 
 
-def test_from_a_head_on_stages_what_came_out_stands_beside_it(workspace: Workspace, parted: Path) -> None:
-    backbone = Backbone.of("efficientnet_lite0", input_size=64, pooling="stages")
-    extract(workspace, parted / "parts.csv", backbone, Decoding(), Options(engine="litert"))
-    head = fit_heads(workspace, FitOptions(folds=3, curve=False, parts="all")).run
+def test_from_a_head_on_stages_what_came_out_stands_beside_it(parted: Path, tmp_path: Path) -> None:
+    workspace = on_small_network(tmp_path / "stages", parted / "parts.csv", "stages")
+    (head,) = workspace.runs.iterdir()
     before, rows = workspace.state(), [len(store) for store in workspace.spaces()]
     said: list[str] = []
-    outcome = finetune(workspace, GIVEN | {"epochs": 1}, run=str(head), say=said.append)
+    outcome = finetune(workspace, GIVEN | {"epochs": 1}, run=str(head), options=KERAS, say=said.append)
     assert any("0.00 GB" in line for line in said) and any("hand-off" in line for line in said)
     assert [len(store) for store in workspace.spaces() if store.space.pooling[:5] != "layer"] == rows
     own = outcome.original
@@ -188,11 +217,12 @@ def test_from_a_head_on_stages_what_came_out_stands_beside_it(workspace: Workspa
     assert workspace.state()["space"] == before["space"]
 
 
-def test_folds_decide_where_pictures_are_few(stripes: Workspace) -> None:
+def test_folds_decide_where_pictures_are_few(parted: Path, tmp_path: Path) -> None:
+    workspace = on_small_network(tmp_path / "few", parted / "stripes")
     said: list[str] = []
     given = GIVEN | {"epochs": 2, "batch_size": 16}
     ticks = iter(range(0, 10_000, 100))
-    outcome = finetune(stripes, given, say=said.append, clock=lambda: float(next(ticks)))
+    outcome = finetune(workspace, given, options=KERAS, say=said.append, clock=lambda: float(next(ticks)))
     assert f"| Time | {next(ticks) - 100} s for the whole command" in (outcome.run / "report.md").read_text(
         "utf-8"
     )
@@ -201,20 +231,18 @@ def test_folds_decide_where_pictures_are_few(stripes: Workspace) -> None:
     assert json.loads((outcome.run / "folds.json").read_text())["history"]["alpha"] == outcome.history.alpha
 
 
-def test_live_frozen_part_trains_as_the_cached_one(workspace: Workspace) -> None:
-    cached = finetune(workspace, GIVEN | {"epochs": 1, "dtype": "float32"})
+def test_live_frozen_part_trains_as_the_cached_one(small: Workspace) -> None:
+    cached = finetune(small, GIVEN | {"epochs": 1, "dtype": "float32"})
     said: list[str] = []
-    live = finetune(workspace, GIVEN | {"epochs": 1, "max_cache_gb": 0.0}, say=said.append)
+    live = finetune(small, GIVEN | {"epochs": 1, "max_cache_gb": 0.0}, say=said.append)
     assert any("runs live" in line for line in said)
     np.testing.assert_allclose(history(live.run), history(cached.run), atol=2e-3)
 
 
-def test_a_picture_that_is_gone_is_told_and_noted(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_picture_that_is_gone_is_told_and_noted(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     original, said = activations.fill, list[str]()
     monkeypatch.setattr(activations, "fill", lambda *given: (original(*given)[0], np.array([0])))
-    outcome = finetune(workspace, GIVEN | {"epochs": 1}, say=said.append)
+    outcome = finetune(small, GIVEN | {"epochs": 1}, options=KERAS, say=said.append)
     note = "1 picture could not be read again: it neither trains nor validates"
     assert said.count(note) == 1 == outcome.notes.count(note)
 
@@ -240,7 +268,7 @@ def test_what_cannot_be_done_is_refused_with_advice(
 
 
 def test_interrupt_keeps_what_is_finished(
-    workspace: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    small: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = loop._Progress.step
 
@@ -252,12 +280,12 @@ def test_interrupt_keeps_what_is_finished(
     monkeypatch.setattr(loop._Progress, "step", interrupted)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     try:
-        assert cli.main(["finetune", *WORDS, "--workspace", str(workspace.root)]) == cli.INTERRUPTED
+        assert cli.main(["finetune", *WORDS, *SMALL, "--workspace", str(small.root)]) == cli.INTERRUPTED
     finally:
         signal.signal(signal.SIGINT, before)
     told = capsys.readouterr().err
     assert "epoch 1 of 4: loss" in told and "epoch 2 of 4: loss" not in told and "--resume" in told
-    (run,) = workspace.runs.glob("*-finetune")
+    (run,) = small.runs.glob("*-finetune")
     assert (run / "checkpoint.h5").exists() and not (run / "run.json").exists()
 
 
@@ -285,19 +313,19 @@ def test_another_backend_trains_too(workspace: Workspace) -> None:
 
 
 def test_ctrl_c_is_answered_with_what_is_kept_and_how_to_go_on(
-    workspace: Workspace, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    small: Workspace, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    there = ["--workspace", str(workspace.root)]
+    there = ["--workspace", str(small.root)]
     with monkeypatch.context() as patch:
         patch.setattr("classify.commands.finetune.tuning.choose_supply", interrupt)
-        assert cli.main(["finetune", *WORDS, *there]) == 130
+        assert cli.main(["finetune", *WORDS, *SMALL, *there]) == 130
     assert capsys.readouterr().err.splitlines()[-1].startswith("Stopped before the training began.")
     with monkeypatch.context() as patch:
         patch.setattr("classify.commands.finetune.tuning.train", interrupt)
-        assert cli.main(["finetune", *WORDS, *there]) == 130
+        assert cli.main(["finetune", *WORDS, *SMALL, *there]) == 130
     lines = capsys.readouterr().err.splitlines()
     assert "`finetune --resume` goes on" in lines[-1]
     assert not any("run the same command" in line for line in lines)
