@@ -104,10 +104,10 @@ class Watch:
         self._table.append(rows)
         for row in place:
             self._arrivals.answered(arrived[row])
-        for line in told:
-            self._say(line)
         self.watched.pictures += len(place)
         self.watched.rejects += len(arrived) - len(place)
+        for line in told:
+            self._say(line)
         return len(arrived)
 
     def _unknown(self, found: Answered) -> list[str]:

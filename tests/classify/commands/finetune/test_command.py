@@ -19,7 +19,7 @@ import coldframe
 from cache.errors import UserError
 from cache.manifest import VAL
 from cache.workspace import Workspace
-from classify.commands.finetune import activations
+from classify.commands.finetune.activations import supply
 from classify.commands.finetune.command import finetune
 from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
@@ -240,8 +240,8 @@ def test_live_frozen_part_trains_as_the_cached_one(small: Workspace) -> None:
 
 
 def test_a_picture_that_is_gone_is_told_and_noted(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, said = activations.fill, list[str]()
-    monkeypatch.setattr(activations, "fill", lambda *given: (original(*given)[0], np.array([0])))
+    original, said = supply.fill, list[str]()
+    monkeypatch.setattr(supply, "fill", lambda *given: (original(*given)[0], np.array([0])))
     outcome = finetune(small, GIVEN | {"epochs": 1}, options=KERAS, say=said.append)
     note = "1 picture could not be read again: it neither trains nor validates"
     assert said.count(note) == 1 == outcome.notes.count(note)

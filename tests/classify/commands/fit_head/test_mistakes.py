@@ -16,6 +16,7 @@ from classify.commands.fit_head.mistakes import Mistake, mistakes, mistakes_png,
 from classify.commands.fit_head.options import FitOptions
 from classify.data.division import divide
 from classify.data.splits import TEST, TRAIN
+from classify.heads.search import SearchOptions
 from classify.heads.table import HEADS
 from extract.pictures.decoding import RejectedImage
 from extract.settings import Decoding
@@ -25,7 +26,7 @@ OPTIONS = FitOptions(folds=3, curve=False)
 
 def test_both_parts_are_listed_the_surest_first(workspace: Workspace) -> None:
     division = divide(workspace, workspace.load(), test_size=0.2, seed=0)
-    trained = fit_one(HEADS["centroid"], division, OPTIONS, None, lambda line: None)
+    trained = fit_one(HEADS["centroid"], division, OPTIONS, None, lambda line: None, SearchOptions(folds=3))
     apart = trained.found.classes[trained.found.scores.argmax(axis=1)]
     answers = dict(zip(np.flatnonzero(division.split.part == TRAIN).tolist(), apart, strict=True))
     tested = dict(zip(np.flatnonzero(division.split.part == TEST).tolist(), trained.predicted, strict=True))
