@@ -49,11 +49,8 @@ def find_run(workspace: Workspace, named: str | None) -> Path:
     for path in (Path(named), workspace.runs / named, *numbered):
         if path.is_dir():
             return path
-    names = sorted(path.name for path in workspace.runs.glob("[0-9]*-*"))
-    there = f"the last ones are {', '.join(names[-5:])}" if names else "there are none"
     raise UserError(
-        f"Expected the folder of a run, received {named!r}, which is not there. Of the runs in "
-        f"{workspace.runs} {there}."
+        f"Expected the folder of a run, received {named!r}, which is not there. {_last_ones(workspace)}."
     )
 
 
@@ -72,10 +69,21 @@ def best_run(workspace: Workspace) -> Path:
     for path in (workspace.runs / Path(known).name, Path(known)) if known else ():
         if path.is_absolute() and os.path.exists(path / "run.json"):
             return path
+    if known:
+        raise UserError(
+            f"Expected {Path(known).name}, the run that answers, in {workspace.runs}, found none of that name. "
+            f"{_last_ones(workspace)}: name one with --run, or run `fit-head`."
+        )
     raise UserError(
         f"Expected a trained head, found none in {workspace.root}. Run `fit-head` first, and `extract FOLDER/` before "
         "it where nothing was extracted yet; or point to another workspace with --workspace."
     )
+
+
+def _last_ones(workspace: Workspace) -> str:
+    names = sorted(path.name for path in workspace.runs.glob("[0-9]*-*"))
+    there = f"the last ones are {', '.join(names[-5:])}" if names else "there are none"
+    return f"Of the runs in {workspace.runs} {there}"
 
 
 def best_runs(workspace: Workspace) -> set[str]:

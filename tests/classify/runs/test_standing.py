@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
@@ -72,3 +74,12 @@ def test_a_workspace_of_before_remembers_one_run(
     assert best_run(workspace) == run
     workspace.remember(dataset="bees")
     assert best_run(workspace) == run
+
+
+def test_a_run_that_was_deleted_by_hand_is_told(workspace: Workspace) -> None:
+    kept, gone = fit_heads(workspace, CENTROID).run, "002-fit-head"
+    workspace.remember(runs={"digits": workspace.state()["runs"]["digits"] | {"path": gone}})
+    with pytest.raises(
+        UserError, match=f"Expected {gone}, .*the last ones are {kept.name}: name one with --run"
+    ):
+        best_run(workspace)
