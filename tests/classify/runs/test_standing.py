@@ -81,6 +81,6 @@ def test_a_run_that_was_deleted_by_hand_is_told(workspace: Workspace) -> None:
     fit_heads(workspace, CENTROID)
     shutil.rmtree(fit_heads(workspace, LOGREG).run)
     with pytest.raises(
-        UserError, match="Expected 002-fit-head, .*last ones are 001-fit-head: name one with --run"
+        UserError, match=r"Expected 002-fit-head, .*last ones are 001-fit-head: name one with --run"
     ):
         best_run(workspace)
