@@ -358,7 +358,8 @@ def against(rows: Sequence[dict], mine: dict) -> list[str]:
         "`benchmarks/tutorials.py`, as their authors wrote them: their random heads, optimizers and epochs; and where "
         "they scale pixels unlike their network was trained (both of ResNet50: by 1/255), so is it here. Seconds are "
         "from nothing to the answer, without the start of Python for the tutorials, and "
-        "with everything for coldframe: its extraction, cross-validation, calibration and report. Other work ran "
+        "with everything for coldframe: its extraction, cross-validation, calibration and report. The tutorials were "
+        "measured earlier, on a machine about a third slower. Other work ran "
         "beside all of them, at a low priority. The unfrozen BatchNormalization layers of the tutorials go by the "
         "statistics of each batch, also where `training=False` was asked for: Keras 3 overrides that in `fit`.",
         table(("", "", "test accuracy", "epochs", "seconds an epoch", "seconds in all"), lines),
