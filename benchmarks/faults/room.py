@@ -63,6 +63,7 @@ class Room:
         from extract.engines.network_cache import folder
 
         kept = folder().parent  # converted networks outlive a campaign
+        os.environ["COLDFRAME_CACHE"] = str(kept)
         for name in ("XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
             os.environ[name] = str(self.here / "user" / name[4:-5].lower())
         os.environ["COLDFRAME_STATE"] = str(self.here / "user" / "state")
