@@ -7,7 +7,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from cache.storage.files import user_folder
+from cache.storage.files import open_regular, user_folder
 from cache.storage.hdf5 import open_raw
 from cache.storage.remote.mirror import Status
 
@@ -54,7 +54,7 @@ class Intact:
         line = _line(name, found)
         if line not in self._lines:  # another process may have looked meanwhile
             with contextlib.suppress(OSError):
-                self._lines.update(self._path.read_text("utf-8", "replace").splitlines())
+                self._lines.update(self._read())
         return line in self._lines
 
     def add(self, name: str, found: Identity) -> None:
@@ -62,15 +62,20 @@ class Intact:
         self._lines.add(_line(name, found))
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            if os.path.lexists(self._path) and not self._path.is_file():
+                return  # a pipe in its place would block
             with self._path.open("a", encoding="utf-8", errors="replace", newline="\n") as file:
                 file.write(_line(name, found) + "\n")
 
     def keep(self, names: set[str]) -> None:
         """Forget all but the files with these names."""
         with contextlib.suppress(OSError):
-            lines = self._path.read_text("utf-8", "replace").splitlines()
-            kept = [line for line in dict.fromkeys(lines) if line.rsplit(" ", 5)[0] in names]
+            kept = [line for line in dict.fromkeys(self._read()) if line.rsplit(" ", 5)[0] in names]
             self._path.write_text("".join(f"{line}\n" for line in kept), "utf-8")
+
+    def _read(self) -> list[str]:
+        with open_regular(self._path) as file:
+            return file.read().decode("utf-8", "replace").splitlines()
 
 
 def _line(name: str, found: Identity) -> str:
