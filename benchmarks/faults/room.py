@@ -21,7 +21,7 @@ from faults.layer import Layer
 CLASSES = {"ash": 14, "birch": 13, "cedar": 13}  # 40 pictures
 FIT = ("fit-head", "--no-curve", "--folds", "2")
 TUNE = ("finetune", "--top", "3", "--epochs", "1", "--views", "0")
-LATE = (  # what they import in the middle of their work: two seconds of a fit-head
+LATE = (  # what they import in the middle of their work
     "ai_edge_litert.interpreter",
     "jinja2",
     "joblib",
