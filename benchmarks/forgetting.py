@@ -1,6 +1,6 @@
 """Whether fine-tuning begins by forgetting: validation accuracy after each epoch, beside that of the head.
 
-`python benchmarks/forgetting.py [FOLDER] [--model logreg] [--png FILE]`
+`python benchmarks/forgetting.py [FOLDER] [--model logreg] [--results FILE] [--png FILE]`
 
 Of each seed a head and two fine-tunes: at the optimizer's own learning rate, and at the one that finetune chooses.
 Without a folder the pictures are the demo's digits, without views and for four epochs.
@@ -26,37 +26,41 @@ def main() -> None:
     parser.add_argument("--model", default="logreg,lda", help="heads to choose from")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--workspace", type=Path, help="kept, with what is cached; default: a temporary one")
+    parser.add_argument("--results", type=Path, help="a line is added for each training, and the figure is of all")
     parser.add_argument("--png", type=Path, help="figure to write")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        found = measure(options, options.workspace or Path(temporary, "workspace"), Path(temporary, "digits"))
-    if options.png:
-        options.png.write_bytes(drawn(found))
+        results = options.results or Path(temporary, "results.jsonl")
+        measure(options, options.workspace or Path(temporary, ".coldframe"), results)
+        if options.png:
+            lines = results.read_text().splitlines()
+            options.png.write_bytes(drawn(sorted(map(json.loads, lines), key=lambda row: row["seed"])))
 
 
-def measure(options: argparse.Namespace, workspace: Path, digits: Path) -> list[dict]:
+def measure(options: argparse.Namespace, workspace: Path, results: Path) -> None:
     """Train twice from the head of each seed, and print what came of it."""
     from classify.commands.demo import write_digits
 
+    folder = options.folder or workspace.parent / "digits"
     if options.folder is None:
-        digits = workspace.parent / "digits" if options.workspace else digits
-        write_digits(digits)
-    coldframe(workspace, "extract", str(options.folder or digits))
+        write_digits(folder)
+    coldframe(workspace, "extract", str(folder))
     few = [] if options.folder else ["--epochs", "4", "--views", "0"]
-    found = []
     for seed in map(str, options.seeds):
         head = coldframe(workspace, "fit-head", "--no-curve", "--model", options.model, "--seed", seed)
         for when, rate in (("before", ["--lr", str(USUAL)]), ("after", [])):
             words = ("--run", head["run"], "--seed", seed, "--patience", "10", *few, *rate)
-            found.append({"seed": int(seed), "when": when} | coldframe(workspace, "finetune", *words))
-            accuracy = found[-1]["accuracy"] = accuracies(Path(found[-1]["run"]))
+            made = coldframe(workspace, "finetune", *words)
+            accuracy = accuracies(Path(made["run"]))
+            row = {"seed": int(seed), "when": when, "learning_rate": made["learning_rate"], "accuracy": accuracy}
+            with results.open("a") as file:
+                file.write(json.dumps(row) + "\n")
             changes = " ".join(f"{100 * (each - accuracy[0]):+.1f}" for each in accuracy[1:])
             print(
-                f"seed {seed}, {when}, learning rate {found[-1]['learning_rate']:g}: head {accuracy[0]:.1%} "
-                f"(n = {found[-1]['val_n']}), epochs {changes} points; kept {found[-1]['val_accuracy']:.1%}",
+                f"seed {seed}, {when}, learning rate {row['learning_rate']:g}: head {accuracy[0]:.1%} "
+                f"(n = {made['val_n']}), epochs {changes} points; kept {made['val_accuracy']:.1%}",
                 flush=True,
             )
-    return found
 
 
 def coldframe(workspace: Path, *words: str) -> dict:

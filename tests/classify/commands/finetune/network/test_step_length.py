@@ -15,7 +15,7 @@ from classify.commands.finetune.network.top import build_top
 from classify.models.linear import LinearHead
 from classify.training.batches import Batch, TrainingRows
 from classify.training.loop import read, read_weights, train, write_weights
-from classify.training.settings import LEARNING_RATES, Pace, Settings
+from classify.training.settings import Pace, Settings
 from extract.backbones.backbone import Backbone
 from tests.classify.training.test_loop import Fixed
 
@@ -97,7 +97,7 @@ def test_a_rate_that_was_given_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> 
     assert pace_of(model, fit, replace(SETTINGS, lr=0.5)) == Pace(0.5, 0.5)
 
 
-@pytest.mark.parametrize("optimizer", list(LEARNING_RATES))
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_the_network_is_left_as_it_was(optimizer: str) -> None:
     model, fit, _ = case(HARSH, dropout=0.2)
     before = read(model.variables)
