@@ -26,7 +26,9 @@ def main() -> None:
     parser.add_argument("--model", default="logreg,lda", help="heads to choose from")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--workspace", type=Path, help="kept, with what is cached; default: a temporary one")
-    parser.add_argument("--results", type=Path, help="a line is added for each training, and the figure is of all")
+    parser.add_argument(
+        "--results", type=Path, help="a line is added for each training, and the figure is of all"
+    )
     parser.add_argument("--png", type=Path, help="figure to write")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -52,7 +54,12 @@ def measure(options: argparse.Namespace, workspace: Path, results: Path) -> None
             words = ("--run", head["run"], "--seed", seed, "--patience", "10", *few, *rate)
             made = coldframe(workspace, "finetune", *words)
             accuracy = accuracies(Path(made["run"]))
-            row = {"seed": int(seed), "when": when, "learning_rate": made["learning_rate"], "accuracy": accuracy}
+            row = {
+                "seed": int(seed),
+                "when": when,
+                "learning_rate": made["learning_rate"],
+                "accuracy": accuracy,
+            }
             with results.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             changes = " ".join(f"{100 * (each - accuracy[0]):+.1f}" for each in accuracy[1:])
