@@ -86,17 +86,11 @@ def train(
     """
     watch, last = watch or Watch(), until or settings.epochs
     steps, callbacks = -(-len(fit) // settings.batch_size), watch.callbacks
-    model.compile(
-        make_optimizer(settings, model, steps),
-        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing),
-        weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-    )
-    optimizer = model.optimizer  # in half precision Keras wraps it, to scale the loss
-    optimizer.build(model.trainable_variables)
+    optimizer = compile_with(model, settings, steps)
     if resumed is None:
         head = read_weights(model)
         start = _epoch(0, math.nan, math.nan, _judge(model, val, settings), 0.0, 0.0)
-        now = Checkpoint([start], head, head, head, 0, _read(_moving(model, optimizer)))
+        now = Checkpoint([start], head, head, head, 0, read(_moving(model, optimizer)))
     else:
         now = resumed
         write_weights(model, now.weights)
@@ -124,7 +118,7 @@ def train(
                 now.head,
                 kept if best else now.best,
                 number if best else now.best_epoch,
-                _read(_moving(model, optimizer)),
+                read(_moving(model, optimizer)),
             )
             watch.keep(now)
             watch.epoch(model, epoch)
@@ -220,12 +214,24 @@ def logits_of(model: keras.Model, samples: TrainingRows, batch_size: int) -> np.
 
 def read_weights(model: keras.Model) -> list[np.ndarray]:
     """Copy the trainable variables."""
-    return _read(model.trainable_variables)
+    return read(model.trainable_variables)
 
 
 def write_weights(model: keras.Model, weights: Sequence[np.ndarray]) -> None:
     """Set the trainable variables, in the order of `read_weights`."""
-    _write(model.trainable_variables, weights)
+    write(model.trainable_variables, weights)
+
+
+def compile_with(model: keras.Model, settings: Settings, steps: int, *, eagerly: bool = False) -> Any:
+    """Make the model ready for steps of a fresh optimizer, and return it: in half precision Keras wraps it."""
+    model.compile(
+        make_optimizer(settings, model, steps),
+        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing),
+        weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+        run_eagerly=eagerly,
+    )
+    model.optimizer.build(model.trainable_variables)
+    return model.optimizer
 
 
 def _one_epoch(
@@ -260,8 +266,12 @@ def _one_epoch(
 
 def _moving(model: keras.Model, optimizer: Any) -> list[Any]:
     """What else changes from step to step: the optimizer's variables and the states of random generators."""
-    seeds = [v for v in model.non_trainable_variables if "seed" in v.path]
-    return [*optimizer.variables, *seeds]
+    return [*optimizer.variables, *seeds_of(model)]
+
+
+def seeds_of(model: keras.Model) -> list[Any]:
+    """Variables that hold the states of random generators, as of dropout layers."""
+    return [v for v in model.non_trainable_variables if "seed" in v.path]
 
 
 def _restore(variables: Sequence[Any], state: Sequence[np.ndarray]) -> None:
@@ -271,13 +281,15 @@ def _restore(variables: Sequence[Any], state: Sequence[np.ndarray]) -> None:
             f"Expected {len(variables)} arrays of an optimizer and of average weights in the checkpoint, received "
             f"{len(state)}, as an older version wrote them. Run finetune without --resume: cached activations are kept."
         )
-    _write(variables, state)
+    write(variables, state)
 
 
-def _read(variables: Sequence[Any]) -> list[np.ndarray]:
+def read(variables: Sequence[Any]) -> list[np.ndarray]:
+    """Copy variables."""
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
-def _write(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
+def write(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
+    """Set variables, in the order of `read`."""
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
