@@ -27,6 +27,7 @@ class Linear:
     scale: np.ndarray  # (D,), 1 where nothing is standardised
     mean: np.ndarray  # (D,) of the rows fitted on, less the shift and over the scale
     centroids: bool = False
+    solved: bool = True  # False where it was clearly behind others before
 
     @property
     def flat(self) -> np.ndarray:

@@ -71,7 +71,7 @@ def _streamed(head: Head, data: Labelled, how: SearchOptions) -> SearchResult:
     fold = np.empty(len(codes), np.intp)
     for number, (_, out) in enumerate(parts):
         fold[out] = number
-    accuracy = np.full((len(candidates), count), np.nan)
+    accuracy, solved = np.full((len(candidates), count), np.nan), np.ones(len(candidates), bool)
     sizes, best, interrupted = np.bincount(fold), _Best(), False
     todo = settings(candidates, choices_of_columns(chosen, data)[-1])
     try:
@@ -94,9 +94,10 @@ def _streamed(head: Head, data: Labelled, how: SearchOptions) -> SearchResult:
                 if how.seconds is not None and how.clock() - start > how.seconds:
                     break
                 lot = list(of_scaling)
-                models = fit(folds, lot, False)
+                models = fit(replace(folds, reached=best.mean), lot, False)
                 right = hits(rows, models, codes, fold, how.n_jobs) / sizes
                 accuracy[[each.number for each in lot]] = right
+                solved[[each.number for each in lot]] = [all(one.solved for one in each) for each in models]
                 best.look(lot, models, right, folds)
                 if how.on_progress:
                     how.on_progress(int(np.isfinite(accuracy).sum()), accuracy.size)
@@ -113,7 +114,12 @@ def _streamed(head: Head, data: Labelled, how: SearchOptions) -> SearchResult:
     if len(complete) < len(candidates):
         why = "interrupted" if interrupted else "out of time"
         notes.append(f"{head.name}: {why} after {len(complete)} of {len(candidates)} settings")
-    table = [Candidate(candidates[number], accuracy[number]) for number in complete]
+    if not solved.all():
+        notes.append(
+            f"{head.name}: {(~solved).sum()} of {len(candidates)} settings were clearly behind and not fitted to the "
+            "end; their accuracies are of where they were left"
+        )
+    table = [Candidate(candidates[number], accuracy[number], bool(solved[number])) for number in complete]
     how.on_refit()
     setting = best.setting
     [[whole]] = fit(best.folds, [setting], True)
@@ -157,7 +163,7 @@ class _Best:
         self.setting: Setting | None = None
         self.models: Sequence[Linear] = ()
         self.folds: Folds | None = None
-        self._mean = -1.0
+        self.mean = 0.0
 
     def look(
         self, members: Sequence[Setting], models: Sequence[Sequence[Linear]], right: np.ndarray, folds: Folds
@@ -165,5 +171,6 @@ class _Best:
         """Compare further settings, (members, folds) accuracies, with it."""
         for setting, of_setting, mean in zip(members, models, right.mean(axis=1).round(9), strict=True):
             first = self.setting is None or setting.number < self.setting.number
-            if mean > self._mean or (mean == self._mean and first):
-                self.setting, self.models, self._mean, self.folds = setting, of_setting, mean, folds
+            better = mean > self.mean or (mean == self.mean and first)
+            if better and all(model.solved for model in of_setting):
+                self.setting, self.models, self.mean, self.folds = setting, of_setting, float(mean), folds
