@@ -20,6 +20,7 @@ from classify.heads.streaming.losses import Loss
 from classify.heads.streaming.moments import Moments
 
 NEVER = -1e4  # score of a class that a fold lacks
+LITTLE = 1_000  # rows of a block where there are few
 BYTES = 24 * 2**20  # of a block, as float32: of its rows, and of all scores
 
 
@@ -95,16 +96,23 @@ class Problems(Unknowns):
 
     def measure(self, fresh: Part, U: np.ndarray) -> tuple[Coordinates, Coordinates]:
         """Measure curvatures on rows that a solution U has not seen: coordinates before and, in those units, after."""
-        Z, before = fresh.rows, self._at
-        kernel, offset = self._kernels(U, np.arange(len(U)))
-        scores = _scores(kernel * self._reach[:, None], offset, Z)
-        bend = self._loss.curvature(scores, self._target(fresh.codes))
-        along = Z / self._spread @ self._axes
-        first, second = (
-            (bend.reshape(-1, len(Z)) @ each).reshape(U[..., :-1].shape) / len(Z)
-            for each in (along, np.square(along))
-        )
-        self._at = self._coordinates(bend.mean(axis=2), first, second)
+        before, kernel, offset = self._at, *self._kernels(U, np.arange(len(U)))
+        kernel *= self._reach[:, None]
+
+        def work(block: np.ndarray, places: np.ndarray) -> list[np.ndarray]:
+            bend = self._loss.curvature(_scores(kernel, offset, block), self._target(fresh.codes[places]))
+            along = block / self._spread @ self._axes
+            flat = bend.reshape(-1, len(block))
+            return [
+                bend.sum(axis=2),
+                *((flat @ of).reshape(kernel.shape) for of in (along, np.square(along))),
+            ]
+
+        sums = [np.zeros(offset.shape), np.zeros(kernel.shape), np.zeros(kernel.shape)]
+        for found in sweep(fresh.rows, work, self._jobs, LITTLE):
+            for whole, part_of in zip(sums, found, strict=True):
+                whole += part_of
+        self._at = self._coordinates(*(whole / len(fresh.codes) for whole in sums))
         return before, self._at
 
     def _target(self, codes: np.ndarray) -> np.ndarray:
@@ -165,8 +173,12 @@ class Problems(Unknowns):
         def work(block: np.ndarray, places: np.ndarray) -> np.ndarray:
             found = np.zeros(len(active), np.intp)
             for _, own, problems, scores in sides.scores(block, part.fold[places]):
-                said = scores.argmax(axis=1) if self._columns > 1 else scores[:, 0] > 0
-                found[problems] += (said == part.codes[places[own]]).sum(axis=1)
+                codes = part.codes[places[own]]
+                if self._columns > 1:
+                    right = np.take_along_axis(scores, codes[None, None], axis=1)[:, 0] >= scores.max(axis=1)
+                else:
+                    right = (scores[:, 0] > 0) == codes
+                found[problems] += right.sum(axis=1)
             return found
 
         return sum(sweep(part.rows, work, self._jobs, sides.block)) / sizes[folds]

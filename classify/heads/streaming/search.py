@@ -75,7 +75,11 @@ def _streamed(head: Head, data: Labelled, how: SearchOptions) -> SearchResult:
     sizes, best, interrupted = np.bincount(fold), _Best(), False
     todo = settings(candidates, choices_of_columns(chosen, data)[-1])
     try:
-        todo.sort(key=lambda each: (str(each.form), each.scaling))
+        # The sooner the best is known, the sooner others are seen to be behind: roots before plain rows and lengths.
+        todo.sort(
+            key=lambda each: (each.form.columns.width, each.form.rows, str(each.form), each.scaling),
+            reverse=True,
+        )
         for form, of_form in groupby(todo, lambda each: each.form):
             members, rows, weight = list(of_form), form.columns.of(data.X), data.weight if weighted else None
             if form.gamma:
