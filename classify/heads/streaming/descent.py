@@ -85,18 +85,22 @@ def solve(problems: Problems, part: Part, reached: float = 0.0) -> tuple[list[Li
         if len(part.codes) // share >= LEAST:
             _minimise(problems, part.sample(slice(len(part.codes) // share)), walk, everyone, gap)
             _rounder(problems, part.sample(slice(-MEASURED, None)), walk)
+    right = np.full(len(walk.U), np.nan)
     raced = problems.folds > 1 and len(part.codes) >= MANY
-    for gap in RACE if raced else ():
+    for gap in (*RACE, GAP) if raced else (GAP,):
         active = np.flatnonzero(solved)
         _minimise(problems, part, walk, active, gap)
-        right = problems.right(part, walk.ahead[active], active).reshape(-1, problems.folds).mean(axis=1)
-        reached = max(reached, right.max())
-        doubt = MOVES * np.sqrt(gap) + 2 * np.sqrt(reached * (1 - reached) / len(part.codes))
-        solved[active] = np.repeat(right >= reached - doubt, problems.folds)
+        if problems.folds == 1:
+            break
+        right[active] = problems.right(part, walk.ahead[active], active)
+        reached = max(reached, float(right[active].reshape(-1, problems.folds).mean(axis=1).max(initial=0)))
+        if gap != GAP:
+            doubt = MOVES * np.sqrt(gap) + 2 * np.sqrt(reached * (1 - reached) / len(part.codes))
+            of_strength = right.reshape(-1, problems.folds).mean(axis=1)
+            solved &= np.repeat(of_strength >= reached - doubt, problems.folds)
         if not solved.any():
             break
-    _minimise(problems, part, walk, np.flatnonzero(solved), GAP)
-    return problems.models(walk.ahead, solved), reached
+    return problems.models(walk.ahead, solved, right), reached
 
 
 def _rounder(problems: Problems, fresh: Part, walk: Walk) -> None:

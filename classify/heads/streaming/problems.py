@@ -183,18 +183,26 @@ class Problems(Unknowns):
 
         return sum(sweep(part.rows, work, self._jobs, sides.block)) / sizes[folds]
 
-    def models(self, U: np.ndarray, solved: np.ndarray) -> list[Linear]:
-        """The problems' classifiers; `solved` (P,) tells which are at their end."""
+    def models(self, U: np.ndarray, solved: np.ndarray, right: np.ndarray) -> list[Linear]:
+        """The problems' classifiers; (P,) `solved`, which are at their end, and `right`, as that method has it."""
         kernels, offsets = self._kernels(U, np.arange(len(U)))
         models = []
-        for kernel, offset, lacking, where, at_end in zip(
-            kernels.astype(np.float64), offsets, self._lacking, self._where, solved.tolist(), strict=True
+        for kernel, offset, lacking, where, *counted in zip(
+            kernels.astype(np.float64),
+            offsets,
+            self._lacking,
+            self._where,
+            solved.tolist(),
+            right.tolist(),
+            strict=True,
         ):
             intercept = offset - kernel @ (self._mean / where["scale"])
             if self._columns == 1:
                 kernel, intercept = np.vstack([0 * kernel, kernel]), np.r_[0, intercept]
             intercept = np.where(lacking, -np.inf, intercept)
-            models.append(Linear(kernel, intercept, **where, solved=at_end))
+            models.append(
+                Linear(kernel, intercept, where["shift"], where["scale"], where["mean"], False, *counted)
+            )
         return models
 
 

@@ -99,7 +99,9 @@ def _streamed(head: Head, data: Labelled, how: SearchOptions) -> SearchResult:
                     break
                 lot = list(of_scaling)
                 models = fit(replace(folds, reached=best.mean), lot, False)
-                right = hits(rows, models, codes, fold, how.n_jobs) / sizes
+                right = np.array([[model.right for model in each] for each in models], float)
+                if np.isnan(right).any():
+                    right = hits(rows, models, codes, fold, how.n_jobs) / sizes
                 accuracy[[each.number for each in lot]] = right
                 solved[[each.number for each in lot]] = [all(one.solved for one in each) for each in models]
                 best.look(lot, models, right, folds)
