@@ -149,7 +149,12 @@ def write_pages(run: Path, fitted: Fitted, notes: Sequence[str], later: Later) -
             "test": each.result.evaluation.to_json(),
             "calibration": {name: found.to_json() for name, found in each.calibration.items()},
             "candidates": [
-                {"params": one.settings, "cv_accuracy": one.mean, "folds": one.accuracy.tolist()}
+                {
+                    "params": one.settings,
+                    "cv_accuracy": one.mean,
+                    "folds": one.accuracy.tolist(),
+                    "solved": one.solved,
+                }
                 for one in each.found.candidates
             ],
         }
