@@ -25,7 +25,9 @@ from cache.storage.rejects import Reject
 from classify.commands import demo
 from classify.commands.demo import write_digits
 from classify.commands.finetune import command as finetune
+from extract.backbones.backbone import Backbone
 from extract.commands import backbones
+from extract.engines.choice import learn_network
 
 ROOT = Path(__file__).parents[1]
 EXTRACT = {"dataset", "space", "backbone", "engine", "files", "embedded", "cached", "rejected", "seconds"}
@@ -57,6 +59,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("session")
     write_digits(folder / "digits", 200)
     (folder / "digits" / "3" / "broken.png").write_bytes(b"not a picture")
+    learn_network(Backbone.of(), "litert")  # a process of its own would start another to convert it
     (folder / "extract.json").write_text(
         run_apart("extract", folder / "digits", "--json", "--workspace", folder / "w")
     )

@@ -195,6 +195,8 @@ def test_the_session_of_the_readme_runs(
     for words in lines:
         arguments = our_arguments(words)
         arguments = ["999m" if word == "3m" else word for word in arguments or ()]
+        if words[2] == "extract":
+            arguments += ["--input-size", "64"]  # what is trained on it would set the time
         if words[2] == "fit-head":
             arguments += ["--hidden", "16"]  # on few pictures the widest perceptron would set the time
         # Which of the eight is best on so few pictures is chance, and not all of them can be exported.
