@@ -361,7 +361,9 @@ def test_callbacks_of_ones_own_hear_it_and_may_fail_without_a_loss(
     (run,) = small.runs.glob("*-finetune")
     plan = json.loads((run / "plan.json").read_text())
     assert plan["callbacks"] == [f"{module}:several", f"{module}:Full"]
-    assert cli.main(["finetune", "--resume", *SMALL[2:], "--callback", f"{module}:several", *there]) == cli.DONE
+    assert (
+        cli.main(["finetune", "--resume", *SMALL[2:], "--callback", f"{module}:several", *there]) == cli.DONE
+    )
     printed = capsys.readouterr()
     assert "heard 2" in printed.out and "heard 1" not in printed.out
     assert f"{module}:Full was called before and is not now" in printed.err
