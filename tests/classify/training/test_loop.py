@@ -84,9 +84,10 @@ def small_top() -> tuple[keras.Model, TrainingRows]:
 
 @cache
 def real() -> tuple[keras.Model, Border, list[np.ndarray], np.ndarray]:
-    """A real network, a border in it, its weights, which whoever trains it puts back, and activations at the border."""
-    network = build_backbone(BACKBONE)
-    border = find_border(network, top=50)
+    """The front of a real network, a border in it, its weights, which whoever trains it puts back, and activations."""
+    whole = build_backbone(BACKBONE)
+    network = keras.Model(whole.input, whole.get_layer("block4_add").output)
+    border = find_border(network, top=20)
     bottom = keras.Model(network.inputs, network.get_layer(border.layer).output)
     return network, border, network.get_weights(), np.asarray(bottom(pictures()))
 
@@ -97,7 +98,7 @@ def test_cached_activations_train_to_the_weights_of_the_whole_network(optimizer:
     settings = replace(SETTINGS, epochs=1, optimizer=optimizer, lr=None)
     network, border, before, activations = real()
     network.set_weights(before)
-    top = build_top(network, border, BACKBONE, head(1280))
+    top = build_top(network, border, BACKBONE, head(40))
     train(top, samples(activations), None, settings)
     after = network.get_weights()
 
@@ -106,7 +107,7 @@ def test_cached_activations_train_to_the_weights_of_the_whole_network(optimizer:
         layer.trainable = layer.name in border.trainable
     classifier = layers.Dense(CLASSES)
     model = keras.Model(network.input, classifier(layers.GlobalAveragePooling2D()(network.output)))
-    classifier.set_weights([head(1280).kernel, head(1280).bias])
+    classifier.set_weights([head(40).kernel, head(40).bias])
     steps = N // settings.batch_size
     model.compile(
         make_optimizer(settings, model, steps), keras.losses.CategoricalCrossentropy(from_logits=True)
