@@ -107,6 +107,7 @@ def weights(model: Path) -> list[np.ndarray]:
     return keras.models.load_model(model, compile=False).get_weights()
 
 
+@pytest.mark.figures
 def test_whole_command_writes_a_model_that_predict_uses(
     workspace: Workspace, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
