@@ -18,8 +18,6 @@ from extract.commands.manifest import survey
 from extract.embedding.progress import Progress
 from extract.pictures.augmentation import View
 
-pytestmark = pytest.mark.figures
-
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
