@@ -52,6 +52,7 @@ def run(
         return fit_heads(workspace, FitOptions(models=models, **{"curve": False, **options}), clock=clock)
 
 
+@pytest.mark.figures
 def test_a_run_holds_all_that_people_look_at(workspace: Workspace) -> None:
     said: list[str] = []
     result = fit_heads(workspace, FitOptions(models=["logreg", "svm-linear"]), on_progress=said.append)

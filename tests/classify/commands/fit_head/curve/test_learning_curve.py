@@ -23,6 +23,8 @@ from classify.commands.fit_head.curve.plot import learning_curve_png
 from classify.data.labelled import Labelled
 from classify.heads.fitting.estimators import DuelSVC
 
+pytestmark = pytest.mark.figures
+
 Data = tuple[np.ndarray, np.ndarray]
 Parts = list[tuple[np.ndarray, np.ndarray]]
 
