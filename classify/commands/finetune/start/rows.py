@@ -88,10 +88,11 @@ def check_there(workspace: Workspace, loaded: LoadedHead, *, trust: bool = False
         for space in spaces
         if space.id not in stores or not stores[space.id].contains(manifest.key).any()
     ]
-    if gone and len(spaces) > 1:
+    if gone:
         commands = " and ".join(f"`{extract_command(space, root)}`" for space in gone)
+        all_ = f"all {len(spaces)} networks" if len(spaces) > 1 else "the network"
         raise UserError(
-            f"Expected the rows of all {len(spaces)} networks that the head of {name} takes, but those of "
+            f"Expected the rows of {all_} that the head of {name} takes, but those of "
             f"{', '.join(space.backbone for space in gone)} are gone. Run {commands} to have them again, or fine-tune "
             "from another head with --run."
         )

@@ -237,3 +237,10 @@ def test_a_head_whose_networks_are_partly_gone_is_refused_with_what_to_run(works
         UserError, match=r"of all 2 networks .* those of net_1 are gone\. Run .*extract 'letters here'"
     ):
         check_there(workspace, loaded)
+
+
+def test_a_head_whose_only_network_is_gone_is_refused_likewise(workspace: Workspace) -> None:
+    loaded = head_of(workspace, headed(workspace, [Input(OTHER)]), trust=False)
+    shutil.rmtree(workspace.store(OTHER).folder)
+    with pytest.raises(UserError, match=r"rows of the network .* those of net_1 are gone\. Run .*extract "):
+        check_there(workspace, loaded)
