@@ -121,6 +121,55 @@ def test_cached_activations_train_to_the_weights_of_the_whole_network(optimizer:
     np.testing.assert_allclose(read_head(top)[0], classifier.get_weights()[0], atol=1e-4)
 
 
+class Traced(layers.Layer):
+    """Lists the sizes of batches that it is laid out for, in training or not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes = list[tuple[int | None, bool | None]]()
+
+    def call(self, x: object, training: bool | None = None) -> object:
+        self.sizes.append((x.shape[0], training))  # type: ignore[attr-defined]
+        return x
+
+
+@pytest.mark.parametrize("trains", [False, True])
+def test_batches_of_two_sizes_are_filled_up_where_no_picture_sees_another(trains: bool) -> None:
+    """Keras trains on them as they are to the same weights; statistics of a batch would count a picture twice."""
+    ends = []
+    for filled in (True, False):
+        inputs, traced = keras.Input((14, 14, 4)), Traced()
+        norm = layers.BatchNormalization(trainable=trains)
+        x = layers.GlobalAveragePooling2D()(norm(layers.Conv2D(4, 3, kernel_initializer="ones")(inputs)))
+        model = keras.Model(inputs, layers.Dense(CLASSES, kernel_initializer="zeros")(traced(x)))
+        x = np.random.default_rng(0).normal(size=(23, 14, 14, 4)).astype(np.float32)
+        data, settings = samples(x, CODES[:23]), replace(SETTINGS, epochs=1)
+        traced.sizes.clear()
+        if filled:
+            train(model, data, data, settings)
+        else:
+            loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+            model.compile(make_optimizer(settings, model, 3), loss)
+            for batch in data.epoch(1, settings.batch_size, settings.seed):
+                model.train_on_batch(batch.x, batch.y, sample_weight=batch.weight)
+        ends.append(read_weights(model))
+        if filled:
+            sizes = [size for size, training in traced.sizes if training]
+            assert sizes == ([8, None] if trains else [8])
+    for ours, plain in zip(*ends, strict=True):
+        np.testing.assert_allclose(ours, plain, atol=1e-6)
+
+
+def test_what_validates_is_laid_out_once_and_answered_in_order() -> None:
+    traced, random = Traced(), np.random.default_rng(0)
+    inputs = keras.Input((1, 1, 4))
+    model = keras.Model(inputs, layers.Flatten()(traced(inputs)))
+    traced.sizes.clear()
+    x = random.normal(size=(23, 1, 1, 4)).astype(np.float32)
+    assert np.array_equal(logits_of(model, samples(x, CODES[:23]), 3), x[:, 0, 0])
+    assert len(traced.sizes) == 1
+
+
 def test_no_statistic_of_any_normalisation_moves() -> None:
     inside = keras.Input((14, 14, 4))
     inner = keras.Model(
@@ -216,6 +265,9 @@ def test_best_epoch_is_the_trained_one_with_the_lowest_calibrated_loss() -> None
     trained = train(model, data, data, replace(SETTINGS, lr=0.3, schedule="constant"), watch=watch)
     losses = {epoch.number: epoch.calibrated_loss for epoch in trained.epochs[1:]}
     assert trained.best_epoch == min(losses, key=losses.__getitem__)
+    for end, logits in ((trained.head, trained.head_logits), (trained.best, trained.best_logits)):
+        write_weights(model, end)
+        assert np.array_equal(logits, logits_of(model, data, SETTINGS.batch_size))
     for a, b in zip(trained.best, weights[trained.best_epoch], strict=True):
         assert np.array_equal(a, b)
 
