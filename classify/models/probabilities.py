@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,14 +21,8 @@ if TYPE_CHECKING:
 CHUNK = 64  # pictures decoded at a time
 
 
-class Predicts(Protocol):
-    """What answers as a Keras model that takes one square does."""
-
-    def predict_on_batch(self, x: np.ndarray) -> Any: ...
-
-
 def answer(
-    model: keras.Model | Predicts,
+    model: keras.Model,
     manifest: Manifest,
     rows: np.ndarray,
     asked: Sequence[tuple[int, Decoding]],

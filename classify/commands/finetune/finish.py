@@ -12,8 +12,6 @@ from scipy.special import softmax
 from cache.text import counted
 from cache.versions import now, versions
 from cache.workspace import Workspace
-from classify.commands.finetune.activations.halves import Halves
-from classify.commands.finetune.activations.supply import Supply
 from classify.commands.finetune.mixing.model import build_mixture
 from classify.commands.finetune.mixing.share import Mixture, mixture_of
 from classify.commands.finetune.network.top import read_head
@@ -43,10 +41,9 @@ MODEL = "model.keras"
 
 
 def finish(
-    session: Session, folder: Path, supply: Supply, tuned: Tuned, result: Result, seconds_caching: float
+    session: Session, folder: Path, start: Start, tuned: Tuned, result: Result, seconds_caching: float
 ) -> Outcome:
     """Write the model, read the test part once, and write what people look at; run.json comes last."""
-    start = supply.start
     division, history = start.division, result.history
     kept = history.alpha == 0
     write_weights(tuned.model, result.weights)
@@ -75,9 +72,7 @@ def finish(
     answers = probability
     if not kept:
         count = len(start.linear.classes)
-        halved = not mixture and tuned.network.compute_dtype == "float32"
-        asking = Halves(model, supply.exact, tuned, result.temperature) if halved else model
-        answers = answer(asking, start.data.manifest, rows, asked, count, session.say)
+        answers = answer(model, start.data.manifest, rows, asked, count, session.say)
     there = np.isfinite(answers[:, 0])
     if not there.all():
         lost = int((~there).sum())

@@ -82,7 +82,6 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
     supply = choose_supply(session, start, tuned)
     caching = time.monotonic() - began
     start = replace(start, notes=[*start.notes, *supply.notes], lost=supply.lost)
-    supply = replace(supply, start=start)
     live = supply.live()
     half = tuned.network.compute_dtype == "float16"
     stages.check(len(live), len(start.division.truth))
@@ -124,7 +123,7 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
             result = _with_part(tuned, supply, resumed, watch)
         stages.finish()
         say(_verdict(result.history))
-        outcome = finish(session, folder, supply, tuned, result, caching)
+        outcome = finish(session, folder, start, tuned, result, caching)
     except KeyboardInterrupt as stop:
         folds = len(start.trials) > 1 and resume.decision(folder) is None
         raise KeyboardInterrupt(FOLDS_STOPPED if folds else STOPPED) from stop
@@ -152,8 +151,7 @@ def _with_part(tuned: Tuned, supply: Supply, resumed: Checkpoint | None, watch: 
     start, settings = supply.start, supply.start.settings
     val = supply.of(start.val)
     trained = train(tuned.model, supply.of(start.train), val, settings, resumed=resumed, watch=watch)
-    known = {0.0: trained.head_logits, 1.0: trained.best_logits}
-    line = walk(tuned.model, trained.head, trained.best, val, settings.batch_size, known=known)
+    line = walk(tuned.model, trained.head, trained.best, val, settings.batch_size)
     point = choose(line, start.floor)
     history = History(
         trained.epochs,

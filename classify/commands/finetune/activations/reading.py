@@ -62,10 +62,7 @@ class Live:
 
     def take(self, rows: np.ndarray, views: np.ndarray) -> np.ndarray:
         """(b,) rows and (b,) views to (b, h, w, c) float32, or (b, s, s, 3) uint8 without an engine."""
-        return self.embed(np.stack(list(self._pool.map(self._pixels, rows.tolist(), views.tolist()))))
-
-    def embed(self, pixels: np.ndarray) -> np.ndarray:
-        """(b, s, s, 3) uint8 to (b, h, w, c) float32; without an engine the pictures as they are."""
+        pixels = np.stack(list(self._pool.map(self._pixels, rows.tolist(), views.tolist())))
         if self._engine is None or self._lanes is None:
             return pixels
         step = self._engine.batch_size

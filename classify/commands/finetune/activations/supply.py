@@ -29,7 +29,7 @@ class Supply:
 
     start: Start
     source: Activations
-    exact: Live  # computed from the files, in float32
+    exact: Activations  # computed from the files, in float32
     lost: Sequence[int] = ()  # rows that cannot be read again
 
     @property
