@@ -90,10 +90,12 @@ def train(
     """
     watch, last = watch or Watch(), until or settings.epochs
     steps, callbacks = -(-len(fit) // settings.batch_size), watch.callbacks
-    optimizer, head_logits, best_logits = compile_with(model, settings, steps), None, None
+    optimizer = compile_with(model, settings, steps)
+    head_logits: np.ndarray | None = None
+    best_logits: np.ndarray | None = None
     if resumed is None:
         head, judged = read_weights(model), _judge(model, val, settings)
-        head_logits = judged and judged.logits
+        head_logits = judged.logits if judged else None
         start = _epoch(0, math.nan, math.nan, judged, 0.0, 0.0)
         now = Checkpoint([start], head, head, head, 0, read(_moving(model, optimizer)))
     else:
@@ -117,7 +119,7 @@ def train(
             epoch = _epoch(number, loss, accuracy, judged, rate, time.monotonic() - began)
             known = now.epochs[now.best_epoch]
             best = number == 1 or judged is None or epoch.calibrated_loss < known.calibrated_loss
-            best_logits = judged and judged.logits if best else best_logits
+            best_logits = (judged.logits if judged else None) if best else best_logits
             now = Checkpoint(
                 [*now.epochs, epoch],
                 weights,
