@@ -37,6 +37,7 @@ class Candidate:
 
     params: dict[str, Any]
     accuracy: np.ndarray
+    solved: bool = True  # False where it was clearly behind, and left before it was fitted to the end
 
     @property
     def settings(self) -> dict[str, Any]:

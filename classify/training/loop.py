@@ -23,6 +23,8 @@ from classify.training.settings import Settings
 from classify.training.validation import Judgement, judge
 from extract.embedding.progress import Say, seldom
 
+JUDGED = 4  # times as many pictures at once as in a step: no gradients need room
+
 
 @dataclass(frozen=True)
 class Watch:
@@ -49,6 +51,8 @@ class Trained:
     best: Sequence[np.ndarray]
     stopped: str  # why before the last epoch; empty if it was not
     steps: int  # an epoch
+    head_logits: np.ndarray | None = None  # (v, C) of those that validate, where they were asked here
+    best_logits: np.ndarray | None = None
 
 
 def train(
@@ -87,9 +91,12 @@ def train(
     watch, last = watch or Watch(), until or settings.epochs
     steps, callbacks = -(-len(fit) // settings.batch_size), watch.callbacks
     optimizer = compile_with(model, settings, steps)
+    head_logits: np.ndarray | None = None
+    best_logits: np.ndarray | None = None
     if resumed is None:
-        head = read_weights(model)
-        start = _epoch(0, math.nan, math.nan, _judge(model, val, settings), 0.0, 0.0)
+        head, judged = read_weights(model), _judge(model, val, settings)
+        head_logits = judged.logits if judged else None
+        start = _epoch(0, math.nan, math.nan, judged, 0.0, 0.0)
         now = Checkpoint([start], head, head, head, 0, read(_moving(model, optimizer)))
     else:
         now = resumed
@@ -112,6 +119,7 @@ def train(
             epoch = _epoch(number, loss, accuracy, judged, rate, time.monotonic() - began)
             known = now.epochs[now.best_epoch]
             best = number == 1 or judged is None or epoch.calibrated_loss < known.calibrated_loss
+            best_logits = (judged.logits if judged else None) if best else best_logits
             now = Checkpoint(
                 [*now.epochs, epoch],
                 weights,
@@ -129,7 +137,7 @@ def train(
     if stopped:
         watch.say(f"{watch.label}stopped: {stopped}")
     callbacks.tell("on_train_end", now.epochs[-1].logs)
-    return Trained(now.epochs, now.best_epoch, now.head, now.best, stopped, steps)
+    return Trained(now.epochs, now.best_epoch, now.head, now.best, stopped, steps, head_logits, best_logits)
 
 
 @contextmanager
@@ -208,7 +216,10 @@ def _judge(model: keras.Model, val: TrainingRows | None, settings: Settings) -> 
 
 def logits_of(model: keras.Model, samples: TrainingRows, batch_size: int) -> np.ndarray:
     """(n, C) float64 logits of plain pictures, in order."""
-    parts = [np.asarray(model.predict_on_batch(batch.x)) for batch in samples.plain(batch_size)]
+    parts, size = list[np.ndarray](), 0
+    for batch in samples.plain(JUDGED * batch_size):
+        size = size or len(batch.x)  # the first is the largest
+        parts.append(np.asarray(model.predict_on_batch(batch.filled(size).x))[: len(batch.x)])
     return np.concatenate(parts).astype(np.float64)
 
 
@@ -245,10 +256,13 @@ def _one_epoch(
     """Mean loss and accuracy over an epoch; ends at once when the loss is not a number, or a callback says so."""
     done, loss, accuracy = 0, 0.0, 0.0
     batches = fit.epoch(number, settings.batch_size, settings.seed, settings.mixup)
+    fills, size = not _counts_batches(model), 0
     for step, batch in enumerate(batches):
         callbacks.tell("on_train_batch_begin", step, {})
         model.reset_metrics()
-        logs = model.train_on_batch(batch.x, batch.y, sample_weight=batch.weight, return_dict=True)
+        size = size or len(batch.x)  # the first is the largest
+        given = batch.filled(size) if fills else batch
+        logs = model.train_on_batch(given.x, given.y, sample_weight=given.weight, return_dict=True)
         if not math.isfinite(logs["loss"]):
             return float(logs["loss"]), math.nan
         n = len(batch.x)
@@ -262,6 +276,12 @@ def _one_epoch(
         if callbacks.stopped:
             break
     return loss / done, accuracy / done
+
+
+def _counts_batches(model: keras.Model) -> bool:
+    """Whether what a picture gives depends on the others of its batch: a row too many would count."""
+    norms = [each for each in model._flatten_layers() if isinstance(each, keras.layers.BatchNormalization)]
+    return any(norm.trainable for norm in norms)
 
 
 def _moving(model: keras.Model, optimizer: Any) -> list[Any]:

@@ -12,9 +12,9 @@ from cache.storage.files import write_file
 from cache.text import counted
 from cache.versions import now
 from cache.workspace import Workspace
+from classify.commands.fit_head.curve.learning_curve import LearningCurve
 from classify.commands.fit_head.fitted_head import FittedHead
 from classify.commands.fit_head.leaderboard import leaderboard
-from classify.commands.fit_head.learning_curve import LearningCurve
 from classify.commands.fit_head.mistakes import mistakes, mistakes_csv, mistakes_png
 from classify.commands.fit_head.options import FitOptions
 from classify.commands.fit_head.report import MISTAKES, Report, write_report
@@ -149,7 +149,12 @@ def write_pages(run: Path, fitted: Fitted, notes: Sequence[str], later: Later) -
             "test": each.result.evaluation.to_json(),
             "calibration": {name: found.to_json() for name, found in each.calibration.items()},
             "candidates": [
-                {"params": one.settings, "cv_accuracy": one.mean, "folds": one.accuracy.tolist()}
+                {
+                    "params": one.settings,
+                    "cv_accuracy": one.mean,
+                    "folds": one.accuracy.tolist(),
+                    "solved": one.solved,
+                }
                 for one in each.found.candidates
             ],
         }

@@ -27,6 +27,8 @@ class Linear:
     scale: np.ndarray  # (D,), 1 where nothing is standardised
     mean: np.ndarray  # (D,) of the rows fitted on, less the shift and over the scale
     centroids: bool = False
+    solved: bool = True  # False where it was clearly behind others before
+    right: float | None = None  # what share of the rows that its fold holds out, where that was counted
 
     @property
     def flat(self) -> np.ndarray:

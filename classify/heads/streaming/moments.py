@@ -35,6 +35,14 @@ class Moments:
         sums = {name: getattr(self, name) - getattr(other, name) for name in _SUMS}
         return replace(self, **sums)
 
+    def grown(self, other: Moments) -> Moments:
+        """The sum with others, in the arrays of these."""
+        for name in _SUMS:
+            if name != "n":
+                total = getattr(self, name)
+                total += getattr(other, name)
+        return replace(self, n=self.n + other.n)
+
     @property
     def mean(self) -> np.ndarray:
         """(D,), of rows less `shift`."""
@@ -96,7 +104,10 @@ def gather(
 
     found: list[Moments] | None = None
     for moments in sweep(rows, work, jobs):
-        found = moments if found is None else [a + b for a, b in zip(found, moments, strict=True)]
+        if found is None:
+            found = [replace(each, products=each.products.astype(np.float64)) for each in moments]
+        else:
+            found = [total.grown(each) for total, each in zip(found, moments, strict=True)]
     assert found is not None
     return found
 
@@ -104,7 +115,7 @@ def gather(
 def _of(
     Z: np.ndarray, codes: np.ndarray, weight: np.ndarray | None, shift: np.ndarray, classes: int
 ) -> Moments:
-    """Products in float32, as long as a block; what is added up of blocks is float64."""
+    """Products stay float32, as long as a block; what is added up of blocks is float64."""
     own = (codes == np.arange(classes)[:, None]).astype(np.float32)  # (K, k)
     squares, W, total = np.einsum("nd,nd->d", Z, Z, dtype=np.float64), Z, own @ Z
     sums = total
@@ -118,5 +129,5 @@ def _of(
         squares=squares,
         mass=own.sum(axis=1, dtype=np.float64),
         sums=sums.astype(np.float64),
-        products=(W.T @ W).astype(np.float64),
+        products=W.T @ W,
     )

@@ -71,11 +71,15 @@ def _streamed(head: Head, data: Labelled, how: SearchOptions) -> SearchResult:
     fold = np.empty(len(codes), np.intp)
     for number, (_, out) in enumerate(parts):
         fold[out] = number
-    accuracy = np.full((len(candidates), count), np.nan)
+    accuracy, solved = np.full((len(candidates), count), np.nan), np.ones(len(candidates), bool)
     sizes, best, interrupted = np.bincount(fold), _Best(), False
     todo = settings(candidates, choices_of_columns(chosen, data)[-1])
     try:
-        todo.sort(key=lambda each: (str(each.form), each.scaling))
+        # The sooner the best is known, the sooner others are seen to be behind: roots before plain rows and lengths.
+        todo.sort(
+            key=lambda each: (each.form.columns.width, each.form.rows, str(each.form), each.scaling),
+            reverse=True,
+        )
         for form, of_form in groupby(todo, lambda each: each.form):
             members, rows, weight = list(of_form), form.columns.of(data.X), data.weight if weighted else None
             if form.gamma:
@@ -94,9 +98,12 @@ def _streamed(head: Head, data: Labelled, how: SearchOptions) -> SearchResult:
                 if how.seconds is not None and how.clock() - start > how.seconds:
                     break
                 lot = list(of_scaling)
-                models = fit(folds, lot, False)
-                right = hits(rows, models, codes, fold, how.n_jobs) / sizes
+                models = fit(replace(folds, reached=best.mean), lot, False)
+                right = np.array([[model.right for model in each] for each in models], float)
+                if np.isnan(right).any():
+                    right = hits(rows, models, codes, fold, how.n_jobs) / sizes
                 accuracy[[each.number for each in lot]] = right
+                solved[[each.number for each in lot]] = [all(one.solved for one in each) for each in models]
                 best.look(lot, models, right, folds)
                 if how.on_progress:
                     how.on_progress(int(np.isfinite(accuracy).sum()), accuracy.size)
@@ -113,7 +120,12 @@ def _streamed(head: Head, data: Labelled, how: SearchOptions) -> SearchResult:
     if len(complete) < len(candidates):
         why = "interrupted" if interrupted else "out of time"
         notes.append(f"{head.name}: {why} after {len(complete)} of {len(candidates)} settings")
-    table = [Candidate(candidates[number], accuracy[number]) for number in complete]
+    if not solved.all():
+        notes.append(
+            f"{head.name}: {(~solved).sum()} of {len(candidates)} settings were clearly behind and not fitted to the "
+            "end; their accuracies are of where they were left"
+        )
+    table = [Candidate(candidates[number], accuracy[number], bool(solved[number])) for number in complete]
     how.on_refit()
     setting = best.setting
     [[whole]] = fit(best.folds, [setting], True)
@@ -157,7 +169,7 @@ class _Best:
         self.setting: Setting | None = None
         self.models: Sequence[Linear] = ()
         self.folds: Folds | None = None
-        self._mean = -1.0
+        self.mean = 0.0
 
     def look(
         self, members: Sequence[Setting], models: Sequence[Sequence[Linear]], right: np.ndarray, folds: Folds
@@ -165,5 +177,6 @@ class _Best:
         """Compare further settings, (members, folds) accuracies, with it."""
         for setting, of_setting, mean in zip(members, models, right.mean(axis=1).round(9), strict=True):
             first = self.setting is None or setting.number < self.setting.number
-            if mean > self._mean or (mean == self._mean and first):
-                self.setting, self.models, self._mean, self.folds = setting, of_setting, mean, folds
+            better = mean > self.mean or (mean == self.mean and first)
+            if better and all(model.solved for model in of_setting):
+                self.setting, self.models, self.mean, self.folds = setting, of_setting, float(mean), folds

@@ -14,12 +14,12 @@ from threadpoolctl import threadpool_limits
 from classify.data.rows.blocks import held
 from classify.data.rows.streamed import Streamed
 from classify.heads.streaming import closed
-from classify.heads.streaming.descent import Descent
+from classify.heads.streaming.descent import MEMORY, solve
 from classify.heads.streaming.form import Less, Setting
 from classify.heads.streaming.linear import Linear, place
 from classify.heads.streaming.losses import LOGISTIC, SQUARED_HINGE, Loss
 from classify.heads.streaming.moments import Moments
-from classify.heads.streaming.way import MEMORY, Part
+from classify.heads.streaming.problems import Part, Problems
 from extract.machine import usable_cores
 
 LOT = 0.5e9  # bytes of what descents remember
@@ -35,6 +35,9 @@ class Folds:
     weight: np.ndarray | None  # (n,)
     parts: Sequence[Moments]
     jobs: int | None
+    reached: float = (
+        0.0  # accuracy of the best setting so far: what is clearly behind need not be solved to the end
+    )
 
     @property
     def whole(self) -> Moments:
@@ -76,24 +79,16 @@ def _descended(loss: Loss, folds: Folds, settings: Sequence[Setting], refit: boo
     rows = held(folds.rows.only(Less(whole.shift + whole.mean)).select(order), folds.jobs)
     weight = None if folds.weight is None else folds.weight[order]
     part = Part(rows, folds.codes[order], folds.fold[order], weight)
-    numbers = np.array([-1]) if refit else np.arange(len(folds.parts))
     remembered = 4 * whole.sums.size * len(fitted) * (4 * MEMORY + 8)
-    lot, found = max(1, int(LOT // remembered)), list[list[Linear]]()
+    lot, found, reached = max(1, int(LOT // remembered)), list[list[Linear]](), folds.reached
     for start in range(0, len(settings), lot):
         some = settings[start : start + lot]
-        descent = Descent(
-            whole,
-            fitted * len(some),
-            np.tile(numbers, len(some)),
-            np.repeat([setting.value for setting in some], len(fitted)),
-            some[0].standard,
-            loss,
-            folds.jobs,
-        )
+        values = [setting.value for setting in some]
+        problems = Problems(whole, fitted, values, some[0].standard, loss, folds.jobs)
         with threadpool_limits(
             1
         ):  # between passes products are small: threads of BLAS would wait for one another
-            models = descent.solve(part)
+            models, reached = solve(problems, part, reached)
         found += [models[at : at + len(fitted)] for at in range(0, len(models), len(fitted))]
     return found
 

@@ -22,6 +22,7 @@ from cache.workspace import Workspace
 from classify.commands.finetune.activations import supply
 from classify.commands.finetune.command import finetune
 from classify.commands.finetune.network import step_length
+from classify.commands.finetune.start import trials
 from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
 from classify.commands.predict.command import predict
@@ -109,6 +110,7 @@ def weights(model: Path) -> list[np.ndarray]:
     return keras.models.load_model(model, compile=False).get_weights()
 
 
+@pytest.mark.figures
 def test_whole_command_writes_a_model_that_predict_uses(
     workspace: Workspace, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,7 +154,7 @@ def test_whole_command_writes_a_model_that_predict_uses(
 def test_killed_in_an_epoch_it_resumes_to_the_same_weights(
     small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also at a rate that was lowered, as where one step undoes what the head knows: here the least is too far."""
+    """Also at a rate that was lowered, as where one step undoes what the head knows: here a little is too far."""
     shutil.copytree(small.root.parent, tmp_path / "whole")
     whole = Workspace.locate(tmp_path / "whole" / ".coldframe")
     with monkeypatch.context() as patch:
@@ -246,6 +248,7 @@ def test_folds_decide_where_pictures_are_few(
     parted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(step_length, "MOST", 1e-7)
+    monkeypatch.setattr(trials, "FOLDS", 2)
     workspace = on_small_network(tmp_path / "few", parted / "stripes")
     said: list[str] = []
     given = OWN_RATE | {"epochs": 2, "batch_size": 16}
@@ -254,8 +257,8 @@ def test_folds_decide_where_pictures_are_few(
     assert f"| Time | {next(ticks) - 100} s for the whole command" in (outcome.run / "report.md").read_text(
         "utf-8"
     )
-    assert outcome.history.folds == 5 and outcome.history.val_n == 48
-    assert any("in 5 folds" in line for line in said)
+    assert outcome.history.folds == 2 and outcome.history.val_n == 48
+    assert any("in 2 folds" in line for line in said)
     assert outcome.history.epochs[1].learning_rate == pytest.approx(outcome.learning_rate)  # after the rise
     assert outcome.learning_rate < 3e-4
     assert json.loads((outcome.run / "folds.json").read_text())["history"]["alpha"] == outcome.history.alpha
@@ -362,7 +365,7 @@ def test_ctrl_c_is_answered_with_what_is_kept_and_how_to_go_on(
 
 
 def test_callbacks_of_ones_own_hear_it_and_may_fail_without_a_loss(
-    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    small: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     module = f"told_{tmp_path.name.replace('-', '_')}"
@@ -377,35 +380,38 @@ def test_callbacks_of_ones_own_hear_it_and_may_fail_without_a_loss(
         "def several(settings):\n"
         "    return [Told() for _ in range(settings.epochs - 3)]\n"
     )
-    there = ["--workspace", str(workspace.root)]
+    there = ["--workspace", str(small.root)]
     named = ["--callback", f"{module}:several", "--callback", f"{module}:Full"]
-    assert cli.main(["finetune", *WORDS, *named, *there]) == cli.FAILED
+    assert cli.main(["finetune", *WORDS, *SMALL, *named, *there]) == cli.FAILED
     printed = capsys.readouterr()
     assert printed.out.count("heard") == 2 and "heard 0 ['accuracy', 'loss', 'lr', 'val_acc" in printed.out
     assert f"callback {module}:Full to come through on_epoch_end" in printed.err and "no room" in printed.err
     assert "finetune --resume" in printed.err
-    (run,) = workspace.runs.glob("*-finetune")
+    (run,) = small.runs.glob("*-finetune")
     plan = json.loads((run / "plan.json").read_text())
     assert plan["callbacks"] == [f"{module}:several", f"{module}:Full"]
-    assert cli.main(["finetune", "--resume", "--callback", f"{module}:several", *there]) == cli.DONE
+    assert (
+        cli.main(["finetune", "--resume", *SMALL[2:], "--callback", f"{module}:several", *there]) == cli.DONE
+    )
     printed = capsys.readouterr()
     assert "heard 2" in printed.out and "heard 1" not in printed.out
     assert f"{module}:Full was called before and is not now" in printed.err
-    assert cli.main(["finetune", *WORDS, "--callback", "not_there:x", *there]) == cli.FAILED
+    assert cli.main(["finetune", *WORDS, *SMALL, "--callback", "not_there:x", *there]) == cli.FAILED
     assert "Expected --callback not_there:x to name a function" in capsys.readouterr().err
 
 
-def test_from_python_callbacks_are_objects_and_the_history_is_as_keras_has_it(workspace: Workspace) -> None:
+def test_from_python_callbacks_are_objects_and_the_history_is_as_keras_has_it(small: Workspace) -> None:
     import keras
 
     kept = keras.callbacks.History()
     stop = keras.callbacks.EarlyStopping("val_loss", min_delta=10.0, patience=1)
-    outcome = coldframe.finetune(workspace=workspace.root, quiet=True, callbacks=[kept, stop], **GIVEN)
+    there = {"workspace": small.root, "quiet": True, "engine": "keras"}
+    outcome = coldframe.finetune(**there, callbacks=[kept, stop], **GIVEN)
     assert outcome.history.epoch == kept.epoch == [0, 1]
     assert outcome.history.history == kept.history and len(kept.history["val_accuracy"]) == 2
     assert {**outcome.history.params, "verbose": 0} == kept.params == {"verbose": 0, "epochs": 4, "steps": 4}
     assert any("EarlyStopping asked for it in epoch 2" in note for note in outcome.notes)
     with pytest.raises(UserError, match=r"a keras.callbacks.Callback or a list of them, received type"):
-        coldframe.finetune(workspace=workspace.root, quiet=True, callbacks=[keras.callbacks.History])
+        coldframe.finetune(**there, callbacks=[keras.callbacks.History])
     with pytest.raises(TypeError, match="callbacks"):
         coldframe.finetune(callbakcs=[])
