@@ -100,7 +100,7 @@ def train(
     optimizer.build(model.trainable_variables)
     if resumed is None:
         head, judged = read_weights(model), _judge(model, val, settings)
-        head_logits = judged and judged.logits
+        head_logits = judged.logits if judged else None
         start = _epoch(0, math.nan, math.nan, judged, 0.0, 0.0)
         now = Checkpoint([start], head, head, head, 0, _read(_moving(model, optimizer)))
     else:
@@ -124,7 +124,8 @@ def train(
             epoch = _epoch(number, loss, accuracy, judged, rate, time.monotonic() - began)
             known = now.epochs[now.best_epoch]
             best = number == 1 or judged is None or epoch.calibrated_loss < known.calibrated_loss
-            best_logits = judged and judged.logits if best else best_logits
+            if best:
+                best_logits = judged.logits if judged else None
             now = Checkpoint(
                 [*now.epochs, epoch],
                 weights,
