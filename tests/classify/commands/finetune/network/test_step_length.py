@@ -37,7 +37,7 @@ def case(variation: float, dropout: float = 0.0) -> tuple[keras.Model, TrainingR
     parts = [layers.Conv2D(CHANNELS, 1, name="low"), layers.Conv2D(64, 1, name="high")]
     parts += [layers.Dropout(dropout, seed=1)] if dropout else []
     network = keras.Sequential([keras.Input((2, 2, CHANNELS)), *parts])
-    maps = np.asarray(network(x)).mean(axis=(1, 2))
+    maps = np.asarray(network(x), np.float32).mean(axis=(1, 2))
     mean, spread = maps.mean(axis=0), maps.std(axis=0)
     fitted = np.linalg.lstsq((maps - mean) / spread, 6 * (np.eye(CLASSES)[CODES] - 1 / CLASSES), rcond=1e-3)[
         0
@@ -89,6 +89,19 @@ def gradients(model: keras.Model, loss_of: keras.losses.Loss, batch: Batch) -> l
     with tf.GradientTape() as tape:
         loss = loss_of(batch.y, model(batch.x))
     return [np.asarray(each) for each in tape.gradient(loss, [v.value for v in model.trainable_variables])]
+
+
+def test_half_precision_finds_the_same() -> None:
+    """A first loss scale that is too large makes Keras leave a step out: then another is taken."""
+    rates = []
+    for policy in ("float32", "mixed_float16"):
+        keras.config.set_dtype_policy(policy)
+        try:
+            model, fit, _ = case(HARSH)
+            rates.append(pace_of(model, fit, SETTINGS).rate)
+        finally:
+            keras.config.set_dtype_policy("float32")
+    assert rates[1] == pytest.approx(rates[0], rel=0.5)
 
 
 def test_a_rate_that_was_given_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
