@@ -39,7 +39,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("COLDFRAME_WORKSPACE", raising=False)
-        coldframe.extract("digits", resize="squash")
+        coldframe.extract("digits", resize="squash", input_size=64)
         coldframe.fit_head(model=["centroid", "logreg"], no_curve=True)
         yield folder
 

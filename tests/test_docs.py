@@ -30,6 +30,7 @@ from extract import ImageEmbedder
 from extract.backbones import families as families_module
 from extract.engines import timing
 from extract.pictures.policies import POLICIES
+from tests.classify.several import write_network
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -39,7 +40,7 @@ OURS = (["python", "cli.py"], ["coldframe"])
 OTHERS = {"pip", "pytest", "git", "ruff", "mypy", "cd", "."}
 JSON_COMMANDS = [
     "manifest flowers",
-    "extract flowers --input-size 64",
+    "extract flowers --backbone keras:small.keras --pooling avg --preprocessing unit",
     "show flowers --out grid.png",
     "fit-head --model logreg",
     "report",
@@ -48,7 +49,7 @@ JSON_COMMANDS = [
     "audit --planted 20% --seeds 1",
     "map",
     "label --simulate --accuracy 60 --seeds 1",
-    "finetune --top 50 --epochs 1 --views 0",
+    "finetune --top 1 --epochs 1 --views 0",
     "export --to saved-head --out head.keras",
     "publish --to folder",
     "baseline --epochs 1 --input-size 16",
@@ -195,6 +196,8 @@ def test_the_session_of_the_readme_runs(
     for words in lines:
         arguments = our_arguments(words)
         arguments = ["999m" if word == "3m" else word for word in arguments or ()]
+        if words[2] == "extract":
+            arguments += ["--input-size", "64"]  # what is trained on it would set the time
         if words[2] == "fit-head":
             arguments += ["--hidden", "16"]  # on few pictures the widest perceptron would set the time
         # Which of the eight is best on so few pictures is chance, and not all of them can be exported.
@@ -220,6 +223,7 @@ def test_every_json_key_is_in_the_guide(
 ) -> None:
     monkeypatch.setattr(timing, "AT_LEAST", 0.0)
     monkeypatch.setattr(trials, "FOLDS", 2)
+    write_network(garden / "small.keras", 32, 0)  # another says the same
     text = section("Scripts and --json")
     for command in JSON_COMMANDS:
         assert cli.main([*command.split(), "--json"]) == 0

@@ -23,6 +23,8 @@ from classify.training.settings import Settings
 from classify.training.validation import Judgement, judge
 from extract.embedding.progress import Say, seldom
 
+JUDGED = 4  # times as many pictures at once as in a step: no gradients need room
+
 
 @dataclass(frozen=True)
 class Watch:
@@ -49,6 +51,8 @@ class Trained:
     best: Sequence[np.ndarray]
     stopped: str  # why before the last epoch; empty if it was not
     steps: int  # an epoch
+    head_logits: np.ndarray | None = None  # (v, C) of those that validate, where they were asked here
+    best_logits: np.ndarray | None = None
 
 
 def train(
@@ -86,17 +90,14 @@ def train(
     """
     watch, last = watch or Watch(), until or settings.epochs
     steps, callbacks = -(-len(fit) // settings.batch_size), watch.callbacks
-    model.compile(
-        make_optimizer(settings, model, steps),
-        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing),
-        weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-    )
-    optimizer = model.optimizer  # in half precision Keras wraps it, to scale the loss
-    optimizer.build(model.trainable_variables)
+    optimizer = compile_with(model, settings, steps)
+    head_logits: np.ndarray | None = None
+    best_logits: np.ndarray | None = None
     if resumed is None:
-        head = read_weights(model)
-        start = _epoch(0, math.nan, math.nan, _judge(model, val, settings), 0.0, 0.0)
-        now = Checkpoint([start], head, head, head, 0, _read(_moving(model, optimizer)))
+        head, judged = read_weights(model), _judge(model, val, settings)
+        head_logits = judged.logits if judged else None
+        start = _epoch(0, math.nan, math.nan, judged, 0.0, 0.0)
+        now = Checkpoint([start], head, head, head, 0, read(_moving(model, optimizer)))
     else:
         now = resumed
         write_weights(model, now.weights)
@@ -118,13 +119,15 @@ def train(
             epoch = _epoch(number, loss, accuracy, judged, rate, time.monotonic() - began)
             known = now.epochs[now.best_epoch]
             best = number == 1 or judged is None or epoch.calibrated_loss < known.calibrated_loss
+            if best:
+                best_logits = judged.logits if judged else None
             now = Checkpoint(
                 [*now.epochs, epoch],
                 weights,
                 now.head,
                 kept if best else now.best,
                 number if best else now.best_epoch,
-                _read(_moving(model, optimizer)),
+                read(_moving(model, optimizer)),
             )
             watch.keep(now)
             watch.epoch(model, epoch)
@@ -135,7 +138,7 @@ def train(
     if stopped:
         watch.say(f"{watch.label}stopped: {stopped}")
     callbacks.tell("on_train_end", now.epochs[-1].logs)
-    return Trained(now.epochs, now.best_epoch, now.head, now.best, stopped, steps)
+    return Trained(now.epochs, now.best_epoch, now.head, now.best, stopped, steps, head_logits, best_logits)
 
 
 @contextmanager
@@ -214,18 +217,33 @@ def _judge(model: keras.Model, val: TrainingRows | None, settings: Settings) -> 
 
 def logits_of(model: keras.Model, samples: TrainingRows, batch_size: int) -> np.ndarray:
     """(n, C) float64 logits of plain pictures, in order."""
-    parts = [np.asarray(model.predict_on_batch(batch.x)) for batch in samples.plain(batch_size)]
+    parts, size = list[np.ndarray](), 0
+    for batch in samples.plain(JUDGED * batch_size):
+        size = size or len(batch.x)  # the first is the largest
+        parts.append(np.asarray(model.predict_on_batch(batch.filled(size).x))[: len(batch.x)])
     return np.concatenate(parts).astype(np.float64)
 
 
 def read_weights(model: keras.Model) -> list[np.ndarray]:
     """Copy the trainable variables."""
-    return _read(model.trainable_variables)
+    return read(model.trainable_variables)
 
 
 def write_weights(model: keras.Model, weights: Sequence[np.ndarray]) -> None:
     """Set the trainable variables, in the order of `read_weights`."""
-    _write(model.trainable_variables, weights)
+    write(model.trainable_variables, weights)
+
+
+def compile_with(model: keras.Model, settings: Settings, steps: int, *, eagerly: bool = False) -> Any:
+    """Make the model ready for steps of a fresh optimizer, and return it: in half precision Keras wraps it."""
+    model.compile(
+        make_optimizer(settings, model, steps),
+        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing),
+        weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+        run_eagerly=eagerly,
+    )
+    model.optimizer.build(model.trainable_variables)
+    return model.optimizer
 
 
 def _one_epoch(
@@ -239,10 +257,13 @@ def _one_epoch(
     """Mean loss and accuracy over an epoch; ends at once when the loss is not a number, or a callback says so."""
     done, loss, accuracy = 0, 0.0, 0.0
     batches = fit.epoch(number, settings.batch_size, settings.seed, settings.mixup)
+    fills, size = not _counts_batches(model), 0
     for step, batch in enumerate(batches):
         callbacks.tell("on_train_batch_begin", step, {})
         model.reset_metrics()
-        logs = model.train_on_batch(batch.x, batch.y, sample_weight=batch.weight, return_dict=True)
+        size = size or len(batch.x)  # the first is the largest
+        given = batch.filled(size) if fills else batch
+        logs = model.train_on_batch(given.x, given.y, sample_weight=given.weight, return_dict=True)
         if not math.isfinite(logs["loss"]):
             return float(logs["loss"]), math.nan
         n = len(batch.x)
@@ -258,10 +279,20 @@ def _one_epoch(
     return loss / done, accuracy / done
 
 
+def _counts_batches(model: keras.Model) -> bool:
+    """Whether what a picture gives depends on the others of its batch: a row too many would count."""
+    norms = [each for each in model._flatten_layers() if isinstance(each, keras.layers.BatchNormalization)]
+    return any(norm.trainable for norm in norms)
+
+
 def _moving(model: keras.Model, optimizer: Any) -> list[Any]:
     """What else changes from step to step: the optimizer's variables and the states of random generators."""
-    seeds = [v for v in model.non_trainable_variables if "seed" in v.path]
-    return [*optimizer.variables, *seeds]
+    return [*optimizer.variables, *seeds_of(model)]
+
+
+def seeds_of(model: keras.Model) -> list[Any]:
+    """Variables that hold the states of random generators, as of dropout layers."""
+    return [v for v in model.non_trainable_variables if "seed" in v.path]
 
 
 def _restore(variables: Sequence[Any], state: Sequence[np.ndarray]) -> None:
@@ -271,13 +302,15 @@ def _restore(variables: Sequence[Any], state: Sequence[np.ndarray]) -> None:
             f"Expected {len(variables)} arrays of an optimizer and of average weights in the checkpoint, received "
             f"{len(state)}, as an older version wrote them. Run finetune without --resume: cached activations are kept."
         )
-    _write(variables, state)
+    write(variables, state)
 
 
-def _read(variables: Sequence[Any]) -> list[np.ndarray]:
+def read(variables: Sequence[Any]) -> list[np.ndarray]:
+    """Copy variables."""
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
-def _write(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
+def write(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
+    """Set variables, in the order of `read`."""
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

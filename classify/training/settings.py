@@ -99,6 +99,29 @@ class Settings:
         return LEARNING_RATES[self.optimizer] if self.lr is None else self.lr
 
 
+@dataclass(frozen=True)
+class Pace:
+    """The highest learning rate of a training, and why it is another than the optimizer's own."""
+
+    rate: float
+    usual: float  # the optimizer's own, or what was given
+    moved: float | None = (
+        None  # nats by which a step of the usual rate moves the head's answers; None: not tried
+    )
+
+    @property
+    def lowered(self) -> bool:
+        """Whether the usual rate would go too far."""
+        return self.rate < self.usual
+
+    def __str__(self) -> str:
+        """Say what it is, and why."""
+        if self.moved is None:
+            return f"learning rate {self.rate:g}"
+        said = f"a step at {self.usual:g} moves the head's answers by {self.moved:.2g} nats"
+        return f"learning rate {self.rate:g}: {said}" + (", too far" if self.lowered else "")
+
+
 _RANGES = (
     ("epochs", 1, 100_000),
     ("batch_size", 1, 65_536),

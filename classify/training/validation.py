@@ -16,13 +16,14 @@ class Judgement:
     """Figures of n pictures: accuracy, log-loss in nats, and the log-loss after temperature scaling.
 
     `own` (n,) is each picture's part of the last one. A picture of a class that the head does not know counts as an
-    error and is left out of `own`.
+    error and is left out of `own`. `logits` (n, C) are what was judged, where it was no probability.
     """
 
     accuracy: float
     loss: float
     calibrated_loss: float
     own: np.ndarray
+    logits: np.ndarray | None = None
 
 
 def judge(logits: np.ndarray, codes: np.ndarray) -> Judgement:
@@ -46,6 +47,7 @@ def judge(logits: np.ndarray, codes: np.ndarray) -> Judgement:
         loss=log_loss(softmax(logits, axis=1), codes),
         calibrated_loss=float(own.mean()) if len(own) else float("nan"),
         own=own,
+        logits=logits,
     )
 
 

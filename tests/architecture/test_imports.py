@@ -101,6 +101,13 @@ def test_one_room_knows_ray(path: Path) -> None:
     assert "ray" not in imported(path, late=False)
 
 
+def test_one_file_knows_a_tracker() -> None:
+    # Nothing that trains may send figures anywhere; `publish` does, where it is asked to.
+    knowing = [path for path in SOURCES if "mlflow" in imported(path)]
+    assert knowing == [ROOT / "classify/commands/publish/places.py"]
+    assert "mlflow" not in imported(knowing[0], late=False)
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_pandas_waits_until_a_table_is_made(path: Path) -> None:
     assert "pandas" not in imported(path, typing=False, late=False)

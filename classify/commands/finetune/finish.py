@@ -99,6 +99,7 @@ def finish(
         run=folder,
         border=tuned.border.layer or "input",
         trainable_parameters=sum(int(np.prod(v.shape)) for v in tuned.model.trainable_variables),
+        learning_rate=start.settings.learning_rate,
         history=history,
         before=before,
         after=after,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,16 +51,22 @@ def walk(
     val: TrainingRows,
     batch_size: int,
     alphas: Sequence[float] = ALPHAS,
+    known: Mapping[float, np.ndarray | None] | None = None,
 ) -> list[Point]:
     """Evaluate (1 - alpha) * head + alpha * trained on the validating pictures.
+
+    `known` has the logits (v, C) at some of the `alphas` already.
 
     Averaging the weights of a model before and after fine-tuning often beats both (WiSE-FT: Wortsman et al. 2021,
     arXiv 2109.01903). The statistics of batch normalisation are frozen, so that every point is a sound network.
     """
     line = []
     for alpha in alphas:
-        write_weights(model, between(head, trained, alpha))
-        line.append(Point.of(alpha, logits_of(model, val, batch_size), val.codes))
+        logits = (known or {}).get(alpha)
+        if logits is None:
+            write_weights(model, between(head, trained, alpha))
+            logits = logits_of(model, val, batch_size)
+        line.append(Point.of(alpha, logits, val.codes))
     return line
 
 

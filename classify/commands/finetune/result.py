@@ -115,6 +115,7 @@ class Outcome:
     run: Path
     border: str
     trainable_parameters: int
+    learning_rate: float  # the highest
     history: History
     before: Evaluation
     after: Evaluation
@@ -148,6 +149,7 @@ class Outcome:
             "run": str(self.run),
             "border": self.border,
             "trainable_parameters": self.trainable_parameters,
+            "learning_rate": self.learning_rate,
             "head_val_accuracy": self.chosen[0],
             "alpha": self.history.alpha,
             "val_accuracy": self.chosen[1],

@@ -17,7 +17,7 @@ from classify.data.identity import part_hash
 from classify.runs.folder import find_run, place_of, relocated, write_json
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import Epoch, History, Interpolation
-from classify.training.settings import Settings
+from classify.training.settings import Pace, Settings
 
 PLAN, CHECKPOINT, FOLDS = "plan.json", "checkpoint.h5", "folds.json"
 
@@ -62,7 +62,14 @@ def called_in(folder: Path) -> list[str]:
     return [str(name) for name in _plan(folder).get("callbacks") or ()]
 
 
-def open_run(folder: Path, start: Start, border: str, callbacks: Sequence[str] = ()) -> Checkpoint | None:
+def pace_of(folder: Path) -> Pace:
+    """The learning rate a run began with; in a run of an older version it is the optimizer's own."""
+    return _pace(_plan(folder))
+
+
+def open_run(
+    folder: Path, start: Start, border: str, callbacks: Sequence[str] = (), pace: Pace | None = None
+) -> Checkpoint | None:
     """Write the plan of a new run; of a run to go on with, check it and load its last epoch.
 
     Returns
@@ -85,6 +92,7 @@ def open_run(folder: Path, start: Start, border: str, callbacks: Sequence[str] =
         "border": border,
         "space": start.data.space.id,
         "callbacks": list(callbacks),
+        "pace": asdict(pace) if pace else None,
     }
     if not (folder / PLAN).exists():
         write_json(folder / PLAN, plan)
@@ -135,14 +143,19 @@ def _settings(plan: dict[str, Any]) -> Settings:
     return build(Settings, {"average": 0.0} | plan["settings"])
 
 
+def _pace(plan: dict[str, Any]) -> Pace:
+    rate = _settings(plan).learning_rate
+    return build(Pace, {"rate": rate, "usual": rate} | (plan.get("pace") or {}))
+
+
 def _plan(folder: Path) -> dict[str, Any]:
     path = folder / PLAN
     texts = dict.fromkeys(("start", "head_sha256", "fit", "val", "border"), str)
     try:
-        plan = check(read_json(path), settings=dict, space=str, callbacks=list, **texts)
+        plan = check(read_json(path), settings=dict, space=str, callbacks=list, pace=dict, **texts)
         if missing := [name for name in ("settings", *texts) if plan.get(name) is None]:
             raise DamagedJson(f"it lacks {', '.join(missing)}")
-        _settings(plan)
+        _pace(plan)
         return plan
     except (OSError, DamagedJson, UserError) as error:
         raise UserError(

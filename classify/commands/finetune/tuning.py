@@ -16,6 +16,7 @@ from classify.commands.finetune.finish import finish, keep_model
 from classify.commands.finetune.interpolation import between, choose, walk
 from classify.commands.finetune.network.border import Border, find_border
 from classify.commands.finetune.network.handoff_check import check
+from classify.commands.finetune.network.step_length import pace_of
 from classify.commands.finetune.network.top import build_top
 from classify.commands.finetune.result import Outcome, Result, Tuned
 from classify.commands.finetune.session import Session, Stages
@@ -27,7 +28,7 @@ from classify.runs.inputs import inputs_of
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import Board, Epoch, History
 from classify.training.loop import Watch, read_weights, train
-from classify.training.settings import Settings
+from classify.training.settings import Pace, Settings
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_embedder, hash_weights, network_of
 from extract.embedding.spaces import decoding_of
@@ -91,8 +92,15 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
         f"hand-off: the network's logits equal the head's to {worst:.0e} on all {len(live):,} validating pictures"
     )
 
+    if not unfinished and settings.lr is None:
+        stages.try_step()
+    pace = resume.pace_of(unfinished) if unfinished else pace_of(model, supply.of(start.train), settings)
+    say(str(pace))
+    start = _at(start, pace)
+    supply = replace(supply, start=start)
+
     folder = unfinished or workspace.new_run("finetune")
-    resumed = resume.open_run(folder, start, tuned.border.layer, session.callbacks.names)
+    resumed = resume.open_run(folder, start, tuned.border.layer, session.callbacks.names, pace)
     say(f"{'going on with' if unfinished else 'training in'} {folder}")
     board = Board(folder / "tensorboard") if settings.tensorboard else None
 
@@ -123,6 +131,12 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
         raise KeyboardInterrupt(FOLDS_STOPPED if folds else STOPPED) from stop
     resume.close_run(folder)
     return outcome
+
+
+def _at(start: Start, pace: Pace) -> Start:
+    """Train at a learning rate, and note where it is another than the optimizer's own."""
+    notes = [*start.notes, str(pace)] if pace.lowered else start.notes
+    return replace(start, settings=replace(start.settings, lr=pace.rate), notes=notes)
 
 
 def _introduction(start: Start) -> str:

@@ -12,9 +12,9 @@ from cache.storage.files import write_file
 from cache.text import counted
 from cache.versions import now
 from cache.workspace import Workspace
+from classify.commands.fit_head.curve.learning_curve import LearningCurve
 from classify.commands.fit_head.fitted_head import FittedHead
 from classify.commands.fit_head.leaderboard import leaderboard
-from classify.commands.fit_head.learning_curve import LearningCurve
 from classify.commands.fit_head.mistakes import mistakes, mistakes_csv, mistakes_png
 from classify.commands.fit_head.options import FitOptions
 from classify.commands.fit_head.report import MISTAKES, Report, write_report

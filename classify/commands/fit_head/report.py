@@ -8,9 +8,9 @@ from pathlib import Path
 
 from cache.storage.files import write_file
 from cache.text import counted
+from classify.commands.fit_head.curve.learning_curve import LearningCurve
+from classify.commands.fit_head.curve.plot import learning_curve_png
 from classify.commands.fit_head.leaderboard import HeadResult
-from classify.commands.fit_head.learning_curve import LearningCurve
-from classify.commands.fit_head.learning_curve_plot import learning_curve_png
 from classify.commands.fit_head.mistakes import DRAWN, Mistake
 from classify.limits.checked import Checked
 from classify.metrics.comparison import Comparison

@@ -18,8 +18,9 @@ from cache.errors import UserError
 from cache.manifest import SPLITS, Manifest
 from cache.storage.rejects import Reject
 from cache.workspace import Workspace
-from classify.commands.fit_head.command import FitResult, fit_heads
+from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
+from classify.commands.fit_head.result import FitResult
 from classify.data.division import Division, divide
 from classify.data.split_record import Assignments
 from classify.data.splits import TEST, TRAIN, VAL, split

@@ -13,9 +13,10 @@ from sklearn.pipeline import make_pipeline
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.commands.finetune.start.start import begin
-from classify.commands.fit_head.command import FitResult, fit_heads
-from classify.commands.fit_head.learning_curve import learning_curve
+from classify.commands.fit_head.command import fit_heads
+from classify.commands.fit_head.curve.learning_curve import learning_curve
 from classify.commands.fit_head.options import FitOptions
+from classify.commands.fit_head.result import FitResult
 from classify.data.labelled import Labelled, in_all_views, in_folds, shared_weight
 from classify.data.splits import TRAIN, split
 from classify.heads.fitting.tasks import Task, Work
@@ -27,7 +28,7 @@ from classify.training.settings import Settings
 from extract.embedding.views import Augmented
 from extract.pictures.augmentation import each_view
 from extract.pictures.policies import Views
-from tests.classify.commands.fit_head.test_learning_curve import Listener
+from tests.classify.commands.fit_head.curve.test_learning_curve import Listener
 
 Data = tuple[np.ndarray, np.ndarray]
 VIEWS = 3

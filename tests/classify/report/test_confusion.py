@@ -8,6 +8,8 @@ from classify.metrics.evaluation import Evaluation, evaluate
 from classify.report.confusion import TEXT_CLASSES, confusion_png, confusion_text
 from classify.report.text import printable
 
+pytestmark = pytest.mark.figures
+
 
 def evaluation(names: list[str], n: int = 300) -> Evaluation:
     rng = np.random.default_rng(0)

@@ -10,6 +10,8 @@ from classify.metrics.frontier import Frontier, Tried
 from classify.report.frontier import frontier_markdown, frontier_text
 from classify.report.frontier_plot import draw, frontier_png
 
+pytestmark = pytest.mark.figures
+
 NAMES = ("efficientnet_lite0", "efficientnet_lite1", "resnet_$5")
 
 

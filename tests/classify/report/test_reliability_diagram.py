@@ -9,6 +9,8 @@ from classify.report import reliability_diagram
 from classify.report.reliability_diagram import reliability_png
 from tests.classify.metrics.test_reliability import drawn
 
+pytestmark = pytest.mark.figures
+
 
 def pixels(data: bytes) -> np.ndarray:
     return np.asarray(Image.open(BytesIO(data)).convert("RGB")).astype(int)

@@ -71,6 +71,17 @@ def test_the_order_is_another_in_each_epoch_and_the_same_in_a_second_run() -> No
             assert np.array_equal(seen(samples(views=2).epoch(number, 8, seed)), each[number])
 
 
+def test_filling_a_batch_changes_no_mean() -> None:
+    weight = np.linspace(0.5, 1.5, N)
+    batch = list(samples(weight=weight).epoch(0, 8, 0))[-1]
+    filled, n = batch.filled(9), len(batch.x)
+    assert batch.filled(n) is batch and n < 8
+    assert np.array_equal(filled.x[:n], batch.x) and np.array_equal(filled.y[:n], batch.y)
+    assert not filled.weight[n:].any() and filled.weight.dtype == np.float32
+    own = np.arange(9) ** 2.0
+    assert np.mean(own * filled.weight) == pytest.approx(np.mean(own[:n] * batch.weight))
+
+
 def test_plain_is_all_rows_in_order_without_views() -> None:
     assert np.array_equal(seen(samples(views=3).plain(8)), np.stack([ROWS, np.zeros(N, int)], axis=1))
 

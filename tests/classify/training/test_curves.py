@@ -13,6 +13,8 @@ from classify.metrics.intervals import wilson
 from classify.training.curves import curves_png, interpolation_png
 from classify.training.history import Epoch, History, Interpolation
 
+pytestmark = pytest.mark.figures
+
 VAL = (0.92, 0.93, 0.95, 0.94)
 
 

@@ -10,7 +10,7 @@ import pytest
 from keras import layers
 
 from cache.errors import UserError
-from classify.commands.finetune.network.border import find_border
+from classify.commands.finetune.network.border import Border, find_border
 from classify.commands.finetune.network.top import build_top, read_head
 from classify.models.linear import LinearHead
 from classify.training.batches import TrainingRows
@@ -82,23 +82,32 @@ def small_top() -> tuple[keras.Model, TrainingRows]:
     return build_top(network, border, BACKBONE, head(6)), samples(x)
 
 
+@cache
+def real() -> tuple[keras.Model, Border, list[np.ndarray], np.ndarray]:
+    """The front of a real network, a border in it, its weights, which whoever trains it puts back, and activations."""
+    whole = build_backbone(BACKBONE)
+    network = keras.Model(whole.input, whole.get_layer("block4_add").output)
+    border = find_border(network, top=20)
+    bottom = keras.Model(network.inputs, network.get_layer(border.layer).output)
+    return network, border, network.get_weights(), np.asarray(bottom(pictures()))
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_cached_activations_train_to_the_weights_of_the_whole_network(optimizer: str) -> None:
     """One epoch on the same batches: the top on activations against the whole network, its bottom frozen."""
     settings = replace(SETTINGS, epochs=1, optimizer=optimizer, lr=None)
-    network = build_backbone(BACKBONE)
-    border = find_border(network, top=50)
-    bottom = keras.Model(network.inputs, network.get_layer(border.layer).output)
-    activations = np.asarray(bottom(pictures()))
-    top = build_top(network, border, BACKBONE, head(1280))
+    network, border, before, activations = real()
+    network.set_weights(before)
+    top = build_top(network, border, BACKBONE, head(40))
     train(top, samples(activations), None, settings)
+    after = network.get_weights()
 
-    whole = build_backbone(BACKBONE)
-    for layer in whole.layers:
+    network.set_weights(before)
+    for layer in network.layers:
         layer.trainable = layer.name in border.trainable
     classifier = layers.Dense(CLASSES)
-    model = keras.Model(whole.input, classifier(layers.GlobalAveragePooling2D()(whole.output)))
-    classifier.set_weights([head(1280).kernel, head(1280).bias])
+    model = keras.Model(network.input, classifier(layers.GlobalAveragePooling2D()(network.output)))
+    classifier.set_weights([head(40).kernel, head(40).bias])
     steps = N // settings.batch_size
     model.compile(
         make_optimizer(settings, model, steps), keras.losses.CategoricalCrossentropy(from_logits=True)
@@ -106,15 +115,59 @@ def test_cached_activations_train_to_the_weights_of_the_whole_network(optimizer:
     for batch in samples(pictures()).epoch(1, settings.batch_size, settings.seed):
         model.train_on_batch(batch.x, batch.y)
 
-    moved = 0
-    for ours, theirs, before in zip(
-        network.layers, whole.layers, build_backbone(BACKBONE).layers, strict=True
-    ):
-        for a, b, c in zip(ours.get_weights(), theirs.get_weights(), before.get_weights(), strict=True):
-            np.testing.assert_allclose(a, b, atol=1e-4, err_msg=ours.name)
-            moved += not np.array_equal(a, c)
-    assert moved == len(border.trainable)
+    for ours, theirs, variable in zip(after, network.get_weights(), network.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4, err_msg=variable.path)
+    assert sum(not np.array_equal(a, b) for a, b in zip(after, before, strict=True)) == len(border.trainable)
     np.testing.assert_allclose(read_head(top)[0], classifier.get_weights()[0], atol=1e-4)
+
+
+class Traced(layers.Layer):
+    """Lists the sizes of batches that it is laid out for, in training or not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes = list[tuple[int | None, bool | None]]()
+
+    def call(self, x: object, training: bool | None = None) -> object:
+        self.sizes.append((x.shape[0], training))  # type: ignore[attr-defined]
+        return x
+
+
+@pytest.mark.parametrize("trains", [False, True])
+def test_batches_of_two_sizes_are_filled_up_where_no_picture_sees_another(trains: bool) -> None:
+    """Keras trains on them as they are to the same weights; statistics of a batch would count a picture twice."""
+    ends = []
+    for filled in (True, False):
+        inputs, traced = keras.Input((14, 14, 4)), Traced()
+        norm = layers.BatchNormalization(trainable=trains)
+        x = layers.GlobalAveragePooling2D()(norm(layers.Conv2D(4, 3, kernel_initializer="ones")(inputs)))
+        model = keras.Model(inputs, layers.Dense(CLASSES, kernel_initializer="zeros")(traced(x)))
+        x = np.random.default_rng(0).normal(size=(23, 14, 14, 4)).astype(np.float32)
+        data, settings = samples(x, CODES[:23]), replace(SETTINGS, epochs=1)
+        traced.sizes.clear()
+        if filled:
+            train(model, data, data, settings)
+        else:
+            loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+            model.compile(make_optimizer(settings, model, 3), loss)
+            for batch in data.epoch(1, settings.batch_size, settings.seed):
+                model.train_on_batch(batch.x, batch.y, sample_weight=batch.weight)
+        ends.append(read_weights(model))
+        if filled:
+            sizes = [size for size, training in traced.sizes if training]
+            assert sizes == ([8, None] if trains else [8])
+    for ours, plain in zip(*ends, strict=True):
+        np.testing.assert_allclose(ours, plain, atol=1e-6)
+
+
+def test_what_validates_is_laid_out_once_and_answered_in_order() -> None:
+    traced, random = Traced(), np.random.default_rng(0)
+    inputs = keras.Input((1, 1, 4))
+    model = keras.Model(inputs, layers.Flatten()(traced(inputs)))
+    traced.sizes.clear()
+    x = random.normal(size=(23, 1, 1, 4)).astype(np.float32)
+    assert np.array_equal(logits_of(model, samples(x, CODES[:23]), 3), x[:, 0, 0])
+    assert len(traced.sizes) == 1
 
 
 def test_no_statistic_of_any_normalisation_moves() -> None:
@@ -212,6 +265,9 @@ def test_best_epoch_is_the_trained_one_with_the_lowest_calibrated_loss() -> None
     trained = train(model, data, data, replace(SETTINGS, lr=0.3, schedule="constant"), watch=watch)
     losses = {epoch.number: epoch.calibrated_loss for epoch in trained.epochs[1:]}
     assert trained.best_epoch == min(losses, key=losses.__getitem__)
+    for end, logits in ((trained.head, trained.head_logits), (trained.best, trained.best_logits)):
+        write_weights(model, end)
+        assert np.array_equal(logits, logits_of(model, data, SETTINGS.batch_size))
     for a, b in zip(trained.best, weights[trained.best_epoch], strict=True):
         assert np.array_equal(a, b)
 

@@ -31,7 +31,8 @@ def test_what_is_extracted_is_what_the_family_predicts(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row, size = FAMILIES[name], FAMILIES[name].smallest
-    monkeypatch.setenv("COLDFRAME_CACHE", str(tmp_path))
+    if name != SMALLEST:  # which others convert, too
+        monkeypatch.setenv("COLDFRAME_CACHE", str(tmp_path))
     constructor = getattr(keras.applications, row.constructor)
     family = constructor(weights=None, include_top=False, input_shape=(size, size, 3), pooling="avg")
     backbone = Backbone.of(name, damped(family, tmp_path) if name == CHAOTIC else "none", size)

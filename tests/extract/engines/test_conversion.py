@@ -1,7 +1,9 @@
 """The child process that converts a network runs this very code, and nothing that lies in the current folder."""
 
+import io
 import json
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,15 +31,42 @@ def own_cache(
     monkeypatch.setattr(conversion, "_child", convert_apart)
 
 
-def test_the_child_answers_as_this_process_would(
-    tmp_path: Path, convert_apart: Callable[..., dict[str, Any]]
+def test_the_child_answers_as_this_process_would_and_takes_no_module_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, convert_apart: Callable[..., dict[str, Any]]
 ) -> None:
     backbone = Backbone.of(saved(tmp_path), precision="int8")
     np.save(tmp_path / "pixels.npy", pictures(20))
     asked = backbone, str(tmp_path / "pixels.npy")
-    answer = convert_apart(*asked)
+    boom = tmp_path / "boom"
+    with monkeypatch.context() as elsewhere:
+        (tmp_path / "mined").mkdir()
+        for name in ("extract", "cache", "json", "numpy", "tensorflow", "keras", "sitecustomize"):
+            (tmp_path / "mined" / f"{name}.py").write_text(f"open({str(boom)!r}, 'w')")
+        elsewhere.chdir(tmp_path / "mined")
+        answer = convert_apart(*asked)
+    assert not boom.exists()
     assert network_cache.find(replace(backbone, calibration=Calibration.from_json(answer["calibration"])))
     assert answer == json.loads(json.dumps(conversion._answer(*asked)))
+
+
+def test_what_the_child_finds_wrong_is_told_by_its_parent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = tmp_path / "weights.h5"
+    weights.write_bytes(b"no weights")
+    backbone = Backbone.of("mobilenet_v2", str(weights), 32)
+
+    def run(
+        command: list[str], input: str, **_: Any
+    ) -> subprocess.CompletedProcess[str]:  # in this very process
+        monkeypatch.setattr(sys, "stdin", io.StringIO(input))
+        with pytest.raises(SystemExit) as end:
+            runpy.run_module(command[-1], run_name="__main__")
+        return subprocess.CompletedProcess(command, end.value.code, capsys.readouterr().out, "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(UserError, match="weights"):
+        conversion.convert(backbone)
 
 
 def test_the_child_runs_the_code_of_its_parent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -57,19 +86,6 @@ def test_the_child_runs_the_code_of_its_parent(monkeypatch: pytest.MonkeyPatch, 
     named = asked["command"][asked["command"].index("-m") + 1]
     assert Path(asked["path"][0], *named.split(".")).with_suffix(".py") == Path(conversion.__file__)
     assert asked["path"][1:] == ["/somewhere"]
-
-
-def test_the_child_takes_no_module_from_the_current_folder(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    boom, weights = tmp_path / "boom", tmp_path / "weights.h5"
-    for name in ("extract", "cache", "json", "numpy", "tensorflow", "keras", "sitecustomize"):
-        (tmp_path / f"{name}.py").write_text(f"open({str(boom)!r}, 'w')")
-    weights.write_bytes(b"no weights")
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="weights"):  # so far it came
-        conversion.convert(Backbone.of("mobilenet_v2", str(weights), 32))
-    assert not boom.exists()
 
 
 # By Python: a shell that was started in the background ignores SIGINT for ever.

@@ -42,7 +42,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_digits(folder / "digits", 160)
     for picture in sorted((folder / "digits" / "0").iterdir())[:MOVED]:
         picture.rename(folder / "digits" / "1" / f"moved {picture.name}")
-    extract(Workspace(folder / "w"), folder / "digits", Backbone.of(), Decoding(), Options())
+    extract(Workspace(folder / "w"), folder / "digits", Backbone.of(input_size=64), Decoding(), Options())
     return folder
 
 

@@ -30,6 +30,7 @@ def paths(table: Path) -> set[str]:
         return {row["path"] for row in csv.DictReader(file)}
 
 
+@pytest.mark.figures
 def test_whole_command_on_the_split_of_the_head(
     tinted: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -67,6 +67,7 @@ def rows(workspace: Workspace) -> dict[str, int]:
     return {store.space.backbone: len(store) for store in workspace.spaces()}
 
 
+@pytest.mark.figures
 def test_whole_command_and_what_later_ones_save(
     garden: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

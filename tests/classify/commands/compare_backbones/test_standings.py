@@ -5,6 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from classify.commands.compare_backbones.plot import WINNER, draw, tournament_png
 from classify.commands.compare_backbones.standings import Entry, Outcome, elect, rank
@@ -74,6 +75,7 @@ def test_table_names_every_backbone_and_its_engine(tmp_path: Path) -> None:
     assert lines[0].startswith("backbone,accuracy,ci_low") and len(lines) == 3
 
 
+@pytest.mark.figures
 def test_plot_shows_every_backbone_and_one_winner() -> None:
     """Two of them have one name, as two models of one architecture may."""
     table = rank([entry("large $5", 20, 90.0), entry("own", 22, 10.0), entry("own", 90, 5.0)], TRUTH, 0)

@@ -35,7 +35,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for label in "56789":
         shutil.rmtree(folder / "new" / label)
     workspace = Workspace(folder / "w")
-    extract(workspace, folder / "digits", Backbone.of(), Decoding(), Options())
+    extract(workspace, folder / "digits", Backbone.of(input_size=64), Decoding(), Options())
     fit_heads(workspace, FitOptions(models=("logreg",), curve=False))
     return folder
 

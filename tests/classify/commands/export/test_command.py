@@ -7,6 +7,7 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -30,15 +31,27 @@ SIZE = 64
 
 @pytest.fixture(scope="module")
 def workspace(flowers: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Twelve photographs of each of three classes, and the runs 001 (logreg), 002 (svm) and 003 (knn) on them."""
+    """Twelve photographs of each of three classes, and the runs 001 (logreg), 002 (svm) and 003 (knn) on them.
+
+    By a small network, whose file is mostly weights all the same; `test_the_bundled_network_too` has a large one.
+    """
     folder = tmp_path_factory.mktemp("exports")
     for label in ("daisy", "rose", "tulip"):
         (folder / "flowers" / label).mkdir(parents=True)
         for picture in sorted((flowers / label).iterdir())[:12]:
             shutil.copy2(picture, folder / "flowers" / label)
+    keras.utils.set_random_seed(0)
+    parts = [keras.layers.Conv2D(n, 5, strides=4, padding="same", activation="relu") for n in (32, 96)]
+    keras.Sequential([keras.Input((SIZE, SIZE, 3)), *parts]).save(folder / "small.keras")
+    backbone = Backbone.of(f"keras:{folder / 'small.keras'}", pooling="avg", preprocessing="unit")
+    return fitted(folder, backbone, "logreg", "svm", "knn")
+
+
+def fitted(folder: Path, backbone: Backbone, *names: str) -> Workspace:
+    """A workspace with a run of each of these heads on the pictures in `folder`."""
     workspace = Workspace(folder / ".coldframe")
-    extract(workspace, folder / "flowers", Backbone.of(input_size=SIZE), Decoding(), Options())
-    for name in ("logreg", "svm", "knn"):
+    extract(workspace, folder / "flowers", backbone, Decoding(), Options())
+    for name in names:
         fit_heads(workspace, FitOptions(models=[name], folds=3, n_jobs=1, curve=False))
     return workspace
 
@@ -160,6 +173,15 @@ def test_int8_says_what_it_costs(
         export(workspace, run, "onnx", int8=True)
     dear = command._notes("tflite", None, "test", command.Quantised(0.9, 0.88, 500, "test", 10))
     assert any("cost 2.0% of accuracy" in note for note in dear)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "int8"), [("keras", False), ("savedmodel", False), ("tflite", True)])
+def test_the_bundled_network_too(workspace: Workspace, kind: str, int8: bool, tmp_path: Path) -> None:
+    shutil.copytree(workspace.root.parent / "flowers", tmp_path / "flowers")
+    large = fitted(tmp_path, Backbone.of(input_size=SIZE), "logreg")
+    result = export(large, run_of(large, "001"), kind, tmp_path / FORMATS[kind].name, int8=int8)
+    assert int8 or (result.max_difference < 1e-4 and result.agreement == 1)
 
 
 def accuracy(run: Path) -> float:

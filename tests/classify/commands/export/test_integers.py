@@ -84,11 +84,13 @@ def test_a_network_with_a_branch_is_refused(networks: list[bytes]) -> None:
         merge([("square", bytes(builder.Output()))], b"")
 
 
-def test_an_int8_head_from_extract_to_export(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bundled", [pytest.param(True, marks=pytest.mark.slow), False])
+def test_an_int8_head_from_extract_to_export(bundled: bool, tmp_path: Path) -> None:
     workspace, folder = Workspace(tmp_path / ".coldframe"), write_pictures(tmp_path / "stripes", 3, 8)
+    name = "efficientnet_lite0" if bundled else f"keras:{write_network(tmp_path / 'own.keras', 64, 0)}"
     spaces = []
     for pooling, precision in (("stages", "int8"), ("avg", "float32")):
-        backbone = Backbone.of(input_size=64, pooling=pooling, precision=precision)
+        backbone = Backbone.of(name, input_size=64, pooling=pooling, precision=precision)
         done = extract(workspace, folder, backbone, Decoding(), Options(engine="litert"))
         spaces.append(workspace.store_by_id(done.space).space)
     run = fit(workspace, [Input(spaces[0], ("stage1",)), Input(spaces[1])])
@@ -101,7 +103,7 @@ def test_an_int8_head_from_extract_to_export(tmp_path: Path) -> None:
     for kind in ("keras", "savedmodel"):
         with pytest.raises(
             UserError,
-            match=r"--to tflite \(or saved-head\).*lite0 --pooling stages --precision float32` and .*`fit-head`",
+            match=r"--to tflite \(or saved-head\).* --pooling stages --precision float32` and .*`fit-head`",
         ):
             export(workspace, run, kind, tmp_path / ("model.keras" if kind == "keras" else "model"))
     with pytest.raises(UserError, match="leave --int8 out"):

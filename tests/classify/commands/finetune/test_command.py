@@ -21,6 +21,8 @@ from cache.manifest import VAL
 from cache.workspace import Workspace
 from classify.commands.finetune.activations import supply
 from classify.commands.finetune.command import finetune
+from classify.commands.finetune.network import step_length
+from classify.commands.finetune.start import trials
 from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitOptions
 from classify.commands.predict.command import predict
@@ -37,6 +39,8 @@ ROOT = Path(__file__).parents[4]
 PARTS = ["train"] * 10 + ["val"] * 5 + ["test"] * 5
 WORDS = ["--epochs", "4", "--views", "0", "--lr", "3e-5", "--batch-size", "8", "--patience", "9"]
 GIVEN = {"epochs": 4, "views": 0, "lr": 3e-5, "batch_size": 8, "patience": 9, "top": 6}
+WORDS_OF_OWN_RATE = [word for word in WORDS if word not in ("--lr", "3e-5")]
+OWN_RATE = {name: value for name, value in GIVEN.items() if name != "lr"}
 SMALL, KERAS = ["--top", "6", "--engine", "keras"], Options(engine="keras")
 
 
@@ -106,6 +110,7 @@ def weights(model: Path) -> list[np.ndarray]:
     return keras.models.load_model(model, compile=False).get_weights()
 
 
+@pytest.mark.figures
 def test_whole_command_writes_a_model_that_predict_uses(
     workspace: Workspace, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,8 +120,8 @@ def test_whole_command_writes_a_model_that_predict_uses(
     printed = capsys.readouterr()
     result = json.loads(printed.out)
     asked = (
-        "run border trainable_parameters head_val_accuracy alpha val_accuracy head_test_accuracy test_accuracy test_n "
-        "ci_low ci_high epochs seconds_caching seconds_per_epoch"
+        "run border trainable_parameters learning_rate head_val_accuracy alpha val_accuracy head_test_accuracy "
+        "test_accuracy test_n ci_low ci_high epochs seconds_caching seconds_per_epoch"
     )
     assert set(asked.split()) <= result.keys()
     assert result["border"] == "block9_add" and result["epochs"] == 4 and result["test_n"] == 15
@@ -146,18 +151,33 @@ def test_whole_command_writes_a_model_that_predict_uses(
     assert sum(found.predictions.probability[0]) == pytest.approx(1, abs=1e-4)
 
 
-def test_killed_in_an_epoch_it_resumes_to_the_same_weights(small: Workspace, tmp_path: Path) -> None:
+def test_killed_in_an_epoch_it_resumes_to_the_same_weights(
+    small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also at a rate that was lowered, as where one step undoes what the head knows: here the least is too far."""
     shutil.copytree(small.root.parent, tmp_path / "whole")
     whole = Workspace.locate(tmp_path / "whole" / ".coldframe")
-    uncut = finetune(whole, GIVEN | {"checkpoint_every": 4}, options=KERAS)
+    with monkeypatch.context() as patch:
+        patch.setattr(step_length, "MOST", 1e-7)
+        uncut = finetune(whole, OWN_RATE | {"checkpoint_every": 4}, options=KERAS)
 
-    words = ["finetune", *WORDS, *SMALL, "--checkpoint-every", "4", "--workspace", str(small.root)]
+    words = [
+        "finetune",
+        *WORDS_OF_OWN_RATE,
+        *SMALL,
+        "--checkpoint-every",
+        "4",
+        "--workspace",
+        str(small.root),
+    ]
     # The same command line, killed at the first step of its third epoch.
     code = f"""
 import os, signal, sys
 import cli
 import coldframe
+from classify.commands.finetune.network import step_length
 from classify.training import loop
+step_length.MOST = 1e-7
 step = loop._Progress.step
 def mortal(self, done, loss):
     if self._label.startswith("epoch 3"):
@@ -172,8 +192,15 @@ sys.exit(cli.main({words!r}))
     assert not (run / "run.json").exists() and (run / "checkpoint.h5").exists()
 
     said: list[str] = []
-    done = finetune(small, {}, resume="", options=KERAS, say=said.append)
+    with monkeypatch.context() as patch:
+        patch.setattr("classify.commands.finetune.tuning.pace_of", None)  # it is not tried again
+        done = finetune(small, {}, resume="", options=KERAS, say=said.append)
     assert done.run == run and any("going on" in line for line in said)
+    assert done.learning_rate == uncut.learning_rate < 3e-4
+    (line,) = [note for note in done.notes if "moves the head's answers" in note]
+    assert line.startswith(f"learning rate {done.learning_rate:g}: ") and line.endswith("too far")
+    assert line in said and line in uncut.notes and line in child.stderr
+    assert json.loads((run / "run.json").read_text())["result"]["learning_rate"] == done.learning_rate
     assert not any("epoch 1 of 4: loss" in line or "epoch 2 of 4: loss" in line for line in said)
     np.testing.assert_allclose(history(run), history(uncut.run), atol=1e-4)
     assert done.history.alpha == uncut.history.alpha and done.history.best == uncut.history.best
@@ -217,17 +244,23 @@ def test_from_a_head_on_stages_what_came_out_stands_beside_it(parted: Path, tmp_
     assert workspace.state()["space"] == before["space"]
 
 
-def test_folds_decide_where_pictures_are_few(parted: Path, tmp_path: Path) -> None:
+def test_folds_decide_where_pictures_are_few(
+    parted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step_length, "MOST", 1e-7)
+    monkeypatch.setattr(trials, "FOLDS", 2)
     workspace = on_small_network(tmp_path / "few", parted / "stripes")
     said: list[str] = []
-    given = GIVEN | {"epochs": 2, "batch_size": 16}
+    given = OWN_RATE | {"epochs": 2, "batch_size": 16}
     ticks = iter(range(0, 10_000, 100))
     outcome = finetune(workspace, given, options=KERAS, say=said.append, clock=lambda: float(next(ticks)))
     assert f"| Time | {next(ticks) - 100} s for the whole command" in (outcome.run / "report.md").read_text(
         "utf-8"
     )
-    assert outcome.history.folds == 5 and outcome.history.val_n == 48
-    assert any("in 5 folds" in line for line in said)
+    assert outcome.history.folds == 2 and outcome.history.val_n == 48
+    assert any("in 2 folds" in line for line in said)
+    assert outcome.history.epochs[1].learning_rate == pytest.approx(outcome.learning_rate)  # after the rise
+    assert outcome.learning_rate < 3e-4
     assert json.loads((outcome.run / "folds.json").read_text())["history"]["alpha"] == outcome.history.alpha
 
 
@@ -332,7 +365,7 @@ def test_ctrl_c_is_answered_with_what_is_kept_and_how_to_go_on(
 
 
 def test_callbacks_of_ones_own_hear_it_and_may_fail_without_a_loss(
-    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    small: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     module = f"told_{tmp_path.name.replace('-', '_')}"
@@ -347,35 +380,38 @@ def test_callbacks_of_ones_own_hear_it_and_may_fail_without_a_loss(
         "def several(settings):\n"
         "    return [Told() for _ in range(settings.epochs - 3)]\n"
     )
-    there = ["--workspace", str(workspace.root)]
+    there = ["--workspace", str(small.root)]
     named = ["--callback", f"{module}:several", "--callback", f"{module}:Full"]
-    assert cli.main(["finetune", *WORDS, *named, *there]) == cli.FAILED
+    assert cli.main(["finetune", *WORDS, *SMALL, *named, *there]) == cli.FAILED
     printed = capsys.readouterr()
     assert printed.out.count("heard") == 2 and "heard 0 ['accuracy', 'loss', 'lr', 'val_acc" in printed.out
     assert f"callback {module}:Full to come through on_epoch_end" in printed.err and "no room" in printed.err
     assert "finetune --resume" in printed.err
-    (run,) = workspace.runs.glob("*-finetune")
+    (run,) = small.runs.glob("*-finetune")
     plan = json.loads((run / "plan.json").read_text())
     assert plan["callbacks"] == [f"{module}:several", f"{module}:Full"]
-    assert cli.main(["finetune", "--resume", "--callback", f"{module}:several", *there]) == cli.DONE
+    assert (
+        cli.main(["finetune", "--resume", *SMALL[2:], "--callback", f"{module}:several", *there]) == cli.DONE
+    )
     printed = capsys.readouterr()
     assert "heard 2" in printed.out and "heard 1" not in printed.out
     assert f"{module}:Full was called before and is not now" in printed.err
-    assert cli.main(["finetune", *WORDS, "--callback", "not_there:x", *there]) == cli.FAILED
+    assert cli.main(["finetune", *WORDS, *SMALL, "--callback", "not_there:x", *there]) == cli.FAILED
     assert "Expected --callback not_there:x to name a function" in capsys.readouterr().err
 
 
-def test_from_python_callbacks_are_objects_and_the_history_is_as_keras_has_it(workspace: Workspace) -> None:
+def test_from_python_callbacks_are_objects_and_the_history_is_as_keras_has_it(small: Workspace) -> None:
     import keras
 
     kept = keras.callbacks.History()
     stop = keras.callbacks.EarlyStopping("val_loss", min_delta=10.0, patience=1)
-    outcome = coldframe.finetune(workspace=workspace.root, quiet=True, callbacks=[kept, stop], **GIVEN)
+    there = {"workspace": small.root, "quiet": True, "engine": "keras"}
+    outcome = coldframe.finetune(**there, callbacks=[kept, stop], **GIVEN)
     assert outcome.history.epoch == kept.epoch == [0, 1]
     assert outcome.history.history == kept.history and len(kept.history["val_accuracy"]) == 2
     assert {**outcome.history.params, "verbose": 0} == kept.params == {"verbose": 0, "epochs": 4, "steps": 4}
     assert any("EarlyStopping asked for it in epoch 2" in note for note in outcome.notes)
     with pytest.raises(UserError, match=r"a keras.callbacks.Callback or a list of them, received type"):
-        coldframe.finetune(workspace=workspace.root, quiet=True, callbacks=[keras.callbacks.History])
+        coldframe.finetune(**there, callbacks=[keras.callbacks.History])
     with pytest.raises(TypeError, match="callbacks"):
         coldframe.finetune(callbakcs=[])

@@ -160,6 +160,7 @@ def test_a_class_that_a_fold_lacks_takes_no_part_in_the_temperature() -> None:
     assert history.line[0].val_accuracy == pytest.approx((codes == lone).mean(), abs=0.05)  # it is an error
 
 
+@pytest.mark.figures
 def test_a_loss_that_is_no_number_keeps_the_head_and_is_told() -> None:
     x = activations(2.0)
     x[:, 0, 0, 0] = np.nan

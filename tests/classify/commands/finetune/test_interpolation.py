@@ -136,6 +136,16 @@ def test_walk_evaluates_the_weights_between() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(read_weights(model()), trained, strict=True))
 
 
+def test_what_is_known_of_the_way_is_not_asked_again() -> None:
+    ends = {0.0: np.eye(3)[[0, 1, 1]], 1.0: np.eye(3)}
+    weights = read_weights(model())
+    nothing = TrainingRows(Fixed(np.empty((0, 1, 1, 4))), np.arange(3), np.arange(3), 3)  # an asking fails
+    line = walk(model(), weights, weights, nothing, 5, (0.0, 1.0), ends)
+    assert [one.judgement.accuracy for one in line] == [2 / 3, 1]
+    with pytest.raises(IndexError):
+        walk(model(), weights, weights, nothing, 5, (0.0, 1.0), {0.0: None, 1.0: ends[1.0]})
+
+
 def test_the_temperature_is_that_of_known_classes() -> None:
     random = np.random.default_rng(0)
     codes = random.integers(0, 3, 40)

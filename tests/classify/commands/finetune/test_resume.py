@@ -15,7 +15,7 @@ from cache.workspace import Workspace
 from classify.commands.finetune import resume
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import Epoch, History, Interpolation
-from classify.training.settings import Settings
+from classify.training.settings import Pace, Settings
 from tests.classify.commands.finetune.start.test_start import begun, headed, sample
 
 Build = Callable[..., Workspace]
@@ -51,6 +51,24 @@ def test_a_run_of_an_older_version_goes_on_without_averages(cut_short: Path) -> 
     assert plan["settings"].pop("average") == Settings.average > 0
     write_json(cut_short / resume.PLAN, plan)
     assert resume.settings_of(cut_short) == replace(SETTINGS, average=0.0)
+
+
+def test_a_run_remembers_its_pace(workspace: Workspace) -> None:
+    folder, pace = workspace.new_run("finetune"), Pace(1.1e-4, 3e-4, 7.5)
+    resume.open_run(folder, replace(begun(workspace), settings=SETTINGS), "block9_add", (), pace)
+    assert resume.pace_of(folder) == pace
+
+
+def test_a_run_of_an_older_version_goes_on_at_the_optimizers_own_rate(cut_short: Path) -> None:
+    plan = json.loads((cut_short / resume.PLAN).read_text())
+    plan["settings"]["lr"] = None
+    del plan["pace"]
+    write_json(cut_short / resume.PLAN, plan)
+    assert resume.pace_of(cut_short) == Pace(3e-4, 3e-4)
+    for damaged in ({"rate": "fast", "usual": 3e-4}, {"rates": 1.0}):
+        write_json(cut_short / resume.PLAN, plan | {"pace": damaged})
+        with pytest.raises(UserError, match="the plan of an unfinished run"):
+            resume.pace_of(cut_short)
 
 
 def test_a_run_of_another_network_is_not_gone_on_with(workspace: Workspace, cut_short: Path) -> None:

@@ -15,10 +15,11 @@ from sklearn.base import clone
 
 from cache.errors import UserError
 from cache.workspace import Workspace
-from classify.commands.fit_head import command, fitted_head, record, report
-from classify.commands.fit_head.command import FitResult, fit_heads
+from classify.commands.fit_head import command, fitted_head, later, record, report
+from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.fitted_head import simplest_of
 from classify.commands.fit_head.options import BUDGET, FitOptions
+from classify.commands.fit_head.result import FitResult
 from classify.data import identity
 from classify.data.division import Division
 from classify.data.rows import blocks
@@ -51,6 +52,7 @@ def run(
         return fit_heads(workspace, FitOptions(models=models, **{"curve": False, **options}), clock=clock)
 
 
+@pytest.mark.figures
 def test_a_run_holds_all_that_people_look_at(workspace: Workspace) -> None:
     said: list[str] = []
     result = fit_heads(workspace, FitOptions(models=["logreg", "svm-linear"]), on_progress=said.append)
@@ -436,7 +438,7 @@ def test_ctrl_c_during_the_curve_leaves_a_run_with_all_its_figures(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "learning_curve", interrupt)
+    monkeypatch.setattr(later, "learning_curve", interrupt)
     stopped = run(workspace, "centroid", "ridge", curve=True)
     assert stopped.interrupted and (stopped.run / "head.joblib").exists()
     report = json.loads((stopped.run / "report.json").read_text())

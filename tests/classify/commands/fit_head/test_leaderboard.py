@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from classify.commands.fit_head.command import FitResult
 from classify.commands.fit_head.leaderboard import HeadResult, leaderboard, to_frame
+from classify.commands.fit_head.result import FitResult
 from classify.metrics.evaluation import evaluate
 from tests.classify.metrics.test_evaluation import example
 

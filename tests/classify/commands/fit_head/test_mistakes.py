@@ -21,6 +21,8 @@ from classify.heads.table import HEADS
 from extract.pictures.decoding import RejectedImage
 from extract.settings import Decoding
 
+pytestmark = pytest.mark.figures
+
 OPTIONS = FitOptions(folds=3, curve=False)
 
 

@@ -12,7 +12,7 @@ from cli import main
 
 def figures(capsys: pytest.CaptureFixture[str], workspace: Path) -> tuple[dict, bytes]:
     """What fit-head answers, without the run's name and what took how long; and its predictions."""
-    words = ["fit-head", "--workspace", str(workspace), "--no-curve", "--json", "--model", "logreg,centroid"]
+    words = ["fit-head", "--workspace", str(workspace), "--no-curve", "--json", "--model", "ridge,centroid"]
     assert main(words) == 0
     told = json.loads(capsys.readouterr().out)
     run = Path(told.pop("run"))

@@ -13,8 +13,9 @@ from cache.errors import UserError
 from cache.space import Space
 from cache.workspace import Workspace
 from classify.commands.fit_head import command, record, report
-from classify.commands.fit_head.command import FitResult, fit_heads
+from classify.commands.fit_head.command import fit_heads
 from classify.commands.fit_head.options import FitHeadOptions, FitOptions
+from classify.commands.fit_head.result import FitResult
 from classify.heads import frontier
 from classify.runs import predictions
 from classify.runs.folder import best_run

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from classify.commands.fit_head.curve.learning_curve import LearningCurve, Point
+from classify.commands.fit_head.curve.power_law import Forecast
 from classify.commands.fit_head.leaderboard import HeadResult
-from classify.commands.fit_head.learning_curve import LearningCurve, Point
-from classify.commands.fit_head.power_law import Forecast
 from classify.commands.fit_head.report import Report, markdown, write_report
 from classify.metrics.comparison import compare
 from classify.metrics.evaluation import evaluate

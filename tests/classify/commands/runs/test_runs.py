@@ -155,7 +155,7 @@ def test_an_heir_may_go_with_its_start(fitted: Workspace) -> None:
 
 def test_without_its_run_predict_asks_for_another(fitted: Workspace) -> None:
     remove(fitted, ["2"], force=True)
-    with pytest.raises(UserError, match="Expected 002-fit-head, .* or run `fit-head`"):
+    with pytest.raises(UserError, match=r"Expected 002-fit-head, .* or run `fit-head`"):
         best_run(fitted)
     assert fitted.new_run("show").name == "003-show"  # not 002, which records and people may name
 

@@ -112,8 +112,7 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1280, "light")])
 def test_every_page_fits_and_passes_axe(
     served: Callable[..., Open], picture: Path, width: int, scheme: str
 ) -> None:

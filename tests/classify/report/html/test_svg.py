@@ -3,10 +3,13 @@
 import re
 from xml.etree import ElementTree
 
+import pytest
 from matplotlib.figure import Figure
 
 from classify.report.figures import new_figure
 from classify.report.html.svg import svg
+
+pytestmark = pytest.mark.figures
 
 
 def drawn(text: str = "a line", colour: str = "#1f5fa8") -> Figure:

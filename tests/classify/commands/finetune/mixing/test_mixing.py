@@ -1,8 +1,6 @@
 """A head on several networks and the tuned one of them in one file, which every command goes on working with."""
 
 import shutil
-import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,12 +26,12 @@ from classify.runs.head_file import load_head
 from classify.runs.inputs import Input, inputs_of
 from classify.runs.record import record_of
 from classify.runs.scores import load
+from classify.training.checkpoint import Checkpoint
 from extract.pictures.decoding import decode
 from extract.settings import Options
 from tests.classify.commands.finetune.start.test_refitted import headed
 from tests.classify.several import SIZES, prepare
 
-ROOT = Path(__file__).parents[5]
 KERAS = Options(engine="keras")
 GIVEN = {"epochs": 2, "views": 0, "lr": 3e-3, "batch_size": 16, "top": 1}
 SHARE = 0.4
@@ -91,7 +89,7 @@ def test_what_answers_is_told(done: tuple[Workspace, Outcome, list[str]]) -> Non
 
 
 def test_one_file_holds_it_all_and_plain_keras_answers_as_the_run(
-    done: tuple[Workspace, Outcome, list[str]], tmp_path: Path
+    done: tuple[Workspace, Outcome, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace, outcome, _ = done
     files = sorted((workspace.root.parent / "stripes").glob("*/*.png"))
@@ -111,15 +109,12 @@ def test_one_file_holds_it_all_and_plain_keras_answers_as_the_run(
         np.stack([decode(file.read_bytes(), size, how) for file in files[::10]])
         for size, how in classifier.asked
     ]
-    np.savez(tmp_path / "squares.npz", *squares)
-    code = (
-        "import keras, numpy, sys; sys.modules.update(dict.fromkeys(('cache', 'classify', 'extract')))\n"
-        f"model = keras.models.load_model({str(outcome.run / 'model.keras')!r})\n"
-        f"squares = [*numpy.load({str(tmp_path / 'squares.npz')!r}).values()]\n"
-        f"numpy.save({str(tmp_path / 'answers.npy')!r}, model.get_layer('classifier').predict(squares, verbose=0))\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
-    np.testing.assert_allclose(np.load(tmp_path / "answers.npy"), found[::10], atol=1e-5)
+    with monkeypatch.context() as hidden:  # as where there is no coldframe
+        for name in [name for name in sys.modules if name.startswith(("cache", "classify", "extract"))]:
+            hidden.setitem(sys.modules, name, None)
+        plain = keras.models.load_model(outcome.run / "model.keras")
+    answers = plain.get_layer("classifier").predict_on_batch(squares)
+    np.testing.assert_allclose(answers, found[::10], atol=1e-5)
     with (files[0]).open("rb") as file:
         np.testing.assert_allclose(classifier.see(file.read()).probability, found[0], atol=1e-5)
 
@@ -169,27 +164,29 @@ def test_it_is_evaluated(done: tuple[Workspace, Outcome, list[str]]) -> None:
     assert found.evaluation.n == 60
 
 
+class Killed(BaseException):
+    """What nothing catches; test_command.py ends a process."""
+
+
 def test_killed_and_resumed_it_comes_to_the_same(
-    several: Path, done: tuple[Workspace, Outcome, list[str]], tmp_path: Path
+    several: Path,
+    done: tuple[Workspace, Outcome, list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shutil.copytree(several, tmp_path / "work", ignore=shutil.ignore_patterns("*-finetune"))
     workspace = Workspace(tmp_path / "work" / ".coldframe")
     head = str(next(workspace.runs.glob("*-fit-head")))
-    code = f"""
-import os, signal
-from classify.training import loop
-from classify.commands.finetune.command import finetune
-from cache.workspace import Workspace
-from extract.settings import Options
-keep = loop.Checkpoint.save
-def mortal(self, path):
-    keep(self, path)
-    os.kill(os.getpid(), signal.SIGKILL)
-loop.Checkpoint.save = mortal
-finetune(Workspace.locate({str(workspace.root)!r}), {GIVEN!r}, run={head!r}, options=Options(engine="keras"))
-"""
-    child = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert child.returncode == -signal.SIGKILL, child.stderr
+    keep = Checkpoint.save
+
+    def mortal(checkpoint: Checkpoint, path: Path) -> None:
+        keep(checkpoint, path)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", mortal)
+        with pytest.raises(Killed):
+            finetune(workspace, GIVEN, run=head, options=KERAS)
     again = finetune(workspace, {}, resume="", options=KERAS)
     whole = done[1]
     assert again.mixture == whole.mixture

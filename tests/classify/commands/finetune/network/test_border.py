@@ -14,7 +14,10 @@ from extract.backbones.backbone import Backbone
 from extract.backbones.families import FAMILIES
 from extract.backbones.network import build_backbone
 
-NETWORKS = ["resnet50", "mobilenet_v2", "densenet121", "inception_v3", "efficientnet_b0"]
+NETWORKS = ["resnet50", "mobilenet_v2", "inception_v3", "efficientnet_b0"]
+NETWORKS += [
+    pytest.param("densenet121", marks=pytest.mark.slow)
+]  # whose tensors are joined, as inception's are
 
 
 def parents_of(network: keras.Model) -> tuple[dict[str, set[str]], str]:

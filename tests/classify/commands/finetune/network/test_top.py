@@ -28,14 +28,28 @@ def pictures() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(4, 64, 64, 3)).astype(np.float32)
 
 
+@cache
+def backbone() -> keras.Model:
+    """Whoever builds a top on it says which of its layers train."""
+    return build_backbone(BACKBONE)
+
+
+@cache
+def halves() -> tuple[np.ndarray, np.ndarray]:
+    """What its bottom says of the pictures, and what all of it does."""
+    network = backbone()
+    below = network.get_layer(find_border(network, top=50).layer).output
+    activations, maps = keras.Model(network.inputs, [below, network.output])(pictures())
+    return np.asarray(activations), np.asarray(maps)
+
+
 @pytest.mark.parametrize("scaling", ["none", "length", "root"])
 def test_top_on_the_bottom_equals_network_and_head(scaling: str) -> None:
-    network = build_backbone(BACKBONE)
+    network, (activations, maps) = backbone(), halves()
     border, head = find_border(network, top=50), some_head(scaling=scaling)
-    expected = head.logits(np.mean(network(pictures()), axis=(1, 2)))
-    bottom = keras.Model(network.inputs, network.get_layer(border.layer).output)
+    expected = head.logits(np.mean(maps, axis=(1, 2)))
     top = build_top(network, border, BACKBONE, head)
-    found = top(bottom(pictures()))
+    found = top(activations)
     np.testing.assert_allclose(found, expected, atol=1e-4)
     kernel, bias = read_head(top)
     assert np.array_equal(kernel, head.kernel) and np.array_equal(bias, head.bias)
@@ -45,7 +59,7 @@ def test_top_on_the_bottom_equals_network_and_head(scaling: str) -> None:
 
 
 def test_only_what_lies_above_and_is_asked_for_trains_and_is_shared() -> None:
-    network = build_backbone(BACKBONE)
+    network = backbone()
     border = find_border(network, top=50)
     top = build_top(network, border, BACKBONE, some_head())
     names = {v.path.split("/")[0] for v in top.trainable_variables}
@@ -60,7 +74,7 @@ def test_only_what_lies_above_and_is_asked_for_trains_and_is_shared() -> None:
 
 
 def test_border_at_the_input_takes_pixels() -> None:
-    network = build_backbone(BACKBONE)
+    network = backbone()
     border = find_border(network, everything=True)
     top = build_top(network, border, BACKBONE, some_head())
     assert border.layer == "" and top.input.dtype == "uint8" and top.input.shape[1:] == (64, 64, 3)

@@ -9,6 +9,8 @@ from PIL import Image
 
 from classify.commands.finetune.report.changed_pictures import Change, contact_sheet
 
+pytestmark = pytest.mark.figures
+
 ROOT = Path("pictures")
 
 

@@ -12,16 +12,18 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from classify.commands.fit_head.learning_curve import (
+from classify.commands.fit_head.curve.learning_curve import (
     SHARES,
     LearningCurve,
     Point,
     learning_curve,
     nested_order,
 )
-from classify.commands.fit_head.learning_curve_plot import learning_curve_png
+from classify.commands.fit_head.curve.plot import learning_curve_png
 from classify.data.labelled import Labelled
 from classify.heads.fitting.estimators import DuelSVC
+
+pytestmark = pytest.mark.figures
 
 Data = tuple[np.ndarray, np.ndarray]
 Parts = list[tuple[np.ndarray, np.ndarray]]

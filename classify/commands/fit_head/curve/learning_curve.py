@@ -13,7 +13,7 @@ import numpy as np
 
 from cache.frame import COUNT, NUMBER, frame
 from cache.text import counted
-from classify.commands.fit_head.power_law import Forecast, forecast
+from classify.commands.fit_head.curve.power_law import Forecast, forecast
 from classify.data.labelled import Labelled, in_all_views
 from classify.data.rows.blocks import Rows, by_blocks
 from classify.data.rows.streamed import Streamed

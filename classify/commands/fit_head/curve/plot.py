@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cache.text import counted
-from classify.commands.fit_head.learning_curve import LearningCurve
+from classify.commands.fit_head.curve.learning_curve import LearningCurve
 from classify.report.figures import new_figure, png
 from classify.report.text import TITLE, printable
 

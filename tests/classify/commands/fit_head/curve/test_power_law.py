@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from classify.commands.fit_head.power_law import Forecast, forecast
+from classify.commands.fit_head.curve.power_law import Forecast, forecast
 
 SIZES = np.array([20, 40, 100, 200, 400, 1000, 2000])
 
