@@ -119,7 +119,8 @@ def train(
             epoch = _epoch(number, loss, accuracy, judged, rate, time.monotonic() - began)
             known = now.epochs[now.best_epoch]
             best = number == 1 or judged is None or epoch.calibrated_loss < known.calibrated_loss
-            best_logits = (judged.logits if judged else None) if best else best_logits
+            if best:
+                best_logits = judged.logits if judged else None
             now = Checkpoint(
                 [*now.epochs, epoch],
                 weights,

@@ -70,19 +70,27 @@ class Stages:
         self.course.begin(f"checking the hand-off on {live:,} pictures")
         self._checked = self.clock(), tested / live
 
+    def try_step(self) -> None:
+        """One step of the optimizer is tried on a few batches."""
+        self._check_is_done()
+        self.course.begin("trying one step of the optimizer")
+
     def train(self, start: Start, epochs: int, *, decided: bool) -> None:
         """Every fold and every epoch, but for `epochs` that are done; each picture is a step.
 
         `decided` tells that the folds are done.
         """
-        if self._checked is not None:
-            began, share = self._checked
-            self._test = (self.clock() - began) * share
+        self._check_is_done()
         several = len(start.trials) > 1
         folds = 0 if decided or not several else sum(len(trial.fit) for trial in start.trials)
         last = len(start.train) * (start.settings.epochs - epochs)
         self._done, self._total = 0, folds * start.settings.epochs + last
         self.course.begin("training: the first step takes longest", after=self._after, unit="pictures")
+
+    def _check_is_done(self) -> None:
+        if self._checked is not None:
+            began, share = self._checked
+            self._test, self._checked = (self.clock() - began) * share, None
 
     def _after(self) -> float:
         return self._test + PAGES

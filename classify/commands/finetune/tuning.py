@@ -92,6 +92,8 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
         f"hand-off: the network's logits equal the head's to {worst:.0e} on all {len(live):,} validating pictures"
     )
 
+    if not unfinished and settings.lr is None:
+        stages.try_step()
     pace = resume.pace_of(unfinished) if unfinished else pace_of(model, supply.of(start.train), settings)
     say(str(pace))
     start = _at(start, pace)

@@ -154,7 +154,7 @@ def test_whole_command_writes_a_model_that_predict_uses(
 def test_killed_in_an_epoch_it_resumes_to_the_same_weights(
     small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also at a rate that was lowered, as where one step undoes what the head knows: here a little is too far."""
+    """Also at a rate that was lowered, as where one step undoes what the head knows: here the least is too far."""
     shutil.copytree(small.root.parent, tmp_path / "whole")
     whole = Workspace.locate(tmp_path / "whole" / ".coldframe")
     with monkeypatch.context() as patch:

@@ -49,3 +49,12 @@ def test_what_is_done_is_not_counted_again(
     now[0] = 11.0
     stages.step(left // 2, "epoch")
     assert stages.course.left() == (pytest.approx(1.0 + 5.0 + PAGES), "")
+
+
+def test_the_step_that_is_tried_is_no_part_of_the_check(stages: Stages, now: list[float]) -> None:
+    stages.try_step()
+    assert "trying one step" in stages.course.line()
+    now[0] = 40.0
+    stages.train(started(1), 0, decided=False)
+    stages.finish()
+    assert stages.course.left() == (pytest.approx(5.0 + PAGES), "")
