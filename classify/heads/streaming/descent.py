@@ -44,9 +44,9 @@ class Walk:
     @classmethod
     def nowhere(cls, shape: tuple[int, int, int]) -> Walk:
         """All problems, of which nothing is known."""
-        pairs = [[np.zeros(shape, np.float32) for _ in range(MEMORY)] for _ in range(2)]
+        steps, changes = ([np.zeros(shape, np.float32) for _ in range(MEMORY)] for _ in range(2))
         U, ahead, gradient = np.zeros((3, *shape), np.float32)
-        return cls(np.arange(shape[0]), U, ahead, np.zeros(shape[0]), gradient, *pairs)
+        return cls(np.arange(shape[0]), U, ahead, np.zeros(shape[0]), gradient, steps, changes)
 
     def of(self, which: np.ndarray) -> Walk:
         """Some of the problems, (p,) bool or numbers."""

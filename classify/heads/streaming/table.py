@@ -65,7 +65,8 @@ def _closed(
     def models(moments: Moments) -> list[Linear]:
         where = place(moments, standard)
         solved = solve(moments.over(where["scale"]), values)
-        return [Linear(*each, **where, centroids=solve is closed.centroid) for each in solved]
+        shift, scale, mean = where["shift"], where["scale"], where["mean"]
+        return [Linear(*each, shift, scale, mean, solve is closed.centroid) for each in solved]
 
     with threadpool_limits(1), ThreadPoolExecutor(folds.jobs or usable_cores()) as pool:
         parts = [whole] if refit else [whole - part for part in folds.parts]
