@@ -4,9 +4,9 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import timedelta
-from functools import partial
+from functools import partial, partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,26 @@ def raylets(started_raylets: Raylets, monkeypatch: pytest.MonkeyPatch) -> Raylet
 def ray(raylets: Raylets) -> Any:
     """The module `ray`, connected to `raylets`."""
     return raylets.ray
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Leave PNG files white but in tests marked `figures`: Matplotlib takes longer for them than commands do."""
+    from matplotlib.figure import Figure
+
+    with pytest.MonkeyPatch.context() as patch:
+        if not item.get_closest_marker("figures"):
+            patch.setattr(Figure, "savefig", partialmethod(_white, Figure.savefig))
+        return (yield)
+
+
+def _white(figure: Any, draw: Callable[..., None], out: Any, *, format: str, **options: Any) -> None:
+    from PIL import Image
+
+    if format != "png":
+        return draw(figure, out, format=format, **options)
+    width, height = (figure.get_size_inches() * options["dpi"]).astype(int)
+    Image.new("L", (width, height), "white").save(out, "png")
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -183,6 +183,7 @@ def garden(few_flowers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return tmp_path
 
 
+@pytest.mark.figures
 def test_the_session_of_the_readme_runs(
     garden: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

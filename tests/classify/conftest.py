@@ -1,36 +1,17 @@
 """A small real data set in a workspace: scikit-learn's digits, whose 64 pixels stand for an embedding."""
 
 import shutil
-from collections.abc import Callable, Generator, Iterator
-from functools import partialmethod
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
-from PIL import Image
 from sklearn.datasets import load_digits
 
 from cache.manifest import Manifest
 from cache.workspace import Workspace
 from tests.classify.samples import SPACE, make_manifest
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Leave PNG files white but in tests marked `figures`: Matplotlib takes longer for them than commands do."""
-    with pytest.MonkeyPatch.context() as patch:
-        if not item.get_closest_marker("figures"):
-            patch.setattr(Figure, "savefig", partialmethod(_white, Figure.savefig))
-        return (yield)
-
-
-def _white(figure: Figure, draw: Callable[..., None], out: Any, *, format: str, **options: Any) -> None:
-    if format != "png":
-        return draw(figure, out, format=format, **options)
-    width, height = (figure.get_size_inches() * options["dpi"]).astype(int)
-    Image.new("L", (width, height), "white").save(out, "png")
 
 
 @pytest.fixture(scope="session")
