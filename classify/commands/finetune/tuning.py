@@ -153,7 +153,8 @@ def _with_part(tuned: Tuned, supply: Supply, resumed: Checkpoint | None, watch: 
     start, settings = supply.start, supply.start.settings
     val = supply.of(start.val)
     trained = train(tuned.model, supply.of(start.train), val, settings, resumed=resumed, watch=watch)
-    line = walk(tuned.model, trained.head, trained.best, val, settings.batch_size)
+    known = {0.0: trained.head_logits, 1.0: trained.best_logits}
+    line = walk(tuned.model, trained.head, trained.best, val, settings.batch_size, known=known)
     point = choose(line, start.floor)
     history = History(
         trained.epochs,

@@ -19,6 +19,7 @@ import coldframe
 from cache.errors import UserError
 from cache.manifest import VAL
 from cache.workspace import Workspace
+from classify.commands.finetune import interpolation
 from classify.commands.finetune.activations import supply
 from classify.commands.finetune.command import finetune
 from classify.commands.finetune.network import step_length
@@ -116,7 +117,10 @@ def test_whole_command_writes_a_model_that_predict_uses(
 ) -> None:
     words = ["--workspace", str(workspace.root)]
     extra = ["--checkpoint-every", "2", "--tensorboard", "--json"]
+    ask, mixtures = interpolation.logits_of, list[int]()
+    monkeypatch.setattr(interpolation, "logits_of", lambda *given: mixtures.append(1) or ask(*given))
     assert cli.main(["finetune", *WORDS, *extra, *words]) == 0
+    assert len(mixtures) == 9  # head and best epoch have been judged
     printed = capsys.readouterr()
     result = json.loads(printed.out)
     asked = (
