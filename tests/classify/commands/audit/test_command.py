@@ -115,7 +115,7 @@ def test_the_mended_table_is_extracted_again_and_nothing_is_embedded(
 ) -> None:
     shutil.copytree(session / "w", session / "w2")
     table, place = str(found.run / "mended.csv"), ["--workspace", str(session / "w2")]
-    assert cli.main(["extract", table, "--name", "mended", "--json", *place]) == 0
+    assert cli.main(["extract", table, "--input-size", "64", "--name", "mended", "--json", *place]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["files"] == 160 and said["embedded"] == 0 and said["rejected"] == 0
     before, after = Workspace(session / "w2").manifest("digits"), Workspace(session / "w2").manifest("mended")
