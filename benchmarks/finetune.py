@@ -116,7 +116,7 @@ def plain_keras(folder: Path) -> dict:
     from extract.backbones.network import build_backbone
     from extract.backbones.preprocessing import preprocess
 
-    network = build_backbone(Backbone.of())
+    network = build_backbone(Backbone.of(pooling="avg"))
     for number, layer in enumerate(network.layers):
         top = number >= len(network.layers) - 50
         layer.trainable = top and not isinstance(layer, keras.layers.BatchNormalization)
