@@ -8,11 +8,11 @@ Without a folder the pictures are the demo's digits, without views and for four 
 
 import argparse
 import csv
-import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from finetune import coldframe
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -68,15 +68,6 @@ def measure(options: argparse.Namespace, workspace: Path, results: Path) -> None
                 f"(n = {made['val_n']}), epochs {changes} points; kept {made['val_accuracy']:.1%}",
                 flush=True,
             )
-
-
-def coldframe(workspace: Path, *words: str) -> dict:
-    """Run one command and return its JSON."""
-    command = [sys.executable, str(ROOT / "cli.py"), *words, "--workspace", str(workspace), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(words)} failed:\n{done.stderr}")
-    return json.loads(done.stdout)
 
 
 def accuracies(run: Path) -> list[float]:
