@@ -8,6 +8,7 @@ Without a folder the pictures are the demo's digits, without views and for four 
 
 import argparse
 import csv
+import json
 import sys
 import tempfile
 from pathlib import Path
