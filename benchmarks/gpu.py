@@ -85,7 +85,7 @@ def alone(options: argparse.Namespace) -> None:
         "network, precision, pictures in a batch: pictures a second, median of rounds; seconds to the first answer"
     )
     for name in options.networks:
-        for precision in ("float32", "float16"):
+        for precision in PRECISIONS:
             for batch in options.batches:
                 engine, first = warm_engine(name, precision, batch)
                 size = backbone(name, precision).input_size

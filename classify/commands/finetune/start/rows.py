@@ -90,9 +90,9 @@ def check_there(workspace: Workspace, loaded: LoadedHead, *, trust: bool = False
     ]
     if gone:
         commands = " and ".join(f"`{extract_command(space, root)}`" for space in gone)
-        all_ = f"all {len(spaces)} networks" if len(spaces) > 1 else "the network"
+        networks = f"all {len(spaces)} networks" if len(spaces) > 1 else "the network"
         raise UserError(
-            f"Expected the rows of {all_} that the head of {name} takes, but those of "
+            f"Expected the rows of {networks} that the head of {name} takes, but those of "
             f"{', '.join(space.backbone for space in gone)} are gone. Run {commands} to have them again, or fine-tune "
             "from another head with --run."
         )
