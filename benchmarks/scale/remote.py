@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
-from scale.measured import Measured, command
+from scale.measured import command
 
 SHARES = (1 / 256, 1 / 64, 1 / 16, 1 / 4, 1 / 2, 1.0)
 
@@ -22,13 +23,14 @@ SHARES = (1 / 256, 1 / 64, 1 / 16, 1 / 4, 1 / 2, 1.0)
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pictures", type=Path, default=Path(__file__).parents[3] / "shared" / "flowers")
     parser.add_argument("--most", type=int, default=10**9, help="of these pictures, a class after the other")
+    parser.add_argument("--repeat", type=int, default=3, help="by turns from the disk and from S3")
     parser.add_argument("--rows", type=int, default=65_536, help="of one shard, 1,280 float16 each; 0: none")
     parser.add_argument("--seed", type=int, default=0)
 
 
 def run(asked: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as place, server(Path(place)) as process:
-        extraction(asked.pictures, asked.most, Path(place), process)
+        extraction(asked.pictures, asked.most, asked.repeat, Path(place), process)
         if asked.rows:
             reading(asked.rows, asked.seed, Path(place))
 
@@ -71,7 +73,7 @@ def spent(process: int) -> float:
     return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def extraction(pictures: Path, most: int, place: Path, server: int) -> None:
+def extraction(pictures: Path, most: int, repeat: int, place: Path, server: int) -> None:
     from cache.storage.remote.objects import Objects
 
     files = [path for path in sorted(pictures.rglob("*")) if path.is_file() and path.suffix.lower() == ".jpg"]
@@ -90,22 +92,25 @@ def extraction(pictures: Path, most: int, place: Path, server: int) -> None:
         "extract", str(place / "pictures"), "--workspace", str(place / "first"), "--quiet"
     )  # pages into memory
     print(f"extract of {len(files):,} pictures, cold: network converted, files in the memory of the system")
-    disk = told("from the disk", str(place / "pictures"), str(place / "disk"))
-    before = spent(server)
-    far = told("from S3", "s3://bucket/pictures", str(place / "far"))
-    print(f"  the server took {spent(server) - before:.1f} s of processor on the same cores")
-    print(f"  S3 to disk: {far.seconds / disk.seconds:.2f} of the time")
-    both = told("from S3, workspace in S3", "s3://bucket/pictures", "s3://bucket/workspace")
-    print(f"  S3 to disk: {both.seconds / disk.seconds:.2f} of the time")
+    disk, far, both = list[float](), list[float](), list[float]()
+    for turn in range(repeat):
+        disk.append(told("from the disk", str(place / "pictures"), str(place / f"disk-{turn}")))
+        before = spent(server)
+        far.append(told("from S3", "s3://bucket/pictures", str(place / f"far-{turn}")))
+        print(f"  the server took {spent(server) - before:.1f} s of processor on the same cores")
+        both.append(told("from S3, workspace in S3", "s3://bucket/pictures", f"s3://bucket/workspace-{turn}"))
+    for what, seconds in ("S3", far), ("S3, workspace in S3,", both):
+        print(f"  {what} to disk: {median(seconds) / median(disk):.2f} of the time, medians of {repeat}")
     before = gets(place)
-    told("from S3 again", "s3://bucket/pictures", str(place / "far"))
+    told("from S3 again", "s3://bucket/pictures", str(place / "far-0"))
     print(f"  objects read: {gets(place) - before}")
 
 
-def told(what: str, source: str, workspace: str) -> Measured:
+def told(what: str, source: str, workspace: str) -> float:
+    """Extract, and say what it took; its seconds."""
     took = command("extract", source, "--workspace", workspace, "--quiet")
     print(f"  {what}: {took}", flush=True)
-    return took
+    return took.seconds
 
 
 def gets(place: Path) -> int:

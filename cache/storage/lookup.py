@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from cache.errors import UserError
 from cache.space import Space
+from cache.storage.columns.halves import widened
 from cache.storage.keys import as_items, match, unique
 from cache.storage.shard import Shard
 from cache.text import on_one_line
@@ -87,7 +88,10 @@ def read(shards: list[Shard], which: NDArray[np.int32], row: NDArray[np.int32]) 
         block = max(1, _BLOCK_BYTES // shard.row_bytes)
         for start in range(0, len(run), block):
             part = run[start : start + block]
-            out[part] = shard.take(row[part])
+            if part[-1] - part[0] == len(part) - 1 and (np.diff(part) == 1).all():
+                shard.take(row[part], out[part[0] : part[-1] + 1])
+            else:
+                out[part] = widened(shard.take(row[part]))
     return out
 
 

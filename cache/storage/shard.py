@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.errors import UserError
+from cache.storage.columns.halves import widen
 from cache.storage.files import status_of, write_file
 from cache.storage.hdf5 import UNREADABLE, image, open_raw
 from cache.storage.intact import identity, is_intact
@@ -27,8 +28,9 @@ from cache.storage.remote.ranges import RangeFile
 FORMAT = 1
 SHARD_ROWS = 65_536
 _BLOCK = 4_096  # rows copied at a time, so that sorting them needs no second copy of all
-_SPAN = 4 * 2**20  # bytes read at a time
-_TOGETHER = 16  # such reads at once, from a store of objects
+_SPAN = 2**20  # bytes read at a time: they are still near the processor when they are widened
+_FAR_SPAN = 4 * 2**20  # the same from a store of objects
+_TOGETHER = 16  # of these at once
 _GAP = 65_536  # bytes that nobody asked for and that cost less than another call
 
 
@@ -206,13 +208,15 @@ class Shard:
             self._fill(keys, file, self._key_at)
         return keys
 
-    def take(self, rows: NDArray[np.integer]) -> NDArray[Any]:
+    def take(self, rows: NDArray[np.integer], out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Read the rows at these places.
 
         Parameters
         ----------
         rows : (k,) int
             Ascending; repeats allowed.
+        out : (k, ...) of the stored dtype or float32, optional
+            Filled and returned.
 
         Returns
         -------
@@ -225,15 +229,17 @@ class Shard:
         DamagedShard
             When it has been cut short, or the disk cannot give the bytes back.
         """
-        out = np.empty((len(rows), *self.shape), self.dtype)
+        if out is None:
+            out = np.empty((len(rows), *self.shape), self.dtype)
         if not len(rows):
             return out
+        mirror = mirror_of(self.path)
         apart = np.diff(rows) > max(1, _GAP // self.row_bytes)
-        full = np.diff(rows // max(1, _SPAN // self.row_bytes)) > 0
+        full = np.diff(rows // max(1, (_FAR_SPAN if mirror else _SPAN) // self.row_bytes)) > 0
         groups = np.split(np.arange(len(rows)), np.flatnonzero(apart | full) + 1)
         firsts = [int(rows[places[0]]) for places in groups]
         counts = [int(rows[places[-1]]) - first + 1 for places, first in zip(groups, firsts, strict=True)]
-        if mirror := mirror_of(self.path):
+        if mirror:
             if mirror.copy_for(self.path, sum(counts) * self.row_bytes, len(counts)) and not is_intact(
                 self.path
             ):
@@ -242,7 +248,7 @@ class Shard:
         else:
             spans = self._read(firsts, counts)
         for places, first, span in zip(groups, firsts, spans, strict=True):
-            out[places] = span[rows[places] - first]
+            widen(span[rows[places] - first], out[places[0] : places[-1] + 1])
         return out
 
     def _read(self, firsts: list[int], counts: list[int]) -> Iterator[NDArray[Any]]:

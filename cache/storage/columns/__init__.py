@@ -1,4 +1,4 @@
-"""Columns of a table that are no plain arrays of numbers: texts.
+"""Columns of a table that are no plain arrays of numbers: texts, and numbers of half precision.
 
-Doors: `texts.Texts`.
+Doors: `texts.Texts`, `halves.widened`.
 """

@@ -54,10 +54,12 @@ def sweep(
 
 
 def held(rows: Rows, jobs: int | None = None) -> Rows:
-    """Rows that are to be gone through often: in memory, where there is spare room for them."""
-    if not isinstance(rows, Streamed) or 4 * len(rows) * rows.shape[1] > rows.spare:
+    """Rows that are to be gone through often: in memory if there is room, else there as they are stored if there is."""
+    if not isinstance(rows, Streamed):
         return rows
-    return by_blocks(rows, lambda block, places: block, jobs)
+    if 4 * len(rows) * rows.shape[1] <= rows.spare:
+        return by_blocks(rows, lambda block, places: block, jobs)
+    return rows.held(jobs or usable_cores()) if rows.stored_bytes <= rows.spare else rows
 
 
 def by_blocks(

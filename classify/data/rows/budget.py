@@ -15,6 +15,7 @@ COPIES = 6  # of the rows in float32 that a search at most holds at once where t
 LEAST = 40  # rows, whatever the limit
 MANY = 30_000  # rows: from here on sums over blocks are found sooner than what memory holds is searched
 OTHERS = 0.4e9  # bytes of a process that has loaded scikit-learn
+SPARE = 0.6  # of what is left, for rows that are gone through often
 
 
 def budget(gb: float | None) -> float:
@@ -40,4 +41,4 @@ def rows_of(data: Embedded, limit: float = np.inf, in_blocks: bool = False) -> R
     Of MANY rows they are streamed, too, where all that is asked of them can be done `in_blocks`.
     """
     held = fits(data, limit) and not (in_blocks and len(data.manifest) >= MANY)
-    return data.embedding if held else Streamed.of(data, (limit - OTHERS) / 2)
+    return data.embedding if held else Streamed.of(data, SPARE * (limit - OTHERS))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cache.dataset import Embedded
+from cache.storage.columns.halves import widened
 from cache.storage.lookup import check_finite
 from cache.storage.rows import Rows
+
+PIECE = 4_096  # rows of a space that a thread reads at a time
 
 
 class Columns(Protocol):
@@ -24,6 +28,63 @@ class Columns(Protocol):
         """(..., D) to (..., d)."""
 
 
+class Store(Protocol):
+    """Rows of one space, in its shards or in memory; positions are (k,) int."""
+
+    def take(self, at: NDArray[np.integer]) -> NDArray[np.float32]:
+        """(k, D) at these positions."""
+
+    def in_file_order(self, at: NDArray[np.integer]) -> NDArray[np.intp]:
+        """Order (k,) of these positions in which they are soonest read."""
+
+    def identity(self) -> NDArray[np.uint8]:
+        """Bytes that others have only of the same rows."""
+
+
+class Sharded(Rows):
+    """Rows of the samples of a data set in one of its spaces, which are finite."""
+
+    def __init__(self, data: Embedded, number: int) -> None:
+        super().__init__(data.stores[number], data.manifest.key)
+        self._manifest, self._space = data.manifest, data.spaces[number]
+
+    def take(self, at: NDArray[np.integer]) -> NDArray[np.float32]:
+        """(k, D) at these positions; UserError for a row that is lost, or not finite."""
+        rows = super().take(at)
+        if not np.isfinite(rows.sum()):
+            paths = [self._manifest.paths[each] for each in at]
+            check_finite(rows, self._manifest.key[at], paths, self._space)
+        return rows
+
+
+class Held:
+    """Some rows of a store in memory, in its own dtype: they are read once, with `jobs` threads."""
+
+    def __init__(self, store: Store, at: NDArray[np.integer], dtype: str, jobs: int) -> None:
+        self._rows = np.empty((len(at), store.take(at[:1]).shape[1]), dtype)
+        self._of, self._at = store, at
+
+        def read(places: NDArray[np.intp]) -> None:
+            self._rows[places] = store.take(at[places])
+
+        with ThreadPoolExecutor(jobs) as pool:
+            pieces = np.array_split(store.in_file_order(at), -(-len(at) // PIECE))
+            list(pool.map(read, pieces))
+
+    def take(self, at: NDArray[np.integer]) -> NDArray[np.float32]:
+        """(k, D) at these positions."""
+        in_a_row = (np.diff(at) == 1).all()
+        return widened(self._rows[slice(at[0], at[-1] + 1) if in_a_row else at])
+
+    def in_file_order(self, at: NDArray[np.integer]) -> NDArray[np.intp]:
+        """As they are asked for."""
+        return np.arange(len(at))
+
+    def identity(self) -> NDArray[np.uint8]:
+        """That of the store, and which of its rows these are."""
+        return np.concatenate([self._of.identity(), self._at.astype(np.int64).view(np.uint8)])
+
+
 class Streamed:
     """n rows of D numbers as an array would give them, of which only those asked for are in memory.
 
@@ -31,7 +92,7 @@ class Streamed:
     ----------
     data : Embedded
         Its spaces side by side are the rows.
-    stores : sequence of Rows
+    stores : sequence of Store
         Of all samples of `data`, one a space.
     at : (n,) int
         Which of the samples.
@@ -46,7 +107,7 @@ class Streamed:
     def __init__(
         self,
         data: Embedded,
-        stores: Sequence[Rows],
+        stores: Sequence[Store],
         at: NDArray[np.integer],
         columns: tuple[Columns, ...] = (),
         spare: float = 0.0,
@@ -63,7 +124,7 @@ class Streamed:
         UserError
             When some have none any more.
         """
-        stores = [Rows(store, data.manifest.key) for store in data.stores]
+        stores = [Sharded(data, number) for number in range(len(data.stores))]
         return cls(data, stores, np.arange(len(data.manifest)), spare=spare)
 
     @property
@@ -93,17 +154,26 @@ class Streamed:
         at = self._at[rows]
         if not len(at):
             return np.empty((0, self.shape[1]), np.float32)
-        parts = []
-        for store, rows_of in zip(self._data.stores, self._stores, strict=True):
-            part = rows_of.take(at)
-            if not np.isfinite(part.sum()):
-                manifest = self._data.manifest
-                check_finite(part, manifest.key[at], [manifest.paths[row] for row in at], store.space)
-            parts.append(part)
+        parts = [store.take(at) for store in self._stores]
         X = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         for columns in self._columns:
             X = columns.of(X)
         return X
+
+    @property
+    def stored_bytes(self) -> int:
+        """How much memory the rows take as they are stored."""
+        parts = self._data.blocks
+        return len(self) * sum(
+            np.dtype(part.space.dtype).itemsize * (part.stop - part.start) for part in parts
+        )
+
+    def held(self, jobs: int) -> Streamed:
+        """The same, in memory as they are stored."""
+        spaces = zip(self._stores, self._data.spaces, strict=True)
+        stores = [Held(store, self._at, space.dtype, jobs) for store, space in spaces]
+        left = self.spare - self.stored_bytes
+        return Streamed(self._data, stores, np.arange(len(self)), self._columns, left)
 
     def identity(self) -> NDArray[np.uint8]:
         """Bytes that others have only of the same rows."""

@@ -12,7 +12,8 @@ import numpy as np
 from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
-from classify.data.rows.blocks import Rows, sweep
+from classify.data.rows.blocks import Rows, held, sweep
+from classify.data.rows.streamed import Streamed
 from classify.heads.fitting.lockstep import Unknowns
 from classify.heads.streaming.coordinates import Coordinates
 from classify.heads.streaming.linear import Linear, place
@@ -34,10 +35,11 @@ class Part:
     weight: np.ndarray | None  # (n,)
 
     def sample(self, which: slice) -> Part:
-        """Some of the rows, in memory: a part of an order that is drawn at random."""
+        """Some of the rows: a part of an order that is drawn at random."""
         some = np.sort(np.random.default_rng(0).permutation(len(self.codes))[which])
         weight = None if self.weight is None else self.weight[some]
-        return Part(self.rows[some], self.codes[some], self.fold[some], weight)
+        rows = held(self.rows.select(some)) if isinstance(self.rows, Streamed) else self.rows[some]
+        return Part(rows, self.codes[some], self.fold[some], weight)
 
 
 class Problems(Unknowns):

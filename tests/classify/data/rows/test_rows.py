@@ -8,25 +8,29 @@ from cache.dataset import Embedded
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.data.labelled import Columns
-from classify.data.rows import blocks
-from classify.data.rows.blocks import by_blocks, sweep
+from classify.data.rows import blocks, streamed
+from classify.data.rows.blocks import by_blocks, held, sweep
 from classify.data.rows.budget import COPIES, OTHERS, budget, room, rows_of
 from classify.data.rows.streamed import Streamed
 from extract import machine
 from tests.classify.samples import SPACE, make_manifest
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Embedded:
+def two_spaces(folder: Path, dtype: str) -> Embedded:
     """50 rows in two spaces, in shards that hold them in other orders."""
-    workspace, manifest = Workspace(tmp_path).create(), make_manifest(np.zeros(50, int), ("a",))
-    stores = [workspace.store(SPACE), workspace.store(replace(SPACE, backbone="other"))]
-    draw = np.random.default_rng(0)
+    workspace, manifest = Workspace(folder).create(), make_manifest(np.zeros(50, int), ("a",))
+    spaces = [replace(SPACE, dtype=dtype), replace(SPACE, backbone="other", dtype=dtype)]
+    stores, draw = [workspace.store(space) for space in spaces], np.random.default_rng(0)
     for store, width in zip(stores, (4, 3), strict=True):
-        rows = draw.normal(size=(50, width)).astype(np.float32)
+        rows = draw.normal(size=(50, width)).astype(dtype)
         for some in np.array_split(draw.permutation(50), 3):
             store.add(manifest.key[some], rows[some])
     return Embedded("digits", tuple(stores), manifest, 0)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Embedded:
+    return two_spaces(tmp_path, "float32")
 
 
 def test_streamed_rows_are_those_in_memory(data: Embedded) -> None:
@@ -51,6 +55,32 @@ def test_a_sweep_sees_every_row_once_in_the_order_of_the_files(
         assert (np.sort(np.concatenate([places for places, _ in seen])) == np.arange(40)).all()
         assert (by_blocks(each, lambda block, places: 2 * block) == 2 * whole).all()
     assert (np.concatenate([p for p, _ in sweep(rows, lambda b, p: (p, b), 2)]) == rows.in_file_order()).all()
+
+
+def test_rows_that_are_gone_through_often_are_held_as_they_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = two_spaces(tmp_path, "float16")
+    order, mirrored = np.random.default_rng(1).permutation(50)[:40], Columns("", ((2, 6),))
+    whole = half.embedding[order][:, 2:6]
+
+    def rows(spare: float) -> Streamed:
+        return Streamed.of(half, spare).select(order).only(mirrored)
+
+    single, stored = 4 * 40 * 4, 2 * 40 * 7
+    assert (held(rows(single)) == whole).all() and isinstance(held(rows(single)), np.ndarray)
+    monkeypatch.setattr(streamed, "PIECE", 7)
+    kept = held(rows(stored))
+    assert isinstance(kept, Streamed) and kept.spare == 0 and kept.shape == (40, 4)
+    from_disk = rows(stored - 1)
+    assert held(from_disk) is from_disk
+    assert len(np.unique([kept.identity().tobytes(), rows(0).identity().tobytes()])) == 2
+    for store in half.stores:
+        for path in store.paths():
+            path.unlink()
+    assert (kept[np.arange(40)] == whole).all() and (kept[np.array([5, 3, 3])] == whole[[5, 3, 3]]).all()
+    assert (kept.select(np.arange(10, 20))[np.array([4, 5])] == whole[14:16]).all()
+    assert (by_blocks(kept, lambda block, places: block, 2) == whole).all()
 
 
 def test_rows_that_were_lost_meanwhile_are_told(data: Embedded) -> None:

@@ -13,7 +13,7 @@ from cache.space import Space
 from cache.workspace import Workspace
 from classify.data.labelled import Columns, Labelled
 from classify.data.rows import blocks
-from classify.data.rows.streamed import Streamed
+from classify.data.rows.streamed import Sharded, Streamed
 from classify.heads.fitting.scores import class_scores
 from classify.heads.search import SearchOptions, SearchResult, search
 from classify.heads.streaming import descent
@@ -89,6 +89,25 @@ def test_streamed_rows_give_the_same_settings_accuracies_and_head(
 ) -> None:
     ours = search_rows(HEADS[name], replace(data, X=streamed(data.X)))
     assert_alike(ours, search(in_memory(name), data), data.X)
+
+
+@pytest.mark.parametrize("name", ["logreg", "svm"])
+def test_rows_that_memory_holds_as_they_are_stored_are_read_once_a_form(
+    name: str, data: Labelled, streamed: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, take = [0], Sharded.take
+
+    def counted(self: Sharded, at: np.ndarray) -> np.ndarray:
+        read[0] += len(at)
+        return take(self, at)
+
+    monkeypatch.setattr(Sharded, "take", counted)
+    rows = streamed(data.X)
+    from_disk, (on_disk, read[0]) = search_rows(HEADS[name], replace(data, X=rows)), (read[0], 0)
+    rows.spare = rows.stored_bytes
+    ours = search_rows(HEADS[name], replace(data, X=rows))
+    assert ours.settings == from_disk.settings and abs(ours.cv_accuracy - from_disk.cv_accuracy) <= 2 / 600
+    assert read[0] < on_disk / 4
 
 
 @pytest.mark.parametrize("name", LINEAR)
