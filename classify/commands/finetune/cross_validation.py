@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import keras
 
 ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
-ERRORS = 2.0  # standard errors: the networks that the folds judge are not the final one
 SLACK = 1.0  # standard errors: of points that the folds cannot tell apart, the one nearest to the head
 
 
@@ -98,7 +97,7 @@ def cross_validate(
         for number in range(1, min(map(len, epochs)))
     }
     last = max(lines_of)  # 0 where a fold's loss was no number from the start
-    chosen = choose(lines_of[last], floor, ERRORS, SLACK)
+    chosen = choose(lines_of[last], floor, SLACK)
     pooled = [_pooled(number, epochs, line[-1]) for number, line in lines_of.items()]
     line = [point.summary() for point in lines_of[last]]
     steps = -(-len(codes) // settings.batch_size)  # of the training on all of them that is to come

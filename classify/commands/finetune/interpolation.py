@@ -77,7 +77,7 @@ def between(head: Arrays, trained: Arrays, alpha: float) -> list[np.ndarray]:
     return [(1 - alpha) * a + alpha * b for a, b in zip(head, trained, strict=True)]
 
 
-def choose(line: Sequence[Point], floor: float = 0.0, errors: float = 1.0, slack: float = 0.0) -> Point:
+def choose(line: Sequence[Point], floor: float = 0.0, slack: float = 0.0) -> Point:
     """Choose the point with the lowest calibrated loss, if it is `better` than the head; else the head.
 
     Parameters
@@ -86,8 +86,6 @@ def choose(line: Sequence[Point], floor: float = 0.0, errors: float = 1.0, slack
         The first is the head, alpha 0; then by alpha.
     floor : float
         Accuracy of a head that could not be handed off exactly: no point below it is taken.
-    errors : float
-        Standard errors by which the loss must be lower than the head's.
     slack : float
         Take the first point whose loss is above the lowest by no more than so many standard errors instead.
     """
@@ -98,7 +96,7 @@ def choose(line: Sequence[Point], floor: float = 0.0, errors: float = 1.0, slack
     best = min(sound, key=lambda point: (point.judgement.calibrated_loss, point.alpha))
     if slack:
         best = next(point for point in sound if point is best or _near(best, point, slack))
-    return best if better(best.judgement, line[0].judgement, errors) else line[0]
+    return best if better(best.judgement, line[0].judgement) else line[0]
 
 
 def _near(best: Point, point: Point, slack: float) -> bool:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import softmax
 
-from classify.commands.finetune.cross_validation import ERRORS
 from classify.commands.finetune.result import Result, Together
 from classify.commands.finetune.start.start import Start
 from classify.models.layers import closed_form
 from classify.training.validation import Judgement, better
 
 SHARES = tuple(step / 10 for step in range(1, 10))
+ERRORS = 2.0  # standard errors with folds: the network that they judge is not the final one
 _TINY = 1e-12
 
 

@@ -42,7 +42,6 @@ def test_a_gain_below_one_standard_error_is_none() -> None:
     error = 0.5 / np.sqrt(N)
     for gain, alpha in ((0.98 * error, 0.0), (1.02 * error, 1.0)):
         assert choose([HEAD, point(1.0, 0.95, 0.5 - gain, spread=0.5)]).alpha == alpha
-        assert choose([HEAD, point(1.0, 0.95, 0.5 - 2 * gain, spread=0.5)], errors=2.0).alpha == alpha
 
 
 def test_the_best_point_alone_is_asked_for_its_standard_error() -> None:
@@ -58,8 +57,8 @@ def test_with_slack_the_nearest_that_cannot_be_told_from_the_best_is_taken() -> 
         line = [HEAD, point(0.1, 0.89, 0.3), point(0.2, 0.9, 0.3 + above, spread=0.5), best]
         assert choose(line, slack=1.0).alpha == alpha
         assert choose(line) is best
-    # It is asked for its own standard errors.
-    assert choose([HEAD, point(0.2, 0.9, 0.5 - 1.9 * error, spread=0.5), best], errors=2.0, slack=9.0) is HEAD
+    # It is asked for its own standard error.
+    assert choose([HEAD, point(0.2, 0.9, 0.5 - 0.9 * error, spread=0.5), best], slack=9.0) is HEAD
 
 
 def test_of_equals_the_one_nearer_to_the_head_is_taken() -> None:
