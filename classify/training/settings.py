@@ -9,7 +9,7 @@ from cache.commands.options import one_of
 from cache.errors import UserError
 from extract.pictures.policies import NAMES, POLICIES
 
-LEARNING_RATES = {"adamw": 6e-4, "adam": 6e-4, "sgd": 1e-2, "rmsprop": 1e-4}
+LEARNING_RATES = {"adamw": 3e-4, "adam": 3e-4, "sgd": 1e-2, "rmsprop": 1e-4}
 GB = 10**9  # bytes, as limits are given
 
 
@@ -34,7 +34,7 @@ class Settings:
     optimizer: Annotated[str, Parameter(metavar="NAME")] = "adamw"
     """adamw, adam, sgd or rmsprop"""
     lr: float | None = None  # LEARNING_RATES
-    """learning rate at its highest (default: adamw and adam 6e-4, rmsprop 1e-4, sgd 1e-2)"""
+    """learning rate at its highest (default: adamw and adam 3e-4, rmsprop 1e-4, sgd 1e-2)"""
     momentum: float = 0.9
     """of sgd and rmsprop"""
     weight_decay: float = 0.0

@@ -69,13 +69,16 @@ def test_a_step_that_goes_too_far_is_shortened_until_it_does_not() -> None:
     batches = [batch for batch, _ in zip(fit.epoch(1, 8, 0), range(BATCHES), strict=False)]
     head, loss_of = read_weights(model), keras.losses.CategoricalCrossentropy(from_logits=True)
     moved = {rate: [] for rate in (SETTINGS.learning_rate, pace.rate, pace.rate / SHORTER)}
-    for batch, after in zip(batches, [*batches[1:], batches[0]], strict=True):
+    for batch in batches:
         signs = [np.sign(each) for each in gradients(model, loss_of, batch)]
-        p = log_softmax(np.asarray(model(after.x), np.float64), axis=1)
         for rate, found in moved.items():
-            write_weights(model, [a - np.float32(rate) * b for a, b in zip(head, signs, strict=True)])
-            q = log_softmax(np.asarray(model(after.x), np.float64), axis=1)
-            found += (np.exp(p) * (p - q)).sum(axis=1).tolist()
+            for other in batches:
+                if other is not batch:
+                    write_weights(model, head)
+                    p = log_softmax(np.asarray(model(other.x), np.float64), axis=1)
+                    write_weights(model, [a - np.float32(rate) * b for a, b in zip(head, signs, strict=True)])
+                    q = log_softmax(np.asarray(model(other.x), np.float64), axis=1)
+                    found += (np.exp(p) * (p - q)).sum(axis=1).tolist()
             write_weights(model, head)
     usual, chosen, longer = map(np.mean, moved.values())
     assert pace.moved == pytest.approx(usual, rel=0.02)
