@@ -11,6 +11,7 @@ import numpy as np
 from cache.errors import UserError
 from cache.text import counted
 from classify.commands.finetune.activations.filling import at_layer, fill, open_parts, planned_bytes
+from classify.commands.finetune.activations.lower_border import run_up
 from classify.commands.finetune.activations.reading import Live
 from classify.commands.finetune.result import Tuned
 from classify.commands.finetune.session import Session
@@ -112,6 +113,9 @@ def choose_supply(session: Session, start: Start, tuned: Tuned) -> Supply:
         say(f"{text}, more than {limit}: the frozen part runs live in every epoch, which is slower")
         return Supply(start, live, live)
     say(f"{text}, kept in the cache")
+    parts, found = run_up(session.workspace, manifest, parts, tuned.network, tuned.border.layer, progress)
+    if found:
+        say(f"{found:,} of them were computed from those of a lower border: no picture was read for it")
     cached, lost = fill(manifest, parts, progress)
     supply = Supply(start, cached, live, lost.tolist())
     for note in supply.notes:

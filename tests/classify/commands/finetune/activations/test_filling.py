@@ -32,10 +32,10 @@ Part = tuple[View | None, np.ndarray]
 class Stage:
     """A workspace of one's own over pictures of one's own, and what counts the work on them."""
 
-    def __init__(self, workspace: Workspace, pictures: Path) -> None:
-        self.workspace, self.started, self.done = workspace, 0, 0
+    def __init__(self, workspace: Workspace, pictures: Path, layer: str = LAYER) -> None:
+        self.workspace, self.pictures, self.started, self.done = workspace, pictures, 0, 0
         data = workspace.load()
-        self.backbone: Backbone = at_layer(backbone_of(data.store), LAYER)
+        self.backbone: Backbone = at_layer(backbone_of(data.store), layer)
         self.decoding: Decoding = decoding_of(workspace, data.space)
         self.manifest: Manifest = replace(data.manifest, root=str(pictures))
         network, _ = learn_network(self.backbone, "litert")
