@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from cache.space import LAYER
 from cache.storage.store import Store
 from cache.workspace import Workspace
 from classify.commands.finetune.activations.filling import Part
+from classify.commands.finetune.network.border import below, between
 from extract.backbones.network import hash_weights
 from extract.embedding.progress import Progress
 
@@ -54,7 +56,7 @@ def run_up(
     found: list[tuple[int, Store, keras.Model, np.ndarray]] = []
     left = [part.todo for part in parts]
     if network.compute_dtype == "float32":
-        for name, stores, between in _lower(workspace, network, layer):
+        for name, stores, model in _lower(workspace, network, layer):
             for number, part in enumerate(parts):
                 mine = part.extractor.space
                 for store in stores:
@@ -63,13 +65,13 @@ def run_up(
                     )
                     if store.space == same:
                         there = store.contains(manifest.key[left[number]])
-                        found.append((number, store, between, left[number][there]))
+                        found.append((number, store, model, left[number][there]))
                         left[number] = left[number][~there]
     total = sum(len(rows) for _, _, _, rows in found)
     if total:
         progress.start(total)
-        for number, store, between, rows in found:
-            _between(store, parts[number].extractor.store, between, manifest.key[rows], progress)
+        for number, store, model, rows in found:
+            _run(store, parts[number].extractor.store, model, manifest.key[rows], progress)
     return [replace(part, todo=todo) for part, todo in zip(parts, left, strict=True)], total
 
 
@@ -77,37 +79,27 @@ def _lower(
     workspace: Workspace, network: keras.Model, layer: str
 ) -> Iterator[tuple[str, list[Store], keras.Model]]:
     """Layers below that activations of this very network are kept of, the highest first, and what lies between."""
-    import keras
-
     names = [each.name for each in network.layers]
-    kept: dict[str, list[Store]] = {}
+    border, kept = names.index(layer), defaultdict[str, list[Store]](list)
     for store in workspace.spaces():
         if store.space.pooling.startswith(LAYER):
-            kept.setdefault(store.space.pooling.removeprefix(LAYER), []).append(store)
-    border = names.index(layer)
+            kept[store.space.pooling.removeprefix(LAYER)].append(store)
     for name in reversed(names[int(HALF * border) : border]):
         if name not in kept:
             continue
-        below = keras.Model(network.inputs[0], network.get_layer(name).output)
-        weights = hash_weights(below)
+        weights, model = hash_weights(below(network, name)), between(network, name, layer)
         stores = [store for store in kept[name] if store.space.weights == weights]
-        try:
-            between = keras.Model(below.output, network.get_layer(layer).output)
-        except ValueError:  # not all data flows through it
-            continue
-        if stores:
-            yield name, stores, between
+        if stores and model is not None:
+            yield name, stores, model
 
 
-def _between(lower: Store, upper: Store, model: keras.Model, keys: np.ndarray, progress: Progress) -> None:
+def _run(lower: Store, upper: Store, model: keras.Model, keys: np.ndarray, progress: Progress) -> None:
     done: list[np.ndarray] = []
     for start in range(0, len(keys), BATCH):
         some = keys[start : start + BATCH]
-        activations = np.asarray(model.predict_on_batch(lower.gather(some)), upper.space.dtype)
-        done.append(activations)
-        stop = start + len(some)
-        count = sum(map(len, done))
-        if stop == len(keys) or count * activations[0].nbytes >= SEALED:
+        done.append(np.asarray(model.predict_on_batch(lower.gather(some)), upper.space.dtype))
+        stop, count = start + len(some), sum(map(len, done))
+        if stop == len(keys) or count * done[0][0].nbytes >= SEALED:
             upper.add(keys[stop - count : stop], np.concatenate(done))
             done.clear()
         progress.advance(len(some), 0)

@@ -13,7 +13,8 @@ from cache.workspace import Workspace
 from classify.commands.finetune.activations import lower_border
 from classify.commands.finetune.activations.filling import Part, open_parts
 from classify.commands.finetune.activations.lower_border import run_up
-from extract.backbones.network import build_embedder, network_of
+from classify.commands.finetune.network.border import below
+from extract.backbones.network import build_embedder, hash_weights, network_of
 from extract.embedding.progress import Progress
 from extract.settings import Options
 from tests.classify.commands.finetune.activations.test_filling import LAYER as BORDER
@@ -91,9 +92,9 @@ def test_a_layer_that_not_all_data_flows_through_is_no_border(
     stage.fill((None, rows))
     [store] = [each for each in stage.workspace.spaces() if each.space.pooling == LAYER + LOWER]
     inner = "block8_project"
-    below = keras.Model(network.inputs[0], network.get_layer(inner).output)
-    space = replace(store.space, pooling=LAYER + inner, weights=lower_border.hash_weights(below))
-    activations = np.zeros((4, *below.output_shape[1:]), np.float16)
+    lower = below(network, inner)
+    space = replace(store.space, pooling=LAYER + inner, weights=hash_weights(lower))
+    activations = np.zeros((4, *lower.output_shape[1:]), np.float16)
     stage.workspace.store(space).add(stage.manifest.key[rows], activations)
     parts, count = raised(rows)
     assert count == 4  # from LOWER
