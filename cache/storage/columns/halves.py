@@ -14,7 +14,7 @@ _END = np.float32(2.0**16)  # numbers from here on have the exponent of infinity
 def widen(halves: NDArray[Any], out: NDArray[Any]) -> None:
     """Write float16 or float32 numbers to `out`, of the same shape and that dtype or float32.
 
-    NumPy converts one number after the other; whole blocks of shifted bits take a fifth to a tenth of the time (decision 0051).
+    NumPy converts one number after the other; blocks of shifted bits take a fifth to a tenth of the time (decision 0051).
     """
     if halves.dtype == out.dtype or not out.flags.c_contiguous:
         out[...] = halves
