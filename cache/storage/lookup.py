@@ -88,7 +88,7 @@ def read(shards: list[Shard], which: NDArray[np.int32], row: NDArray[np.int32]) 
         block = max(1, _BLOCK_BYTES // shard.row_bytes)
         for start in range(0, len(run), block):
             part = run[start : start + block]
-            if part[-1] - part[0] == len(part) - 1 and (np.diff(part) == 1).all():
+            if (np.diff(part) == 1).all():
                 shard.take(row[part], out[part[0] : part[-1] + 1])
             else:
                 out[part] = widened(shard.take(row[part]))

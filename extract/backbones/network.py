@@ -127,7 +127,7 @@ def build_backbone(backbone: Backbone) -> "keras.Model":
             return keras.Model(network.inputs[0], stage_maps(network, named), name=network.name)
         if backbone.layer is None:
             return network
-        return keras.Model(network.inputs[0], _layer_output(network, backbone.layer))
+        return below(network, backbone.layer)
 
     # Keras counts unnamed layers (conv2d, conv2d_1, ...) a thread; in a new one it begins at the beginning.
     with ThreadPoolExecutor(1) as fresh:
@@ -195,7 +195,10 @@ def _as_for_imagenet(network: "keras.Model") -> "keras.Model":
     return keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=call)
 
 
-def _layer_output(network: "keras.Model", name: str) -> Any:
+def below(network: "keras.Model", name: str) -> "keras.Model":
+    """The network up to a layer, whose output is the only one; UserError where there is no such layer."""
+    import keras
+
     names = [layer.name for layer in network.layers if layer.output is not network.input]
     if name not in names:
         near = difflib.get_close_matches(name, names, cutoff=0.5) or names[-3:]
@@ -203,7 +206,7 @@ def _layer_output(network: "keras.Model", name: str) -> Any:
             f"Expected a layer of {network.name} such as {', '.join(near)}; received {name!r}. The network has "
             f"{len(names)} layers, from {names[0]} to {names[-1]}."
         )
-    return network.get_layer(name).output
+    return keras.Model(network.inputs[0], network.get_layer(name).output)
 
 
 def parts_of(embedder: "keras.Model", pooling: str) -> list[int]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from extract.backbones.backbone import Backbone
-from extract.backbones.network import hash_weights
+from extract.backbones.network import below, hash_weights
 from extract.backbones.preprocessing import preprocess
 from extract.engines import network_cache
 from extract.engines.conversion import Unconvertible, compare
@@ -43,8 +43,7 @@ def know_lower_part(lower: Backbone, network: keras.Model) -> None:
         if data is None:
             continue
         pixels = keras.Input((lower.input_size, lower.input_size, 3), dtype="uint8")
-        below = keras.Model(network.inputs[0], network.get_layer(lower.layer).output)
-        model = keras.Model(pixels, below(preprocess(pixels, lower.preprocessing)))
+        model = keras.Model(pixels, below(network, lower.layer)(preprocess(pixels, lower.preprocessing)))
         try:
             compare(lower, model, data)
         except Unconvertible:

@@ -59,7 +59,11 @@ def held(rows: Rows, jobs: int | None = None) -> Rows:
         return rows
     if 4 * len(rows) * rows.shape[1] <= rows.spare:
         return by_blocks(rows, lambda block, places: block, jobs)
-    return rows.held(jobs or usable_cores()) if rows.stored_bytes <= rows.spare else rows
+    if rows.stored_bytes > rows.spare:
+        return rows
+    return rows.held(
+        by_blocks(rows.with_all_columns(), lambda block, places: block.astype(rows.stored), jobs)
+    )
 
 
 def by_blocks(

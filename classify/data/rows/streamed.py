@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,8 +12,6 @@ from cache.dataset import Embedded
 from cache.storage.columns.halves import widened
 from cache.storage.lookup import check_finite
 from cache.storage.rows import Rows
-
-PIECE = 4_096  # rows of a space that a thread reads at a time
 
 
 class Columns(Protocol):
@@ -29,7 +26,7 @@ class Columns(Protocol):
 
 
 class Store(Protocol):
-    """Rows of one space, in its shards or in memory; positions are (k,) int."""
+    """Rows of one space in its shards, or of all in memory; positions are (k,) int."""
 
     def take(self, at: NDArray[np.integer]) -> NDArray[np.float32]:
         """(k, D) at these positions."""
@@ -58,18 +55,10 @@ class Sharded(Rows):
 
 
 class Held:
-    """Some rows of a store in memory, in its own dtype: they are read once, with `jobs` threads."""
+    """Rows in memory, in the dtype they are stored in, as (n, D) `rows`; `origin` is where they are from."""
 
-    def __init__(self, store: Store, at: NDArray[np.integer], dtype: str, jobs: int) -> None:
-        self._rows = np.empty((len(at), store.take(at[:1]).shape[1]), dtype)
-        self._of, self._at = store, at
-
-        def read(places: NDArray[np.intp]) -> None:
-            self._rows[places] = store.take(at[places])
-
-        with ThreadPoolExecutor(jobs) as pool:
-            pieces = np.array_split(store.in_file_order(at), -(-len(at) // PIECE))
-            list(pool.map(read, pieces))
+    def __init__(self, rows: NDArray[Any], origin: Streamed) -> None:
+        self._rows, self._origin = rows, origin
 
     def take(self, at: NDArray[np.integer]) -> NDArray[np.float32]:
         """(k, D) at these positions."""
@@ -81,8 +70,8 @@ class Held:
         return np.arange(len(at))
 
     def identity(self) -> NDArray[np.uint8]:
-        """That of the store, and which of its rows these are."""
-        return np.concatenate([self._of.identity(), self._at.astype(np.int64).view(np.uint8)])
+        """That of where they are from."""
+        return self._origin.identity()
 
 
 class Streamed:
@@ -93,7 +82,7 @@ class Streamed:
     data : Embedded
         Its spaces side by side are the rows.
     stores : sequence of Store
-        Of all samples of `data`, one a space.
+        Of all samples of `data`, one a space; or one that holds the rows of all spaces.
     at : (n,) int
         Which of the samples.
     columns : sequence of Columns
@@ -161,18 +150,22 @@ class Streamed:
         return X
 
     @property
-    def stored_bytes(self) -> int:
-        """How much memory the rows take as they are stored."""
-        parts = self._data.blocks
-        return len(self) * sum(
-            np.dtype(part.space.dtype).itemsize * (part.stop - part.start) for part in parts
-        )
+    def stored(self) -> np.dtype[Any]:
+        """The dtype that holds what is stored, in every space."""
+        return np.result_type(*(space.dtype for space in self._data.spaces))
 
-    def held(self, jobs: int) -> Streamed:
-        """The same, in memory as they are stored."""
-        spaces = zip(self._stores, self._data.spaces, strict=True)
-        stores = [Held(store, self._at, space.dtype, jobs) for store, space in spaces]
-        left = self.spare - self.stored_bytes
+    @property
+    def stored_bytes(self) -> int:
+        """How much memory all columns of the rows take so."""
+        return len(self) * self._data.blocks[-1].stop * self.stored.itemsize
+
+    def with_all_columns(self) -> Streamed:
+        """The same rows, nothing left out and nothing made of them: none is read."""
+        return Streamed(self._data, self._stores, self._at)
+
+    def held(self, rows: NDArray[Any]) -> Streamed:
+        """The same, in memory: `rows` are those of `with_all_columns`, in the dtype `stored`."""
+        stores, left = [Held(rows, self.with_all_columns())], self.spare - rows.nbytes
         return Streamed(self._data, stores, np.arange(len(self)), self._columns, left)
 
     def identity(self) -> NDArray[np.uint8]:

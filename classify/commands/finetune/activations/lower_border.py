@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cache.manifest import Manifest
-from cache.space import LAYER
+from cache.space import LAYER, Space
 from cache.storage.store import Store
 from cache.workspace import Workspace
 from classify.commands.finetune.activations.filling import Part
-from classify.commands.finetune.network.border import below, between
-from extract.backbones.network import hash_weights
+from classify.commands.finetune.network.border import cut_between
+from extract.backbones.network import below, hash_weights
 from extract.embedding.progress import Progress
+from extract.embedding.runner import SEAL_BYTES
 
 if TYPE_CHECKING:
     import keras
 
 HALF = 0.5  # of the layers below the border: TensorFlow, which runs the others, takes twice as long as LiteRT for each
 BATCH = 64  # pictures
-SEALED = 2**28  # bytes of a shard
 
 
 def run_up(
@@ -53,32 +53,26 @@ def run_up(
     found : int
         How many activations were computed so.
     """
-    found: list[tuple[int, Store, keras.Model, np.ndarray]] = []
+    work: list[tuple[Store, Store, keras.Model, np.ndarray]] = []
     left = [part.todo for part in parts]
-    if network.compute_dtype == "float32":
-        for name, stores, model in _lower(workspace, network, layer):
-            for number, part in enumerate(parts):
-                mine = part.extractor.space
-                for store in stores:
-                    same = replace(
-                        mine, pooling=LAYER + name, weights=store.space.weights, dtype=store.space.dtype
-                    )
-                    if store.space == same:
-                        there = store.contains(manifest.key[left[number]])
-                        found.append((number, store, model, left[number][there]))
-                        left[number] = left[number][~there]
-    total = sum(len(rows) for _, _, _, rows in found)
+    for lower, model in _lower(workspace, network, layer):
+        for number, part in enumerate(parts):
+            if _alike(lower.space, part.extractor.space):
+                there = lower.contains(manifest.key[left[number]])
+                work.append((lower, part.extractor.store, model, manifest.key[left[number][there]]))
+                left[number] = left[number][~there]
+    total = sum(len(keys) for *_, keys in work)
     if total:
         progress.start(total)
-        for number, store, model, rows in found:
-            _run(store, parts[number].extractor.store, model, manifest.key[rows], progress)
+        for each in work:
+            _run(*each, progress)
     return [replace(part, todo=todo) for part, todo in zip(parts, left, strict=True)], total
 
 
-def _lower(
-    workspace: Workspace, network: keras.Model, layer: str
-) -> Iterator[tuple[str, list[Store], keras.Model]]:
-    """Layers below that activations of this very network are kept of, the highest first, and what lies between."""
+def _lower(workspace: Workspace, network: keras.Model, layer: str) -> Iterator[tuple[Store, keras.Model]]:
+    """Where activations of this very network are kept below the layer, the highest first; and what lies between."""
+    if network.compute_dtype != "float32":
+        return
     names = [each.name for each in network.layers]
     border, kept = names.index(layer), defaultdict[str, list[Store]](list)
     for store in workspace.spaces():
@@ -87,19 +81,23 @@ def _lower(
     for name in reversed(names[int(HALF * border) : border]):
         if name not in kept:
             continue
-        weights, model = hash_weights(below(network, name)), between(network, name, layer)
-        stores = [store for store in kept[name] if store.space.weights == weights]
-        if stores and model is not None:
-            yield name, stores, model
+        weights, model = hash_weights(below(network, name)), cut_between(network, name, layer)
+        if model is not None:
+            yield from ((store, model) for store in kept[name] if store.space.weights == weights)
+
+
+def _alike(lower: Space, upper: Space) -> bool:
+    """Whether two spaces differ by the layer alone, and by the type that is stored."""
+    return replace(upper, pooling=lower.pooling, weights=lower.weights, dtype=lower.dtype) == lower
 
 
 def _run(lower: Store, upper: Store, model: keras.Model, keys: np.ndarray, progress: Progress) -> None:
-    done: list[np.ndarray] = []
-    for start in range(0, len(keys), BATCH):
-        some = keys[start : start + BATCH]
-        done.append(np.asarray(model.predict_on_batch(lower.gather(some)), upper.space.dtype))
-        stop, count = start + len(some), sum(map(len, done))
-        if stop == len(keys) or count * done[0][0].nbytes >= SEALED:
-            upper.add(keys[stop - count : stop], np.concatenate(done))
-            done.clear()
-        progress.advance(len(some), 0)
+    dtype = np.dtype(upper.space.dtype)
+    shard = max(1, SEAL_BYTES // (dtype.itemsize * int(np.prod(model.output_shape[1:]))))
+    for start in range(0, len(keys), shard):
+        sealed, rows = keys[start : start + shard], []
+        for at in range(0, len(sealed), BATCH):
+            some = sealed[at : at + BATCH]
+            rows.append(np.asarray(model.predict_on_batch(lower.gather(some)), dtype))
+            progress.advance(len(some), 0)
+        upper.add(sealed, np.concatenate(rows))

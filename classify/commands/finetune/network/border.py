@@ -106,14 +106,7 @@ def find_border(
     )
 
 
-def below(network: "keras.Model", layer: str) -> "keras.Model":
-    """The network up to a layer."""
-    import keras
-
-    return keras.Model(network.inputs[0], network.get_layer(layer).output)
-
-
-def between(network: "keras.Model", lower: str, upper: str) -> "keras.Model | None":
+def cut_between(network: "keras.Model", lower: str, upper: str) -> "keras.Model | None":
     """What makes a layer's output of a lower one's; None where not all data flows through that."""
     import keras
 

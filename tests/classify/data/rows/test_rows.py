@@ -8,7 +8,7 @@ from cache.dataset import Embedded
 from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.data.labelled import Columns
-from classify.data.rows import blocks, streamed
+from classify.data.rows import blocks
 from classify.data.rows.blocks import by_blocks, held, sweep
 from classify.data.rows.budget import COPIES, OTHERS, budget, room, rows_of
 from classify.data.rows.streamed import Streamed
@@ -69,7 +69,7 @@ def test_rows_that_are_gone_through_often_are_held_as_they_fit(
 
     single, stored = 4 * 40 * 4, 2 * 40 * 7
     assert (held(rows(single)) == whole).all() and isinstance(held(rows(single)), np.ndarray)
-    monkeypatch.setattr(streamed, "PIECE", 7)
+    monkeypatch.setattr(blocks, "BYTES", 7 * 4 * 7)  # seven rows
     kept = held(rows(stored))
     assert isinstance(kept, Streamed) and kept.spare == 0 and kept.shape == (40, 4)
     from_disk = rows(stored - 1)

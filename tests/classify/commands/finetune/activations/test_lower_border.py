@@ -13,8 +13,7 @@ from cache.workspace import Workspace
 from classify.commands.finetune.activations import lower_border
 from classify.commands.finetune.activations.filling import Part, open_parts
 from classify.commands.finetune.activations.lower_border import run_up
-from classify.commands.finetune.network.border import below
-from extract.backbones.network import build_embedder, hash_weights, network_of
+from extract.backbones.network import below, build_embedder, hash_weights, network_of
 from extract.embedding.progress import Progress
 from extract.settings import Options
 from tests.classify.commands.finetune.activations.test_filling import LAYER as BORDER
@@ -54,7 +53,7 @@ def test_those_of_a_lower_border_are_run_up_without_a_file(
     stage: Stage, raised: Raised, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lower_border, "BATCH", 3)
-    monkeypatch.setattr(lower_border, "SEALED", 1)
+    monkeypatch.setattr(lower_border, "SEAL_BYTES", 1)
     rows = np.arange(8)
     upper = Stage(stage.workspace, stage.pictures, BORDER)
     expected = [upper.live().take(rows, np.full(8, view)) for view in (0, 1)]
