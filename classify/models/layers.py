@@ -52,15 +52,24 @@ class Branch:
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """A head behind its networks, and its share of the answer."""
+    """A head behind its networks, and its share of the answer.
+
+    Where `mirrored`, it is asked for the mean of the rows of a picture and of its mirror image.
+    """
 
     branches: Sequence[Branch]
     head: AnyHead
     share: float = 1.0
+    mirrored: bool = False
 
 
 def build_model(
-    backbone: Backbone, decoding: Decoding, head: AnyHead, network: keras.Model | None = None
+    backbone: Backbone,
+    decoding: Decoding,
+    head: AnyHead,
+    network: keras.Model | None = None,
+    *,
+    mirrored: bool = False,
 ) -> keras.Model:
     """Join resizing, preprocessing, backbone, pooling and head in one model of plain Keras layers.
 
@@ -72,6 +81,8 @@ def build_model(
     head : LinearHead, KernelHead or DenseHead
     network : keras.Model, optional
         (B, s, s, 3) preprocessed to (B, h, w, c) feature maps; default: the backbone's own.
+    mirrored : bool
+        The head is asked for the mean of the embeddings of a picture and of its mirror image.
 
     Returns
     -------
@@ -79,7 +90,7 @@ def build_model(
         (B, h, w, 3) uint8 RGB of any size to (B, C) float32 probabilities. Its layer "classifier" takes
         (B, s, s, 3) uint8, and the layer "head" of that takes (B, D) embeddings.
     """
-    return join([Branch(backbone, decoding, network=network)], head)
+    return mix([Member([Branch(backbone, decoding, network=network)], head, mirrored=mirrored)])
 
 
 def join(branches: Sequence[Branch], head: AnyHead) -> keras.Model:
@@ -114,7 +125,10 @@ def mix(members: Sequence[Member]) -> keras.Model:
         squares[square] = keras.Input((square.size, square.size, 3), dtype="uint8", name=name)
     answers = []
     for place, member in enumerate(members, 1):
-        rows = [_row(branch, squares[branch.square], names, next(number)) for branch in member.branches]
+        rows = [
+            _row(branch, squares[branch.square], names, next(number), member.mirrored)
+            for branch in member.branches
+        ]
         columns = [branch.columns for branch in member.branches]
         answers.append(_answer(rows, columns, member.head, f"_{place}" if len(members) > 1 else ""))
     if len(members) > 1:
@@ -155,9 +169,10 @@ def squares_of(branches: Sequence[Branch]) -> list[Square]:
     return list(dict.fromkeys(branch.square for branch in branches))
 
 
-def _row(branch: Branch, square: Any, names: set[str], number: int) -> Any:
+def _row(branch: Branch, square: Any, names: set[str], number: int, mirrored: bool) -> Any:
     """Preprocessing, network and pooling: (B, s, s, 3) uint8 to (B, d) float32."""
     import keras
+    from keras import ops
 
     from extract.backbones.network import build_backbone, features
     from extract.backbones.preprocessing import preprocess
@@ -169,7 +184,11 @@ def _row(branch: Branch, square: Any, names: set[str], number: int) -> Any:
         if network.name in names:  # the same network twice, as with another pooling
             network.name = f"{network.name}_{number}"
         names.add(network.name)
-        return features(backbone, preprocess(square, backbone.preprocessing), network)
+        pixels = preprocess(square, backbone.preprocessing)
+        if not mirrored:
+            return features(backbone, pixels, network)
+        both = features(backbone, ops.concatenate([pixels, ops.flip(pixels, axis=2)], axis=0), network)
+        return ops.mean(ops.reshape(both, (2, -1, both.shape[-1])), axis=0)
     finally:
         keras.config.set_dtype_policy(before)
 

@@ -28,6 +28,8 @@ def answer(
     asked: Sequence[tuple[int, Decoding]],
     classes: int,
     say: Callable[[str], None],
+    *,
+    part: str = "test part",
 ) -> np.ndarray:
     """Probabilities (n, classes) of the pictures at n rows of a manifest; NaN where one cannot be read now.
 
@@ -41,6 +43,8 @@ def answer(
         How pictures become each of the squares that it takes.
     classes : int
     say : callable (line of text)
+    part : str
+        What these pictures are called.
     """
     answers = np.full((len(rows), classes), np.nan)
     began, sometimes = time.monotonic(), seldom(say)
@@ -56,5 +60,5 @@ def answer(
         if found:
             answers[found] = ask(model, [np.stack(squares) for squares in zip(*pixels, strict=True)])
         left = (len(rows) - done) * (time.monotonic() - began) / done
-        sometimes(f"test part: {done:,} of {len(rows):,} pictures, {left:.0f} s left")
+        sometimes(f"{part}: {done:,} of {len(rows):,} pictures, {left:.0f} s left")
     return answers

@@ -49,6 +49,8 @@ class Settings:
     """share of each target spread over all classes"""
     mixup: float = 0.0
     """mix pairs of pictures' activations, by Beta(a, a); 0: do not"""
+    mirror: bool = False
+    """answer for a picture and its mirror image together where that validates better; answers take twice as long"""
     class_weight: Annotated[str | None, Parameter(metavar="NAME")] = None
     """none or balanced (default: as the head was fitted)"""
     patience: int = 5
@@ -60,6 +62,8 @@ class Settings:
     )
     val_size: float = 0.15
     """share of the training part that validates, if the data has no such part"""
+    refit: bool = False
+    """once the validating pictures have chosen, train again with them: twice the time"""
     seed: int = 0
     """of batches and views"""
     dtype: Annotated[str, Parameter(metavar="NAME")] = "float16"

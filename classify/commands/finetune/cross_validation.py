@@ -11,6 +11,7 @@ import numpy as np
 from cache.text import counted
 from classify.commands.finetune.interpolation import Point, choose, walk
 from classify.commands.finetune.network.top import set_head
+from classify.commands.finetune.result import Chosen
 from classify.models.linear import LinearHead
 from classify.training.batches import TrainingRows
 from classify.training.history import Epoch, History
@@ -40,7 +41,7 @@ def cross_validate(
     floor: float,
     say: Callable[[str], None],
     step: Callable[[int, str], None] | None = None,
-) -> tuple[History, float, np.ndarray]:
+) -> Chosen:
     """Fine-tune on each fold and judge all out-of-fold answers together; the model's weights are left as they were.
 
     They choose the point between the head and the last epoch, no epoch: a hundred pictures cannot tell the best of
@@ -48,12 +49,9 @@ def cross_validate(
 
     Returns
     -------
-    history : History
-        Its epochs are the folds' together; its line goes from the heads to the last one that all folds finished.
-    temperature : float
-        Of the out-of-fold logits at the chosen point.
-    logits : (v, C)
-        They themselves, fold by fold.
+    Chosen
+        The history's epochs are the folds' together; its line goes from the heads to the last one that all folds
+        finished. Logits (v, C) are the out-of-fold ones at the chosen point, fold by fold.
     """
     original = read_weights(model)
     heads: list[np.ndarray] = []
@@ -102,7 +100,7 @@ def cross_validate(
     line = [point.summary() for point in lines_of[last]]
     steps = -(-len(codes) // settings.batch_size)  # of the training on all of them that is to come
     history = History(pooled, last, line, chosen.alpha, len(codes), len(folds), settings.epochs, steps)
-    return history, chosen.temperature(codes), chosen.logits
+    return Chosen(history, chosen.temperature(codes), chosen.logits)
 
 
 def _known(fold: Fold) -> np.ndarray:

@@ -14,9 +14,9 @@ from cache.versions import now, versions
 from cache.workspace import Workspace
 from classify.commands.finetune.mixing.model import build_mixture
 from classify.commands.finetune.mixing.share import Mixture, mixture_of
-from classify.commands.finetune.network.top import read_head
+from classify.commands.finetune.network.top import head_on
 from classify.commands.finetune.report.files import Tested, write_pages
-from classify.commands.finetune.result import Beside, Outcome, Result, Tuned
+from classify.commands.finetune.result import Beside, Chosen, Outcome, Result, Tuned
 from classify.commands.finetune.session import Session
 from classify.commands.finetune.start.start import Start
 from classify.data.identity import part_hash
@@ -44,26 +44,38 @@ def finish(
     session: Session, folder: Path, start: Start, tuned: Tuned, result: Result, seconds_caching: float
 ) -> Outcome:
     """Write the model, read the test part once, and write what people look at; run.json comes last."""
-    division, history = start.division, result.history
+    division, chosen = start.division, result.chosen
+    history = chosen.history
     kept = history.alpha == 0
     write_weights(tuned.model, result.weights)
     notes = [*start.notes, *([result.stopped] if result.stopped else [])]
-    head = closed_form(start.loaded.head) if kept else _head(tuned, start, result.temperature)
+    head = closed_form(start.loaded.head) if kept else head_on(tuned.model, start.linear, chosen.temperature)
     sha256, asked = None, [(tuned.backbone.input_size, tuned.decoding)]
-    mixture, why = mixture_of(start, result)
+    mixture, why = mixture_of(start, chosen)
     notes += [why] if why else []
+    notes += [chosen.mirrored.describe()] if chosen.mirrored else []
+    if start.settings.refit and not kept and len(start.trials) == 1:
+        notes.append(
+            f"trained again on all {counted(len(start.trained), 'picture')}; figures of validating pictures are of the "
+            "network before"
+        )
     what = "the mixture" if mixture else "fine-tuned"
     if head is None:
         notes.append("layers of a network cannot express the head that is kept: there is no model.keras")
     else:
-        facts = _facts(tuned, start, head, history.alpha)
+        facts, mirrored = (
+            _facts(tuned, start, head, history.alpha),
+            bool(chosen.mirrored and chosen.mirrored.used),
+        )
+        facts |= {"mirrored": True} if mirrored else {}
         if mixture and isinstance(head, LinearHead):
             notes.append(mixture.describe())
             session.say(notes[-1])
-            mixed = build_mixture(session, start, tuned, head, mixture.share, facts)
+            mixed = build_mixture(session, start, tuned, head, mixture.share, facts, mirrored=mirrored)
             model, asked, facts = mixed.model, mixed.asked, mixed.facts
         else:
-            model = build_model(tuned.backbone, tuned.decoding, head, tuned.exact_network())
+            network = tuned.exact_network()
+            model = build_model(tuned.backbone, tuned.decoding, head, network, mirrored=mirrored)
         sha256 = save_model(model, folder / MODEL, facts)
     rows = np.flatnonzero(division.split.part == TEST)
     probability = start.loaded.head.predict_proba(division.X_test)
@@ -108,13 +120,14 @@ def finish(
         notes=notes,
         original=_beside(start, truth, there, names[1], "the head fitted again" if kept else what),
         mixture=mixture.summary() if mixture else None,
+        mirrored=chosen.mirrored,
     )
     if outcome.original:
         notes.append(_standing(outcome))
     tested = Tested(rows, truth, names[0], names[1], probability.max(axis=1), answers.max(axis=1))
     write_pages(session, outcome, tested, start, tuned)
     scores.write(
-        folder, scores.Scores.of(division, classes.tolist(), _answers(start, result, mixture, rows, answers))
+        folder, scores.Scores.of(division, classes.tolist(), _answers(start, chosen, mixture, rows, answers))
     )
     _write_record(session.workspace, start, outcome, sha256, head)
     write_page(session.workspace, folder)
@@ -125,33 +138,26 @@ def finish(
 
 def keep_model(path: Path, tuned: Tuned, start: Start) -> None:
     """Write the model as it is now, uncalibrated."""
-    head = _head(tuned, start, 1.0)
+    head = head_on(tuned.model, start.linear, 1.0)
     model = build_model(tuned.backbone, tuned.decoding, head, tuned.exact_network())
     save_model(model, path, _facts(tuned, start, head, 1.0))
 
 
 def _answers(
-    start: Start, result: Result, mixture: Mixture | None, tested: np.ndarray, probability: np.ndarray
+    start: Start, chosen: Chosen, mixture: Mixture | None, tested: np.ndarray, probability: np.ndarray
 ) -> list[scores.Answers]:
     """What is said of the test pictures (m,), and of those that validated by networks that did not train on them."""
     found = [scores.Answers("test", tested, probability)]
-    if result.logits is not None:
-        several = len(start.trials) > 1
+    if chosen.logits is not None:
         there = start.validated
         fold = np.repeat(np.arange(len(start.trials)), [len(trial.val) for trial in start.trials])[there]
-        validated = mixture.probability if mixture else softmax(result.logits / result.temperature, axis=1)
+        validated = mixture.probability if mixture else softmax(chosen.logits / chosen.temperature, axis=1)
         found.append(
             scores.Answers(
-                "train" if several else "val", start.val[there], validated, fold if several else None
+                "train" if start.again else "val", start.val[there], validated, fold if start.again else None
             )
         )
     return found
-
-
-def _head(tuned: Tuned, start: Start, temperature: float) -> LinearHead:
-    """The head that is on the network now, its temperature folded in."""
-    kernel, bias = read_head(tuned.model)
-    return LinearHead(start.linear.scaling, kernel / temperature, bias / temperature, start.linear.classes)
 
 
 def _beside(start: Start, truth: np.ndarray, there: np.ndarray, said: np.ndarray, what: str) -> Beside | None:
@@ -188,7 +194,7 @@ def _reading(start: Start, params: dict[str, Any], tested: str) -> Reading:
         command="finetune",
         head=start.loaded.record["head"]["name"],
         params=params,
-        trained_on=part_hash(start.data.manifest, start.train),
+        trained_on=part_hash(start.data.manifest, start.trained),
         space=start.data.space.id,
         time=tested,
     )
@@ -221,7 +227,7 @@ def _write_record(
             "head_sha256": start.loaded.record["head"]["sha256"],
             **({"refitted": _refitted(start, outcome.original)} if outcome.original else {}),
         },
-        **of_division(start.division, {"fine-tuned on": len(start.train), "validated on": len(start.val)}),
+        **of_division(start.division, {"fine-tuned on": len(start.trained), "validated on": len(start.val)}),
         space=of_space(start.data.space),
         inputs=to_record(_inputs(start, outcome)),
         divided_in=start.division.divided_in.id,

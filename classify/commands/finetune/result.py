@@ -54,17 +54,52 @@ class Tuned:
             return None
 
 
+@dataclass(frozen=True)
+class Mirrored:
+    """Whether the model answers for a picture and its mirror image together; figures of the validating pictures."""
+
+    used: bool
+    val_accuracy: float
+    plain_val_accuracy: float  # without the mirror images
+    calibrated_loss: float  # nats
+    plain_calibrated_loss: float
+    val_n: int
+
+    def describe(self) -> str:
+        """One line for people."""
+        figures = (
+            f"{self.val_accuracy:.1%} of {self.val_n:,} validating pictures right against "
+            f"{self.plain_val_accuracy:.1%}, calibrated loss {self.calibrated_loss:.3f} against "
+            f"{self.plain_calibrated_loss:.3f}"
+        )
+        if self.used:
+            return f"the model answers for a picture and its mirror image together: {figures}"
+        return f"mirror images are not asked about: with them {figures}, no gain of a standard error"
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as plain Python values."""
+        return asdict(self)
+
+
 @dataclass(frozen=True, eq=False)
-class Result:
-    """What training came to: the weights that were chosen, and the temperature of their logits."""
+class Chosen:
+    """What the validating pictures chose: the epoch and the point in the history, and the temperature of the logits."""
 
     history: History
-    weights: Sequence[np.ndarray]
     temperature: float
-    stopped: str  # why before the last epoch; empty if it was not
     logits: (
         np.ndarray | None
-    )  # (v, C) of the rows `Start.val`; None where folds gave them before it was stopped
+    )  # (v, C) of the rows `Start.val`; None where an older version's folds gave them before it was stopped
+    mirrored: Mirrored | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What training came to: the weights that were chosen, or those of all pictures that follow from the choice."""
+
+    chosen: Chosen
+    weights: Sequence[np.ndarray]
+    stopped: str  # why before the last epoch; empty if it was not
 
 
 @dataclass(frozen=True)
@@ -124,6 +159,7 @@ class Outcome:
     notes: list[str]
     original: Beside | None = None
     mixture: Together | None = None
+    mirrored: Mirrored | None = None
 
     @property
     def beaten(self) -> bool:
@@ -135,6 +171,8 @@ class Outcome:
         """Accuracies of the head and of what was chosen on the validation part."""
         line = self.history.line
         after = next(p.val_accuracy for p in line if p.alpha == self.history.alpha)
+        if self.mirrored and self.mirrored.used:
+            after = self.mirrored.val_accuracy
         return line[0].val_accuracy, self.mixture.val_accuracy if self.mixture else after
 
     @property
@@ -167,6 +205,7 @@ class Outcome:
             "comparison": self.comparison.to_json() if self.comparison else None,
             "original": self.original.to_json() if self.original else None,
             "mixture": self.mixture.to_json() if self.mixture else None,
+            "mirrored": self.mirrored.to_json() if self.mirrored else None,
             "notes": self.notes,
         }
 

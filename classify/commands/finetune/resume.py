@@ -12,6 +12,7 @@ import numpy as np
 from cache.errors import UserError
 from cache.storage.json_file import DamagedJson, build, check, read_json
 from cache.workspace import Workspace
+from classify.commands.finetune.result import Chosen, Mirrored
 from classify.commands.finetune.start.start import Start
 from classify.data.identity import part_hash
 from classify.runs.folder import find_run, place_of, relocated, write_json
@@ -19,7 +20,8 @@ from classify.training.checkpoint import Checkpoint
 from classify.training.history import Epoch, History, Interpolation
 from classify.training.settings import Pace, Settings
 
-PLAN, CHECKPOINT, FOLDS = "plan.json", "checkpoint.h5", "folds.json"
+PLAN, CHECKPOINT, CHOSEN = "plan.json", "checkpoint.h5", "chosen.json"
+PART = "checkpoint-part.h5"  # of a training that chooses for another one, on all pictures
 
 
 def unfinished(workspace: Workspace, named: str | None) -> Path:
@@ -104,38 +106,47 @@ def open_run(
             f"Expected {folder} to go on with what it began with, but this has changed: {', '.join(changed)}. "
             "Run finetune without --resume."
         )
-    path = folder / CHECKPOINT
+    path = checkpoint(folder, start.settings)
     return Checkpoint.load(path) if path.exists() else None
 
 
-def decide(folder: Path, history: History, temperature: float, logits: np.ndarray) -> None:
-    """Keep what the folds chose, and what they say at that point."""
-    kept = {"history": asdict(history), "temperature": temperature, "logits": logits.tolist()}
-    write_json(folder / FOLDS, kept)
+def checkpoint(folder: Path, settings: Settings) -> Path:
+    """Where the training in progress keeps its last epoch."""
+    return folder / (PART if settings.refit and chosen(folder) is None else CHECKPOINT)
 
 
-def decision(folder: Path) -> tuple[History, float, np.ndarray | None] | None:
-    """What the folds chose; None where they are not done; no logits where an older version did them."""
-    path = folder / FOLDS
+def keep_chosen(folder: Path, found: Chosen) -> None:
+    """Keep what the validating pictures chose, and what is said of them at that point."""
+    kept = {"history": asdict(found.history), "temperature": found.temperature}
+    kept["logits"] = None if found.logits is None else found.logits.tolist()
+    kept["mirrored"] = found.mirrored.to_json() if found.mirrored else None
+    write_json(folder / CHOSEN, kept)
+
+
+def chosen(folder: Path) -> Chosen | None:
+    """What the validating pictures chose for a training on all; None where they did not yet."""
+    path = folder / CHOSEN
     try:
-        kept = check(read_json(path), history=dict, temperature=float, logits=list)
+        kept = check(read_json(path), history=dict, temperature=float, logits=list, mirrored=dict)
         history = build(History, kept["history"])
         epochs = [build(Epoch, epoch) for epoch in history.epochs]
         line = [build(Interpolation, point) for point in history.line]
-        logits = np.array(kept["logits"], float) if "logits" in kept else None
-        return replace(history, epochs=epochs, line=line), kept["temperature"], logits
+        logits = None if kept["logits"] is None else np.array(kept["logits"], float)
+        mirrored = build(Mirrored, kept["mirrored"]) if kept["mirrored"] else None
+        return Chosen(replace(history, epochs=epochs, line=line), kept["temperature"], logits, mirrored)
     except FileNotFoundError:
         return None
     except (OSError, DamagedJson, KeyError, ValueError, TypeError) as error:
         raise UserError(
-            f"Expected in {path} what the folds of an unfinished run chose, but: {error}. Delete it and run finetune "
-            "--resume again: they are trained anew."
+            f"Expected in {path} what the validating pictures of an unfinished run chose, but: {error}. Delete it and "
+            "run finetune --resume again: what they judge is trained anew."
         ) from error
 
 
 def close_run(folder: Path) -> None:
     """Remove what only an unfinished run needs."""
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    for name in (CHECKPOINT, PART):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _settings(plan: dict[str, Any]) -> Settings:

@@ -78,13 +78,14 @@ class Stages:
     def train(self, start: Start, epochs: int, *, decided: bool) -> None:
         """Every fold and every epoch, but for `epochs` that are done; each picture is a step.
 
-        `decided` tells that the folds are done.
+        `decided` tells that all pictures train as the validating ones chose.
         """
         self._check_is_done()
-        several = len(start.trials) > 1
-        folds = 0 if decided or not several else sum(len(trial.fit) for trial in start.trials)
-        last = len(start.train) * (start.settings.epochs - epochs)
-        self._done, self._total = 0, folds * start.settings.epochs + last
+        most = start.settings.epochs
+        first, last = sum(len(trial.fit) for trial in start.trials), len(start.trained) * most
+        if decided or not start.again:
+            first, last = len(start.trained), 0
+        self._done, self._total = 0, first * (most - epochs) + last
         self.course.begin("training: the first step takes longest", after=self._after, unit="pictures")
 
     def _check_is_done(self) -> None:

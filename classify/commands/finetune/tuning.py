@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 from cache.errors import UserError
 from cache.text import counted
 from classify.commands.finetune import resume
-from classify.commands.finetune.activations.supply import Supply, choose_supply
-from classify.commands.finetune.cross_validation import Fold, cross_validate
+from classify.commands.finetune.activations.supply import choose_supply
+from classify.commands.finetune.choosing import train_and_choose
 from classify.commands.finetune.finish import finish, keep_model
-from classify.commands.finetune.interpolation import between, choose, walk
 from classify.commands.finetune.network.border import Border, find_border
 from classify.commands.finetune.network.handoff_check import check
 from classify.commands.finetune.network.step_length import pace_of
 from classify.commands.finetune.network.top import build_top
-from classify.commands.finetune.result import Outcome, Result, Tuned
+from classify.commands.finetune.result import Outcome, Tuned
 from classify.commands.finetune.session import Session, Stages
 from classify.commands.finetune.start.rows import Network, networks_of
 from classify.commands.finetune.start.start import Start, begin
@@ -27,7 +26,7 @@ from classify.runs.head_file import LoadedHead
 from classify.runs.inputs import inputs_of
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import Board, Epoch, History
-from classify.training.loop import Watch, read_weights, train
+from classify.training.loop import Watch
 from classify.training.settings import Pace, Settings
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_embedder, hash_weights, network_of
@@ -111,23 +110,20 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
             keep_model(folder / f"epoch-{epoch.number:03d}.keras", tuned, start)
 
     def keep(checkpoint: Checkpoint) -> None:
-        checkpoint.save(folder / resume.CHECKPOINT)
+        checkpoint.save(resume.checkpoint(folder, settings))
 
     done = len(resumed.epochs) - 1 if resumed else 0
-    stages.train(start, done, decided=resume.decision(folder) is not None)
+    stages.train(start, done, decided=resume.chosen(folder) is not None)
     if session.callbacks.names and len(start.trials) > 1:
         say("callbacks are called in the training on all pictures, after the folds")
     watch = Watch(say, stages.step, keep, after, callbacks=session.callbacks)
     try:
-        if len(start.trials) > 1:
-            result = _with_folds(folder, tuned, supply, resumed, watch)
-        else:
-            result = _with_part(tuned, supply, resumed, watch)
+        result = train_and_choose(session, folder, tuned, supply, resumed, watch)
         stages.finish()
-        say(_verdict(result.history))
+        say(_verdict(result.chosen.history))
         outcome = finish(session, folder, start, tuned, result, caching)
     except KeyboardInterrupt as stop:
-        folds = len(start.trials) > 1 and resume.decision(folder) is None
+        folds = len(start.trials) > 1 and resume.chosen(folder) is None
         raise KeyboardInterrupt(FOLDS_STOPPED if folds else STOPPED) from stop
     resume.close_run(folder)
     return outcome
@@ -146,47 +142,6 @@ def _introduction(start: Start) -> str:
         how = f"{n:,} pictures train and validate in {len(start.trials)} folds"
     tested = len(start.division.truth)
     return f"starting from {record['name']} of {start.loaded.folder.name} on {start.data.name}: {how}, {tested:,} test"
-
-
-def _with_part(tuned: Tuned, supply: Supply, resumed: Checkpoint | None, watch: Watch) -> Result:
-    """Train once, and let a validation part choose the epoch and the point on the way to it."""
-    start, settings = supply.start, supply.start.settings
-    val = supply.of(start.val)
-    trained = train(tuned.model, supply.of(start.train), val, settings, resumed=resumed, watch=watch)
-    known = {0.0: trained.head_logits, 1.0: trained.best_logits}
-    line = walk(tuned.model, trained.head, trained.best, val, settings.batch_size, known=known)
-    point = choose(line, start.floor)
-    history = History(
-        trained.epochs,
-        trained.best_epoch,
-        [p.summary() for p in line],
-        point.alpha,
-        len(val),
-        planned=settings.epochs,
-        steps=trained.steps,
-    )
-    weights = between(trained.head, trained.best, point.alpha)
-    return Result(history, weights, point.temperature(val.codes), trained.stopped, point.logits)
-
-
-def _with_folds(
-    folder: Path, tuned: Tuned, supply: Supply, resumed: Checkpoint | None, watch: Watch
-) -> Result:
-    """Let the folds choose the epoch and the point, then train on all of the pictures."""
-    start, settings = supply.start, supply.start.settings
-    decided = resume.decision(folder)
-    if decided is None:
-        folds = [Fold(supply.of(trial.fit), supply.of(trial.val), trial.linear) for trial in start.trials]
-        decided = cross_validate(tuned.model, folds, settings, start.floor, watch.say, watch.step)
-        resume.decide(folder, *decided)
-    history, temperature, logits = decided
-    if not history.alpha:
-        return Result(history, read_weights(tuned.model), temperature, "", logits)
-    everything = supply.of(start.train)
-    watch.say(f"training on all {len(everything):,} pictures for {counted(history.best, 'epoch')}")
-    trained = train(tuned.model, everything, None, settings, until=history.best, resumed=resumed, watch=watch)
-    weights = between(trained.head, trained.best, history.alpha)
-    return Result(history, weights, temperature, trained.stopped, logits)
 
 
 def _verdict(history: History) -> str:

@@ -49,7 +49,7 @@ class Supply:
         """These rows, to train on or to judge by; only training rows have views and weights."""
         rows = self._there(rows)
         start = self.start
-        trains = np.isin(rows, start.train).all()
+        trains = np.isin(rows, start.trained).all()
         return TrainingRows(
             self.source,
             rows,
@@ -97,7 +97,7 @@ def choose_supply(session: Session, start: Start, tuned: Tuned) -> Supply:
     network, running = learn_network(bottom, engine, progress.note, options.engine == "auto")
     running = running or open_engine(engine, bottom, network, options.batch_size)
     live = Live(manifest, views, size, decoding, running)
-    train, everything = start.train, np.union1d(start.train, start.val)
+    train, everything = start.trained, np.union1d(start.train, start.val)
     shape = tuple(map(int, tuned.network.get_layer(tuned.border.layer).output.shape[1:]))
     planned = planned_bytes(shape, settings.dtype, len(everything), len(train), settings.views)
     free = shutil.disk_usage(session.workspace.root).free

@@ -28,7 +28,14 @@ class Mixed:
 
 
 def build_mixture(
-    session: Session, start: Start, tuned: Tuned, head: LinearHead, share: float, facts: dict[str, Any]
+    session: Session,
+    start: Start,
+    tuned: Tuned,
+    head: LinearHead,
+    share: float,
+    facts: dict[str, Any],
+    *,
+    mirrored: bool = False,
 ) -> Mixed:
     """Join all networks of the run's own head, as they were, with the tuned one.
 
@@ -45,6 +52,8 @@ def build_mixture(
         Of the run's own head.
     facts : dict
         Of the tuned network by itself.
+    mirrored : bool
+        The tuned network answers for mirror images, too.
 
     Raises
     ------
@@ -58,7 +67,7 @@ def build_mixture(
     rows = HeadRows(session.workspace, loaded, session.options, session.trust, session.say)
     alone = Branch(tuned.backbone, tuned.decoding, network=tuned.exact_network())
     branches = branches_of(loaded, rows)
-    model = mix([Member([alone], head, 1 - share), Member(branches, own, share)])
+    model = mix([Member([alone], head, 1 - share, mirrored), Member(branches, own, share)])
     of_network = ("input_size", "resize", "decoder", "backbone", "pooling")
     first = {name: facts[name] for name in of_network}
     most = max(branch.decoding.max_pixels for branch in [alone, *branches])

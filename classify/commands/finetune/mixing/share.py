@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import softmax
 
-from classify.commands.finetune.result import Result, Together
+from classify.commands.finetune.result import Chosen, Together
 from classify.commands.finetune.start.start import Start
 from classify.models.layers import closed_form
 from classify.training.validation import Judgement, better
@@ -50,7 +50,7 @@ class Mixture:
         )
 
 
-def mixture_of(start: Start, result: Result) -> tuple[Mixture | None, str]:
+def mixture_of(start: Start, chosen: Chosen) -> tuple[Mixture | None, str]:
     """Mix the run's own head with the tuned network, if both together are better than either.
 
     Returns
@@ -59,8 +59,8 @@ def mixture_of(start: Start, result: Result) -> tuple[Mixture | None, str]:
     note : str
         Why there can be none; empty where it was the pictures that said so.
     """
-    original, logits = start.original, result.logits
-    if original is None or original.answering is None or not result.history.alpha or logits is None:
+    original, logits = start.original, chosen.logits
+    if original is None or original.answering is None or not chosen.history.alpha or logits is None:
         return None, ""
     name, answering = original.name, original.answering
     if tuple(answering.head.classes_.tolist()) != start.linear.classes:
@@ -77,7 +77,7 @@ def mixture_of(start: Start, result: Result) -> tuple[Mixture | None, str]:
         )
     there = start.validated
     own, codes = original.validated[there], start.codes(start.val[there])
-    tuned = softmax(logits / result.temperature, axis=1)
+    tuned = softmax(logits / chosen.temperature, axis=1)
     return choose_share(own, tuned, codes, ERRORS if len(start.trials) > 1 else 1.0), ""
 
 

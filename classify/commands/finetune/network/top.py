@@ -1,6 +1,7 @@
 """The part of a network that is trained, cut off at the border, with the head on it."""
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -53,6 +54,12 @@ def read_head(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
     """Kernel (D, C) and bias (C,) of the head on a top, float32."""
     kernel, bias = model.get_layer(LOGITS).get_weights()
     return kernel, bias
+
+
+def head_on(model: keras.Model, first: LinearHead, temperature: float) -> LinearHead:
+    """The head that is on a top now, where `first` was put on it; its logits are divided by `temperature`."""
+    kernel, bias = read_head(model)
+    return replace(first, kernel=kernel / temperature, bias=bias / temperature)
 
 
 def _cut(network: keras.Model, border: str) -> keras.Model:

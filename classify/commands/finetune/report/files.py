@@ -50,7 +50,7 @@ def write_pages(session: Session, outcome: Outcome, tested: Tested, start: Start
     write_file(folder / "interpolation.png", interpolation_png(history, f"{head} on {data.name}"))
     write_file(folder / "summary.txt", summary_text(tuned.network).encode())
     write_file(folder / "diagram.svg", diagram_svg(tuned.network, tuned.border, len(start.linear.classes)))
-    if not history.folds:  # with folds, the final model has trained on every one
+    if not start.again:
         names, known = start.division.names, data.manifest.paths
         save_validation(folder, (known[row] for row in start.val), names[start.val])
     changes = changed(paths, tested.truth, tested.before, tested.after, tested.p_before, tested.p_after)
@@ -75,11 +75,13 @@ def write_pages(session: Session, outcome: Outcome, tested: Tested, start: Start
         sheet = contact_sheet(root, changes, lambda path: tuned.pixels(data, row_of[path]))
         write_file(folder / "changed.png", sheet)
     how = f"{len(start.val):,} for validation"
+    if start.settings.refit:
+        how += " first"
     if history.folds:
         how = f"validated in {counted(history.folds, 'fold')}"
     trained = history.epochs[1:]
     facts = {
-        "Data set": f"{data.name}: {counted(len(start.train), 'picture')} for training, "
+        "Data set": f"{data.name}: {counted(len(start.trained), 'picture')} for training, "
         f"{how}, {outcome.after.n:,} for testing",
         "Started from": f"{head} of {start.loaded.folder.name}{_refitted(outcome)}",
         "Backbone": f"{data.space.backbone}, {data.space.input_size} pixels",
@@ -105,6 +107,7 @@ def write_pages(session: Session, outcome: Outcome, tested: Tested, start: Start
         files,
         outcome.original,
         outcome.mixture,
+        outcome.mirrored,
     )
     write_file(folder / "report.md", story.markdown().encode("utf-8"))
 

@@ -19,7 +19,7 @@ from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.commands.finetune.start.refitted import Original, change, of_inputs, refit
 from classify.commands.finetune.start.rows import Network, in_integers, load_rows, networks_of, taken
-from classify.commands.finetune.start.trials import Trial, head_for, idle_val_size, trials_of
+from classify.commands.finetune.start.trials import Trial, head_for, idle, trials_of
 from classify.data.division import Division, divide
 from classify.data.splits import TRAIN
 from classify.data.views import with_views
@@ -58,6 +58,18 @@ class Start:
     def train(self) -> np.ndarray:
         """Rows of the manifest that train, in one trial or another."""
         return np.unique(np.concatenate([trial.fit for trial in self.trials]))
+
+    @property
+    def again(self) -> bool:
+        """Whether the final network trains on the pictures that validate, too, after they have chosen."""
+        return len(self.trials) > 1 or self.settings.refit
+
+    @property
+    def trained(self) -> np.ndarray:
+        """Rows of the manifest that the final network trains on."""
+        if not self.again:
+            return self.train
+        return np.union1d(self.train, self.val[self.codes(self.val) >= 0])
 
     @property
     def val(self) -> np.ndarray:
@@ -157,10 +169,9 @@ def begin(
     if linear is None:
         linear = distil(whole, rows.X)
     trials = trials_of(plain, rows, linear, settings.val_size, fitted=as_it_is)
-    idle = idle_val_size(settings, rows, trials)
-    for note in idle:
+    for note in idle(settings, rows, trials):
         say(note)
-    notes += idle
+        notes.append(note)
     original = None
     if not alone:
         heads = [head_for(loaded, own, trial.fit, fitted=fitted) for trial in trials]

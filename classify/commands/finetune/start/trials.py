@@ -65,14 +65,19 @@ def _parts(division: Division, val_size: float, seed: int) -> list[tuple[np.ndar
     return [set_aside(division, val_size, seed)]
 
 
-def idle_val_size(settings: Settings, division: Division, trials: Sequence[Trial]) -> list[str]:
-    """Say so where --val-size decided nothing."""
+def idle(settings: Settings, division: Division, trials: Sequence[Trial]) -> list[str]:
+    """Say so where --val-size, --mirror or --refit decided nothing."""
     if (division.split.part == VAL).any():
         return settings.idle_val_size(OWN_PART)
     if len(trials) == 1:
         return []
     train = counted(len(division.y), "training picture")
-    return settings.idle_val_size(f"of {train}, {FEW} at most, each validates once, in {len(trials)} folds")
+    why = f"of {train}, {FEW} at most, each validates once, in {len(trials)} folds"
+    asked = {"--mirror": settings.mirror, "--refit": settings.refit}
+    return [
+        *settings.idle_val_size(why),
+        *(f"{name} has no effect: {why}, and all train again" for name, given in asked.items() if given),
+    ]
 
 
 def _folds(train: np.ndarray, division: Division, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -265,7 +265,7 @@ def test_folds_decide_where_pictures_are_few(
     assert any("in 2 folds" in line for line in said)
     assert outcome.history.epochs[1].learning_rate == pytest.approx(outcome.learning_rate)  # after the rise
     assert outcome.learning_rate < 3e-4
-    assert json.loads((outcome.run / "folds.json").read_text())["history"]["alpha"] == outcome.history.alpha
+    assert json.loads((outcome.run / "chosen.json").read_text())["history"]["alpha"] == outcome.history.alpha
 
 
 def test_live_frozen_part_trains_as_the_cached_one(small: Workspace) -> None:
@@ -361,7 +361,7 @@ def test_ctrl_c_is_answered_with_what_is_kept_and_how_to_go_on(
         assert cli.main(["finetune", *WORDS, *SMALL, *there]) == 130
     assert capsys.readouterr().err.splitlines()[-1].startswith("Stopped before the training began.")
     with monkeypatch.context() as patch:
-        patch.setattr("classify.commands.finetune.tuning.train", interrupt)
+        patch.setattr("classify.commands.finetune.choosing.train", interrupt)
         assert cli.main(["finetune", *WORDS, *SMALL, *there]) == 130
     lines = capsys.readouterr().err.splitlines()
     assert "`finetune --resume` goes on" in lines[-1]

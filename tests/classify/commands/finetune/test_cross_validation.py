@@ -73,13 +73,15 @@ def run(
     """Cross-validate, and make sure that no weight is another one afterwards."""
     model, lines = top(), []
     before, all_before = read_weights(model), [np.array(v) for v in model.variables]
-    history, temperature, logits = cross_validate(model, each, settings, floor, lines.append)
+    found = cross_validate(model, each, settings, floor, lines.append)
+    history, logits = found.history, found.logits
+    assert logits is not None
     codes = np.concatenate([fold.val.codes for fold in each])
     chosen = next(p for p in history.line if p.alpha == history.alpha)
     assert (logits.argmax(axis=1) == codes).mean() == pytest.approx(chosen.val_accuracy)
     assert all(np.array_equal(a, b) for a, b in zip(read_weights(model), before, strict=True))
     assert all(np.array_equal(a, b) for a, b in zip(model.variables, all_before, strict=True))
-    return history, temperature, lines
+    return history, found.temperature, lines
 
 
 def test_training_that_helps_is_found_out() -> None:

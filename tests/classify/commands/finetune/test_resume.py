@@ -13,6 +13,7 @@ from cache.errors import UserError
 from cache.storage.json_file import write_json
 from cache.workspace import Workspace
 from classify.commands.finetune import resume
+from classify.commands.finetune.result import Chosen, Mirrored
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import Epoch, History, Interpolation
 from classify.training.settings import Pace, Settings
@@ -159,15 +160,33 @@ def test_a_damaged_plan_is_refused(workspace: Workspace, cut_short: Path) -> Non
             ask(cut_short)
 
 
-def test_what_the_folds_chose_is_kept(cut_short: Path) -> None:
-    assert resume.decision(cut_short) is None
+@pytest.mark.parametrize("mirrored", [None, Mirrored(True, 0.75, 0.7, 0.375, 0.4, 60)])
+def test_what_was_chosen_is_kept(cut_short: Path, mirrored: Mirrored | None) -> None:
+    assert resume.chosen(cut_short) is None
     first = Epoch(0, float("nan"), float("nan"), 0.6, 0.7, 0.0, 0.0, 0.5)
     line = [Interpolation(0.0, 0.7, 0.6, 0.5), Interpolation(0.4, 0.75, 0.4, 0.375)]
     history = History([first, EPOCH], 1, line, 0.4, 60, 5)
     logits = np.random.default_rng(0).normal(size=(60, 3))
-    resume.decide(cut_short, history, 1.23456789, logits)
-    json.loads((cut_short / resume.FOLDS).read_text())
-    found, temperature, kept = resume.decision(cut_short) or pytest.fail("nothing was kept")
-    assert np.array_equal(kept, logits)
-    assert temperature == 1.23456789 and repr(found) == repr(history)
-    assert found.epochs[1] == EPOCH and list(found.line) == line
+    resume.keep_chosen(cut_short, Chosen(history, 1.23456789, logits, mirrored))
+    json.loads((cut_short / resume.CHOSEN).read_text())
+    found = resume.chosen(cut_short) or pytest.fail("nothing was kept")
+    assert found.logits is not None and np.array_equal(found.logits, logits)
+    assert found.temperature == 1.23456789 and repr(found.history) == repr(history)
+    assert found.history.epochs[1] == EPOCH and list(found.history.line) == line
+    assert found.mirrored == mirrored
+
+
+def test_a_part_and_all_pictures_have_checkpoints_of_their_own(workspace: Workspace) -> None:
+    """One that is killed right after it chose does not go on with the epochs of the part."""
+    folder, again = workspace.new_run("finetune"), replace(SETTINGS, refit=True)
+    start = replace(begun(workspace), settings=again)
+    resume.open_run(folder, start, "block9_add")
+    of_part = resume.checkpoint(folder, again)
+    Checkpoint([EPOCH], [np.arange(3.0)], [], [], 0, []).save(of_part)
+    assert resume.open_run(folder, start, "block9_add") is not None
+    history = History([EPOCH], 1, [Interpolation(1.0, 0.75, 0.4, 0.375)], 1.0, 60)
+    resume.keep_chosen(folder, Chosen(history, 1.0, np.zeros((60, 3))))
+    assert resume.open_run(folder, start, "block9_add") is None
+    assert resume.checkpoint(folder, again) == resume.checkpoint(folder, SETTINGS) != of_part
+    resume.close_run(folder)
+    assert not of_part.exists()

@@ -12,9 +12,13 @@ from classify.training.settings import Settings
 from extract.embedding.course import Course
 
 
-def started(folds: int) -> Any:
-    trials = [SimpleNamespace(fit=np.zeros(80))] * folds
-    return SimpleNamespace(trials=trials, train=np.zeros(100), settings=replace(Settings(), epochs=4))
+def started(folds: int, *, refit: bool = False) -> Any:
+    trials = [SimpleNamespace(fit=np.zeros(100 if folds == 1 else 80))] * folds
+    again = folds > 1 or refit
+    trained = np.zeros(120 if refit else 100)
+    return SimpleNamespace(
+        trials=trials, again=again, trained=trained, settings=replace(Settings(), epochs=4, refit=refit)
+    )
 
 
 @pytest.fixture
@@ -41,11 +45,19 @@ def test_folds_and_the_last_training_are_counted_together(stages: Stages, now: l
     assert stages.course.left() == (pytest.approx(5.0 + PAGES), "")
 
 
-@pytest.mark.parametrize(("folds", "epochs", "decided", "left"), [(1, 1, False, 300), (5, 3, True, 100)])
+@pytest.mark.parametrize(
+    ("folds", "refit", "epochs", "decided", "left"),
+    [
+        (1, False, 1, False, 300),
+        (5, False, 3, True, 100),
+        (1, True, 1, False, 300 + 480),
+        (1, True, 1, True, 360),
+    ],
+)
 def test_what_is_done_is_not_counted_again(
-    stages: Stages, now: list[float], folds: int, epochs: int, decided: bool, left: int
+    stages: Stages, now: list[float], folds: int, refit: bool, epochs: int, decided: bool, left: int
 ) -> None:
-    stages.train(started(folds), epochs, decided=decided)
+    stages.train(started(folds, refit=refit), epochs, decided=decided)
     now[0] = 11.0
     stages.step(left // 2, "epoch")
     assert stages.course.left() == (pytest.approx(1.0 + 5.0 + PAGES), "")

@@ -89,6 +89,22 @@ def small(build: Build) -> Workspace:
 # ---- the parts
 
 
+def test_with_refit_all_known_pictures_train_in_the_end(build: Build) -> None:
+    workspace = build(*sample([300, 300, 200]))
+    headed(workspace)
+    plain, again = begun(workspace), begun(workspace, refit=True)
+    assert not plain.again and np.array_equal(plain.trained, plain.train)
+    assert again.again and np.array_equal(again.train, plain.train)
+    assert np.array_equal(again.trained, np.flatnonzero(parts(again) == TRAIN))
+
+
+def test_where_folds_decide_mirror_and_refit_are_told_to_be_idle(small: Workspace) -> None:
+    notes = begun(small, refit=True, mirror=True).notes
+    for name in ("--mirror", "--refit"):
+        assert any(note.startswith(f"{name} has no effect: of ") for note in notes)
+    assert not any("no effect" in note for note in begun(small).notes)
+
+
 def test_a_head_of_older_data_is_named(small: Workspace) -> None:
     assert not any("was extracted last" in note for note in begun(small).notes)
     data = small.load().name

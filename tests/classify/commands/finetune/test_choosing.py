@@ -1,0 +1,195 @@
+"""What the validating pictures chose is trained again on all, and asked about mirror images, where that is wanted."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from cache.workspace import Workspace
+from classify.commands.evaluate.command import evaluate
+from classify.commands.export.command import export
+from classify.commands.export.formats import FORMATS
+from classify.commands.finetune import choosing, mirroring, resume
+from classify.commands.finetune.command import finetune
+from classify.commands.finetune.result import Outcome
+from classify.commands.fit_head.options import FitOptions
+from classify.models.classifier import open_classifier
+from classify.models.predictor import Predictor
+from classify.runs.inputs import Input
+from classify.runs.record import record_of
+from classify.runs.scores import load
+from classify.training.checkpoint import Checkpoint
+from extract.backbones.backbone import Backbone
+from extract.commands.extract import extract
+from extract.pictures.decoding import decode
+from extract.settings import Decoding, Options
+from tests.classify.commands.finetune.conftest import write_pictures
+from tests.classify.commands.finetune.start.test_refitted import headed
+from tests.classify.several import write_network
+
+KERAS = Options(engine="keras")
+GIVEN = {"epochs": 3, "views": 1, "lr": 3e-3, "batch_size": 16, "top": 1}
+BOTH = GIVEN | {"mirror": True, "refit": True}
+Done = tuple[Workspace, Outcome, list[str]]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stripes in rows of a small network, a fifth of them to validate, and a head."""
+    folder = tmp_path_factory.mktemp("choosing")
+    workspace, pictures = Workspace(folder / ".coldframe"), write_pictures(folder / "stripes")
+    file = write_network(folder / "small.keras", 32, 0)
+    backbone = Backbone.of(f"keras:{file}", pooling="avg", preprocessing="unit")
+    done = extract(workspace, pictures, backbone, Decoding(), KERAS)
+    space = workspace.store_by_id(done.space).space
+    run = headed(workspace, [Input(space)], "logreg", FitOptions(folds=3, split="60/20/20"))
+    workspace.remember(run={"path": str(run), "cv_accuracy": 0.5})
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def always_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tuning and mirror images always pay: the pictures are few."""
+    monkeypatch.setattr(choosing, "choose", lambda line, floor: line[-1])
+    monkeypatch.setattr(mirroring, "better", lambda both, alone: True)
+
+
+def of_ones_own(made: Path, folder: Path) -> Workspace:
+    shutil.copytree(made, folder)
+    return Workspace(folder / ".coldframe")
+
+
+@pytest.fixture(scope="module")
+def done(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
+    workspace = of_ones_own(made, tmp_path_factory.mktemp("done") / "work")
+    said = list[str]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choosing, "choose", lambda line, floor: line[-1])
+        patch.setattr(mirroring, "better", lambda both, alone: True)
+        yield workspace, finetune(workspace, BOTH, options=KERAS, say=said.append), said
+
+
+def files_of(workspace: Workspace) -> list[Path]:
+    return sorted((workspace.root.parent / "stripes").glob("*/*.png"))
+
+
+def weights(run: Path) -> list[np.ndarray]:
+    return keras.models.load_model(run / "model.keras", compile=False).get_weights()
+
+
+def test_what_was_done_is_told(done: Done) -> None:
+    _, outcome, said = done
+    count = outcome.history.val_n
+    line = next(line for line in said if "its mirror image together" in line)
+    assert line in outcome.notes and f"of {count} validating pictures" in line
+    assert any(f"training on all 48 pictures for {outcome.history.best} epoch" in line for line in said)
+    assert any(line.startswith("all pictures, epoch 1 of") for line in said)
+    assert any(note.startswith("trained again on all 48 pictures") for note in outcome.notes)
+    page, record = (outcome.run / "report.md").read_text("utf-8"), record_of(outcome.run)
+    assert "The model answers for a picture and its mirror image together" in page
+    assert f"48 pictures for training, {count} for validation first" in page
+    mirrored = outcome.mirrored
+    assert mirrored is not None and record["result"]["mirrored"] == mirrored.to_json()
+    assert record["result"]["val_accuracy"] == mirrored.val_accuracy == outcome.chosen[1]
+    assert not (outcome.run / "validation.csv").exists()  # they have trained
+    assert not list(outcome.run.glob("checkpoint*"))
+
+
+def test_pictures_that_validated_were_answered_for_before_they_trained(done: Done) -> None:
+    _, outcome, _ = done
+    scores = load(outcome.run)
+    trained = scores.part == 0
+    assert trained.sum() == outcome.history.val_n and (scores.fold[trained] == 0).all()
+    right = scores.probability.argmax(axis=1) == scores.label
+    assert outcome.mirrored is not None and right[trained].mean() == outcome.mirrored.val_accuracy
+
+
+def test_the_model_answers_alike_for_a_picture_and_its_mirror_image(done: Done) -> None:
+    workspace, outcome, _ = done
+    pixels = np.stack([decode(file.read_bytes(), 32, Decoding()) for file in files_of(workspace)[::6]])
+    model = keras.models.load_model(outcome.run / "model.keras", compile=False)
+    one, two = (model.predict(each, verbose=0) for each in (pixels, pixels[:, :, ::-1]))
+    np.testing.assert_allclose(one, two, atol=1e-5)
+    classifier = open_classifier(workspace, str(outcome.run))
+    found = Predictor(workspace, classifier, True).predict_proba(files_of(workspace)[::6])
+    np.testing.assert_allclose(found, one, atol=1e-5)
+    assert evaluate(workspace, workspace.root.parent / "stripes", run=str(outcome.run)).evaluation.n == 60
+
+
+@pytest.mark.parametrize("kind", ["keras", "savedmodel", "tflite", "onnx", "saved-head"])
+def test_it_is_exported(done: Done, kind: str, tmp_path: Path) -> None:
+    for package in FORMATS[kind].needs:
+        pytest.importorskip(package)
+    result = export(done[0], done[1].run, kind, tmp_path / FORMATS[kind].name)
+    assert result.max_difference < 1e-4 and result.agreement == 1
+
+
+def test_a_picture_that_validated_has_moved_the_network(done: Done, made: Path, tmp_path: Path) -> None:
+    """Without --refit the same training stops short of them."""
+    workspace = of_ones_own(made, tmp_path / "work")
+    alone = finetune(workspace, GIVEN | {"mirror": True}, options=KERAS)
+    assert (alone.run / "validation.csv").exists() and not (alone.run / resume.CHOSEN).exists()
+    assert alone.history.best == done[1].history.best and alone.mirrored == done[1].mirrored
+    both = zip(weights(alone.run), weights(done[1].run), strict=True)
+    assert max(np.abs(a - b).max() for a, b in both) > 1e-3
+
+
+def test_a_head_that_is_kept_is_not_trained_again(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choosing, "choose", lambda line, floor: line[0])
+    said: list[str] = []
+    kept = finetune(of_ones_own(made, tmp_path / "work"), BOTH, options=KERAS, say=said.append)
+    assert kept.history.alpha == 0 and kept.mirrored is None
+    assert not any("training on all" in line for line in said)
+
+
+def test_mirror_images_that_do_not_help_are_left(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirroring, "better", lambda both, alone: False)
+    outcome = finetune(of_ones_own(made, tmp_path / "work"), GIVEN | {"mirror": True}, options=KERAS)
+    assert outcome.mirrored is not None and not outcome.mirrored.used
+    assert outcome.chosen[1] == outcome.mirrored.plain_val_accuracy
+    assert any(note.startswith("mirror images are not asked about: with them") for note in outcome.notes)
+    assert not any(layer.name.startswith("flip") for layer in _classifier(outcome.run).operations)
+
+
+def _classifier(run: Path) -> keras.Model:
+    return keras.models.load_model(run / "model.keras", compile=False).get_layer("classifier")
+
+
+class Killed(BaseException):
+    """What nothing catches."""
+
+
+@pytest.mark.parametrize("after", [1, 4])  # epochs: of the part's three, and of the training on all
+def test_killed_and_resumed_it_comes_to_the_same(
+    made: Path, done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    workspace = of_ones_own(made, tmp_path / "work")
+    keep, kept = Checkpoint.save, list[str]()
+
+    def mortal(checkpoint: Checkpoint, path: Path) -> None:
+        keep(checkpoint, path)
+        kept.append(path.name)
+        if len(kept) == after:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", mortal)
+        with pytest.raises(Killed):
+            finetune(workspace, BOTH, options=KERAS)
+    assert set(kept[:3]) == {resume.PART} and set(kept[3:]) <= {resume.CHECKPOINT}
+    (run,) = workspace.runs.glob("*-finetune")
+    if after > 3:
+        assert json.loads((run / resume.CHOSEN).read_text())["mirrored"]["used"]
+    again = finetune(workspace, {}, resume="", options=KERAS)
+    assert again.run == run and again.mirrored == done[1].mirrored
+    for a, b in zip(weights(again.run), weights(done[1].run), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    np.testing.assert_allclose(load(again.run).probability, load(done[1].run).probability, atol=1e-5)
