@@ -36,7 +36,7 @@ def train_and_choose(
             return result
         resume.keep_chosen(folder, chosen)
         write_weights(tuned.model, head)
-    if not several:  # what is called after an epoch has heard of those that validate
+    if not several:  # callbacks and logs have heard of the training that was validated
         watch = Watch(watch.say, watch.step, watch.keep, label="all pictures, ")
     return _on_all(folder, tuned, supply, chosen, resumed, watch)
 

@@ -63,11 +63,8 @@ def finish(
     if head is None:
         notes.append("layers of a network cannot express the head that is kept: there is no model.keras")
     else:
-        facts, mirrored = (
-            _facts(tuned, start, head, history.alpha),
-            bool(chosen.mirrored and chosen.mirrored.used),
-        )
-        facts |= {"mirrored": True} if mirrored else {}
+        mirrored = bool(chosen.mirrored and chosen.mirrored.used)
+        facts = _facts(tuned, start, head, history.alpha) | ({"mirrored": True} if mirrored else {})
         if mixture and isinstance(head, LinearHead):
             notes.append(mixture.describe())
             session.say(notes[-1])
@@ -147,17 +144,15 @@ def _answers(
     start: Start, chosen: Chosen, mixture: Mixture | None, tested: np.ndarray, probability: np.ndarray
 ) -> list[scores.Answers]:
     """What is said of the test pictures (m,), and of those that validated by networks that did not train on them."""
-    found = [scores.Answers("test", tested, probability)]
-    if chosen.logits is not None:
-        there = start.validated
-        fold = np.repeat(np.arange(len(start.trials)), [len(trial.val) for trial in start.trials])[there]
-        validated = mixture.probability if mixture else softmax(chosen.logits / chosen.temperature, axis=1)
-        found.append(
-            scores.Answers(
-                "train" if start.again else "val", start.val[there], validated, fold if start.again else None
-            )
-        )
-    return found
+    there, fold, part = start.validated, None, "val"
+    if start.again:
+        number = np.repeat(np.arange(len(start.trials)), [len(trial.val) for trial in start.trials])
+        fold, part = number[there], "train"
+    validated = mixture.probability if mixture else softmax(chosen.logits / chosen.temperature, axis=1)
+    return [
+        scores.Answers("test", tested, probability),
+        scores.Answers(part, start.val[there], validated, fold),
+    ]
 
 
 def _beside(start: Start, truth: np.ndarray, there: np.ndarray, said: np.ndarray, what: str) -> Beside | None:

@@ -37,7 +37,7 @@ def with_mirror_images(session: Session, start: Start, tuned: Tuned, chosen: Cho
     Chosen
         With what came of it as `mirrored`; where it is used, with the logits and the temperature of both together.
     """
-    if not chosen.history.alpha or chosen.logits is None:
+    if not chosen.history.alpha:
         return chosen
     head = head_on(tuned.model, start.linear, chosen.temperature)
     rows, asked = start.val[start.validated], [(tuned.backbone.input_size, tuned.decoding)]

@@ -87,9 +87,7 @@ class Chosen:
 
     history: History
     temperature: float
-    logits: (
-        np.ndarray | None
-    )  # (v, C) of the rows `Start.val`; None where an older version's folds gave them before it was stopped
+    logits: np.ndarray  # (v, C) of the rows `Start.val`
     mirrored: Mirrored | None = None
 
 

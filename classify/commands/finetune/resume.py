@@ -117,9 +117,12 @@ def checkpoint(folder: Path, settings: Settings) -> Path:
 
 def keep_chosen(folder: Path, found: Chosen) -> None:
     """Keep what the validating pictures chose, and what is said of them at that point."""
-    kept = {"history": asdict(found.history), "temperature": found.temperature}
-    kept["logits"] = None if found.logits is None else found.logits.tolist()
-    kept["mirrored"] = found.mirrored.to_json() if found.mirrored else None
+    kept = {
+        "history": asdict(found.history),
+        "temperature": found.temperature,
+        "logits": found.logits.tolist(),
+        "mirrored": found.mirrored.to_json() if found.mirrored else None,
+    }
     write_json(folder / CHOSEN, kept)
 
 
@@ -131,7 +134,7 @@ def chosen(folder: Path) -> Chosen | None:
         history = build(History, kept["history"])
         epochs = [build(Epoch, epoch) for epoch in history.epochs]
         line = [build(Interpolation, point) for point in history.line]
-        logits = None if kept["logits"] is None else np.array(kept["logits"], float)
+        logits = np.array(kept["logits"], float)
         mirrored = build(Mirrored, kept["mirrored"]) if kept["mirrored"] else None
         return Chosen(replace(history, epochs=epochs, line=line), kept["temperature"], logits, mirrored)
     except FileNotFoundError:

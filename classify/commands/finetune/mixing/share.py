@@ -59,8 +59,8 @@ def mixture_of(start: Start, chosen: Chosen) -> tuple[Mixture | None, str]:
     note : str
         Why there can be none; empty where it was the pictures that said so.
     """
-    original, logits = start.original, chosen.logits
-    if original is None or original.answering is None or not chosen.history.alpha or logits is None:
+    original = start.original
+    if original is None or original.answering is None or not chosen.history.alpha:
         return None, ""
     name, answering = original.name, original.answering
     if tuple(answering.head.classes_.tolist()) != start.linear.classes:
@@ -77,7 +77,7 @@ def mixture_of(start: Start, chosen: Chosen) -> tuple[Mixture | None, str]:
         )
     there = start.validated
     own, codes = original.validated[there], start.codes(start.val[there])
-    tuned = softmax(logits / chosen.temperature, axis=1)
+    tuned = softmax(chosen.logits / chosen.temperature, axis=1)
     return choose_share(own, tuned, codes, ERRORS if len(start.trials) > 1 else 1.0), ""
 
 

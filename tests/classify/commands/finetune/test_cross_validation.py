@@ -75,7 +75,6 @@ def run(
     before, all_before = read_weights(model), [np.array(v) for v in model.variables]
     found = cross_validate(model, each, settings, floor, lines.append)
     history, logits = found.history, found.logits
-    assert logits is not None
     codes = np.concatenate([fold.val.codes for fold in each])
     chosen = next(p for p in history.line if p.alpha == history.alpha)
     assert (logits.argmax(axis=1) == codes).mean() == pytest.approx(chosen.val_accuracy)

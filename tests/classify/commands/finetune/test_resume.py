@@ -170,7 +170,7 @@ def test_what_was_chosen_is_kept(cut_short: Path, mirrored: Mirrored | None) -> 
     resume.keep_chosen(cut_short, Chosen(history, 1.23456789, logits, mirrored))
     json.loads((cut_short / resume.CHOSEN).read_text())
     found = resume.chosen(cut_short) or pytest.fail("nothing was kept")
-    assert found.logits is not None and np.array_equal(found.logits, logits)
+    assert np.array_equal(found.logits, logits)
     assert found.temperature == 1.23456789 and repr(found.history) == repr(history)
     assert found.history.epochs[1] == EPOCH and list(found.history.line) == line
     assert found.mirrored == mirrored
