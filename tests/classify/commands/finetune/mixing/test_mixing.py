@@ -137,6 +137,25 @@ def test_the_answer_is_that_of_head_and_network(done: tuple[Workspace, Outcome, 
     assert np.abs(own - tuned).max() > 0.01
 
 
+def test_the_tuned_network_alone_answers_for_mirror_images(several: Path, tmp_path: Path) -> None:
+    shutil.copytree(several, tmp_path / "work", ignore=shutil.ignore_patterns("*-finetune"))
+    workspace = Workspace(tmp_path / "work" / ".coldframe")
+    head = str(next(workspace.runs.glob("*-fit-head")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("classify.commands.finetune.mirroring.better", lambda both, alone: True)
+        outcome = finetune(workspace, GIVEN | {"mirror": True}, run=head, options=KERAS)
+    assert outcome.mixture is not None and outcome.mirrored is not None and outcome.mirrored.used
+    assert outcome.mixture.tuned_val_accuracy == outcome.mirrored.val_accuracy
+    inner = keras.models.load_model(outcome.run / "model.keras", compile=False).get_layer("classifier")
+    heads = [inner.get_layer(name)._inbound_nodes[-1].output_tensors[0] for name in ("head_1", "head_2")]
+    parts, random = keras.Model(inner.inputs, heads), np.random.default_rng(0)
+    squares = [random.integers(0, 256, (4, *each.shape[1:])).astype(np.uint8) for each in inner.inputs]
+    tuned, own = parts.predict_on_batch(squares)
+    mirrored, turned = parts.predict_on_batch([each[:, :, ::-1].copy() for each in squares])
+    np.testing.assert_allclose(mirrored, tuned, atol=1e-5)
+    assert np.abs(turned - own).max() > 1e-4
+
+
 @pytest.mark.parametrize("kind", ["keras", "savedmodel", "tflite", "onnx"])
 def test_it_is_exported(done: tuple[Workspace, Outcome, list[str]], kind: str, tmp_path: Path) -> None:
     for package in FORMATS[kind].needs:
