@@ -38,7 +38,7 @@ def train_and_choose(
         write_weights(tuned.model, head)
     if not several:  # callbacks and logs have heard of the training that was validated
         watch = Watch(watch.say, watch.step, watch.keep, label="all pictures, ")
-    return _on_all(folder, tuned, supply, chosen, resumed, watch)
+    return _on_all(tuned, supply, chosen, resumed, watch)
 
 
 def _on_a_part(
@@ -68,14 +68,8 @@ def _on_a_part(
     return Result(chosen, weights, trained.stopped)
 
 
-def _on_all(
-    folder: Path, tuned: Tuned, supply: Supply, chosen: Chosen, resumed: Checkpoint | None, watch: Watch
-) -> Result:
-    """Train all pictures up to the epoch, and go as far from the head, as was chosen.
-
-    Where one part chose, the weights are the mean of those that it chose and of these (Wortsman et al. 2022, arXiv
-    2203.05482): both began at nearly the same head.
-    """
+def _on_all(tuned: Tuned, supply: Supply, chosen: Chosen, resumed: Checkpoint | None, watch: Watch) -> Result:
+    """Train all pictures up to the epoch, and go as far from the head, as was chosen."""
     start, history = supply.start, chosen.history
     set_head(tuned.model, start.linear)
     if not history.alpha:
@@ -86,7 +80,4 @@ def _on_all(
         tuned.model, everything, None, start.settings, until=history.best, resumed=resumed, watch=watch
     )
     weights = between(trained.head, trained.best, history.alpha)
-    if len(start.trials) == 1:
-        part = Checkpoint.load(folder / resume.PART)
-        weights = between(between(part.head, part.best, history.alpha), weights, 0.5)
     return Result(chosen, weights, trained.stopped)

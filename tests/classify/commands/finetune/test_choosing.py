@@ -13,11 +13,9 @@ from cache.workspace import Workspace
 from classify.commands.evaluate.command import evaluate
 from classify.commands.export.command import export
 from classify.commands.export.formats import FORMATS
-from classify.commands.finetune import choosing, mirroring, resume, tuning
+from classify.commands.finetune import choosing, mirroring, resume
 from classify.commands.finetune.command import finetune
-from classify.commands.finetune.result import Outcome, Result, Tuned
-from classify.commands.finetune.session import Session
-from classify.commands.finetune.start.start import Start
+from classify.commands.finetune.result import Outcome
 from classify.commands.fit_head.options import FitOptions
 from classify.models.classifier import open_classifier
 from classify.models.predictor import Predictor
@@ -138,27 +136,6 @@ def test_a_picture_that_validated_has_moved_the_network(done: Done, made: Path, 
     assert alone.history.best == done[1].history.best and alone.mirrored == done[1].mirrored
     both = zip(weights(alone.run), weights(done[1].run), strict=True)
     assert max(np.abs(a - b).max() for a, b in both) > 1e-3
-
-
-def test_the_model_has_the_mean_of_the_weights_of_both_trainings(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found, finish = list[tuple](), tuning.finish
-
-    def look(
-        session: Session, folder: Path, start: Start, tuned: Tuned, result: Result, caching: float
-    ) -> Outcome:
-        part, every = (Checkpoint.load(folder / name) for name in (resume.PART, resume.CHECKPOINT))
-        found.append((part, every, result.weights))
-        return finish(session, folder, start, tuned, result, caching)
-
-    monkeypatch.setattr(tuning, "finish", look)
-    finetune(of_ones_own(made, tmp_path / "work"), GIVEN | {"refit": True}, options=KERAS)
-    ((part, every, weights),) = found
-    assert len(every.epochs) - 1 == part.best_epoch
-    for one, two, mean in zip(part.best, every.best, weights, strict=True):
-        np.testing.assert_allclose(mean, (one + two) / 2, atol=1e-7)
-    assert max(np.abs(one - two).max() for one, two in zip(part.best, every.best, strict=True)) > 1e-3
 
 
 def test_a_head_that_is_kept_is_not_trained_again(
