@@ -50,7 +50,7 @@ class Settings:
     mixup: float = 0.0
     """mix pairs of pictures' activations, by Beta(a, a); 0: do not"""
     mirror: bool = False
-    """answer for a picture and its mirror image together where that validates better; answers take twice as long"""
+    """answer for a picture and its mirror image together unless that validates worse; answers take twice as long"""
     class_weight: Annotated[str | None, Parameter(metavar="NAME")] = None
     """none or balanced (default: as the head was fitted)"""
     patience: int = 5

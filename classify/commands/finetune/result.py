@@ -74,7 +74,7 @@ class Mirrored:
         )
         if self.used:
             return f"the model answers for a picture and its mirror image together: {figures}"
-        return f"mirror images are not asked about: with them {figures}, no gain of a standard error"
+        return f"mirror images are not asked about: with them {figures}"
 
     def to_json(self) -> dict[str, Any]:
         """The figures as plain Python values."""

@@ -55,7 +55,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def always_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tuning and mirror images always pay: the pictures are few."""
     monkeypatch.setattr(choosing, "choose", lambda line, floor: line[-1])
-    monkeypatch.setattr(mirroring, "better", lambda both, alone: True)
+    monkeypatch.setattr(mirroring, "better", lambda both, alone, errors: True)
 
 
 def of_ones_own(made: Path, folder: Path) -> Workspace:
@@ -69,7 +69,7 @@ def done(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]
     said = list[str]()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choosing, "choose", lambda line, floor: line[-1])
-        patch.setattr(mirroring, "better", lambda both, alone: True)
+        patch.setattr(mirroring, "better", lambda both, alone, errors: True)
         yield workspace, finetune(workspace, BOTH, options=KERAS, say=said.append), said
 
 
@@ -151,7 +151,7 @@ def test_a_head_that_is_kept_is_not_trained_again(
 def test_mirror_images_that_do_not_help_are_left(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mirroring, "better", lambda both, alone: False)
+    monkeypatch.setattr(mirroring, "better", lambda both, alone, errors: False)
     outcome = finetune(of_ones_own(made, tmp_path / "work"), GIVEN | {"mirror": True}, options=KERAS)
     assert outcome.mirrored is not None and not outcome.mirrored.used
     assert outcome.chosen[1] == outcome.mirrored.plain_val_accuracy
