@@ -35,7 +35,8 @@ def with_mirror_images(session: Session, start: Start, tuned: Tuned, chosen: Cho
     Returns
     -------
     Chosen
-        With what came of it as `mirrored`; where they are used (no fewer right answers, and a lower loss), with the logits and the temperature of both together.
+        With what came of it as `mirrored`; where they are used (no fewer right answers, and a lower loss), with the
+        logits and the temperature of both together.
     """
     if not chosen.history.alpha:
         return chosen
