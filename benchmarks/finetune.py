@@ -1,6 +1,6 @@
 """Fine-tuning against plain Keras and against the head.
 
-`python benchmarks/finetune.py FOLDER [--only speed accuracy few]`
+`python benchmarks/finetune.py FOLDER [--only speed accuracy few] [-- further options of finetune]`
 
 speed: seconds of an epoch of `finetune --top 50` on cached activations, against `model.fit` on the whole network, fed
 from JPEG files by `image_dataset_from_directory`: the same pictures, batch size, optimizer and trainable layers. Plain
@@ -37,8 +37,10 @@ def main() -> None:
     parser.add_argument("--few-seeds", type=int, nargs="+", default=list(range(10)))
     parser.add_argument("--per-class", type=int, default=20, help="training pictures of `few`")
     parser.add_argument("--plain", type=Path, help=argparse.SUPPRESS)  # the child process: a folder to fit on
-    parser.add_argument("options", nargs="*", help="further options of finetune, after --")
-    options = parser.parse_args()
+    words = sys.argv[1:]
+    end = words.index("--") if "--" in words else len(words)
+    options = parser.parse_args(words[:end])
+    options.options = words[end + 1 :]
     if options.plain:
         print(json.dumps(plain_keras(options.plain)))
         return
