@@ -141,7 +141,7 @@ def divide(
     if data.refused:
         files = counted(data.refused, "file")
         notes.append(f"left out: {files} of {data.name}, no pictures or damaged ones, as `extract` said")
-    notes += _lacking(data)
+    notes += lacking(data)
     names = np.array(manifest.classes)
     fitted, tested = divided.part == TRAIN, divided.part == TEST
     y, truth = names[manifest.label[fitted]], names[manifest.label[tested]]
@@ -204,7 +204,7 @@ def choices_of(blocks: Sequence[Block], parts: str = "auto") -> tuple[Columns, .
     return (every,) if parts == "all" or top.spans == every.spans else (top, every)
 
 
-def _lacking(data: Embedded) -> list[str]:
+def lacking(data: Embedded) -> list[str]:
     """Say which pictures have no row though they were not rejected, and how to have one."""
     unknown = data.missing - data.refused
     if not unknown:
@@ -213,9 +213,9 @@ def _lacking(data: Embedded) -> list[str]:
     if len(data.stores) == 1:
         return [f"{files} this space yet: `extract` tries again"]
     lack = [
-        f"{counted(lacking, 'file')} by `{extract_command(space, data.manifest.root)}`"
-        for space, lacking in zip(data.spaces, data.lacking, strict=True)
-        if lacking
+        f"{counted(files_of, 'file')} by `{extract_command(space, data.manifest.root)}`"
+        for space, files_of in zip(data.spaces, data.lacking, strict=True)
+        if files_of
     ]
     return [f"{files} each of {len(data.stores)} spaces yet: {'; '.join(lack)}"]
 

@@ -14,12 +14,12 @@ from classify.commands.fit_head.options import FitHeadOptions, FitOptions
 from classify.commands.fit_head.record import Fitted, Later, complete, write_run
 from classify.commands.fit_head.result import FitResult
 from classify.commands.fit_head.stages import STOPPING, Stages
-from classify.data.division import Division, divide
+from classify.data.division import Division, divide, lacking
 from classify.data.rows.budget import budget
 from classify.data.views import with_views
 from classify.heads.cluster.team import spreader
 from classify.heads.fitting.tasks import Spread, here
-from classify.heads.folds import imbalance
+from classify.heads.folds import check_classes, imbalance
 from classify.heads.frontier import costs_of, frontier
 from classify.heads.mlp import shape_mlp
 from classify.heads.search import SearchOptions
@@ -104,6 +104,10 @@ def fit_heads(
         memory=budget(options.max_memory_gb),
         in_blocks=spread is here and not options.views.number and all(h.name in STREAMED for h in heads),
     )
+    try:
+        check_classes(division.y)
+    except UserError as error:
+        raise UserError(" ".join([str(error), *(f"{note}." for note in lacking(data))])) from error
     how = SearchOptions(
         options.folds, options.seed, options.n_jobs, None, clock, stages.course.step, spread=spread
     )

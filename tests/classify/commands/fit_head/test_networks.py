@@ -166,6 +166,19 @@ def test_a_space_that_lacks_pictures_leaves_them_out_and_names_the_command(works
     assert "20 files by `python cli.py extract /pictures --backbone net_3 --pooling none`" in said
 
 
+def test_where_too_few_have_rows_of_each_space_the_command_for_the_others_is_named(
+    workspace: Workspace,
+) -> None:
+    manifest = workspace.manifest("letters")
+    less = replace(SECOND, backbone="net_3")
+    workspace.store(less).add(manifest.key[::4], workspace.store(SECOND).gather(manifest.key)[::4])
+    named = (
+        r"left out: 150 files of letters, .* 150 files by `python cli.py extract /pictures --backbone net_3"
+    )
+    with pytest.raises(UserError, match=r"at least two classes .* " + named):
+        fit(workspace, space=f"{STAGED.id},{less.id}")
+
+
 def test_networks_are_named_in_place_of_spaces(workspace: Workspace) -> None:
     def run(*names: str, **more: Any) -> FitResult:
         options = FitHeadOptions(
