@@ -47,6 +47,7 @@ class Division(Labelled):
     ungrouped: np.ndarray | None  # (rows of the manifest,) part codes
     notes: list[str]
     divided_in: Space  # whose embeddings told the near copies
+    class_weight: str = "none"
 
     def within(self, spaces: Collection[Space], parts: str = "auto") -> Division:
         """The same division of the rows in some of the spaces, of which a head may use `parts`."""
@@ -69,10 +70,12 @@ class Division(Labelled):
         return np.array(self.data.manifest.classes)[self.data.manifest.label]
 
     def weight_of(self, rows: np.ndarray) -> np.ndarray | None:
-        """Weight of training rows of the manifest; None where all are equal."""
+        """Weight of rows of the manifest that train, of the validation part, too; None where all are equal."""
         if self.weight is None:
             return None
-        return self.weight[self.places(rows)]
+        if (self.split.part[rows] == TRAIN).all():
+            return self.weight[self.places(rows)]
+        return _weights(self.data, rows, self.names[rows], self.class_weight)
 
     def places(self, rows: np.ndarray) -> np.ndarray:
         """Where training rows of the manifest are among those of `X`."""
@@ -170,6 +173,7 @@ def divide(
         choices=choices_of(data.blocks, parts),
         y=y,
         weight=_weights(data, fitted, y, class_weight),
+        class_weight=class_weight,
         group=own if len(np.unique(own)) < len(own) else None,
         X_test=testing,
         truth=truth,

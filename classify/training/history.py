@@ -44,6 +44,7 @@ class Epoch:
     learning_rate: float  # at the end of the epoch
     seconds: float
     calibrated_loss: float = math.nan  # NaN where nothing validates
+    averaged: bool = False  # whether the weights after it are an average over its steps and those before
 
     @property
     def logs(self) -> dict[str, float]:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -113,10 +113,11 @@ def train(
             stopped = f"the loss was {loss} in epoch {number}: try a lower --lr, or --optimizer sgd"
             break
         weights = read_weights(model)
-        with _steadied(model, val, settings) as judged:
+        with _steadied(model, val, settings) as (judged, averaged):
             kept = read_weights(model)
             rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
             epoch = _epoch(number, loss, accuracy, judged, rate, time.monotonic() - began)
+            epoch = replace(epoch, averaged=averaged)
             known = now.epochs[now.best_epoch]
             best = number == 1 or judged is None or epoch.calibrated_loss < known.calibrated_loss
             if best:
@@ -142,13 +143,15 @@ def train(
 
 
 @contextmanager
-def _steadied(model: keras.Model, val: TrainingRows | None, settings: Settings) -> Iterator[Judgement | None]:
-    """Judge the weights and their average over the last steps; the model has the better for the time being.
+def _steadied(
+    model: keras.Model, val: TrainingRows | None, settings: Settings
+) -> Iterator[tuple[Judgement | None, bool]]:
+    """Judge the weights and their average over the last steps; the model has the better, told to be the average or not.
 
     The average hardly moves while the learning rate is high (Polyak and Juditsky 1992, SIAM Journal on Control and
     Optimization 30:838), and lags behind once it falls. Where nothing validates, it is the average.
     """
-    own, judged = read_weights(model), _judge(model, val, settings)
+    own, judged, averaged = read_weights(model), _judge(model, val, settings), False
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     if optimizer.use_ema:
         optimizer.finalize_variable_values(model.trainable_variables)
@@ -156,9 +159,9 @@ def _steadied(model: keras.Model, val: TrainingRows | None, settings: Settings) 
         if judged and average and judged.calibrated_loss < average.calibrated_loss:
             write_weights(model, own)
         else:
-            judged = average
+            judged, averaged = average, True
     try:
-        yield judged
+        yield judged, averaged
     finally:
         write_weights(model, own)
 

@@ -48,15 +48,16 @@ def finish(
     history = chosen.history
     kept = history.alpha == 0
     write_weights(tuned.model, result.weights)
-    notes = [*start.notes, *([result.stopped] if result.stopped else [])]
+    fitted = start.trained if result.again else start.train
+    notes = [*start.notes, *filter(None, (chosen.stopped, result.stopped))]
     head = closed_form(start.loaded.head) if kept else head_on(tuned.model, start.linear, chosen.temperature)
     sha256, asked = None, [(tuned.backbone.input_size, tuned.decoding)]
     mixture, why = mixture_of(start, chosen)
     notes += [why] if why else []
     notes += [chosen.mirrored.describe()] if chosen.mirrored else []
-    if start.settings.refit and not kept and len(start.trials) == 1:
+    if result.again and not history.folds:
         notes.append(
-            f"trained again on all {counted(len(start.trained), 'picture')}; figures of validating pictures are of the "
+            f"trained again on all {counted(len(fitted), 'picture')}; figures of validating pictures are of the "
             "network before"
         )
     what = "the mixture" if mixture else "fine-tuned"
@@ -99,10 +100,10 @@ def finish(
     comparison = None
     log = Log(session.workspace, division.test_hash)
     if start.original:
-        log.add(_reading(start, start.loaded.record["head"]["params"], when))
+        log.add(_reading(start, start.loaded.record["head"]["params"], when, start.train))
     if not kept:
         comparison = compare(what, "the head", truth, names[1], names[0])
-        log.add(_reading(start, asdict(start.settings) | {"alpha": history.alpha}, when))
+        log.add(_reading(start, asdict(start.settings) | {"alpha": history.alpha}, when, fitted))
     notes += log.notes if start.original or not kept else []
     outcome = Outcome(
         run=folder,
@@ -122,11 +123,11 @@ def finish(
     if outcome.original:
         notes.append(_standing(outcome))
     tested = Tested(rows, truth, names[0], names[1], probability.max(axis=1), answers.max(axis=1))
-    write_pages(session, outcome, tested, start, tuned)
+    write_pages(session, outcome, tested, start, tuned, result)
     scores.write(
         folder, scores.Scores.of(division, classes.tolist(), _answers(start, chosen, mixture, rows, answers))
     )
-    _write_record(session.workspace, start, outcome, sha256, head)
+    _write_record(session.workspace, start, outcome, sha256, head, fitted)
     write_page(session.workspace, folder)
     if sha256 and not kept and not outcome.beaten:
         _remember(session.workspace, start, outcome)
@@ -144,14 +145,13 @@ def _answers(
     start: Start, chosen: Chosen, mixture: Mixture | None, tested: np.ndarray, probability: np.ndarray
 ) -> list[scores.Answers]:
     """What is said of the test pictures (m,), and of those that validated by networks that did not train on them."""
-    there, fold, part = start.validated, None, "val"
-    if start.again:
-        number = np.repeat(np.arange(len(start.trials)), [len(trial.val) for trial in start.trials])
-        fold, part = number[there], "train"
+    there, several = start.validated, len(start.trials) > 1
+    fold = np.repeat(np.arange(len(start.trials)), [len(trial.val) for trial in start.trials])[there]
     validated = mixture.probability if mixture else softmax(chosen.logits / chosen.temperature, axis=1)
+    part = "train" if several else "val"
     return [
         scores.Answers("test", tested, probability),
-        scores.Answers(part, start.val[there], validated, fold),
+        scores.Answers(part, start.val[there], validated, fold if several else None),
     ]
 
 
@@ -183,13 +183,13 @@ def _standing(outcome: Outcome) -> str:
     return f"{own.name} is no better than what came out, with {figures}"
 
 
-def _reading(start: Start, params: dict[str, Any], tested: str) -> Reading:
+def _reading(start: Start, params: dict[str, Any], tested: str, fitted: np.ndarray) -> Reading:
     return Reading(
         test=start.division.test_hash,
         command="finetune",
         head=start.loaded.record["head"]["name"],
         params=params,
-        trained_on=part_hash(start.data.manifest, start.trained),
+        trained_on=part_hash(start.data.manifest, fitted),
         space=start.data.space.id,
         time=tested,
     )
@@ -210,7 +210,12 @@ def _facts(tuned: Tuned, start: Start, head: AnyHead, alpha: float) -> dict[str,
 
 
 def _write_record(
-    workspace: Workspace, start: Start, outcome: Outcome, sha256: str | None, head: AnyHead | None
+    workspace: Workspace,
+    start: Start,
+    outcome: Outcome,
+    sha256: str | None,
+    head: AnyHead | None,
+    fitted: np.ndarray,
 ) -> None:
     model = {"file": MODEL, "sha256": sha256, "classes": list(head.classes)} if head else None
     described = record(
@@ -222,7 +227,7 @@ def _write_record(
             "head_sha256": start.loaded.record["head"]["sha256"],
             **({"refitted": _refitted(start, outcome.original)} if outcome.original else {}),
         },
-        **of_division(start.division, {"fine-tuned on": len(start.trained), "validated on": len(start.val)}),
+        **of_division(start.division, {"fine-tuned on": len(fitted), "validated on": len(start.val)}),
         space=of_space(start.data.space),
         inputs=to_record(_inputs(start, outcome)),
         divided_in=start.division.divided_in.id,

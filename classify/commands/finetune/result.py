@@ -89,6 +89,7 @@ class Chosen:
     temperature: float
     logits: np.ndarray  # (v, C) of the rows `Start.val`
     mirrored: Mirrored | None = None
+    stopped: str = ""  # why the training of which they chose ended before its last epoch; empty if it did not
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +98,8 @@ class Result:
 
     chosen: Chosen
     weights: Sequence[np.ndarray]
-    stopped: str  # why before the last epoch; empty if it was not
+    stopped: str = ""  # why a training on all pictures ended too early
+    again: bool = False  # whether these weights are of all pictures, those that validate among them
 
 
 @dataclass(frozen=True)

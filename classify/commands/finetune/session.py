@@ -75,17 +75,21 @@ class Stages:
         self._check_is_done()
         self.course.begin("trying one step of the optimizer")
 
-    def train(self, start: Start, epochs: int, *, decided: bool) -> None:
+    def train(self, start: Start, epochs: int, chosen: int | None) -> None:
         """Every fold and every epoch, but for `epochs` that are done; each picture is a step.
 
-        `decided` tells that all pictures train as the validating ones chose.
+        `chosen` is the epoch up to which all pictures train, once the validating ones have chosen.
         """
         self._check_is_done()
-        most = start.settings.epochs
-        first, last = sum(len(trial.fit) for trial in start.trials), len(start.trained) * most
-        if decided or not start.again:
-            first, last = len(start.trained), 0
-        self._done, self._total = 0, first * (most - epochs) + last
+        most, last = start.settings.epochs, len(start.trained)
+        if chosen is not None:
+            self._total = last * (chosen - epochs)
+        else:
+            again = len(start.trials) > 1 or start.settings.refit
+            self._total = (
+                sum(len(trial.fit) for trial in start.trials) * (most - epochs) + again * last * most
+            )
+        self._done = 0
         self.course.begin("training: the first step takes longest", after=self._after, unit="pictures")
 
     def _check_is_done(self) -> None:

@@ -113,7 +113,8 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
         checkpoint.save(resume.checkpoint(folder, settings))
 
     done = len(resumed.epochs) - 1 if resumed else 0
-    stages.train(start, done, decided=resume.chosen(folder) is not None)
+    decided = resume.chosen(folder)
+    stages.train(start, done, decided.history.best if decided else None)
     if session.callbacks.names and len(start.trials) > 1:
         say("callbacks are called in the training on all pictures, after the folds")
     watch = Watch(say, stages.step, keep, after, callbacks=session.callbacks)

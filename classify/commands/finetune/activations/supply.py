@@ -45,11 +45,10 @@ class Supply:
         )
         return [lost]
 
-    def of(self, rows: np.ndarray) -> TrainingRows:
-        """These rows, to train on or to judge by; only training rows have views and weights."""
+    def of(self, rows: np.ndarray, *, trains: bool = True) -> TrainingRows:
+        """These rows, to train on or to judge by; only those that train have views and weights."""
         rows = self._there(rows)
         start = self.start
-        trains = np.isin(rows, start.trained).all()
         return TrainingRows(
             self.source,
             rows,

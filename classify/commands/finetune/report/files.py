@@ -13,7 +13,7 @@ from cache.versions import now
 from classify.commands.finetune.report.changed_pictures import changed, changed_csv, contact_sheet
 from classify.commands.finetune.report.diagram import diagram_svg
 from classify.commands.finetune.report.page import Story
-from classify.commands.finetune.result import Outcome, Tuned
+from classify.commands.finetune.result import Outcome, Result, Tuned
 from classify.commands.finetune.session import Session
 from classify.commands.finetune.start.start import Start
 from classify.report.confusion import confusion_png, confusion_text
@@ -35,7 +35,9 @@ class Tested:
     p_after: np.ndarray
 
 
-def write_pages(session: Session, outcome: Outcome, tested: Tested, start: Start, tuned: Tuned) -> None:
+def write_pages(
+    session: Session, outcome: Outcome, tested: Tested, start: Start, tuned: Tuned, result: Result
+) -> None:
     """Write report.md and all that it shows into the run's folder."""
     folder, history, data, settings = outcome.run, outcome.history, start.data, start.settings
     head = start.loaded.record["head"]["name"]
@@ -50,7 +52,7 @@ def write_pages(session: Session, outcome: Outcome, tested: Tested, start: Start
     write_file(folder / "interpolation.png", interpolation_png(history, f"{head} on {data.name}"))
     write_file(folder / "summary.txt", summary_text(tuned.network).encode())
     write_file(folder / "diagram.svg", diagram_svg(tuned.network, tuned.border, len(start.linear.classes)))
-    if not start.again:
+    if not history.folds and not result.again:  # else the final model has trained on every one
         names, known = start.division.names, data.manifest.paths
         save_validation(folder, (known[row] for row in start.val), names[start.val])
     changes = changed(paths, tested.truth, tested.before, tested.after, tested.p_before, tested.p_after)
@@ -75,13 +77,13 @@ def write_pages(session: Session, outcome: Outcome, tested: Tested, start: Start
         sheet = contact_sheet(root, changes, lambda path: tuned.pixels(data, row_of[path]))
         write_file(folder / "changed.png", sheet)
     how = f"{len(start.val):,} for validation"
-    if start.settings.refit:
-        how += " first"
+    if result.again:
+        how += ", which then trained, too"
     if history.folds:
         how = f"validated in {counted(history.folds, 'fold')}"
     trained = history.epochs[1:]
     facts = {
-        "Data set": f"{data.name}: {counted(len(start.trained), 'picture')} for training, "
+        "Data set": f"{data.name}: {counted(len(start.train), 'picture')} for training, "
         f"{how}, {outcome.after.n:,} for testing",
         "Started from": f"{head} of {start.loaded.folder.name}{_refitted(outcome)}",
         "Backbone": f"{data.space.backbone}, {data.space.input_size} pixels",

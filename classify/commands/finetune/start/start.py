@@ -60,14 +60,9 @@ class Start:
         return np.unique(np.concatenate([trial.fit for trial in self.trials]))
 
     @property
-    def again(self) -> bool:
-        """Whether the final network trains on the pictures that validate, too, after they have chosen."""
-        return len(self.trials) > 1 or self.settings.refit
-
-    @property
     def trained(self) -> np.ndarray:
-        """Rows of the manifest that the final network trains on."""
-        if not self.again:
+        """Rows of the manifest that train in the end, if the head is left: with --refit those that validate, too."""
+        if not self.settings.refit:
             return self.train
         return np.union1d(self.train, self.val[self.codes(self.val) >= 0])
 

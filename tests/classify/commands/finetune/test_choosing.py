@@ -3,26 +3,32 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
+from cache.errors import UserError
 from cache.workspace import Workspace
 from classify.commands.evaluate.command import evaluate
 from classify.commands.export.command import export
 from classify.commands.export.formats import FORMATS
 from classify.commands.finetune import choosing, mirroring, resume
 from classify.commands.finetune.command import finetune
-from classify.commands.finetune.result import Outcome
+from classify.commands.finetune.result import Outcome, Result
 from classify.commands.fit_head.options import FitOptions
 from classify.models.classifier import open_classifier
 from classify.models.predictor import Predictor
 from classify.runs.inputs import Input
 from classify.runs.record import record_of
-from classify.runs.scores import load
+from classify.runs.scores import PARTS, load
+from classify.training.batches import TrainingRows
 from classify.training.checkpoint import Checkpoint
+from classify.training.loop import Trained
+from classify.training.settings import Settings
 from extract.backbones.backbone import Backbone
 from extract.commands.extract import extract
 from extract.pictures.decoding import decode
@@ -58,6 +64,10 @@ def always_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mirroring, "better", lambda both, alone, errors: True)
 
 
+class Killed(BaseException):
+    """What nothing catches."""
+
+
 def of_ones_own(made: Path, folder: Path) -> Workspace:
     shutil.copytree(made, folder)
     return Workspace(folder / ".coldframe")
@@ -91,7 +101,7 @@ def test_what_was_done_is_told(done: Done) -> None:
     assert any(note.startswith("trained again on all 48 pictures") for note in outcome.notes)
     page, record = (outcome.run / "report.md").read_text("utf-8"), record_of(outcome.run)
     assert "The model answers for a picture and its mirror image together" in page
-    assert f"48 pictures for training, {count} for validation first" in page
+    assert f"{48 - count} pictures for training, {count} for validation, which then trained, too" in page
     mirrored = outcome.mirrored
     assert mirrored is not None and record["result"]["mirrored"] == mirrored.to_json()
     assert record["result"]["val_accuracy"] == mirrored.val_accuracy == outcome.chosen[1]
@@ -102,10 +112,10 @@ def test_what_was_done_is_told(done: Done) -> None:
 def test_pictures_that_validated_were_answered_for_before_they_trained(done: Done) -> None:
     _, outcome, _ = done
     scores = load(outcome.run)
-    trained = scores.part == 0
-    assert trained.sum() == outcome.history.val_n and (scores.fold[trained] == 0).all()
+    validated = scores.part == PARTS.index("val")
+    assert validated.sum() == outcome.history.val_n and (scores.fold == -1).all()
     right = scores.probability.argmax(axis=1) == scores.label
-    assert outcome.mirrored is not None and right[trained].mean() == outcome.mirrored.val_accuracy
+    assert outcome.mirrored is not None and right[validated].mean() == outcome.mirrored.val_accuracy
 
 
 def test_the_model_answers_alike_for_a_picture_and_its_mirror_image(done: Done) -> None:
@@ -146,6 +156,66 @@ def test_a_head_that_is_kept_is_not_trained_again(
     kept = finetune(of_ones_own(made, tmp_path / "work"), BOTH, options=KERAS, say=said.append)
     assert kept.history.alpha == 0 and kept.mirrored is None
     assert not any("training on all" in line for line in said)
+    assert (kept.run / "validation.csv").exists()
+    assert "which then trained" not in (kept.run / "report.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("averaged", [True, False])
+def test_all_pictures_train_to_an_average_only_where_that_was_chosen(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, averaged: bool
+) -> None:
+    train, asked = choosing.train, list[float]()
+
+    def look(
+        model: keras.Model, fit: TrainingRows, val: TrainingRows | None, settings: Settings, **more: Any
+    ) -> Trained:
+        asked.append(settings.average)
+        found = train(model, fit, val, settings, **more)
+        return replace(found, epochs=[replace(each, averaged=averaged) for each in found.epochs])
+
+    monkeypatch.setattr(choosing, "train", look)
+    finetune(of_ones_own(made, tmp_path / "work"), GIVEN | {"refit": True}, options=KERAS)
+    assert asked == [Settings.average, Settings.average if averaged else 0.0]
+
+
+def test_where_all_pictures_cannot_be_trained_on_what_was_chosen_stands(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = finetune(of_ones_own(made, tmp_path / "alone"), GIVEN, options=KERAS)
+    train = choosing.train
+
+    def fail(
+        model: keras.Model, fit: TrainingRows, val: TrainingRows | None, settings: Settings, **more: Any
+    ) -> Trained:
+        found = train(model, fit, val, settings, **more)
+        return found if val else replace(found, best=found.head, stopped="the loss was nan in epoch 1")
+
+    monkeypatch.setattr(choosing, "train", fail)
+    outcome = finetune(of_ones_own(made, tmp_path / "work"), GIVEN | {"refit": True}, options=KERAS)
+    assert "the training on a part stands: on all pictures the loss was nan in epoch 1" in outcome.notes
+    assert (outcome.run / "validation.csv").exists()
+    for a, b in zip(weights(outcome.run), weights(alone.run), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_other_validating_pictures_than_those_that_chose_are_refused(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = of_ones_own(made, tmp_path / "work")
+
+    def killed(*given: Any) -> Result:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(choosing, "_on_all", killed)
+        with pytest.raises(Killed):
+            finetune(workspace, BOTH, options=KERAS)
+    (run,) = workspace.runs.glob("*-finetune")
+    found = resume.chosen(run)
+    assert found is not None
+    resume.keep_chosen(run, replace(found, logits=found.logits[1:]))
+    with pytest.raises(UserError, match=r"Expected to read the .* validating pictures that chose, received"):
+        finetune(workspace, {}, resume="", options=KERAS)
 
 
 def test_mirror_images_that_do_not_help_are_left(
@@ -161,10 +231,6 @@ def test_mirror_images_that_do_not_help_are_left(
 
 def _classifier(run: Path) -> keras.Model:
     return keras.models.load_model(run / "model.keras", compile=False).get_layer("classifier")
-
-
-class Killed(BaseException):
-    """What nothing catches."""
 
 
 @pytest.mark.parametrize("after", [1, 4])  # epochs: of the part's three, and of the training on all

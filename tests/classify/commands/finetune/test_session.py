@@ -14,11 +14,8 @@ from extract.embedding.course import Course
 
 def started(folds: int, *, refit: bool = False) -> Any:
     trials = [SimpleNamespace(fit=np.zeros(100 if folds == 1 else 80))] * folds
-    again = folds > 1 or refit
-    trained = np.zeros(120 if refit else 100)
-    return SimpleNamespace(
-        trials=trials, again=again, trained=trained, settings=replace(Settings(), epochs=4, refit=refit)
-    )
+    settings = replace(Settings(), epochs=4, refit=refit)
+    return SimpleNamespace(trials=trials, trained=np.zeros(120 if refit else 100), settings=settings)
 
 
 @pytest.fixture
@@ -35,7 +32,7 @@ def stages(now: list[float]) -> Stages:
 
 
 def test_folds_and_the_last_training_are_counted_together(stages: Stages, now: list[float]) -> None:
-    stages.train(started(5), 0, decided=False)
+    stages.train(started(5), 0, None)
     assert stages.course.left() == (None, "")
     now[0] = 20.0
     stages.step(500, "fold 2 of 5, epoch 3 of 4, loss 0.100")
@@ -46,18 +43,18 @@ def test_folds_and_the_last_training_are_counted_together(stages: Stages, now: l
 
 
 @pytest.mark.parametrize(
-    ("folds", "refit", "epochs", "decided", "left"),
+    ("folds", "refit", "epochs", "chosen", "left"),
     [
-        (1, False, 1, False, 300),
-        (5, False, 3, True, 100),
-        (1, True, 1, False, 300 + 480),
-        (1, True, 1, True, 360),
+        (1, False, 1, None, 300),
+        (5, False, 3, 4, 100),
+        (1, True, 1, None, 300 + 480),
+        (1, True, 1, 3, 240),
     ],
 )
 def test_what_is_done_is_not_counted_again(
-    stages: Stages, now: list[float], folds: int, refit: bool, epochs: int, decided: bool, left: int
+    stages: Stages, now: list[float], folds: int, refit: bool, epochs: int, chosen: int | None, left: int
 ) -> None:
-    stages.train(started(folds, refit=refit), epochs, decided=decided)
+    stages.train(started(folds, refit=refit), epochs, chosen)
     now[0] = 11.0
     stages.step(left // 2, "epoch")
     assert stages.course.left() == (pytest.approx(1.0 + 5.0 + PAGES), "")
@@ -67,6 +64,6 @@ def test_the_step_that_is_tried_is_no_part_of_the_check(stages: Stages, now: lis
     stages.try_step()
     assert "trying one step" in stages.course.line()
     now[0] = 40.0
-    stages.train(started(1), 0, decided=False)
+    stages.train(started(1), 0, None)
     stages.finish()
     assert stages.course.left() == (pytest.approx(5.0 + PAGES), "")

@@ -93,9 +93,27 @@ def test_with_refit_all_known_pictures_train_in_the_end(build: Build) -> None:
     workspace = build(*sample([300, 300, 200]))
     headed(workspace)
     plain, again = begun(workspace), begun(workspace, refit=True)
-    assert not plain.again and np.array_equal(plain.trained, plain.train)
-    assert again.again and np.array_equal(again.train, plain.train)
+    assert np.array_equal(plain.trained, plain.train)
+    assert np.array_equal(again.train, plain.train)
     assert np.array_equal(again.trained, np.flatnonzero(parts(again) == TRAIN))
+
+
+def test_a_validation_part_of_its_own_has_weights_and_only_known_classes_train(build: Build) -> None:
+    manifest, X = sample([60, 40, 20, 2])
+    manifest.split[:] = TRAINING
+    manifest.split[::4] = VALIDATING
+    manifest.split[1::5] = TESTING
+    manifest.split[manifest.label == 3] = VALIDATING  # a class that never trained
+    workspace = build(manifest, X)
+    headed(workspace, "ridge", class_weight="balanced")
+    start = begun(workspace, refit=True)
+    known = start.val[start.codes(start.val) >= 0]
+    assert len(known) == len(start.val) - 2
+    assert np.array_equal(start.trained, np.union1d(start.train, known))
+    weight = start.weight(start.trained)
+    assert weight is not None and weight.mean() == pytest.approx(1)
+    codes = start.codes(start.trained)
+    np.testing.assert_allclose(np.bincount(codes, weight), weight.sum() / 3)
 
 
 def test_where_folds_decide_mirror_and_refit_are_told_to_be_idle(small: Workspace) -> None:
