@@ -85,7 +85,12 @@ def _on_a_part(
         steps=trained.steps,
     )
     weights = between(trained.head, trained.best, point.alpha)
-    chosen = Chosen(history, point.temperature(val.codes), point.logits, stopped=trained.stopped)
+    chosen = Chosen(
+        history,
+        point.temperature(val.codes),
+        point.logits,
+        notes=[trained.stopped] if trained.stopped else [],
+    )
     if settings.mirror:
         write_weights(tuned.model, weights)
         chosen = with_mirror_images(session, start, tuned, chosen)

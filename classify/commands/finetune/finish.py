@@ -49,12 +49,11 @@ def finish(
     kept = history.alpha == 0
     write_weights(tuned.model, result.weights)
     fitted = start.trained if result.again else start.train
-    notes = [*start.notes, *filter(None, (chosen.stopped, result.stopped))]
+    notes = [*start.notes, *chosen.notes, *([result.stopped] if result.stopped else [])]
     head = closed_form(start.loaded.head) if kept else head_on(tuned.model, start.linear, chosen.temperature)
     sha256, asked = None, [(tuned.backbone.input_size, tuned.decoding)]
     mixture, why = mixture_of(start, chosen)
     notes += [why] if why else []
-    notes += [chosen.mirrored.describe()] if chosen.mirrored else []
     if result.again and not history.folds:
         notes.append(
             f"trained again on all {counted(len(fitted), 'picture')}; figures of validating pictures are of the "

@@ -47,8 +47,9 @@ def with_mirror_images(session: Session, start: Start, tuned: Tuned, chosen: Cho
         model, start.data.manifest, rows, asked, len(head.classes), session.say, part="mirror images"
     )
     if not np.isfinite(said).all():
-        session.say("mirror images are not asked about: a validating picture could not be read again")
-        return chosen
+        return _told(
+            session, chosen, "mirror images are not asked about: a validating picture could not be read"
+        )
     codes = start.codes(rows)
     logits = chosen.temperature * np.log(np.maximum(said, _TINY))
     alone, both = judge(chosen.logits, codes), judge(logits, codes)
@@ -60,10 +61,13 @@ def with_mirror_images(session: Session, start: Start, tuned: Tuned, chosen: Cho
         alone.calibrated_loss,
         len(rows),
     )
-    session.say(mirrored.describe())
+    chosen = replace(_told(session, chosen, mirrored.describe()), mirrored=mirrored)
     if not mirrored.used:
-        return replace(chosen, mirrored=mirrored)
+        return chosen
     known = codes >= 0
-    return replace(
-        chosen, logits=logits, temperature=fit_temperature(logits[known], codes[known]), mirrored=mirrored
-    )
+    return replace(chosen, logits=logits, temperature=fit_temperature(logits[known], codes[known]))
+
+
+def _told(session: Session, chosen: Chosen, line: str) -> Chosen:
+    session.say(line)
+    return replace(chosen, notes=[*chosen.notes, line])

@@ -89,7 +89,7 @@ class Chosen:
     temperature: float
     logits: np.ndarray  # (v, C) of the rows `Start.val`
     mirrored: Mirrored | None = None
-    stopped: str = ""  # why the training of which they chose ended before its last epoch; empty if it did not
+    notes: Sequence[str] = ()  # why training ended early, what came of mirror images
 
 
 @dataclass(frozen=True, eq=False)

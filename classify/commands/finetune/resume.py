@@ -122,7 +122,7 @@ def keep_chosen(folder: Path, found: Chosen) -> None:
         "temperature": found.temperature,
         "logits": found.logits.tolist(),
         "mirrored": found.mirrored.to_json() if found.mirrored else None,
-        "stopped": found.stopped,
+        "notes": list(found.notes),
     }
     write_json(folder / CHOSEN, kept)
 
@@ -131,16 +131,14 @@ def chosen(folder: Path) -> Chosen | None:
     """What the validating pictures chose for a training on all; None where they did not yet."""
     path = folder / CHOSEN
     try:
-        kept = check(
-            read_json(path), history=dict, temperature=float, logits=list, mirrored=dict, stopped=str
-        )
+        kept = check(read_json(path), history=dict, temperature=float, logits=list, mirrored=dict, notes=list)
         history = build(History, kept["history"])
         epochs = [build(Epoch, epoch) for epoch in history.epochs]
         line = [build(Interpolation, point) for point in history.line]
         logits = np.array(kept["logits"], float)
         mirrored = build(Mirrored, kept["mirrored"]) if kept["mirrored"] else None
         history = replace(history, epochs=epochs, line=line)
-        return Chosen(history, kept["temperature"], logits, mirrored, kept["stopped"])
+        return Chosen(history, kept["temperature"], logits, mirrored, kept["notes"])
     except FileNotFoundError:
         return None
     except (OSError, DamagedJson, KeyError, ValueError, TypeError) as error:

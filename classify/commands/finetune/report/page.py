@@ -66,7 +66,7 @@ class Story:
             "At alpha the weights are (1 - alpha) \\* head + alpha \\* fine-tuned (WiSE-FT, arXiv 2109.01903). "
             "Accuracy with Wilson's 95 % interval and losses (nats) are of the validating pictures. Kept is the "
             "lowest calibrated loss, that after temperature scaling, among the points no less accurate than the "
-            "head; the head, where the gain is not above one standard error (with folds: two)."
+            "head; the head, where the gain is not above one standard error."
         )
         parts += ["## What to try next", "\n".join(f"- {each}" for each in advice(self.history))]
         parts += ["## Classes", class_table(self.after, before=self.before if self.history.alpha else None)]

@@ -229,6 +229,22 @@ def test_mirror_images_that_do_not_help_are_left(
     assert not any(layer.name.startswith("flip") for layer in _classifier(outcome.run).operations)
 
 
+def test_a_validating_picture_that_is_gone_leaves_mirror_images_out(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = mirroring.answer
+
+    def one_is_gone(*given: Any, **more: Any) -> np.ndarray:
+        found = ask(*given, **more)
+        found[0] = np.nan
+        return found
+
+    monkeypatch.setattr(mirroring, "answer", one_is_gone)
+    outcome = finetune(of_ones_own(made, tmp_path / "work"), GIVEN | {"mirror": True}, options=KERAS)
+    assert outcome.mirrored is None
+    assert "mirror images are not asked about: a validating picture could not be read" in outcome.notes
+
+
 def _classifier(run: Path) -> keras.Model:
     return keras.models.load_model(run / "model.keras", compile=False).get_layer("classifier")
 

@@ -167,13 +167,13 @@ def test_what_was_chosen_is_kept(cut_short: Path, mirrored: Mirrored | None) -> 
     line = [Interpolation(0.0, 0.7, 0.6, 0.5), Interpolation(0.4, 0.75, 0.4, 0.375)]
     history = History([first, EPOCH], 1, line, 0.4, 60, 5)
     logits = np.random.default_rng(0).normal(size=(60, 3))
-    resume.keep_chosen(cut_short, Chosen(history, 1.23456789, logits, mirrored))
+    resume.keep_chosen(cut_short, Chosen(history, 1.23456789, logits, mirrored, ["stopped"]))
     json.loads((cut_short / resume.CHOSEN).read_text())
     found = resume.chosen(cut_short) or pytest.fail("nothing was kept")
     assert np.array_equal(found.logits, logits)
     assert found.temperature == 1.23456789 and repr(found.history) == repr(history)
     assert found.history.epochs[1] == EPOCH and list(found.history.line) == line
-    assert found.mirrored == mirrored
+    assert found.mirrored == mirrored and found.notes == ["stopped"]
 
 
 def test_a_part_and_all_pictures_have_checkpoints_of_their_own(workspace: Workspace) -> None:
