@@ -198,9 +198,9 @@ def test_where_all_pictures_cannot_be_trained_on_what_was_chosen_stands(
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_other_validating_pictures_than_those_that_chose_are_refused(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def between(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """One whose run was killed after the choice, before all pictures trained."""
     workspace = of_ones_own(made, tmp_path / "work")
 
     def killed(*given: Any) -> Result:
@@ -210,12 +210,23 @@ def test_other_validating_pictures_than_those_that_chose_are_refused(
         patch.setattr(choosing, "_on_all", killed)
         with pytest.raises(Killed):
             finetune(workspace, BOTH, options=KERAS)
-    (run,) = workspace.runs.glob("*-finetune")
+    return workspace
+
+
+def test_killed_between_the_trainings_it_comes_to_the_same(between: Workspace, done: Done) -> None:
+    """So the second training begins at the head, not where the first ended."""
+    again = finetune(between, {}, resume="", options=KERAS)
+    for a, b in zip(weights(again.run), weights(done[1].run), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_other_validating_pictures_than_those_that_chose_are_refused(between: Workspace) -> None:
+    (run,) = between.runs.glob("*-finetune")
     found = resume.chosen(run)
     assert found is not None
     resume.keep_chosen(run, replace(found, logits=found.logits[1:]))
     with pytest.raises(UserError, match=r"Expected to read the .* validating pictures that chose, received"):
-        finetune(workspace, {}, resume="", options=KERAS)
+        finetune(between, {}, resume="", options=KERAS)
 
 
 def test_mirror_images_that_do_not_help_are_left(
