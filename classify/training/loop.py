@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -116,8 +116,7 @@ def train(
         with _steadied(model, val, settings) as (judged, averaged):
             kept = read_weights(model)
             rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
-            epoch = _epoch(number, loss, accuracy, judged, rate, time.monotonic() - began)
-            epoch = replace(epoch, averaged=averaged)
+            epoch = _epoch(number, loss, accuracy, judged, rate, time.monotonic() - began, averaged)
             known = now.epochs[now.best_epoch]
             best = number == 1 or judged is None or epoch.calibrated_loss < known.calibrated_loss
             if best:
@@ -207,11 +206,17 @@ class _Progress:
 
 
 def _epoch(
-    number: int, loss: float, accuracy: float, judged: Judgement | None, rate: float, seconds: float
+    number: int,
+    loss: float,
+    accuracy: float,
+    judged: Judgement | None,
+    rate: float,
+    seconds: float,
+    averaged: bool = False,
 ) -> Epoch:
     figures = (judged.loss, judged.accuracy) if judged else (math.nan, math.nan)
     calibrated = judged.calibrated_loss if judged else math.nan
-    return Epoch(number, loss, accuracy, *figures, rate, seconds, calibrated)
+    return Epoch(number, loss, accuracy, *figures, rate, seconds, calibrated, averaged)
 
 
 def _judge(model: keras.Model, val: TrainingRows | None, settings: Settings) -> Judgement | None:

@@ -21,16 +21,22 @@ from classify.training.loop import Watch, read, read_weights, seeds_of, train, w
 
 
 def train_and_choose(
-    session: Session, folder: Path, tuned: Tuned, supply: Supply, resumed: Checkpoint | None, watch: Watch
+    session: Session,
+    folder: Path,
+    tuned: Tuned,
+    supply: Supply,
+    chosen: Chosen | None,
+    resumed: Checkpoint | None,
+    watch: Watch,
 ) -> Result:
-    """Train, and choose the epoch and the point on the way to it; what is chosen in `folder` already stands.
+    """Train, and choose the epoch and the point on the way to it; what was `chosen` before it was stopped stands.
 
     Raises
     ------
     UserError
         Where other pictures can be read than those that chose.
     """
-    start, chosen = supply.start, resume.chosen(folder)
+    start = supply.start
     if chosen is not None and len(chosen.logits) != start.validated.sum():
         raise UserError(
             f"Expected to read the {len(chosen.logits):,} validating pictures that chose, received "

@@ -112,7 +112,7 @@ def open_run(
 
 def checkpoint(folder: Path, settings: Settings) -> Path:
     """Where the training in progress keeps its last epoch."""
-    return folder / (PART if settings.refit and chosen(folder) is None else CHECKPOINT)
+    return folder / (PART if settings.refit and not (folder / CHOSEN).exists() else CHECKPOINT)
 
 
 def keep_chosen(folder: Path, found: Chosen) -> None:

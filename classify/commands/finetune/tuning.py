@@ -113,13 +113,13 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
         checkpoint.save(resume.checkpoint(folder, settings))
 
     done = len(resumed.epochs) - 1 if resumed else 0
-    decided = resume.chosen(folder)
-    stages.train(start, done, decided.history.best if decided else None)
+    chosen = resume.chosen(folder)
+    stages.train(start, done, chosen.history.best if chosen else None)
     if session.callbacks.names and len(start.trials) > 1:
         say("callbacks are called in the training on all pictures, after the folds")
     watch = Watch(say, stages.step, keep, after, callbacks=session.callbacks)
     try:
-        result = train_and_choose(session, folder, tuned, supply, resumed, watch)
+        result = train_and_choose(session, folder, tuned, supply, chosen, resumed, watch)
         stages.finish()
         say(_verdict(result.chosen.history))
         outcome = finish(session, folder, start, tuned, result, caching)

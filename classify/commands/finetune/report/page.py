@@ -51,7 +51,8 @@ class Story:
                 "a little; the test part below had no say in it."
             )
         if self.mirrored:
-            parts.append(f"{self.mirrored.describe()[0].upper()}{self.mirrored.describe()[1:]}.")
+            said = self.mirrored.describe()
+            parts.append(f"{said[0].upper()}{said[1:]}.")
         if self.mixture and self.original:
             parts.append(_together(self.mixture, self.original, self.history.val_n))
         if self.facts:
