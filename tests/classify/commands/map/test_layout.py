@@ -73,7 +73,9 @@ def test_new_pictures_come_to_those_that_they_are_like() -> None:
 
 @pytest.mark.parametrize("n", [9, 60, 300])
 def test_trustworthiness_is_scikit_learns(n: int) -> None:
-    rows, _ = directions(n)
+    """In float64: in float32 two neighbours that are nearly as near change places on some processors."""
+    rows = directions(n)[0].astype(np.float64)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     where = np.random.default_rng(1).normal(size=(n, 2)) + rows[:, :2] * 4
     value, measured = trustworthiness(rows, where)
     assert measured == n and 0.5 < value < 1
