@@ -31,11 +31,15 @@ class Activations(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """b rows: `x` (b, h, w, c) float32 activations, `y` (b, C) float32 targets, `weight` (b,) float32."""
+    """b rows: `x` (b, h, w, c) float32 activations, `y` (b, C) float32 targets, `weight` (b,) float32.
+
+    `places` (b,) say where they are in the rows that the batch was taken from.
+    """
 
     x: np.ndarray
     y: np.ndarray
     weight: np.ndarray
+    places: np.ndarray
 
     def filled(self, size: int) -> Batch:
         """The same in `size` rows: the first is repeated without weight, and what the others weigh keeps the mean loss.
@@ -45,7 +49,7 @@ class Batch:
         n = len(self.x)
         rows = np.r_[np.arange(n), np.zeros(size - n, int)]
         weight = np.where(np.arange(size) < n, self.weight[rows] * np.float32(size / n), np.float32(0))
-        return self if size == n else Batch(self.x[rows], self.y[rows], weight)
+        return self if size == n else Batch(self.x[rows], self.y[rows], weight, self.places[rows])
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,13 @@ class TrainingRows:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def epoch(self, number: int, batch_size: int, seed: int, mixup: float = 0.0) -> Iterator[Batch]:
+    def epoch(
+        self, number: int, batch_size: int, seed: int, mixup: float = 0.0, shares: np.ndarray | None = None
+    ) -> Iterator[Batch]:
         """Yield an epoch's batches in random order; their sizes differ by one at most.
+
+        With `shares` (n,) weights are multiplied by them, and rows whose share is 0 are left out: there are as many
+        batches, smaller ones.
 
         Over views + 1 epochs each picture is seen in every view once, beginning with a random one. Mixup (Zhang et
         al. 2018, arXiv 1710.09412) mixes activations, as manifold mixup does (Verma et al. 2019, arXiv 1806.05236).
@@ -72,11 +81,15 @@ class TrainingRows:
         view = (first + number) % (self.views + 1)
         random = np.random.default_rng([seed, number])
         order = random.permutation(len(self))
+        if shares is not None:
+            order = order[shares[order] > 0]
         picks = np.array_split(order, -(-len(self) // batch_size))
         mixes = (
             [(random.beta(mixup, mixup), random.permutation(len(pick))) for pick in picks] if mixup else []
         )
-        jobs = [partial(self._batch, pick, view[pick]) for pick in picks]
+        jobs = [
+            partial(self._batch, pick, view[pick], None if shares is None else shares[pick]) for pick in picks
+        ]
         for step, batch in enumerate(_ahead(jobs)):
             yield _mix(batch, *mixes[step]) if mixup else batch
 
@@ -85,10 +98,11 @@ class TrainingRows:
         picks = np.array_split(np.arange(len(self)), -(-len(self) // batch_size))
         yield from _ahead([partial(self._batch, pick, np.zeros(len(pick), int)) for pick in picks])
 
-    def _batch(self, pick: np.ndarray, view: np.ndarray) -> Batch:
+    def _batch(self, pick: np.ndarray, view: np.ndarray, shares: np.ndarray | None = None) -> Batch:
         y = np.eye(self.classes + 1, self.classes, dtype=np.float32)[self.codes[pick]]  # -1: a row of zeros
         weight = np.ones(len(pick)) if self.weight is None else self.weight[pick]
-        return Batch(self.activations.take(self.rows[pick], view), y, weight.astype(np.float32))
+        weight = weight if shares is None else weight * shares
+        return Batch(self.activations.take(self.rows[pick], view), y, weight.astype(np.float32), pick)
 
 
 def _mix(batch: Batch, share: float, partner: np.ndarray) -> Batch:
@@ -98,6 +112,7 @@ def _mix(batch: Batch, share: float, partner: np.ndarray) -> Batch:
         a * x + b * x[partner],
         a * batch.y + b * batch.y[partner],
         a * batch.weight + b * batch.weight[partner],
+        batch.places,
     )
 
 

@@ -23,7 +23,8 @@ class Checkpoint:
     """The state after an epoch.
 
     `weights`, `head` and `best` are the trainable variables now, before the first step, and after epoch `best_epoch`;
-    `state` is whatever else moves: optimizer slots, step counter, random seeds of dropout layers.
+    `state` is whatever else moves: optimizer slots, step counter, random seeds of dropout layers. `losses` (n,) are
+    the training pictures' own, of the last time that each was trained on; None in a file of an older version.
     """
 
     epochs: Sequence[Epoch]
@@ -32,11 +33,14 @@ class Checkpoint:
     best: Arrays
     best_epoch: int
     state: Arrays
+    losses: np.ndarray | None = None
 
     def save(self, path: Path) -> None:
         """Write the file, replacing an older one at once; UserError on a full disk, the older one intact."""
         facts = {"epochs": [asdict(epoch) for epoch in self.epochs], "best_epoch": self.best_epoch}
         arrays = {"facts": np.frombuffer(json.dumps(facts).encode("ascii"), np.uint8)}
+        if self.losses is not None:
+            arrays["losses"] = self.losses
         for name in GROUPS:
             arrays |= {f"{name}-{number:04d}": array for number, array in enumerate(getattr(self, name))}
         write_arrays(path, FORMAT, arrays)
@@ -55,7 +59,7 @@ class Checkpoint:
             }
             facts = json.loads(arrays["facts"].tobytes())
             epochs = [Epoch(**fields) for fields in facts["epochs"]]
-            return cls(epochs, best_epoch=facts["best_epoch"], **read)
+            return cls(epochs, best_epoch=facts["best_epoch"], losses=arrays.get("losses"), **read)
         except (FileNotFoundError, *UNREADABLE) as error:
             raise UserError(
                 f"Expected a checkpoint in {path}, received a damaged file or one of an older version ({error}). "

@@ -20,6 +20,7 @@ from classify.training.checkpoint import Checkpoint
 from classify.training.history import Epoch
 from classify.training.optimizers import make_optimizer
 from classify.training.settings import Settings
+from classify.training.skipping import Skipping
 from classify.training.validation import Judgement, judge
 from extract.embedding.progress import Say, seldom
 
@@ -90,6 +91,7 @@ def train(
     """
     watch, last = watch or Watch(), until or settings.epochs
     steps, callbacks = -(-len(fit) // settings.batch_size), watch.callbacks
+    skipping = Skipping.of(len(fit), settings)
     optimizer = compile_with(model, settings, steps)
     head_logits: np.ndarray | None = None
     best_logits: np.ndarray | None = None
@@ -106,9 +108,11 @@ def train(
     callbacks.begin(model, last, steps)
     while len(now.epochs) <= last and not stopped:
         number, began = len(now.epochs), time.monotonic()
-        progress = _Progress(watch, number, last, len(fit))
+        progress = _Progress(watch, number, last, skipping.pictures(number), skipping.after(number, last))
         callbacks.tell("on_epoch_begin", number - 1, {})
-        loss, accuracy = _one_epoch(model, fit, settings, number, progress, callbacks)
+        losses = np.full(len(fit), np.nan) if now.losses is None else np.copy(now.losses)
+        shares = skipping.shares(number, losses, settings.seed)
+        loss, accuracy = _one_epoch(model, fit, settings, number, shares, losses, progress, callbacks)
         if not math.isfinite(loss):
             stopped = f"the loss was {loss} in epoch {number}: try a lower --lr, or --optimizer sgd"
             break
@@ -128,6 +132,7 @@ def train(
                 kept if best else now.best,
                 number if best else now.best_epoch,
                 read(_moving(model, optimizer)),
+                losses,
             )
             watch.keep(now)
             watch.epoch(model, epoch)
@@ -175,10 +180,10 @@ def _patience_over(now: Checkpoint, settings: Settings) -> str:
 class _Progress:
     """Lines about an epoch while it runs, at most one every few seconds, and one at its end."""
 
-    def __init__(self, watch: Watch, number: int, last: int, n: int) -> None:
+    def __init__(self, watch: Watch, number: int, last: int, n: int, to_come: int) -> None:
         self._label = f"{watch.label}epoch {number} of {last}"
         self._say, self._n, self._origin = seldom(watch.say), n, watch.origin
-        self._after = (last - number) * n  # pictures of the epochs to come
+        self._after = to_come  # pictures of later epochs
         self._step, self._done = watch.step, 0
         self._start = time.perf_counter()  # of a fine grain: the first step may take a millisecond
 
@@ -247,6 +252,7 @@ def compile_with(model: keras.Model, settings: Settings, steps: int, *, eagerly:
     model.compile(
         make_optimizer(settings, model, steps),
         keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing),
+        metrics=[_Losses(settings.batch_size)],
         weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         run_eagerly=eagerly,
     )
@@ -254,17 +260,40 @@ def compile_with(model: keras.Model, settings: Settings, steps: int, *, eagerly:
     return model.optimizer
 
 
+class _Losses(keras.metrics.Metric):
+    """Cross-entropy of each picture of the last step, in nats: (size,) float32, zeros behind the last picture."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(name="losses")
+        self._size = size
+        self._last = self.add_variable((size,), "zeros", name="last")
+
+    def update_state(self, targets: Any, logits: Any, sample_weight: Any = None) -> None:
+        """Take the place of those of the step before; weights do not count."""
+        own = keras.losses.categorical_crossentropy(targets, logits, from_logits=True)
+        self._last.assign(keras.ops.concatenate([own, keras.ops.zeros((self._size,))])[: self._size])
+
+    def result(self) -> Any:
+        """Return them."""
+        return self._last.value
+
+
 def _one_epoch(
     model: keras.Model,
     fit: TrainingRows,
     settings: Settings,
     number: int,
+    shares: np.ndarray | None,
+    losses: np.ndarray,
     progress: _Progress,
     callbacks: Callbacks,
 ) -> tuple[float, float]:
-    """Mean loss and accuracy over an epoch; ends at once when the loss is not a number, or a callback says so."""
+    """Mean loss and accuracy over an epoch; ends at once when the loss is not a number, or a callback says so.
+
+    `losses` (n,) are set for the pictures that it trains on.
+    """
     done, loss, accuracy = 0, 0.0, 0.0
-    batches = fit.epoch(number, settings.batch_size, settings.seed, settings.mixup)
+    batches = fit.epoch(number, settings.batch_size, settings.seed, settings.mixup, shares)
     fills, size = not _counts_batches(model), 0
     for step, batch in enumerate(batches):
         callbacks.tell("on_train_batch_begin", step, {})
@@ -275,6 +304,7 @@ def _one_epoch(
         if not math.isfinite(logs["loss"]):
             return float(logs["loss"]), math.nan
         n = len(batch.x)
+        losses[batch.places] = np.atleast_1d(logs["losses"])[:n]
         done, loss, accuracy = (
             done + n,
             loss + n * float(logs["loss"]),

@@ -13,6 +13,7 @@ LEARNING_RATES = {"adamw": 3e-4, "adam": 3e-4, "sgd": 1e-2, "rmsprop": 1e-4}
 GB = 10**9  # bytes, as limits are given
 
 
+SKIPPED, MANY = 0.375, 1_000  # share that is skipped, where at least so many pictures train
 OWN_PART = "there is a validation part already"
 WHERE = Group("What trains, one of", validator=one_of, sort_key=0)
 
@@ -49,6 +50,9 @@ class Settings:
     """share of each target spread over all classes"""
     mixup: float = 0.0
     """mix pairs of pictures' activations, by Beta(a, a); 0: do not"""
+    skip_easy: Annotated[float | None, Parameter(metavar="SHARE")] = None
+    """share of the pictures that most epochs skip, out of those with a low loss; 0: none (default: 0.375 if at least
+    1,000 train, without mixup)"""
     mirror: bool = False
     """answer for a picture and its mirror image together unless that validates worse; answers take twice as long"""
     class_weight: Annotated[str | None, Parameter(metavar="NAME")] = None
@@ -96,6 +100,17 @@ class Settings:
                 raise UserError(
                     f"Expected --{name.replace('_', '-')} out of {listed}; received {getattr(self, name)!r}."
                 )
+        if self.mixup and self.skip_easy:
+            raise UserError(
+                f"Expected --skip-easy 0 with --mixup {self.mixup:g}, received {self.skip_easy:g}: the loss of a "
+                "mixture does not tell which of its pictures is easy."
+            )
+
+    def skipped_share(self, n: int) -> float:
+        """Share of n training pictures that an epoch in the middle skips."""
+        if self.skip_easy is not None:
+            return self.skip_easy
+        return SKIPPED if n >= MANY and not self.mixup else 0.0
 
     @property
     def learning_rate(self) -> float:
@@ -136,6 +151,7 @@ _RANGES = (
     ("average", 0, 100_000),
     ("label_smoothing", 0, 0.9),
     ("mixup", 0, 10),
+    ("skip_easy", 0, 0.7),
     ("patience", 1, 100_000),
     ("views", 0, 1_000),
     ("val_size", 0.01, 0.9),

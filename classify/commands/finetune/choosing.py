@@ -18,6 +18,7 @@ from classify.commands.finetune.session import Session
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import History
 from classify.training.loop import Watch, read, read_weights, seeds_of, train, write, write_weights
+from classify.training.skipping import Skipping
 
 
 def train_and_choose(
@@ -101,8 +102,9 @@ def _on_a_part(
         write_weights(tuned.model, weights)
         chosen = with_mirror_images(session, start, tuned, chosen)
     if settings.refit and watch.step:  # epochs that do not come, of this training and the one on all
-        missed = settings.epochs - len(trained.epochs) + 1, settings.epochs - history.best
-        watch.step(missed[0] * len(start.train) + missed[1] * len(start.trained), "the part has chosen")
+        part, whole = (Skipping.of(len(rows), settings) for rows in (start.train, start.trained))
+        missed = part.after(len(trained.epochs) - 1, settings.epochs)
+        watch.step(missed + whole.after(history.best, settings.epochs), "the part has chosen")
     return Result(chosen, weights)
 
 

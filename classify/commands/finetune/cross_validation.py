@@ -17,6 +17,7 @@ from classify.training.batches import TrainingRows
 from classify.training.history import Epoch, History
 from classify.training.loop import Watch, logits_of, read_weights, train, write_weights
 from classify.training.settings import Settings
+from classify.training.skipping import Skipping
 
 if TYPE_CHECKING:
     import keras
@@ -74,9 +75,9 @@ def cross_validate(
         # Of five times ten epochs nobody reads each: they are steps, and a fold is a line.
         watch = Watch(step=step, epoch=after, label=f"fold {number} of {len(folds)}, ")
         trained = train(model, fold.fit, None, settings, watch=watch)
-        early = settings.epochs - len(trained.epochs) + 1
         if step:
-            step(early * len(fold.fit), f"fold {number} of {len(folds)} is done")
+            early = Skipping.of(len(fold.fit), settings).after(len(trained.epochs) - 1, settings.epochs)
+            step(early, f"fold {number} of {len(folds)} is done")
         seconds = sum(epoch.seconds for epoch in trained.epochs)
         stopped = f"; {trained.stopped}" if trained.stopped else ""
         say(

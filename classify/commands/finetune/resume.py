@@ -155,8 +155,8 @@ def close_run(folder: Path) -> None:
 
 
 def _settings(plan: dict[str, Any]) -> Settings:
-    """What a plan says; a run of an older version, which averaged no weights, goes on without."""
-    return build(Settings, {"average": 0.0} | plan["settings"])
+    """What a plan says; a run of an older version, which averaged no weights and skipped no picture, goes on so."""
+    return build(Settings, {"average": 0.0, "skip_easy": 0.0} | plan["settings"])
 
 
 def _pace(plan: dict[str, Any]) -> Pace:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cache.workspace import Workspace
 from classify.training.callbacks import Callbacks
+from classify.training.skipping import Skipping
 from extract.embedding.course import Course
 from extract.embedding.progress import Progress, Say
 from extract.settings import Options
@@ -81,14 +82,14 @@ class Stages:
         `chosen` is the epoch up to which all pictures train, once the validating ones have chosen.
         """
         self._check_is_done()
-        most, last = start.settings.epochs, len(start.trained)
+        settings, most = start.settings, start.settings.epochs
+        last = Skipping.of(len(start.trained), settings)
         if chosen is not None:
-            self._total = last * (chosen - epochs)
+            self._total = last.after(epochs, chosen)
         else:
-            again = len(start.trials) > 1 or start.settings.refit
-            self._total = (
-                sum(len(trial.fit) for trial in start.trials) * (most - epochs) + again * last * most
-            )
+            parts = [Skipping.of(len(trial.fit), settings) for trial in start.trials]
+            again = len(start.trials) > 1 or settings.refit
+            self._total = sum(part.after(epochs, most) for part in parts) + again * last.after(0, most)
         self._done = 0
         self.course.begin("training: the first step takes longest", after=self._after, unit="pictures")
 
