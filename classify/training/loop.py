@@ -92,7 +92,7 @@ def train(
     watch, last = watch or Watch(), until or settings.epochs
     steps, callbacks = -(-len(fit) // settings.batch_size), watch.callbacks
     skipping = Skipping.of(len(fit), settings)
-    optimizer = compile_with(model, settings, steps)
+    optimizer = compile_with(model, settings, steps, each_loss=bool(skipping.skipped))
     head_logits: np.ndarray | None = None
     best_logits: np.ndarray | None = None
     if resumed is None:
@@ -247,12 +247,17 @@ def write_weights(model: keras.Model, weights: Sequence[np.ndarray]) -> None:
     write(model.trainable_variables, weights)
 
 
-def compile_with(model: keras.Model, settings: Settings, steps: int, *, eagerly: bool = False) -> Any:
-    """Make the model ready for steps of a fresh optimizer, and return it: in half precision Keras wraps it."""
+def compile_with(
+    model: keras.Model, settings: Settings, steps: int, *, eagerly: bool = False, each_loss: bool = False
+) -> Any:
+    """Make the model ready for steps of a fresh optimizer, and return it: in half precision Keras wraps it.
+
+    With `each_loss` a step also tells "losses", those of its pictures.
+    """
     model.compile(
         make_optimizer(settings, model, steps),
         keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing),
-        metrics=[_Losses(settings.batch_size)],
+        metrics=[_Losses(settings.batch_size)] if each_loss else None,
         weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         run_eagerly=eagerly,
     )
@@ -304,7 +309,8 @@ def _one_epoch(
         if not math.isfinite(logs["loss"]):
             return float(logs["loss"]), math.nan
         n = len(batch.x)
-        losses[batch.places] = np.atleast_1d(logs["losses"])[:n]
+        if "losses" in logs:
+            losses[batch.places] = np.atleast_1d(logs["losses"])[:n]
         done, loss, accuracy = (
             done + n,
             loss + n * float(logs["loss"]),

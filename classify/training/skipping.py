@@ -9,7 +9,7 @@ import numpy as np
 from classify.training.settings import Settings
 
 EASY = 0.75  # of the pictures, those with the lowest loss
-WHOLE = 8  # one epoch of so many, the last, skips nothing
+WHOLE = 8  # one epoch of about so many, the last, skips nothing
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,13 @@ class Skipping:
     @classmethod
     def of(cls, n: int, settings: Settings) -> Skipping:
         """Plan the epochs of a training on n pictures."""
-        share = settings.skipped_share(n)
-        return cls(n, min(round(share * n), round(EASY * n)), settings.epochs - -(-settings.epochs // WHOLE))
+        last = settings.epochs - max(1, round(settings.epochs / WHOLE))
+        return cls(n, round(settings.skipped_share(n) * n) if last > 1 else 0, last)
+
+    def __str__(self) -> str:
+        """Say which epochs skip how many."""
+        epochs = "epoch 2 skips" if self.last == 2 else f"epochs 2 to {self.last} skip"
+        return f"{epochs} {self.skipped:,} of {self.n:,} pictures, at random among those with a low loss"
 
     def pictures(self, number: int) -> int:
         """How many pictures an epoch trains on; the first has number 1."""

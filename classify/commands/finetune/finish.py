@@ -36,6 +36,7 @@ from classify.runs.predictions import of_tables
 from classify.runs.readings import Log, Reading, standing
 from classify.runs.record import of_division, of_space, record
 from classify.training.loop import write_weights
+from classify.training.skipping import Skipping
 
 MODEL = "model.keras"
 
@@ -109,6 +110,7 @@ def finish(
         border=tuned.border.layer or "input",
         trainable_parameters=sum(int(np.prod(v.shape)) for v in tuned.model.trainable_variables),
         learning_rate=start.settings.learning_rate,
+        skipped=Skipping.of(len(start.train), start.settings).skipped,
         history=history,
         before=before,
         after=after,

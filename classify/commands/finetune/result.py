@@ -151,6 +151,7 @@ class Outcome:
     border: str
     trainable_parameters: int
     learning_rate: float  # the highest
+    skipped: int  # pictures that most epochs did not train on
     history: History
     before: Evaluation
     after: Evaluation
@@ -188,6 +189,7 @@ class Outcome:
             "border": self.border,
             "trainable_parameters": self.trainable_parameters,
             "learning_rate": self.learning_rate,
+            "skipped": self.skipped,
             "head_val_accuracy": self.chosen[0],
             "alpha": self.history.alpha,
             "val_accuracy": self.chosen[1],

@@ -28,6 +28,7 @@ from classify.training.checkpoint import Checkpoint
 from classify.training.history import Board, Epoch, History
 from classify.training.loop import Watch
 from classify.training.settings import Pace, Settings
+from classify.training.skipping import Skipping
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_embedder, hash_weights, network_of
 from extract.embedding.spaces import decoding_of
@@ -95,6 +96,9 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
         stages.try_step()
     pace = resume.pace_of(unfinished) if unfinished else pace_of(model, supply.of(start.train), settings)
     say(str(pace))
+    skipping = Skipping.of(len(start.train), settings)
+    if skipping.skipped:
+        say(str(skipping))
     start = _at(start, pace)
     supply = replace(supply, start=start)
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from scipy.special import log_softmax
 
 from cache.errors import UserError
 from classify.commands.finetune.network.border import Border, find_border
@@ -20,6 +21,7 @@ from classify.training.history import Epoch
 from classify.training.loop import Watch, logits_of, read_weights, train, write_weights
 from classify.training.optimizers import make_optimizer
 from classify.training.settings import LEARNING_RATES, Settings
+from classify.training.skipping import Skipping
 from classify.training.validation import judge
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_backbone
@@ -195,7 +197,8 @@ def test_no_statistic_of_any_normalisation_moves() -> None:
 
 @pytest.mark.parametrize("optimizer", list(LEARNING_RATES))
 def test_resumed_training_ends_at_the_same_weights(optimizer: str) -> None:
-    settings = replace(SETTINGS, optimizer=optimizer, mixup=0.3, layer_decay=0.5, label_smoothing=0.1)
+    settings = replace(SETTINGS, optimizer=optimizer, layer_decay=0.5, label_smoothing=0.1)
+    settings = replace(settings, **({"mixup": 0.3} if optimizer == "sgd" else {"skip_easy": 0.3}))
     kept: list[Checkpoint] = []
     model, data = small_top()
     whole = train(model, data, data, settings, watch=Watch(keep=kept.append))
@@ -247,6 +250,36 @@ def test_the_better_of_the_weights_and_their_average_is_kept(validated: bool) ->
     assert 0 < averaged < settings.epochs if validated else averaged == settings.epochs
     for a, b in zip(trained.best, told[trained.best_epoch - 1], strict=True):
         assert np.array_equal(a, b)
+
+
+def test_an_epoch_that_skips_has_as_many_steps_and_knows_each_pictures_loss() -> None:
+    """At a learning rate of nothing the weights stay the head's, so that each loss is known."""
+    model, data = small_top()
+    data = replace(data, rows=data.rows[:23], codes=data.codes[:23])
+    kept: list[Checkpoint] = []
+    lines: list[tuple[int, str]] = []
+    settings = replace(SETTINGS, lr=1e-12, batch_size=4, skip_easy=0.5, label_smoothing=0.2, epochs=4)
+    watch = Watch(keep=kept.append, step=lambda pictures, words: lines.append((pictures, words)))
+    trained = train(model, data, data, settings, watch=watch)
+    expected = -log_softmax(np.asarray(trained.head_logits), axis=1)[np.arange(23), data.codes]
+    for checkpoint in kept:
+        np.testing.assert_allclose(checkpoint.losses, expected, atol=1e-5)
+    counts = [[n for n, words in lines if f"epoch {number} of" in words] for number in range(1, 5)]
+    assert [len(each) for each in counts] == [trained.steps] * 4 == [6] * 4
+    assert [sum(each) for each in counts] == [23, 11, 11, 23]
+    shares = Skipping.of(23, settings).shares(2, expected, settings.seed)
+    assert shares is not None
+    smooth = np.eye(CLASSES)[data.codes] * 0.8 + 0.2 / CLASSES
+    own = -(smooth * log_softmax(np.asarray(trained.head_logits), axis=1)).sum(axis=1)
+    assert trained.epochs[1].loss == pytest.approx(own.mean(), abs=1e-5)
+    assert trained.epochs[2].loss == pytest.approx((shares * own).sum() / 11, abs=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_an_epoch_tells_losses_only_where_some_are_skipped(share: float) -> None:
+    model, data = small_top()
+    train(model, data, data, replace(SETTINGS, skip_easy=share))
+    assert ("losses" in [metric.name for metric in model._compile_metrics.metrics]) == bool(share)
 
 
 def test_a_checkpoint_without_averages_is_refused() -> None:

@@ -20,6 +20,7 @@ from classify.report.confusion import confusion_png, confusion_text
 from classify.runs.predictions import save_evaluation, save_validation
 from classify.training.curves import curves_png, interpolation_png
 from classify.training.history import history_csv
+from classify.training.skipping import Skipping
 from classify.training.summary import summary_text
 
 
@@ -82,6 +83,8 @@ def write_pages(
     if history.folds:
         how = f"validated in {counted(history.folds, 'fold')}"
     trained = history.epochs[1:]
+    skipping = Skipping.of(len(start.train), settings)
+    skips = f"; {skipping}" if skipping.skipped else ""
     facts = {
         "Data set": f"{data.name}: {counted(len(start.train), 'picture')} for training, "
         f"{how}, {outcome.after.n:,} for testing",
@@ -89,6 +92,7 @@ def write_pages(
         "Backbone": f"{data.space.backbone}, {data.space.input_size} pixels",
         "Trained": tuned.border.describe(),
         "Optimizer": f"{settings.optimizer}, learning rate {settings.learning_rate:g}, {settings.schedule}",
+        "Epochs": f"{len(trained)}{skips}",
         "Views": f"{settings.views} of the policy {settings.augment}, besides the plain picture"
         if settings.views
         else "none",

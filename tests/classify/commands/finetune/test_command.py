@@ -124,7 +124,7 @@ def test_whole_command_writes_a_model_that_predict_uses(
     printed = capsys.readouterr()
     result = json.loads(printed.out)
     asked = (
-        "run border trainable_parameters learning_rate head_val_accuracy alpha val_accuracy head_test_accuracy "
+        "run border trainable_parameters learning_rate skipped head_val_accuracy alpha val_accuracy head_test_accuracy "
         "test_accuracy test_n ci_low ci_high epochs seconds_caching seconds_per_epoch"
     )
     assert set(asked.split()) <= result.keys()

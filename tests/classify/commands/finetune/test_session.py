@@ -60,6 +60,15 @@ def test_what_is_done_is_not_counted_again(
     assert stages.course.left() == (pytest.approx(1.0 + 5.0 + PAGES), "")
 
 
+def test_pictures_that_are_skipped_are_not_to_come(stages: Stages, now: list[float]) -> None:
+    start = started(1)
+    start.settings = replace(start.settings, skip_easy=0.4)
+    stages.train(start, 1, None)  # of four epochs the second and third skip 40 each
+    now[0] = 11.0
+    stages.step(110, "epoch")
+    assert stages.course.left() == (pytest.approx(1.0 + 5.0 + PAGES), "")
+
+
 def test_the_step_that_is_tried_is_no_part_of_the_check(stages: Stages, now: list[float]) -> None:
     stages.try_step()
     assert "trying one step" in stages.course.line()
