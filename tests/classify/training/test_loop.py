@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -196,7 +197,7 @@ def test_no_statistic_of_any_normalisation_moves() -> None:
 
 
 @pytest.mark.parametrize("optimizer", list(LEARNING_RATES))
-def test_resumed_training_ends_at_the_same_weights(optimizer: str) -> None:
+def test_resumed_training_ends_at_the_same_weights(optimizer: str, tmp_path: Path) -> None:
     settings = replace(SETTINGS, optimizer=optimizer, layer_decay=0.5, label_smoothing=0.1)
     settings = replace(settings, **({"mixup": 0.3} if optimizer == "sgd" else {"skip_easy": 0.3}))
     kept: list[Checkpoint] = []
@@ -204,7 +205,8 @@ def test_resumed_training_ends_at_the_same_weights(optimizer: str) -> None:
     whole = train(model, data, data, settings, watch=Watch(keep=kept.append))
     end = read_weights(model)
     fresh, _ = small_top()
-    again = train(fresh, data, data, settings, resumed=kept[1])
+    kept[1].save(tmp_path / "checkpoint.h5")
+    again = train(fresh, data, data, settings, resumed=Checkpoint.load(tmp_path / "checkpoint.h5"))
     assert len(again.epochs) == len(whole.epochs) == 5 and again.best_epoch == whole.best_epoch
     for a, b in zip(read_weights(fresh), end, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
@@ -289,6 +291,19 @@ def test_a_checkpoint_without_averages_is_refused() -> None:
     train(model, data, data, replace(SETTINGS, average=0.0, epochs=2), watch=Watch(keep=kept.append))
     with pytest.raises(UserError, match=r"average weights .* older version .* without --resume"):
         train(small_top()[0], data, data, SETTINGS, resumed=kept[0])
+
+
+def test_a_checkpoint_without_losses_goes_on() -> None:
+    """As one of an older version, whose epochs had all pictures."""
+    model, data = small_top()
+    kept: list[Checkpoint] = []
+    train(model, data, data, SETTINGS, watch=Watch(keep=kept.append))
+    end = read_weights(model)
+    fresh, _ = small_top()
+    trained = train(fresh, data, data, SETTINGS, resumed=replace(kept[1], losses=None))
+    assert len(trained.epochs) == 5
+    for a, b in zip(read_weights(fresh), end, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
 
 
 def test_best_epoch_is_the_trained_one_with_the_lowest_calibrated_loss() -> None:

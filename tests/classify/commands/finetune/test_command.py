@@ -158,12 +158,15 @@ def test_whole_command_writes_a_model_that_predict_uses(
 def test_killed_in_an_epoch_it_resumes_to_the_same_weights(
     small: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also at a rate that was lowered, as where one step undoes what the head knows: here the least is too far."""
+    """Also at a rate that was lowered, as where one step undoes what the head knows: here the least is too far.
+
+    The third epoch skips pictures by what the first two know of them.
+    """
     shutil.copytree(small.root.parent, tmp_path / "whole")
     whole = Workspace.locate(tmp_path / "whole" / ".coldframe")
     with monkeypatch.context() as patch:
         patch.setattr(step_length, "MOST", 1e-7)
-        uncut = finetune(whole, OWN_RATE | {"checkpoint_every": 4}, options=KERAS)
+        uncut = finetune(whole, OWN_RATE | {"checkpoint_every": 4, "skip_easy": 0.4}, options=KERAS)
 
     words = [
         "finetune",
@@ -171,6 +174,8 @@ def test_killed_in_an_epoch_it_resumes_to_the_same_weights(
         *SMALL,
         "--checkpoint-every",
         "4",
+        "--skip-easy",
+        "0.4",
         "--workspace",
         str(small.root),
     ]
@@ -204,6 +209,8 @@ sys.exit(cli.main({words!r}))
     (line,) = [note for note in done.notes if "moves the head's answers" in note]
     assert line.startswith(f"learning rate {done.learning_rate:g}: ") and line.endswith("too far")
     assert line in said and line in uncut.notes and line in child.stderr
+    assert done.skipped == uncut.skipped == 10 and "epochs 2 to 3 skip 10 of 25 pictures" in child.stderr
+    assert "10 of 25 pictures, at random among those with a low loss" in (run / "report.md").read_text()
     assert json.loads((run / "run.json").read_text())["result"]["learning_rate"] == done.learning_rate
     assert not any("epoch 1 of 4: loss" in line or "epoch 2 of 4: loss" in line for line in said)
     np.testing.assert_allclose(history(run), history(uncut.run), atol=1e-4)

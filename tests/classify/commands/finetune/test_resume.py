@@ -21,7 +21,7 @@ from tests.classify.commands.finetune.start.test_start import begun, headed, sam
 
 Build = Callable[..., Workspace]
 EPOCH = Epoch(1, 0.5, 0.8, 0.4, 0.75, 3e-4, 2.5, 0.375)
-SETTINGS = Settings(epochs=3, lr=2e-4, top=None, from_layer="block9_add", mixup=0.2)
+SETTINGS = Settings(epochs=3, lr=2e-4, top=None, from_layer="block9_add", skip_easy=0.3)
 
 
 @pytest.fixture
@@ -47,11 +47,12 @@ def test_a_run_says_what_it_began_with(workspace: Workspace, cut_short: Path) ->
     assert resume.start_of(cut_short) == begun(workspace).loaded.folder
 
 
-def test_a_run_of_an_older_version_goes_on_without_averages(cut_short: Path) -> None:
+def test_a_run_of_an_older_version_goes_on_without_averages_and_with_all_pictures(cut_short: Path) -> None:
     plan = json.loads((cut_short / resume.PLAN).read_text())
     assert plan["settings"].pop("average") == Settings.average > 0
+    assert plan["settings"].pop("skip_easy") == SETTINGS.skip_easy
     write_json(cut_short / resume.PLAN, plan)
-    assert resume.settings_of(cut_short) == replace(SETTINGS, average=0.0)
+    assert resume.settings_of(cut_short) == replace(SETTINGS, average=0.0, skip_easy=0.0)
 
 
 def test_a_run_remembers_its_pace(workspace: Workspace) -> None:
