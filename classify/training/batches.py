@@ -72,7 +72,7 @@ class TrainingRows:
         """Yield an epoch's batches in random order; their sizes differ by one at most.
 
         With `shares` (n,) weights are multiplied by them, and rows whose share is 0 are left out: there are as many
-        batches, smaller ones.
+        batches, smaller ones, as long as there is a row for each.
 
         Over views + 1 epochs each picture is seen in every view once, beginning with a random one. Mixup (Zhang et
         al. 2018, arXiv 1710.09412) mixes activations, as manifold mixup does (Verma et al. 2019, arXiv 1806.05236).
@@ -83,7 +83,7 @@ class TrainingRows:
         order = random.permutation(len(self))
         if shares is not None:
             order = order[shares[order] > 0]
-        picks = np.array_split(order, -(-len(self) // batch_size))
+        picks = np.array_split(order, min(-(-len(self) // batch_size), len(order)))
         mixes = (
             [(random.beta(mixup, mixup), random.permutation(len(pick))) for pick in picks] if mixup else []
         )

@@ -24,7 +24,7 @@ class Checkpoint:
 
     `weights`, `head` and `best` are the trainable variables now, before the first step, and after epoch `best_epoch`;
     `state` is whatever else moves: optimizer slots, step counter, random seeds of dropout layers. `losses` (n,) are
-    the training pictures' own, of the last time that each was trained on; None in a file of an older version.
+    the training pictures' own, of the last time that each was trained on; None where epochs skip none.
     """
 
     epochs: Sequence[Epoch]

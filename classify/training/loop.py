@@ -110,7 +110,10 @@ def train(
         number, began = len(now.epochs), time.monotonic()
         progress = _Progress(watch, number, last, skipping.pictures(number), skipping.after(number, last))
         callbacks.tell("on_epoch_begin", number - 1, {})
-        losses = np.full(len(fit), np.nan) if now.losses is None else np.copy(now.losses)
+        known = now.losses is not None and len(now.losses) == len(
+            fit
+        )  # else another number of them can be read
+        losses = np.copy(now.losses) if known else np.full(len(fit), np.nan)
         shares = skipping.shares(number, losses, settings.seed)
         loss, accuracy = _one_epoch(model, fit, settings, number, shares, losses, progress, callbacks)
         if not math.isfinite(loss):
@@ -121,8 +124,8 @@ def train(
             kept = read_weights(model)
             rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
             epoch = _epoch(number, loss, accuracy, judged, rate, time.monotonic() - began, averaged)
-            known = now.epochs[now.best_epoch]
-            best = number == 1 or judged is None or epoch.calibrated_loss < known.calibrated_loss
+            before = now.epochs[now.best_epoch]
+            best = number == 1 or judged is None or epoch.calibrated_loss < before.calibrated_loss
             if best:
                 best_logits = judged.logits if judged else None
             now = Checkpoint(
@@ -132,7 +135,7 @@ def train(
                 kept if best else now.best,
                 number if best else now.best_epoch,
                 read(_moving(model, optimizer)),
-                losses,
+                losses if skipping.skipped else None,
             )
             watch.keep(now)
             watch.epoch(model, epoch)

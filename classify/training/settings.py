@@ -13,7 +13,6 @@ LEARNING_RATES = {"adamw": 3e-4, "adam": 3e-4, "sgd": 1e-2, "rmsprop": 1e-4}
 GB = 10**9  # bytes, as limits are given
 
 
-SKIPPED, MANY = 0.375, 1_000  # share that is skipped, where at least so many pictures train
 OWN_PART = "there is a validation part already"
 WHERE = Group("What trains, one of", validator=one_of, sort_key=0)
 
@@ -50,9 +49,11 @@ class Settings:
     """share of each target spread over all classes"""
     mixup: float = 0.0
     """mix pairs of pictures' activations, by Beta(a, a); 0: do not"""
-    skip_easy: Annotated[float | None, Parameter(metavar="SHARE")] = None
-    """share of the pictures that most epochs skip, out of those with a low loss; 0: none (default: 0.375 if at least
-    1,000 train, without mixup)"""
+    skip_easy: Annotated[float, Parameter(metavar="SHARE")] = 0.0
+    """share of the pictures that most epochs skip, out of those with a low loss, as 0.375; 0: none"""
+    larger: bool = False
+    """answer for larger pictures than were trained on where that validates better; answers take up to 1.7 times as
+    long"""
     mirror: bool = False
     """answer for a picture and its mirror image together unless that validates worse; answers take twice as long"""
     class_weight: Annotated[str | None, Parameter(metavar="NAME")] = None
@@ -105,12 +106,6 @@ class Settings:
                 f"Expected --skip-easy 0 with --mixup {self.mixup:g}, received {self.skip_easy:g}: the loss of a "
                 "mixture does not tell which of its pictures is easy."
             )
-
-    def skipped_share(self, n: int) -> float:
-        """Share of n training pictures that an epoch in the middle skips."""
-        if self.skip_easy is not None:
-            return self.skip_easy
-        return SKIPPED if n >= MANY and not self.mixup else 0.0
 
     @property
     def learning_rate(self) -> float:

@@ -29,7 +29,8 @@ class Skipping:
     def of(cls, n: int, settings: Settings) -> Skipping:
         """Plan the epochs of a training on n pictures."""
         last = settings.epochs - max(1, round(settings.epochs / WHOLE))
-        return cls(n, round(settings.skipped_share(n) * n) if last > 1 else 0, last)
+        skipped = max(0, min(round(settings.skip_easy * n), round(EASY * n) - 1))
+        return cls(n, skipped if last > 1 else 0, last)
 
     def __str__(self) -> str:
         """Say which epochs skip how many."""
@@ -47,9 +48,10 @@ class Skipping:
     def shares(self, number: int, losses: np.ndarray, seed: int) -> np.ndarray | None:
         """Factors (n,) for the weights of pictures, 0 of those that are skipped, 1 in the mean of the others.
 
-        `losses` (n,) are those of the last time that each was trained on. None where nothing is skipped.
+        `losses` (n,) are those of the last time that each was trained on. None where nothing is skipped, as while a
+        loss is unknown.
         """
-        if self.pictures(number) == self.n:
+        if self.pictures(number) == self.n or not np.isfinite(losses).all():
             return None
         easy = np.argsort(losses, kind="stable")[: round(EASY * self.n)]
         shares = np.ones(self.n)

@@ -62,7 +62,6 @@ class Settings:
             lr=self.lr,
             schedule="constant",
             average=0.0,
-            skip_easy=0.0,
             patience=self.patience,
             views=0 if self.augment == "none" else self.epochs,
             augment=self.augment,

@@ -9,9 +9,9 @@ from cache.errors import UserError
 from cache.text import counted
 from classify.commands.finetune import resume
 from classify.commands.finetune.activations.supply import Supply
+from classify.commands.finetune.asking import with_larger_pictures, with_mirror_images
 from classify.commands.finetune.cross_validation import Fold, cross_validate
 from classify.commands.finetune.interpolation import between, choose, walk
-from classify.commands.finetune.mirroring import with_mirror_images
 from classify.commands.finetune.network.top import set_head
 from classify.commands.finetune.result import Chosen, Result, Tuned
 from classify.commands.finetune.session import Session
@@ -75,7 +75,7 @@ def train_and_choose(
 def _on_a_part(
     session: Session, tuned: Tuned, supply: Supply, resumed: Checkpoint | None, watch: Watch
 ) -> Result:
-    """Train once, and let a validation part choose the epoch, the point on the way to it, and mirror images."""
+    """Train once, and let a validation part choose the epoch, the point on the way to it, and how the model asks."""
     start, settings = supply.start, supply.start.settings
     val = supply.of(start.val, trains=False)
     trained = train(tuned.model, supply.of(start.train), val, settings, resumed=resumed, watch=watch)
@@ -98,9 +98,12 @@ def _on_a_part(
         point.logits,
         notes=[trained.stopped] if trained.stopped else [],
     )
+    write_weights(tuned.model, weights)
+    if settings.larger:
+        chosen = with_larger_pictures(session, start, tuned, chosen)
     if settings.mirror:
-        write_weights(tuned.model, weights)
-        chosen = with_mirror_images(session, start, tuned, chosen)
+        asked = tuned.at(chosen.enlarged.size) if chosen.enlarged else tuned
+        chosen = with_mirror_images(session, start, asked, chosen)
     if settings.refit and watch.step:  # epochs that do not come, of this training and the one on all
         part, whole = (Skipping.of(len(rows), settings) for rows in (start.train, start.trained))
         missed = part.after(len(trained.epochs) - 1, settings.epochs)

@@ -49,6 +49,8 @@ def finish(
     history = chosen.history
     kept = history.alpha == 0
     write_weights(tuned.model, result.weights)
+    if chosen.enlarged:
+        tuned = tuned.at(chosen.enlarged.size)
     fitted = start.trained if result.again else start.train
     notes = [*start.notes, *chosen.notes, *([result.stopped] if result.stopped else [])]
     head = closed_form(start.loaded.head) if kept else head_on(tuned.model, start.linear, chosen.temperature)
@@ -120,6 +122,7 @@ def finish(
         original=_beside(start, truth, there, names[1], "the head fitted again" if kept else what),
         mixture=mixture.summary() if mixture else None,
         mirrored=chosen.mirrored,
+        enlarged=chosen.enlarged,
     )
     if outcome.original:
         notes.append(_standing(outcome))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cache.dataset import Embedded
+from cache.storage.json_file import build
 from classify.commands.finetune.network.border import Border
 from classify.metrics.comparison import Comparison
 from classify.metrics.evaluation import Evaluation
@@ -35,14 +36,26 @@ class Tuned:
 
     def exact_network(self) -> keras.Model:
         """The network with the weights it has now, in float32 whatever it was trained in."""
-        if self.network.compute_dtype == "float32":
-            return self.network
+        return self.network if self.network.compute_dtype == "float32" else self._copy(self.backbone)
+
+    def at(self, size: int) -> Tuned:
+        """The same for pictures of another size, in float32; its network is a copy, with the weights of now.
+
+        Raises
+        ------
+        UserError, ValueError
+            Where there is no such network, or its weights are a matter of its size.
+        """
+        backbone = replace(self.backbone, input_size=size)
+        return replace(self, backbone=backbone, network=self._copy(backbone))
+
+    def _copy(self, backbone: Backbone) -> keras.Model:
         import keras
 
         from extract.backbones.network import build_backbone
 
         keras.config.set_dtype_policy("float32")
-        network = build_backbone(self.backbone)
+        network = build_backbone(backbone)
         network.set_weights(self.network.get_weights())
         return network
 
@@ -81,6 +94,49 @@ class Mirrored:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Sized:
+    """How well the model answers for validating pictures of a size."""
+
+    size: int  # pixels a side
+    val_accuracy: float
+    calibrated_loss: float  # nats
+
+
+@dataclass(frozen=True)
+class Enlarged:
+    """For which size of pictures the model answers; of the sizes that were tried the first is what was trained on."""
+
+    size: int
+    tried: Sequence[Sized]
+    val_n: int
+
+    @property
+    def val_accuracy(self) -> float:
+        """Of the size that is taken."""
+        return next(each.val_accuracy for each in self.tried if each.size == self.size)
+
+    def describe(self) -> str:
+        """One line for people."""
+        figures = ", ".join(
+            f"{each.size} pixels {each.val_accuracy:.1%} {each.calibrated_loss:.3f}" for each in self.tried
+        )
+        told = f"of {self.val_n:,} validating pictures right, and their calibrated loss: {figures}"
+        if self.size == self.tried[0].size:
+            return f"the model does not answer for larger pictures than it was trained on; {told}"
+        return f"the model answers for pictures of {self.size} pixels; {told}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as plain Python values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> Enlarged:
+        """Read them back; DamagedJson where something is missing or of another type."""
+        found = build(cls, kept)
+        return replace(found, tried=[build(Sized, each) for each in found.tried])
+
+
 @dataclass(frozen=True, eq=False)
 class Chosen:
     """What the validating pictures chose: the epoch and the point in the history, and the temperature of the logits."""
@@ -89,7 +145,8 @@ class Chosen:
     temperature: float
     logits: np.ndarray  # (v, C) of the rows `Start.val`
     mirrored: Mirrored | None = None
-    notes: Sequence[str] = ()  # why training ended early, what came of mirror images
+    enlarged: Enlarged | None = None
+    notes: Sequence[str] = ()  # why training ended early, what came of larger pictures and mirror images
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +218,7 @@ class Outcome:
     original: Beside | None = None
     mixture: Together | None = None
     mirrored: Mirrored | None = None
+    enlarged: Enlarged | None = None
 
     @property
     def beaten(self) -> bool:
@@ -172,6 +230,8 @@ class Outcome:
         """Accuracies of the head and of what was chosen on the validation part."""
         line = self.history.line
         after = next(p.val_accuracy for p in line if p.alpha == self.history.alpha)
+        if self.enlarged:
+            after = self.enlarged.val_accuracy
         if self.mirrored and self.mirrored.used:
             after = self.mirrored.val_accuracy
         return line[0].val_accuracy, self.mixture.val_accuracy if self.mixture else after
@@ -208,6 +268,7 @@ class Outcome:
             "original": self.original.to_json() if self.original else None,
             "mixture": self.mixture.to_json() if self.mixture else None,
             "mirrored": self.mirrored.to_json() if self.mirrored else None,
+            "enlarged": self.enlarged.to_json() if self.enlarged else None,
             "notes": self.notes,
         }
 

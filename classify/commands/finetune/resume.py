@@ -12,7 +12,7 @@ import numpy as np
 from cache.errors import UserError
 from cache.storage.json_file import DamagedJson, build, check, read_json
 from cache.workspace import Workspace
-from classify.commands.finetune.result import Chosen, Mirrored
+from classify.commands.finetune.result import Chosen, Enlarged, Mirrored
 from classify.commands.finetune.start.start import Start
 from classify.data.identity import part_hash
 from classify.runs.folder import find_run, place_of, relocated, write_json
@@ -122,6 +122,7 @@ def keep_chosen(folder: Path, found: Chosen) -> None:
         "temperature": found.temperature,
         "logits": found.logits.tolist(),
         "mirrored": found.mirrored.to_json() if found.mirrored else None,
+        "enlarged": found.enlarged.to_json() if found.enlarged else None,
         "notes": list(found.notes),
     }
     write_json(folder / CHOSEN, kept)
@@ -131,14 +132,16 @@ def chosen(folder: Path) -> Chosen | None:
     """What the validating pictures chose for a training on all; None where they did not yet."""
     path = folder / CHOSEN
     try:
-        kept = check(read_json(path), history=dict, temperature=float, logits=list, mirrored=dict, notes=list)
+        objects = dict.fromkeys(("history", "mirrored", "enlarged"), dict)
+        kept = check(read_json(path), temperature=float, logits=list, notes=list, **objects)
         history = build(History, kept["history"])
         epochs = [build(Epoch, epoch) for epoch in history.epochs]
         line = [build(Interpolation, point) for point in history.line]
         logits = np.array(kept["logits"], float)
         mirrored = build(Mirrored, kept["mirrored"]) if kept["mirrored"] else None
+        enlarged = Enlarged.from_json(kept["enlarged"]) if kept.get("enlarged") else None
         history = replace(history, epochs=epochs, line=line)
-        return Chosen(history, kept["temperature"], logits, mirrored, kept["notes"])
+        return Chosen(history, kept["temperature"], logits, mirrored, enlarged, kept["notes"])
     except FileNotFoundError:
         return None
     except (OSError, DamagedJson, KeyError, ValueError, TypeError) as error:
@@ -155,8 +158,8 @@ def close_run(folder: Path) -> None:
 
 
 def _settings(plan: dict[str, Any]) -> Settings:
-    """What a plan says; a run of an older version, which averaged no weights and skipped no picture, goes on so."""
-    return build(Settings, {"average": 0.0, "skip_easy": 0.0} | plan["settings"])
+    """What a plan says; a run of an older version, which averaged no weights, goes on without."""
+    return build(Settings, {"average": 0.0} | plan["settings"])
 
 
 def _pace(plan: dict[str, Any]) -> Pace:

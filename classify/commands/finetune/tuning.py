@@ -99,6 +99,12 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
     skipping = Skipping.of(len(start.train), settings)
     if skipping.skipped:
         say(str(skipping))
+    elif settings.skip_easy:
+        note = (
+            f"--skip-easy {settings.skip_easy:g} has no effect: the first and the last epoch skip no picture"
+        )
+        start = replace(start, notes=[*start.notes, note])
+        say(note)
     start = _at(start, pace)
     supply = replace(supply, start=start)
 

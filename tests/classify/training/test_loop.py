@@ -293,17 +293,35 @@ def test_a_checkpoint_without_averages_is_refused() -> None:
         train(small_top()[0], data, data, SETTINGS, resumed=kept[0])
 
 
-def test_a_checkpoint_without_losses_goes_on() -> None:
-    """As one of an older version, whose epochs had all pictures."""
+@pytest.mark.parametrize("losses", [None, np.zeros(5)])
+def test_an_epoch_skips_none_while_losses_are_unknown(losses: np.ndarray | None) -> None:
+    """As where a picture that was lost can be read again: then there are more than the checkpoint knows."""
+    model, data = small_top()
+    kept: list[Checkpoint] = []
+    seen: list[tuple[int, str]] = []
+    settings = replace(SETTINGS, skip_easy=0.5)
+    train(model, data, data, settings, watch=Watch(keep=kept.append))
+    assert kept[0].losses is not None and np.isfinite(kept[0].losses).all()
+    fresh, _ = small_top()
+    watch = Watch(keep=kept.append, step=lambda pictures, words: seen.append((pictures, words)))
+    train(fresh, data, data, settings, resumed=replace(kept[0], losses=losses), watch=watch)
+    counts = [sum(n for n, words in seen if f"epoch {number} of" in words) for number in range(2, 5)]
+    assert counts == [N, N // 2, N] and np.isfinite(kept[-1].losses).all()
+
+
+@pytest.mark.parametrize(("size", "share"), [(1, 0.375), (2, 0.7), (64, 0.7)])
+def test_no_batch_is_empty_where_most_pictures_are_skipped(size: int, share: float) -> None:
+    model, data = small_top()
+    trained = train(model, data, data, replace(SETTINGS, batch_size=size, skip_easy=share))
+    assert len(trained.epochs) == 5 and trained.stopped == ""
+
+
+def test_a_checkpoint_has_losses_only_where_some_are_skipped(tmp_path: Path) -> None:
     model, data = small_top()
     kept: list[Checkpoint] = []
     train(model, data, data, SETTINGS, watch=Watch(keep=kept.append))
-    end = read_weights(model)
-    fresh, _ = small_top()
-    trained = train(fresh, data, data, SETTINGS, resumed=replace(kept[1], losses=None))
-    assert len(trained.epochs) == 5
-    for a, b in zip(read_weights(fresh), end, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
+    kept[0].save(tmp_path / "checkpoint.h5")
+    assert Checkpoint.load(tmp_path / "checkpoint.h5").losses is None
 
 
 def test_best_epoch_is_the_trained_one_with_the_lowest_calibrated_loss() -> None:

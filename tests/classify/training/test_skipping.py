@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cache.errors import UserError
-from classify.training.settings import MANY, SKIPPED, Settings
+from classify.training.settings import Settings
 from classify.training.skipping import Skipping
 
 N = 40
@@ -59,15 +59,21 @@ def test_the_first_and_the_last_epochs_skip_none(epochs: int, whole: set[int]) -
     assert bool(skipping.skipped) == (len(whole) < epochs)
 
 
+@pytest.mark.parametrize("n", range(1, 30))
+def test_of_few_pictures_one_that_is_easy_is_left(n: int) -> None:
+    skipping = Skipping.of(n, Settings(skip_easy=0.7))
+    found = skipping.shares(2, np.arange(n), 0) if skipping.skipped > 0 else None
+    assert found is None or (np.isfinite(found).all() and 0 < (found == 0).sum() < n)
+    assert 0 <= n - skipping.pictures(2) < n
+
+
+def test_none_is_skipped_while_a_loss_is_unknown() -> None:
+    assert plan().shares(2, np.where(np.arange(N) == 3, np.nan, LOSSES), 0) is None
+
+
 def test_it_says_which_epochs_skip() -> None:
     assert str(plan()) == "epochs 2 to 9 skip 15 of 40 pictures, at random among those with a low loss"
     assert str(plan(epochs=3)).startswith("epoch 2 skips 15 of 40")
-
-
-def test_by_default_many_are_needed_and_no_mixtures() -> None:
-    assert Settings().skipped_share(MANY) == SKIPPED and Settings().skipped_share(MANY - 1) == 0
-    assert Settings(mixup=0.2).skipped_share(MANY) == 0
-    assert Settings(skip_easy=0.1).skipped_share(20) == 0.1 and Settings(skip_easy=0).skipped_share(MANY) == 0
 
 
 @pytest.mark.parametrize("share", [-0.1, 0.71])

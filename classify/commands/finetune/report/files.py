@@ -84,15 +84,15 @@ def write_pages(
         how = f"validated in {counted(history.folds, 'fold')}"
     trained = history.epochs[1:]
     skipping = Skipping.of(len(start.train), settings)
-    skips = f"; {skipping}" if skipping.skipped else ""
+    size = tuned.backbone.input_size
+    answers = f"; answers for {size}" if size != data.space.input_size else ""
     facts = {
         "Data set": f"{data.name}: {counted(len(start.train), 'picture')} for training, "
         f"{how}, {outcome.after.n:,} for testing",
         "Started from": f"{head} of {start.loaded.folder.name}{_refitted(outcome)}",
-        "Backbone": f"{data.space.backbone}, {data.space.input_size} pixels",
+        "Backbone": f"{data.space.backbone}, {data.space.input_size} pixels{answers}",
         "Trained": tuned.border.describe(),
         "Optimizer": f"{settings.optimizer}, learning rate {settings.learning_rate:g}, {settings.schedule}",
-        "Epochs": f"{len(trained)}{skips}",
         "Views": f"{settings.views} of the policy {settings.augment}, besides the plain picture"
         if settings.views
         else "none",
@@ -101,6 +101,10 @@ def write_pages(
         f"{sum(epoch.seconds for epoch in trained):.0f} s for {counted(len(trained), 'epoch')}",
         "Written": now(),
     }
+    if skipping.skipped and len(trained) > 1:
+        facts["Skipped"] = (
+            f"{skipping.skipped:,} of {skipping.n:,} pictures in most epochs, easy ones at random"
+        )
     files = {what: name for what, name in files.items() if (folder / name).exists()}
     story = Story(
         f"Fine-tuning {data.space.backbone} on {data.name}",
@@ -113,7 +117,6 @@ def write_pages(
         files,
         outcome.original,
         outcome.mixture,
-        outcome.mirrored,
     )
     write_file(folder / "report.md", story.markdown().encode("utf-8"))
 

@@ -8,7 +8,7 @@ from math import isfinite
 from urllib.parse import quote
 
 from classify.commands.finetune.report.advice import advice, chosen
-from classify.commands.finetune.result import Beside, Mirrored, Together
+from classify.commands.finetune.result import Beside, Together
 from classify.metrics.comparison import Comparison
 from classify.metrics.evaluation import Evaluation, tie
 from classify.metrics.intervals import wilson
@@ -40,7 +40,6 @@ class Story:
     files: Mapping[str, str] = field(default_factory=dict)
     original: Beside | None = None
     mixture: Together | None = None
-    mirrored: Mirrored | None = None
 
     def markdown(self) -> str:
         """Return the page as Markdown text; names from the user's files are escaped."""
@@ -50,9 +49,6 @@ class Story:
                 "Epoch and alpha were chosen on these validation pictures, so that the figure flatters the model "
                 "a little; the test part below had no say in it."
             )
-        if self.mirrored:
-            said = self.mirrored.describe()
-            parts.append(f"{said[0].upper()}{said[1:]}.")
         if self.mixture and self.original:
             parts.append(_together(self.mixture, self.original, self.history.val_n))
         if self.facts:

@@ -66,14 +66,14 @@ def _parts(division: Division, val_size: float, seed: int) -> list[tuple[np.ndar
 
 
 def idle(settings: Settings, division: Division, trials: Sequence[Trial]) -> list[str]:
-    """Say so where --val-size, --mirror or --refit decided nothing."""
+    """Say so where --val-size, --larger, --mirror or --refit decided nothing."""
     if (division.split.part == VAL).any():
         return settings.idle_val_size(OWN_PART)
     if len(trials) == 1:
         return []
     train = counted(len(division.y), "training picture")
     why = f"of {train}, {FEW} at most, each validates once, in {len(trials)} folds"
-    asked = {"--mirror": settings.mirror, "--refit": settings.refit}
+    asked = {"--larger": settings.larger, "--mirror": settings.mirror, "--refit": settings.refit}
     return [
         *settings.idle_val_size(why),
         *(f"{name} has no effect: {why}, and all train again" for name, given in asked.items() if given),

@@ -1,4 +1,4 @@
-"""What the validating pictures chose is trained again on all, and asked about mirror images, where that is wanted."""
+"""What the validating pictures chose is trained again on all, and asked in other ways, where that is wanted."""
 
 import json
 import shutil
@@ -16,9 +16,9 @@ from cache.workspace import Workspace
 from classify.commands.evaluate.command import evaluate
 from classify.commands.export.command import export
 from classify.commands.export.formats import FORMATS
-from classify.commands.finetune import choosing, mirroring, resume
+from classify.commands.finetune import asking, choosing, resume
 from classify.commands.finetune.command import finetune
-from classify.commands.finetune.result import Outcome, Result
+from classify.commands.finetune.result import Outcome, Result, Tuned
 from classify.commands.fit_head.options import FitOptions
 from classify.models.classifier import open_classifier
 from classify.models.predictor import Predictor
@@ -39,7 +39,7 @@ from tests.classify.several import write_network
 
 KERAS = Options(engine="keras")
 GIVEN = {"epochs": 3, "views": 1, "lr": 3e-3, "batch_size": 16, "top": 1}
-BOTH = GIVEN | {"mirror": True, "refit": True}
+ALL = GIVEN | {"larger": True, "mirror": True, "refit": True}
 Done = tuple[Workspace, Outcome, list[str]]
 
 
@@ -59,9 +59,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def always_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tuning and mirror images always pay: the pictures are few."""
+    """Tuning, larger pictures and mirror images always pay: the pictures are few."""
     monkeypatch.setattr(choosing, "choose", lambda line, floor: line[-1])
-    monkeypatch.setattr(mirroring, "better", lambda both, alone, errors: True)
+    monkeypatch.setattr(asking, "better", lambda both, alone, errors: True)
 
 
 class Killed(BaseException):
@@ -79,8 +79,8 @@ def done(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]
     said = list[str]()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choosing, "choose", lambda line, floor: line[-1])
-        patch.setattr(mirroring, "better", lambda both, alone, errors: True)
-        yield workspace, finetune(workspace, BOTH, options=KERAS, say=said.append), said
+        patch.setattr(asking, "better", lambda both, alone, errors: True)
+        yield workspace, finetune(workspace, ALL, options=KERAS, say=said.append), said
 
 
 def files_of(workspace: Workspace) -> list[Path]:
@@ -100,9 +100,13 @@ def test_what_was_done_is_told(done: Done) -> None:
     assert any(line.startswith("all pictures, epoch 1 of") for line in said)
     assert any(note.startswith("trained again on all 48 pictures") for note in outcome.notes)
     page, record = (outcome.run / "report.md").read_text("utf-8"), record_of(outcome.run)
-    assert "The model answers for a picture and its mirror image together" in page
+    assert "the model answers for a picture and its mirror image together" in page
     assert f"{48 - count} pictures for training, {count} for validation, which then trained, too" in page
-    mirrored = outcome.mirrored
+    mirrored, enlarged = outcome.mirrored, outcome.enlarged
+    assert enlarged is not None and enlarged.size == 48 and enlarged.val_n == count
+    assert [each.size for each in enlarged.tried] == [32, 48]
+    assert record["result"]["enlarged"] == enlarged.to_json() and enlarged.describe() in outcome.notes
+    assert "32 pixels; answers for 48" in page and "answers for pictures of 48 pixels" in page
     assert mirrored is not None and record["result"]["mirrored"] == mirrored.to_json()
     assert record["result"]["val_accuracy"] == mirrored.val_accuracy == outcome.chosen[1]
     assert not (outcome.run / "validation.csv").exists()  # they have trained
@@ -120,7 +124,7 @@ def test_pictures_that_validated_were_answered_for_before_they_trained(done: Don
 
 def test_the_model_answers_alike_for_a_picture_and_its_mirror_image(done: Done) -> None:
     workspace, outcome, _ = done
-    pixels = np.stack([decode(file.read_bytes(), 32, Decoding()) for file in files_of(workspace)[::6]])
+    pixels = np.stack([decode(file.read_bytes(), 48, Decoding()) for file in files_of(workspace)[::6]])
     model = keras.models.load_model(outcome.run / "model.keras", compile=False)
     one, two = (model.predict(each, verbose=0) for each in (pixels, pixels[:, :, ::-1]))
     np.testing.assert_allclose(one, two, atol=1e-5)
@@ -143,7 +147,7 @@ def test_a_picture_that_validated_has_moved_the_network(done: Done, made: Path, 
     workspace = of_ones_own(made, tmp_path / "work")
     alone = finetune(workspace, GIVEN | {"mirror": True}, options=KERAS)
     assert (alone.run / "validation.csv").exists() and not (alone.run / resume.CHOSEN).exists()
-    assert alone.history.best == done[1].history.best and alone.mirrored == done[1].mirrored
+    assert alone.history.best == done[1].history.best and alone.enlarged is None
     both = zip(weights(alone.run), weights(done[1].run), strict=True)
     assert max(np.abs(a - b).max() for a, b in both) > 1e-3
 
@@ -153,7 +157,7 @@ def test_a_head_that_is_kept_is_not_trained_again(
 ) -> None:
     monkeypatch.setattr(choosing, "choose", lambda line, floor: line[0])
     said: list[str] = []
-    kept = finetune(of_ones_own(made, tmp_path / "work"), BOTH, options=KERAS, say=said.append)
+    kept = finetune(of_ones_own(made, tmp_path / "work"), ALL, options=KERAS, say=said.append)
     assert kept.history.alpha == 0 and kept.mirrored is None
     assert not any("training on all" in line for line in said)
     assert (kept.run / "validation.csv").exists()
@@ -209,7 +213,7 @@ def between(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work
     with monkeypatch.context() as patch:
         patch.setattr(choosing, "_on_all", killed)
         with pytest.raises(Killed):
-            finetune(workspace, BOTH, options=KERAS)
+            finetune(workspace, ALL, options=KERAS)
     return workspace
 
 
@@ -232,7 +236,7 @@ def test_other_validating_pictures_than_those_that_chose_are_refused(between: Wo
 def test_mirror_images_that_do_not_help_are_left(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mirroring, "better", lambda both, alone, errors: False)
+    monkeypatch.setattr(asking, "better", lambda both, alone, errors: False)
     outcome = finetune(of_ones_own(made, tmp_path / "work"), GIVEN | {"mirror": True}, options=KERAS)
     assert outcome.mirrored is not None and not outcome.mirrored.used
     assert outcome.chosen[1] == outcome.mirrored.plain_val_accuracy
@@ -243,17 +247,60 @@ def test_mirror_images_that_do_not_help_are_left(
 def test_a_validating_picture_that_is_gone_leaves_mirror_images_out(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask = mirroring.answer
+    ask = asking.answer
 
     def one_is_gone(*given: Any, **more: Any) -> np.ndarray:
         found = ask(*given, **more)
         found[0] = np.nan
         return found
 
-    monkeypatch.setattr(mirroring, "answer", one_is_gone)
+    monkeypatch.setattr(asking, "answer", one_is_gone)
     outcome = finetune(of_ones_own(made, tmp_path / "work"), GIVEN | {"mirror": True}, options=KERAS)
     assert outcome.mirrored is None
     assert "mirror images are not asked about: a validating picture could not be read" in outcome.notes
+
+
+def test_larger_pictures_that_do_not_help_are_left(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "better", lambda found, taken, errors: False)
+    outcome = finetune(of_ones_own(made, tmp_path / "work"), GIVEN | {"larger": True}, options=KERAS)
+    assert outcome.enlarged is not None and outcome.enlarged.size == 32
+    assert outcome.chosen[1] == outcome.enlarged.tried[0].val_accuracy
+    assert any("does not answer for larger pictures" in note for note in outcome.notes)
+    assert "answers for 48" not in (outcome.run / "report.md").read_text("utf-8")
+    assert _classifier(outcome.run).input_shape[1] == 32
+
+
+def test_figures_of_larger_pictures_are_those_of_the_very_network(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked from the pixels with plain Keras: the size that is taken answers as was judged."""
+    workspace = of_ones_own(made, tmp_path / "work")
+    outcome = finetune(workspace, GIVEN | {"larger": True}, options=KERAS)
+    scores, root = load(outcome.run), workspace.root.parent / "stripes"
+    validated = scores.part == PARTS.index("val")
+    files = [root / path for path in np.asarray(scores.path)[validated]]
+    model = keras.models.load_model(outcome.run / "model.keras", compile=False)
+    pixels = np.stack([decode(file.read_bytes(), 48, Decoding()) for file in files])
+    np.testing.assert_allclose(model.predict(pixels, verbose=0), scores.probability[validated], atol=1e-4)
+    right = model.predict(pixels, verbose=0).argmax(axis=1) == scores.label[validated]
+    assert outcome.enlarged is not None and right.mean() == outcome.enlarged.tried[1].val_accuracy
+
+
+def test_a_network_of_one_size_is_not_asked_about_others(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fixed(tuned: Tuned, size: int) -> Tuned:
+        raise UserError("Expected an input size of 32 for small, received 48.")
+
+    monkeypatch.setattr(Tuned, "at", fixed)
+    outcome = finetune(of_ones_own(made, tmp_path / "work"), GIVEN | {"larger": True}, options=KERAS)
+    assert outcome.enlarged is None
+    assert (
+        "larger pictures are not asked about: Expected an input size of 32 for small, received 48."
+        in outcome.notes
+    )
 
 
 def _classifier(run: Path) -> keras.Model:
@@ -276,13 +323,13 @@ def test_killed_and_resumed_it_comes_to_the_same(
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoint, "save", mortal)
         with pytest.raises(Killed):
-            finetune(workspace, BOTH, options=KERAS)
+            finetune(workspace, ALL, options=KERAS)
     assert set(kept[:3]) == {resume.PART} and set(kept[3:]) <= {resume.CHECKPOINT}
     (run,) = workspace.runs.glob("*-finetune")
     if after > 3:
         assert json.loads((run / resume.CHOSEN).read_text())["mirrored"]["used"]
     again = finetune(workspace, {}, resume="", options=KERAS)
-    assert again.run == run and again.mirrored == done[1].mirrored
+    assert again.run == run and again.mirrored == done[1].mirrored and again.enlarged == done[1].enlarged
     for a, b in zip(weights(again.run), weights(done[1].run), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
     np.testing.assert_allclose(load(again.run).probability, load(done[1].run).probability, atol=1e-5)
