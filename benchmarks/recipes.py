@@ -319,8 +319,8 @@ def render(record: dict) -> str:
         "Their networks are ResNet50, InceptionV3 and MobileNetV2, whose weights Keras downloads. The machine of these "
         f"measurements could not do that. So the figures are of `{STAND_IN}` in their place; and each network itself "
         "is run with random weights on 20 pictures a class, to show that the commands work with it. Figures of random "
-        "weights mean nothing. The fine-tunings among the commands were run before weights were averaged over steps "
-        "and easy pictures skipped: today `--average 0 --skip-easy 0` does without.",
+        "weights mean nothing. The fine-tunings among the commands were run before weights were averaged over steps: "
+        "today `--average 0` does without.",
         "## Each step",
         table(("in the tutorials", "here"), STEPS),
     ]

@@ -303,6 +303,13 @@ def test_a_network_of_one_size_is_not_asked_about_others(
     )
 
 
+def test_of_two_epochs_none_skips_which_is_told(made: Path, tmp_path: Path) -> None:
+    given = GIVEN | {"epochs": 2, "skip_easy": 0.3}
+    outcome = finetune(of_ones_own(made, tmp_path / "work"), given, options=KERAS)
+    assert "--skip-easy 0.3 has no effect: the first and the last epoch skip no picture" in outcome.notes
+    assert outcome.skipped == 0 and "Skipped" not in (outcome.run / "report.md").read_text("utf-8")
+
+
 def _classifier(run: Path) -> keras.Model:
     return keras.models.load_model(run / "model.keras", compile=False).get_layer("classifier")
 

@@ -13,7 +13,7 @@ from cache.errors import UserError
 from cache.storage.json_file import write_json
 from cache.workspace import Workspace
 from classify.commands.finetune import resume
-from classify.commands.finetune.result import Chosen, Mirrored
+from classify.commands.finetune.result import Chosen, Enlarged, Mirrored, Sized
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import Epoch, History, Interpolation
 from classify.training.settings import Pace, Settings
@@ -161,19 +161,25 @@ def test_a_damaged_plan_is_refused(workspace: Workspace, cut_short: Path) -> Non
 
 
 @pytest.mark.parametrize("mirrored", [None, Mirrored(True, 0.75, 0.7, 0.375, 0.4, 60)])
-def test_what_was_chosen_is_kept(cut_short: Path, mirrored: Mirrored | None) -> None:
+@pytest.mark.parametrize("enlarged", [None, Enlarged(48, [Sized(32, 0.7, 0.4), Sized(48, 0.7, 0.375)], 60)])
+def test_what_was_chosen_is_kept(
+    cut_short: Path, mirrored: Mirrored | None, enlarged: Enlarged | None
+) -> None:
     assert resume.chosen(cut_short) is None
     first = Epoch(0, float("nan"), float("nan"), 0.6, 0.7, 0.0, 0.0, 0.5)
     line = [Interpolation(0.0, 0.7, 0.6, 0.5), Interpolation(0.4, 0.75, 0.4, 0.375)]
     history = History([first, EPOCH], 1, line, 0.4, 60, 5)
     logits = np.random.default_rng(0).normal(size=(60, 3))
-    resume.keep_chosen(cut_short, Chosen(history, 1.23456789, logits, mirrored, ["stopped"]))
-    json.loads((cut_short / resume.CHOSEN).read_text())
+    resume.keep_chosen(cut_short, Chosen(history, 1.23456789, logits, mirrored, enlarged, ["stopped"]))
+    kept = json.loads((cut_short / resume.CHOSEN).read_text())
     found = resume.chosen(cut_short) or pytest.fail("nothing was kept")
     assert np.array_equal(found.logits, logits)
     assert found.temperature == 1.23456789 and repr(found.history) == repr(history)
     assert found.history.epochs[1] == EPOCH and list(found.history.line) == line
-    assert found.mirrored == mirrored and found.notes == ["stopped"]
+    assert found.mirrored == mirrored and found.enlarged == enlarged and found.notes == ["stopped"]
+    del kept["enlarged"]  # as an older version wrote it
+    write_json(cut_short / resume.CHOSEN, kept)
+    assert getattr(resume.chosen(cut_short), "enlarged", "nothing") is None
 
 
 def test_a_part_and_all_pictures_have_checkpoints_of_their_own(workspace: Workspace) -> None:

@@ -116,9 +116,9 @@ def test_a_validation_part_of_its_own_has_weights_and_only_known_classes_train(b
     np.testing.assert_allclose(np.bincount(codes, weight), weight.sum() / 3)
 
 
-def test_where_folds_decide_mirror_and_refit_are_told_to_be_idle(small: Workspace) -> None:
-    notes = begun(small, refit=True, mirror=True).notes
-    for name in ("--mirror", "--refit"):
+def test_where_folds_decide_what_asks_a_part_is_told_to_be_idle(small: Workspace) -> None:
+    notes = begun(small, refit=True, mirror=True, larger=True).notes
+    for name in ("--larger", "--mirror", "--refit"):
         assert any(note.startswith(f"{name} has no effect: of ") for note in notes)
     assert not any("no effect" in note for note in begun(small).notes)
 
