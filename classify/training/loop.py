@@ -110,10 +110,9 @@ def train(
         number, began = len(now.epochs), time.monotonic()
         progress = _Progress(watch, number, last, skipping.pictures(number), skipping.after(number, last))
         callbacks.tell("on_epoch_begin", number - 1, {})
-        known = now.losses is not None and len(now.losses) == len(
-            fit
-        )  # else another number of them can be read
-        losses = np.copy(now.losses) if known else np.full(len(fit), np.nan)
+        losses = np.full(len(fit), np.nan)
+        if now.losses is not None and len(now.losses) == len(fit):  # else others can be read than then
+            losses = np.copy(now.losses)
         shares = skipping.shares(number, losses, settings.seed)
         loss, accuracy = _one_epoch(model, fit, settings, number, shares, losses, progress, callbacks)
         if not math.isfinite(loss):
