@@ -275,7 +275,7 @@ def test_larger_pictures_that_do_not_help_are_left(
 def test_figures_of_larger_pictures_are_those_of_the_very_network(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Asked from the pixels with plain Keras: the size that is taken answers as was judged."""
+    """Asked from the pixels with plain Keras: the size that is taken answers as was judged, by the weights of now."""
     workspace = of_ones_own(made, tmp_path / "work")
     outcome = finetune(workspace, GIVEN | {"larger": True}, options=KERAS)
     scores, root = load(outcome.run), workspace.root.parent / "stripes"
@@ -286,6 +286,12 @@ def test_figures_of_larger_pictures_are_those_of_the_very_network(
     np.testing.assert_allclose(model.predict(pixels, verbose=0), scores.probability[validated], atol=1e-4)
     right = model.predict(pixels, verbose=0).argmax(axis=1) == scores.label[validated]
     assert outcome.enlarged is not None and right.mean() == outcome.enlarged.tried[1].val_accuracy
+    plain = finetune(of_ones_own(made, tmp_path / "plain"), GIVEN, options=KERAS)
+    of_size = outcome.enlarged.tried[0]
+    assert of_size.val_accuracy == plain.chosen[1] and of_size.size == 32
+    for a, b in zip(weights(outcome.run), weights(plain.run), strict=True):
+        if a.ndim == 4:  # of the network; the head has another temperature
+            np.testing.assert_allclose(a, b, atol=1e-6)
 
 
 def test_a_network_of_one_size_is_not_asked_about_others(
