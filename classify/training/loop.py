@@ -161,9 +161,8 @@ def _steadied(
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     if optimizer.use_ema:
         optimizer.finalize_variable_values(model.trainable_variables)
-        write_weights(
-            model, read_weights(model)
-        )  # on JAX they were the optimizer's own arrays, which a step deletes
+        # A copy: on JAX these are the optimizer's own arrays, which the next step deletes.
+        write_weights(model, read_weights(model))
         average = _judge(model, val, settings)
         if judged and average and judged.calibrated_loss < average.calibrated_loss:
             write_weights(model, own)

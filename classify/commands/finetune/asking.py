@@ -18,6 +18,7 @@ from classify.training.validation import better, judge
 
 LARGER = (8 / 7, 9 / 7)  # times the size that was trained on: 256 and 288 pixels for 224
 STEP = 16  # pixels of which sizes are multiples
+_UNREAD = "a validating picture could not be read"
 _TINY = float(np.finfo(np.float32).tiny)
 
 
@@ -103,9 +104,6 @@ def with_mirror_images(session: Session, start: Start, tuned: Tuned, chosen: Cho
     )
     chosen = replace(_told(session, chosen, mirrored.describe()), mirrored=mirrored)
     return _answering(chosen, logits, codes) if mirrored.used else chosen
-
-
-_UNREAD = "a validating picture could not be read"
 
 
 def _asked(

@@ -39,13 +39,15 @@ class Tuned:
         return self.network if self.network.compute_dtype == "float32" else self._copy(self.backbone)
 
     def at(self, size: int) -> Tuned:
-        """The same for pictures of another size, in float32; its network is a copy, with the weights of now.
+        """The same for pictures of a size; of another one its network is a copy in float32, with the weights of now.
 
         Raises
         ------
         UserError, ValueError
             Where there is no such network, or its weights are a matter of its size.
         """
+        if size == self.backbone.input_size:
+            return self
         backbone = replace(self.backbone, input_size=size)
         return replace(self, backbone=backbone, network=self._copy(backbone))
 

@@ -20,7 +20,6 @@ from classify.report.confusion import confusion_png, confusion_text
 from classify.runs.predictions import save_evaluation, save_validation
 from classify.training.curves import curves_png, interpolation_png
 from classify.training.history import history_csv
-from classify.training.skipping import Skipping
 from classify.training.summary import summary_text
 
 
@@ -83,7 +82,6 @@ def write_pages(
     if history.folds:
         how = f"validated in {counted(history.folds, 'fold')}"
     trained = history.epochs[1:]
-    skipping = Skipping.of(len(start.train), settings)
     size = tuned.backbone.input_size
     answers = f"; answers for {size}" if size != data.space.input_size else ""
     facts = {
@@ -101,10 +99,9 @@ def write_pages(
         f"{sum(epoch.seconds for epoch in trained):.0f} s for {counted(len(trained), 'epoch')}",
         "Written": now(),
     }
-    if skipping.skipped and len(trained) > 1:
-        facts["Skipped"] = (
-            f"{skipping.skipped:,} of {skipping.n:,} pictures in most epochs, easy ones at random"
-        )
+    if outcome.skipped and len(trained) > 1:
+        told = f"{outcome.skipped:,} of {len(start.train):,} pictures in most epochs, easy ones at random"
+        facts["Skipped"] = told
     files = {what: name for what, name in files.items() if (folder / name).exists()}
     story = Story(
         f"Fine-tuning {data.space.backbone} on {data.name}",
