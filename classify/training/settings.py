@@ -52,7 +52,7 @@ class Settings:
     skip_easy: Annotated[float, Parameter(metavar="SHARE")] = 0.0
     """share of the pictures that most epochs skip, out of those with a low loss, as 0.375; 0: none"""
     larger: bool = False
-    """answer for larger pictures than were trained on where that validates better; answers take up to 1.7 times as
+    """answer for larger pictures than the head does where that validates better; answers take up to 1.7 times as
     long"""
     mirror: bool = False
     """answer for a picture and its mirror image together unless that validates worse; answers take twice as long"""
@@ -65,6 +65,9 @@ class Settings:
     augment: Annotated[str, Parameter(metavar="POLICY", help=f"augmentation of the views: {NAMES}")] = (
         "standard"
     )
+    view_size: Annotated[int | None, Parameter(metavar="PIXELS")] = None  # view_size.SHARE
+    """pixels a side of the pictures that train (default: five sevenths of those that are answered for, with --larger as
+    many as the head's); 0: no fewer"""
     val_size: float = 0.15
     """share of the training part that validates, if the data has no such part"""
     refit: bool = False
@@ -149,6 +152,7 @@ _RANGES = (
     ("skip_easy", 0, 0.7),
     ("patience", 1, 100_000),
     ("views", 0, 1_000),
+    ("view_size", 0, 4_096),
     ("val_size", 0.01, 0.9),
     ("max_cache_gb", 0, 1e6),
     ("checkpoint_every", 0, 100_000),

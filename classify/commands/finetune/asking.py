@@ -16,14 +16,14 @@ from classify.models.layers import build_model
 from classify.models.probabilities import answer
 from classify.training.validation import better, judge
 
-LARGER = (8 / 7, 9 / 7)  # times the size that was trained on: 256 and 288 pixels for 224
+LARGER = (8 / 7, 9 / 7)  # times the head's size: 256 and 288 pixels for 224
 STEP = 16  # pixels of which sizes are multiples
 _UNREAD = "a validating picture could not be read"
 _TINY = float(np.finfo(np.float32).tiny)
 
 
 def with_larger_pictures(session: Session, start: Start, tuned: Tuned, chosen: Chosen) -> Chosen:
-    """Answer for a picture at a larger size than was trained on, where that is better on the validating pictures.
+    """Answer for a picture at a larger size than the head does, where that is better on the validating pictures.
 
     Crops show things larger than they are in whole pictures, so that a network that was trained on them knows larger
     things better (Touvron et al. 2019, arXiv 1906.06423). A larger size is taken for a smaller one where it has no
@@ -47,10 +47,10 @@ def with_larger_pictures(session: Session, start: Start, tuned: Tuned, chosen: C
     if tuned.backbone.pooling.startswith("flatten"):
         return _told(session, chosen, "larger pictures are not asked about: with flatten a row has one size")
     codes = start.codes(start.val[start.validated])
-    trained = tuned.backbone.input_size
-    taken, size, logits = judge(chosen.logits, codes), trained, chosen.logits
-    tried = [Sized(trained, taken.accuracy, taken.calibrated_loss)]
-    for larger in sorted({round(trained * times / STEP) * STEP for times in LARGER} - {trained}):
+    usual = tuned.backbone.input_size
+    taken, size, logits = judge(chosen.logits, codes), usual, chosen.logits
+    tried = [Sized(usual, taken.accuracy, taken.calibrated_loss)]
+    for larger in sorted({round(usual * times / STEP) * STEP for times in LARGER} - {usual}):
         try:
             said = _asked(session, start, tuned.at(larger), chosen, f"pictures of {larger} pixels")
         except (UserError, ValueError) as error:
@@ -64,7 +64,7 @@ def with_larger_pictures(session: Session, start: Start, tuned: Tuned, chosen: C
             taken, size, logits = found, larger, said
     enlarged = Enlarged(size, tried, len(codes))
     chosen = replace(_told(session, chosen, enlarged.describe()), enlarged=enlarged)
-    return chosen if size == trained else _answering(chosen, logits, codes)
+    return chosen if size == usual else _answering(chosen, logits, codes)
 
 
 def with_mirror_images(session: Session, start: Start, tuned: Tuned, chosen: Chosen) -> Chosen:

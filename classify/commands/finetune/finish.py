@@ -112,6 +112,7 @@ def finish(
         border=tuned.border.layer or "input",
         trainable_parameters=sum(int(np.prod(v.shape)) for v in tuned.model.trainable_variables),
         learning_rate=start.settings.learning_rate,
+        view_size=tuned.view_size,
         skipped=Skipping.of(len(start.train), start.settings).skipped,
         history=history,
         before=before,

@@ -33,6 +33,12 @@ class Tuned:
     network: keras.Model  # (B, s, s, 3) preprocessed to (B, h, w, c)
     border: Border
     model: keras.Model  # activations at the border to (B, C) logits
+    view_size: int  # pixels a side of the pictures that train
+
+    @property
+    def activations(self) -> tuple[int, ...]:
+        """Shape of what the border gives for a picture; there is one."""
+        return tuple(map(int, self.network.get_layer(self.border.layer).output.shape[1:]))
 
     def exact_network(self) -> keras.Model:
         """The network with the weights it has now, in float32 whatever it was trained in."""
@@ -107,7 +113,7 @@ class Sized:
 
 @dataclass(frozen=True)
 class Enlarged:
-    """For which size of pictures the model answers; of the sizes that were tried the first is what was trained on."""
+    """For which size of pictures the model answers; of the sizes that were tried the first is that of the head."""
 
     size: int
     tried: Sequence[Sized]
@@ -125,7 +131,7 @@ class Enlarged:
         )
         told = f"of {self.val_n:,} validating pictures right, and their calibrated loss: {figures}"
         if self.size == self.tried[0].size:
-            return f"the model does not answer for larger pictures than it was trained on; {told}"
+            return f"the model does not answer for larger pictures than the head; {told}"
         return f"the model answers for pictures of {self.size} pixels; {told}"
 
     def to_json(self) -> dict[str, Any]:
@@ -210,6 +216,7 @@ class Outcome:
     border: str
     trainable_parameters: int
     learning_rate: float  # the highest
+    view_size: int  # pixels a side of the pictures that trained
     skipped: int  # pictures that most epochs did not train on
     history: History
     before: Evaluation
@@ -251,6 +258,7 @@ class Outcome:
             "border": self.border,
             "trainable_parameters": self.trainable_parameters,
             "learning_rate": self.learning_rate,
+            "view_size": self.view_size,
             "skipped": self.skipped,
             "head_val_accuracy": self.chosen[0],
             "alpha": self.history.alpha,

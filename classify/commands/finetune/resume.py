@@ -158,8 +158,8 @@ def close_run(folder: Path) -> None:
 
 
 def _settings(plan: dict[str, Any]) -> Settings:
-    """What a plan says; a run of an older version, which averaged no weights, goes on without."""
-    return build(Settings, {"average": 0.0} | plan["settings"])
+    """What a plan says; one of an older version, with no averaged weights or no smaller views, goes on without."""
+    return build(Settings, {"average": 0.0, "view_size": 0} | plan["settings"])
 
 
 def _pace(plan: dict[str, Any]) -> Pace:

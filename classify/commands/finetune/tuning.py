@@ -11,6 +11,7 @@ from cache.errors import UserError
 from cache.text import counted
 from classify.commands.finetune import resume
 from classify.commands.finetune.activations.supply import choose_supply
+from classify.commands.finetune.activations.view_size import with_view_size
 from classify.commands.finetune.choosing import train_and_choose
 from classify.commands.finetune.finish import finish, keep_model
 from classify.commands.finetune.network.border import Border, find_border
@@ -74,27 +75,29 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
     if start.network != networks[0]:
         backbone, network, border = _network(session, start.network, settings)
     say(_introduction(start))
-    model = build_top(network, border, backbone, _handed(start))
-    tuned = Tuned(backbone, decoding_of(workspace, start.data.space), network, border, model)
+    handed, decoding = _handed(start), decoding_of(workspace, start.data.space)
+    model = build_top(network, border, backbone, handed)
+    tuned = Tuned(backbone, decoding, network, border, model, backbone.input_size)
     say(border.describe())
     stages.prepare()
     began = time.monotonic()
-    supply = choose_supply(session, start, tuned)
+    tuned, viewed = with_view_size(session, settings, tuned, handed)
+    supply = choose_supply(session, start, tuned, viewed)
     caching = time.monotonic() - began
     start = replace(start, notes=[*start.notes, *supply.notes], lost=supply.lost)
     live = supply.live()
     half = tuned.network.compute_dtype == "float16"
     stages.check(len(live), len(start.division.truth))
-    worst = check(
-        tuned.model, _handed(start), start.data.embedding[live.rows], live, settings.batch_size, half=half
-    )
+    worst = check(tuned.model, handed, start.data.embedding[live.rows], live, settings.batch_size, half=half)
     say(
         f"hand-off: the network's logits equal the head's to {worst:.0e} on all {len(live):,} validating pictures"
     )
 
     if not unfinished and settings.lr is None:
         stages.try_step()
-    pace = resume.pace_of(unfinished) if unfinished else pace_of(model, supply.of(start.train), settings)
+    pace = (
+        resume.pace_of(unfinished) if unfinished else pace_of(tuned.model, supply.of(start.train), settings)
+    )
     say(str(pace))
     skipping = Skipping.of(len(start.train), settings)
     if skipping.skipped:

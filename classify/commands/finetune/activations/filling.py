@@ -10,7 +10,6 @@ import numpy as np
 from cache.manifest import Manifest
 from cache.space import LAYER
 from cache.workspace import Workspace
-from classify.commands.finetune.activations.reading import Cached
 from extract.backbones.backbone import Backbone
 from extract.embedding.extractor import Extractor, embed_all
 from extract.embedding.progress import Progress
@@ -25,9 +24,9 @@ def at_layer(backbone: Backbone, layer: str) -> Backbone:
     return replace(backbone, pooling=LAYER + layer)
 
 
-def planned_bytes(shape: tuple[int, ...], dtype: str, plain: int, viewed: int, views: int) -> int:
-    """Size of the cached activations: `plain` pictures once, `viewed` of them in `views` augmented views more."""
-    return (plain + viewed * views) * int(np.prod(shape)) * np.dtype(dtype).itemsize
+def planned_bytes(shape: tuple[int, ...], dtype: str, pictures: int) -> int:
+    """Size of the cached activations of so many pictures, each in one view."""
+    return pictures * int(np.prod(shape)) * np.dtype(dtype).itemsize
 
 
 @dataclass(frozen=True)
@@ -68,16 +67,15 @@ def open_parts(
     return parts
 
 
-def fill(manifest: Manifest, parts: Sequence[Part], progress: Progress) -> tuple[Cached, np.ndarray]:
+def fill(manifest: Manifest, parts: Sequence[Part], progress: Progress) -> np.ndarray:
     """Compute the activations that are not in the cache yet.
 
-    Pictures that lack the same views are one run, which reads and decodes each file once.
+    Pictures that lack the same parts are one run, which reads and decodes each file once, whatever view and size.
 
     Returns
     -------
-    activations : Cached
     lost : (n,) int
-        Rows that could not be read this time, or have changed; no view of them is to be asked for.
+        Rows that could not be read this time, or have changed; nothing of them is to be asked for.
     """
     lacking = np.zeros((len(manifest), len(parts)), bool)
     for number, part in enumerate(parts):
@@ -90,5 +88,4 @@ def fill(manifest: Manifest, parts: Sequence[Part], progress: Progress) -> tuple
     lost = np.zeros(len(manifest), bool)
     for part in parts:
         lost[part.todo[~part.extractor.store.contains(manifest.key[part.todo])]] = True
-    present = [part.rows[~lost[part.rows]] for part in parts]
-    return Cached(manifest, [part.extractor for part in parts], present), np.flatnonzero(lost)
+    return np.flatnonzero(lost)

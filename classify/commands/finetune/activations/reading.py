@@ -9,8 +9,8 @@ import numpy as np
 
 from cache.manifest import Manifest
 from cache.storage.rows import Rows
+from classify.commands.finetune.activations.filling import Part
 from classify.training.batches import load_for_training
-from extract.embedding.extractor import Extractor
 from extract.embedding.runner import Embedder
 from extract.machine import usable_cores
 from extract.pictures.augmentation import View
@@ -18,16 +18,17 @@ from extract.settings import Decoding
 
 
 class Cached:
-    """Activations of a data set in the cache, one space a view."""
+    """Activations of a data set in the cache: those of a part by its number as a view, but for rows that are lost."""
 
-    def __init__(self, manifest: Manifest, stores: Sequence[Extractor], rows: Sequence[np.ndarray]) -> None:
-        self._places = []  # of each row among the keys of the view, -1 where it has none
+    def __init__(self, manifest: Manifest, parts: Sequence[Part], lost: np.ndarray) -> None:
+        self._places = []  # of each row among the keys of the part, -1 where it has none
         self._rows = []
-        for extractor, present in zip(stores, rows, strict=True):
+        for part in parts:
+            present = part.rows[~np.isin(part.rows, lost)]
             place = np.full(len(manifest), -1)
             place[present] = np.arange(len(present))
             self._places.append(place)
-            self._rows.append(Rows(extractor.store, manifest.key[present]))
+            self._rows.append(Rows(part.extractor.store, manifest.key[present]))
 
     def take(self, rows: np.ndarray, views: np.ndarray) -> np.ndarray:
         """(b,) rows and (b,) views to (b, h, w, c) float32."""

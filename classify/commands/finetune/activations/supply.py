@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cache.errors import UserError
+from cache.manifest import Manifest
 from cache.text import counted
-from classify.commands.finetune.activations.filling import at_layer, fill, open_parts, planned_bytes
+from classify.commands.finetune.activations.filling import Part, at_layer, fill, open_parts, planned_bytes
 from classify.commands.finetune.activations.lower_border import run_up
-from classify.commands.finetune.activations.reading import Live
+from classify.commands.finetune.activations.reading import Cached, Live
 from classify.commands.finetune.result import Tuned
 from classify.commands.finetune.session import Session
 from classify.commands.finetune.start.start import Start
@@ -20,6 +21,7 @@ from classify.training.batches import Activations, TrainingRows
 from classify.training.settings import GB
 from extract.engines.choice import choose_engine, learn_network, open_engine
 from extract.engines.cutting import know_lower_part
+from extract.engines.engine import Engine
 from extract.pictures.augmentation import View
 from extract.sources.changes import left
 
@@ -29,8 +31,9 @@ class Supply:
     """Where the activations of training and validating pictures come from."""
 
     start: Start
-    source: Activations
-    exact: Activations  # computed from the files, in float32
+    source: Activations  # of pictures that train, in each view
+    judged: Activations  # of pictures that validate
+    exact: Activations  # of those, computed from the files, in float32
     lost: Sequence[int] = ()  # rows that cannot be read again
 
     @property
@@ -50,7 +53,7 @@ class Supply:
         rows = self._there(rows)
         start = self.start
         return TrainingRows(
-            self.source,
+            self.source if trains else self.judged,
             rows,
             start.codes(rows),
             len(start.linear.classes),
@@ -74,49 +77,97 @@ class Supply:
         return there
 
 
-def choose_supply(session: Session, start: Start, tuned: Tuned) -> Supply:
-    """Cache the activations of all pictures in all views, or say why they are computed in every epoch."""
-    settings, options, say = start.settings, session.options, session.say
-    manifest, backbone, progress = start.data.manifest, tuned.backbone, session.progress
-    views: list[View | None] = [
-        None,  # the plain picture
-        *(View(settings.augment, number + 1, settings.seed) for number in range(settings.views)),
-    ]
-    size, decoding = backbone.input_size, tuned.decoding
+def choose_supply(session: Session, start: Start, tuned: Tuned, viewed: Tuned) -> Supply:
+    """Cache the activations of all pictures in all views, or say why they are computed in every epoch.
+
+    `viewed` is the network for pictures that train, in all views, and `tuned` that for those that validate, which are
+    plain; they may be the same.
+    """
+    settings, say, manifest = start.settings, session.say, start.data.manifest
+    plain, train, val = (None,), start.trained, np.unique(start.val)
+    views = [*plain, *(View(settings.augment, number + 1, settings.seed) for number in range(settings.views))]
     if not tuned.border.layer:
         say(
             "nothing below what trains can be cached: each epoch decodes the pictures and runs the whole network"
         )
-        pixels = Live(manifest, views, size, decoding, None)
-        return Supply(start, pixels, pixels)
-    bottom = at_layer(backbone, tuned.border.layer)
-    engine = choose_engine(options.engine, bottom)
-    if engine == "litert":
-        know_lower_part(bottom, tuned.network)
-    network, running = learn_network(bottom, engine, progress.note, options.engine == "auto")
-    running = running or open_engine(engine, bottom, network, options.batch_size)
-    live = Live(manifest, views, size, decoding, running)
-    train, everything = start.trained, np.union1d(start.train, start.val)
-    shape = tuple(map(int, tuned.network.get_layer(tuned.border.layer).output.shape[1:]))
-    planned = planned_bytes(shape, settings.dtype, len(everything), len(train), settings.views)
-    free = shutil.disk_usage(session.workspace.root).free
-    looks = f"plain and in {counted(settings.views, 'view')}" if settings.views else "plain"
-    text = f"activations {' x '.join(map(str, shape))}, {looks}: {planned / GB:.2f} GB as {settings.dtype}"
-    wanted = [(view, train if number else everything) for number, view in enumerate(views)]
-    options = replace(options, dtype=settings.dtype)
-    parts = open_parts(session.workspace, bottom, decoding, options, manifest, wanted, running)
-    missing = sum(len(part.todo) for part in parts)
+        source, judged = (
+            Live(manifest, views, each.backbone.input_size, each.decoding, None) for each in (viewed, tuned)
+        )
+        return Supply(start, source, judged, judged)
+    if viewed is tuned:
+        rows = [np.union1d(train, val), *[train] * settings.views]
+        frozen = [_Frozen.open(session, start, tuned, views, rows)]
+    else:
+        frozen = [
+            _Frozen.open(session, start, viewed, views, [train] * len(views)),
+            _Frozen.open(session, start, tuned, plain, [val]),
+        ]
+    live = [each.live(manifest) for each in frozen]
+    planned = sum(each.size(len(part.rows)) for each in frozen for part in each.parts)
+    missing = sum(each.size(len(part.todo)) for each in frozen for part in each.parts)
+    text = f"activations {' and '.join(map(str, frozen))}: {planned / GB:.2f} GB as {settings.dtype}"
     too_large = planned > settings.max_cache_gb * GB
-    if too_large or missing * planned_bytes(shape, settings.dtype, 1, 0, 0) > free:
+    if too_large or missing > shutil.disk_usage(session.workspace.root).free:
         limit = f"--max-cache-gb {settings.max_cache_gb:g}" if too_large else "the disk has free"
         say(f"{text}, more than {limit}: the frozen part runs live in every epoch, which is slower")
-        return Supply(start, live, live)
+        return Supply(start, live[0], live[-1], live[-1])
     say(f"{text}, kept in the cache")
-    parts, found = run_up(session.workspace, manifest, parts, tuned.network, tuned.border.layer, progress)
-    if found:
+    ran = [each.run_up(session, manifest) for each in frozen]
+    if found := sum(found for _, found in ran):
         say(f"{found:,} of them were computed from those of a lower border: no picture was read for it")
-    cached, lost = fill(manifest, parts, progress)
-    supply = Supply(start, cached, live, lost.tolist())
+    lost = fill(manifest, [part for parts, _ in ran for part in parts], session.progress)
+    cached = [Cached(manifest, each.parts, lost) for each in frozen]
+    supply = Supply(start, cached[0], cached[-1], live[-1], lost.tolist())
     for note in supply.notes:
         say(note)
     return supply
+
+
+@dataclass(frozen=True)
+class _Frozen:
+    """What lies below the border of a network for pictures of a size, what runs it, and what is kept of it."""
+
+    tuned: Tuned
+    engine: Engine
+    views: Sequence[View | None]
+    parts: Sequence[Part]  # one for each view
+    dtype: str
+
+    @classmethod
+    def open(
+        cls,
+        session: Session,
+        start: Start,
+        tuned: Tuned,
+        views: Sequence[View | None],
+        rows: Sequence[np.ndarray],
+    ) -> _Frozen:
+        options, note, dtype = session.options, session.progress.note, start.settings.dtype
+        below = at_layer(tuned.backbone, tuned.border.layer)
+        name = choose_engine(options.engine, below)
+        if name == "litert":
+            know_lower_part(below, tuned.network)
+        network, engine = learn_network(below, name, note, options.engine == "auto")
+        engine = engine or open_engine(name, below, network, options.batch_size)
+        options, wanted = replace(options, dtype=dtype), list(zip(views, rows, strict=True))
+        parts = open_parts(
+            session.workspace, below, tuned.decoding, options, start.data.manifest, wanted, engine
+        )
+        return cls(tuned, engine, views, parts, dtype)
+
+    def __str__(self) -> str:
+        number = len(self.views) - 1
+        looks = f"plain and in {counted(number, 'view')}" if number else "plain"
+        return f"{' x '.join(map(str, self.tuned.activations))}, {looks}"
+
+    def size(self, pictures: int) -> int:
+        """Bytes of the activations of so many."""
+        return planned_bytes(self.tuned.activations, self.dtype, pictures)
+
+    def live(self, manifest: Manifest) -> Live:
+        backbone, decoding = self.tuned.backbone, self.tuned.decoding
+        return Live(manifest, self.views, backbone.input_size, decoding, self.engine)
+
+    def run_up(self, session: Session, manifest: Manifest) -> tuple[list[Part], int]:
+        network, layer = self.tuned.network, self.tuned.border.layer
+        return run_up(session.workspace, manifest, self.parts, network, layer, session.progress)

@@ -15,7 +15,9 @@ from extract.backbones.backbone import Backbone
 from extract.backbones.preprocessing import preprocess
 
 
-def build_top(network: keras.Model, border: Border, backbone: Backbone, head: LinearHead) -> keras.Model:
+def build_top(
+    network: keras.Model, border: Border, backbone: Backbone, head: LinearHead, *, any_size: bool = False
+) -> keras.Model:
     """Build what is trained, from the border to the logits; its variables are those of `network`.
 
     Parameters
@@ -27,21 +29,29 @@ def build_top(network: keras.Model, border: Border, backbone: Backbone, head: Li
     backbone : Backbone
         Says how feature maps become an embedding, and how pictures are preprocessed.
     head : LinearHead
+    any_size : bool
+        Take pictures of other sizes, too, or what lies below makes of them.
 
     Returns
     -------
     keras.Model
         Activations of the border layer (or (B, s, s, 3) uint8, where the border is the input) to (B, C) logits in
         float32, layer "logits". Normalisation is frozen, and folded where it can be.
+
+    Raises
+    ------
+    ValueError
+        Where a layer needs to know the size.
     """
     border.unfreeze(network)
     if border.layer:
-        features = _cut(network, border.layer)
+        features = _cut(network, border.layer, any_size)
         inputs, maps = features.input, features.output
     else:
-        size = backbone.input_size
-        inputs = keras.Input((size, size, 3), dtype="uint8", name="pixels")
-        maps = network(preprocess(inputs, backbone.preprocessing))
+        side = None if any_size else backbone.input_size
+        inputs = keras.Input((side, side, 3), dtype="uint8", name="pixels")
+        whole = _rerun(network, any_size=True) if any_size else network
+        maps = whole(preprocess(inputs, backbone.preprocessing))
     return keras.Model(inputs, attach_head(maps, backbone.pooling, head), name="top")
 
 
@@ -62,7 +72,7 @@ def head_on(model: keras.Model, first: LinearHead, temperature: float) -> Linear
     return replace(first, kernel=kernel / temperature, bias=bias / temperature)
 
 
-def _cut(network: keras.Model, border: str) -> keras.Model:
+def _cut(network: keras.Model, border: str, any_size: bool) -> keras.Model:
     """Cut off what lies above a layer, convolutions and their frozen normalisation made one; variables are shared."""
     above = keras.Model(network.get_layer(border).output, network.outputs[0])
     folded = {norm: Folded(convolution, norm) for convolution, norm in _foldable_pairs(above)}
@@ -74,7 +84,7 @@ def _cut(network: keras.Model, border: str) -> keras.Model:
             return arguments[0]
         return replaced.get(layer, layer)(*arguments, **keywords)
 
-    return _rerun(above, call)
+    return _rerun(above, call, any_size=any_size)
 
 
 def _foldable_pairs(model: keras.Model) -> list[tuple[Any, Any]]:
@@ -109,6 +119,12 @@ def _foldable_pairs(model: keras.Model) -> list[tuple[Any, Any]]:
     ]
 
 
-def _rerun(model: keras.Model, call: Any) -> keras.Model:
-    """Lay the model's graph anew over the very same layers, each called by `call`."""
-    return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+def _rerun(model: keras.Model, call: Any = None, *, any_size: bool = False) -> keras.Model:
+    """Lay the model's graph anew over the very same layers, each called by `call` if it is given."""
+    inputs = None
+    if any_size:
+        (given,) = model.inputs
+        inputs = keras.Input((*[None] * (len(given.shape) - 2), given.shape[-1]), dtype=given.dtype)
+    return keras.models.clone_model(
+        model, input_tensors=inputs, clone_function=lambda layer: layer, call_function=call
+    )

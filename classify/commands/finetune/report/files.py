@@ -84,6 +84,9 @@ def write_pages(
     trained = history.epochs[1:]
     size = tuned.backbone.input_size
     answers = f"; answers for {size}" if size != data.space.input_size else ""
+    looks = "none besides the plain picture"
+    if settings.views:
+        looks = f"{settings.views} of the policy {settings.augment}, besides the plain picture"
     facts = {
         "Data set": f"{data.name}: {counted(len(start.train), 'picture')} for training, "
         f"{how}, {outcome.after.n:,} for testing",
@@ -91,9 +94,7 @@ def write_pages(
         "Backbone": f"{data.space.backbone}, {data.space.input_size} pixels{answers}",
         "Trained": tuned.border.describe(),
         "Optimizer": f"{settings.optimizer}, learning rate {settings.learning_rate:g}, {settings.schedule}",
-        "Views": f"{settings.views} of the policy {settings.augment}, besides the plain picture"
-        if settings.views
-        else "none",
+        "Views": f"{looks}, of {outcome.view_size} pixels",
         "Time": f"{session.seconds:.0f} s for the whole command, until this page was written: "
         f"{outcome.seconds_caching:.0f} s to cache activations, "
         f"{sum(epoch.seconds for epoch in trained):.0f} s for {counted(len(trained), 'epoch')}",

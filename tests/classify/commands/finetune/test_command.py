@@ -124,8 +124,8 @@ def test_whole_command_writes_a_model_that_predict_uses(
     printed = capsys.readouterr()
     result = json.loads(printed.out)
     asked = (
-        "run border trainable_parameters learning_rate skipped head_val_accuracy alpha val_accuracy head_test_accuracy "
-        "test_accuracy test_n ci_low ci_high epochs seconds_caching seconds_per_epoch"
+        "run border trainable_parameters learning_rate view_size skipped head_val_accuracy alpha val_accuracy "
+        "head_test_accuracy test_accuracy test_n ci_low ci_high epochs seconds_caching seconds_per_epoch"
     )
     assert set(asked.split()) <= result.keys()
     assert result["border"] == "block9_add" and result["epochs"] == 4 and result["test_n"] == 15
@@ -166,7 +166,8 @@ def test_killed_in_an_epoch_it_resumes_to_the_same_weights(
     whole = Workspace.locate(tmp_path / "whole" / ".coldframe")
     with monkeypatch.context() as patch:
         patch.setattr(step_length, "MOST", 1e-7)
-        uncut = finetune(whole, OWN_RATE | {"checkpoint_every": 4, "skip_easy": 0.4}, options=KERAS)
+        given = OWN_RATE | {"checkpoint_every": 4, "skip_easy": 0.4, "view_size": 16}
+        uncut = finetune(whole, given, options=KERAS)
 
     words = [
         "finetune",
@@ -176,6 +177,8 @@ def test_killed_in_an_epoch_it_resumes_to_the_same_weights(
         "4",
         "--skip-easy",
         "0.4",
+        "--view-size",
+        "16",
         "--workspace",
         str(small.root),
     ]
@@ -209,6 +212,7 @@ sys.exit(cli.main({words!r}))
     (line,) = [note for note in done.notes if "moves the head's answers" in note]
     assert line.startswith(f"learning rate {done.learning_rate:g}: ") and line.endswith("too far")
     assert line in said and line in uncut.notes and line in child.stderr
+    assert done.view_size == 16 and "of 16 pixels" in (run / "report.md").read_text()
     assert done.skipped == uncut.skipped == 10 and "epochs 2 to 3 skip 10 of 25 pictures" in child.stderr
     assert "10 of 25 pictures in most epochs" in (run / "report.md").read_text()
     assert json.loads((run / "run.json").read_text())["result"]["learning_rate"] == done.learning_rate
@@ -285,7 +289,7 @@ def test_live_frozen_part_trains_as_the_cached_one(small: Workspace) -> None:
 
 def test_a_picture_that_is_gone_is_told_and_noted(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     original, said = supply.fill, list[str]()
-    monkeypatch.setattr(supply, "fill", lambda *given: (original(*given)[0], np.array([0])))
+    monkeypatch.setattr(supply, "fill", lambda *given: np.array([0, *original(*given)]))
     outcome = finetune(small, GIVEN | {"epochs": 1}, options=KERAS, say=said.append)
     note = "1 picture could not be read again: it neither trains nor validates"
     assert said.count(note) == 1 == outcome.notes.count(note)

@@ -47,11 +47,12 @@ def test_a_run_says_what_it_began_with(workspace: Workspace, cut_short: Path) ->
     assert resume.start_of(cut_short) == begun(workspace).loaded.folder
 
 
-def test_a_run_of_an_older_version_goes_on_without_averages(cut_short: Path) -> None:
+def test_a_run_of_an_older_version_goes_on_without_averages_and_smaller_views(cut_short: Path) -> None:
     plan = json.loads((cut_short / resume.PLAN).read_text())
     assert plan["settings"].pop("average") == Settings.average > 0
+    assert plan["settings"].pop("view_size") is None
     write_json(cut_short / resume.PLAN, plan)
-    assert resume.settings_of(cut_short) == replace(SETTINGS, average=0.0)
+    assert resume.settings_of(cut_short) == replace(SETTINGS, average=0.0, view_size=0)
 
 
 def test_a_run_remembers_its_pace(workspace: Workspace) -> None:

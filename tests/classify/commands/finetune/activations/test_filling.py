@@ -53,8 +53,8 @@ class Stage:
         opened = open_parts(
             self.workspace, self.backbone, self.decoding, options, self.manifest, parts, self.engine
         )
-        cached, lost = fill(self.manifest, opened, progress)
-        return cached, lost.tolist()
+        lost = fill(self.manifest, opened, progress)
+        return Cached(self.manifest, opened, lost), lost.tolist()
 
     def live(self, views: Sequence[View | None] = VIEWS) -> Live:
         return Live(self.manifest, views, SIZE, self.decoding, self.engine)
@@ -165,10 +165,10 @@ def test_an_engine_is_used_from_no_more_threads_than_it_has_lanes(stage: Stage, 
 
 
 def test_planned_bytes_are_those_on_the_disk(stage: Stage) -> None:
-    assert planned_bytes((4, 4, 112), "float16", 1000, 800, 3) == (1000 + 2400) * 4 * 4 * 112 * 2
+    assert planned_bytes((4, 4, 112), "float16", 1000) == 1000 * 4 * 4 * 112 * 2
     before = _size(stage.workspace)
     stage.fill((None, np.arange(40)), (VIEWS[1], np.arange(30)), (VIEWS[2], np.arange(30)))
-    planned = planned_bytes((4, 4, 112), "float16", 40, 30, 2)
+    planned = planned_bytes((4, 4, 112), "float16", 40 + 30 + 30)
     assert planned == pytest.approx(_size(stage.workspace) - before, rel=0.1)
 
 
