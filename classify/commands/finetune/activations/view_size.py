@@ -11,6 +11,7 @@ from classify.commands.finetune.result import Tuned
 from classify.commands.finetune.session import Session
 from classify.models.linear import LinearHead
 from classify.training.settings import Settings
+from extract.pictures.policies import POLICIES
 
 if TYPE_CHECKING:
     import keras
@@ -27,8 +28,8 @@ def with_view_size(
 
     In crops things are larger than in whole pictures. Where crops are smaller by as much, things are as large in those
     that train as in those that are answered for later (Touvron et al. 2019, arXiv 1906.06423), and all that is done
-    with them is done with fewer pixels. Where the model may answer for larger pictures (`Settings.larger`), the head's
-    size is small enough.
+    with them is done with fewer pixels. Where views are no crops, and where the model may answer for larger pictures
+    (`Settings.larger`), they are as large as the head's.
 
     Parameters
     ----------
@@ -54,15 +55,15 @@ def with_view_size(
     """
     size, wanted = tuned.backbone.input_size, settings.view_size
     smaller = wanted or size
-    if wanted is None and not settings.larger:
+    if wanted is None and settings.views and POLICIES[settings.augment].crop < 1 and not settings.larger:
         smaller = min(size, max(LEAST, round(SHARE * size / STEP) * STEP))
     if smaller == size:
         return tuned, tuned
     try:
         if tuned.backbone.pooling.startswith("flatten"):
             raise UserError("with flatten a row has one size")
-        viewed = tuned.at(smaller)
         model = build_top(tuned.network, tuned.border, tuned.backbone, head, any_size=True)
+        viewed = tuned.at(smaller)
         model(_activations(viewed))
     except (UserError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0].rstrip(".")

@@ -58,6 +58,9 @@ def session(workspace: Path, said: list[str]) -> Session:
         (96, {}, 64),
         (64, {}, 64),
         (48, {}, 48),
+        (224, {"views": 0}, 224),
+        (224, {"augment": "strong"}, 160),
+        (224, {"augment": "tutorial-a"}, 224),  # no crops
         (224, {"larger": True}, 224),
         (224, {"larger": True, "view_size": 192}, 192),
         (96, {"view_size": 0}, 96),
