@@ -3,7 +3,7 @@
 import hashlib
 import importlib.metadata
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cache.errors import UserError
@@ -91,6 +91,17 @@ class Backbone:
             weights = str(path)
         pooling = pooling or (EVERY_STAGE if row.ends else "avg")
         return cls(name, weights, size, pooling, precision, preprocessing or row.preprocessing)
+
+    def at(self, size: int) -> "Backbone":
+        """Return the same for pictures of a size, in pixels a side; UserError where it takes none of that size."""
+        kind = kinds.kind_of(self.name)
+        if size == self.input_size:
+            return self
+        if kind and not kind.resizes:
+            raise UserError(f"{self.name} takes pictures of {self.input_size} pixels alone")
+        if not kind and size < family(self.name).smallest:
+            raise UserError(f"{self.name} takes pictures of {family(self.name).smallest} pixels or more")
+        return replace(self, input_size=size)
 
     @property
     def layer(self) -> str | None:

@@ -54,7 +54,7 @@ class Tuned:
         """
         if size == self.backbone.input_size:
             return self
-        backbone = replace(self.backbone, input_size=size)
+        backbone = self.backbone.at(size)
         return replace(self, backbone=backbone, network=self._copy(backbone))
 
     def _copy(self, backbone: Backbone) -> keras.Model:

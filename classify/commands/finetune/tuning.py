@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cache.errors import UserError
 from cache.text import counted
 from classify.commands.finetune import resume
-from classify.commands.finetune.activations.supply import choose_supply
+from classify.commands.finetune.activations.supply import Supply, choose_supply
 from classify.commands.finetune.activations.view_size import with_view_size
 from classify.commands.finetune.choosing import train_and_choose
 from classify.commands.finetune.finish import finish, keep_model
@@ -76,13 +76,12 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
         backbone, network, border = _network(session, start.network, settings)
     say(_introduction(start))
     handed, decoding = _handed(start), decoding_of(workspace, start.data.space)
-    model = build_top(network, border, backbone, handed)
-    tuned = Tuned(backbone, decoding, network, border, model, backbone.input_size)
+    top = build_top(network, border, backbone, handed)
+    tuned = Tuned(backbone, decoding, network, border, top, backbone.input_size)
     say(border.describe())
     stages.prepare()
     began = time.monotonic()
-    tuned, viewed = with_view_size(session, settings, tuned, handed)
-    supply = choose_supply(session, start, tuned, viewed)
+    tuned, supply = _supplied(session, start, tuned)
     caching = time.monotonic() - began
     start = replace(start, notes=[*start.notes, *supply.notes], lost=supply.lost)
     live = supply.live()
@@ -108,7 +107,7 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
         )
         start = replace(start, notes=[*start.notes, note])
         say(note)
-    start = _at(start, pace)
+    start = _at(start, pace, tuned.view_size)
     supply = replace(supply, start=start)
 
     folder = unfinished or workspace.new_run("finetune")
@@ -143,10 +142,16 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
     return outcome
 
 
-def _at(start: Start, pace: Pace) -> Start:
-    """Train at a learning rate, and note where it is another than the optimizer's own."""
+def _supplied(session: Session, start: Start, tuned: Tuned) -> tuple[Tuned, Supply]:
+    """Decide how large the pictures are that train, and cache; the network for those is dropped then."""
+    tuned, viewed = with_view_size(session, start, tuned, _handed(start))
+    return tuned, choose_supply(session, start, tuned, viewed)
+
+
+def _at(start: Start, pace: Pace, view_size: int) -> Start:
+    """Train at a learning rate, noted where it is another than the optimizer's own, on pictures of a size."""
     notes = [*start.notes, str(pace)] if pace.lowered else start.notes
-    return replace(start, settings=replace(start.settings, lr=pace.rate), notes=notes)
+    return replace(start, settings=replace(start.settings, lr=pace.rate, view_size=view_size), notes=notes)
 
 
 def _introduction(start: Start) -> str:

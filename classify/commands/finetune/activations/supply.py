@@ -90,10 +90,9 @@ def choose_supply(session: Session, start: Start, tuned: Tuned, viewed: Tuned) -
         say(
             "nothing below what trains can be cached: each epoch decodes the pictures and runs the whole network"
         )
-        source, judged = (
-            Live(manifest, views, each.backbone.input_size, each.decoding, None) for each in (viewed, tuned)
-        )
-        return Supply(start, source, judged, judged)
+        sizes = dict.fromkeys(each.backbone.input_size for each in (viewed, tuned))
+        live = [Live(manifest, views, size, tuned.decoding, None) for size in sizes]
+        return Supply(start, live[0], live[-1], live[-1])
     if viewed is tuned:
         rows = [np.union1d(train, val), *[train] * settings.views]
         frozen = [_Frozen.open(session, start, tuned, views, rows)]
@@ -105,7 +104,7 @@ def choose_supply(session: Session, start: Start, tuned: Tuned, viewed: Tuned) -
     live = [each.live(manifest) for each in frozen]
     planned = sum(each.size(len(part.rows)) for each in frozen for part in each.parts)
     missing = sum(each.size(len(part.todo)) for each in frozen for part in each.parts)
-    text = f"activations {' and '.join(map(str, frozen))}: {planned / GB:.2f} GB as {settings.dtype}"
+    text = f"activations {', '.join(map(str, frozen))}: {planned / GB:.2f} GB as {settings.dtype}"
     too_large = planned > settings.max_cache_gb * GB
     if too_large or missing > shutil.disk_usage(session.workspace.root).free:
         limit = f"--max-cache-gb {settings.max_cache_gb:g}" if too_large else "the disk has free"
@@ -158,7 +157,8 @@ class _Frozen:
     def __str__(self) -> str:
         number = len(self.views) - 1
         looks = f"plain and in {counted(number, 'view')}" if number else "plain"
-        return f"{' x '.join(map(str, self.tuned.activations))}, {looks}"
+        shape = " x ".join(map(str, self.tuned.activations))
+        return f"{shape} of {self.tuned.backbone.input_size} pixels ({looks})"
 
     def size(self, pictures: int) -> int:
         """Bytes of the activations of so many."""

@@ -5,25 +5,29 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cache.errors import UserError
+from classify.commands.finetune.network.handoff_check import HALF, TOLERANCE
 from classify.commands.finetune.network.top import build_top
 from classify.commands.finetune.result import Tuned
 from classify.commands.finetune.session import Session
+from classify.commands.finetune.start.start import Start
 from classify.models.linear import LinearHead
-from classify.training.settings import Settings
+from extract.backbones.network import pool
+from extract.backbones.preprocessing import preprocess
 from extract.pictures.policies import POLICIES
 
 if TYPE_CHECKING:
     import keras
 
 SHARE = 5 / 7  # of the side that is answered for: 160 pixels for 224
-STEP = 16  # pixels of which sizes are multiples
+STEP = 32  # pixels of which sizes are multiples: of other ones the strides of a network leave the edge out, or pad it
 LEAST = 64  # pixels, unless fewer are asked for
+ROUNDING = 1e-5  # of a logit
 
 
-def with_view_size(
-    session: Session, settings: Settings, tuned: Tuned, head: LinearHead
-) -> tuple[Tuned, Tuned]:
+def with_view_size(session: Session, start: Start, tuned: Tuned, head: LinearHead) -> tuple[Tuned, Tuned]:
     """Let the top of a network take activations of two sizes, and build the network for the pictures that train.
 
     In crops things are larger than in whole pictures. Where crops are smaller by as much, things are as large in those
@@ -34,8 +38,8 @@ def with_view_size(
     Parameters
     ----------
     session : Session
-    settings : Settings
-        Of them the size that is asked for matters here.
+    start : Start
+        Of its settings the size that is asked for matters here.
     tuned : Tuned
     head : LinearHead
         That is on its model.
@@ -53,20 +57,19 @@ def with_view_size(
     UserError
         Where a size was asked for that the network does not take.
     """
-    size, wanted = tuned.backbone.input_size, settings.view_size
-    smaller = wanted or size
-    if wanted is None and settings.views and POLICIES[settings.augment].crop < 1 and not settings.larger:
-        smaller = min(size, max(LEAST, round(SHARE * size / STEP) * STEP))
+    size, wanted = tuned.backbone.input_size, start.settings.view_size
+    smaller = _usual(start, size) if wanted is None else wanted or size
     if smaller == size:
         return tuned, tuned
     try:
         if tuned.backbone.pooling.startswith("flatten"):
             raise UserError("with flatten a row has one size")
+        tuned.backbone.at(smaller)
         model = build_top(tuned.network, tuned.border, tuned.backbone, head, any_size=True)
         viewed = tuned.at(smaller)
-        model(_activations(viewed))
-    except (UserError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+        _check(model, viewed, head, HALF if model.compute_dtype == "float16" else TOLERANCE)
+    except Exception as error:  # a layer that is not made for other sizes may raise whatever it likes
+        reason = _reason(error)
         if wanted is not None:
             raise UserError(
                 f"Expected a --view-size that {tuned.backbone.name} takes beside {size}, received {wanted}: {reason}. "
@@ -77,10 +80,31 @@ def with_view_size(
     return replace(tuned, model=model, view_size=smaller), viewed
 
 
-def _activations(tuned: Tuned) -> keras.KerasTensor:
+def _usual(start: Start, size: int) -> int:
+    settings = start.settings
+    crops = settings.views > 0 and POLICIES[settings.augment].crop < 1
+    larger = settings.larger and len(start.trials) == 1  # folds ask about no other size
+    return min(size, max(LEAST, round(SHARE * size / STEP) * STEP)) if crops and not larger else size
+
+
+def _check(model: keras.Model, viewed: Tuned, head: LinearHead, tolerance: float) -> None:
+    """Compare the answers of top and whole network for one picture, of noise; UserError where they differ."""
     import keras
 
-    if not tuned.border.layer:
-        size = tuned.backbone.input_size
-        return keras.Input((size, size, 3), dtype="uint8")
-    return keras.Input(tuned.activations)
+    size, network, numpy = viewed.backbone.input_size, viewed.network, keras.ops.convert_to_numpy
+    pixels = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8)
+    prepared = preprocess(keras.ops.convert_to_tensor(pixels), viewed.backbone.preprocessing)
+    given = pixels
+    if viewed.border.layer:
+        given = keras.Model(network.inputs, network.get_layer(viewed.border.layer).output)(prepared)
+    expected = head.logits(numpy(pool(network(prepared), viewed.backbone.pooling)))
+    received = numpy(model(given))
+    spread = np.abs(expected - head.bias).max()
+    if not np.allclose(received, expected, rtol=ROUNDING, atol=ROUNDING + tolerance * spread):
+        raise UserError("the layers above the border see another part of pictures of that size")
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip(" .") for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith("Exception encountered")]
+    return told[0] if told else type(error).__name__

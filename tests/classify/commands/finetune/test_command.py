@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from math import isfinite
 from pathlib import Path
 
 import keras
@@ -144,6 +145,7 @@ def test_whole_command_writes_a_model_that_predict_uses(
     assert (right[val].mean(), right[~val].mean()) == (result["val_accuracy"], result["test_accuracy"])
 
     record = json.loads((run / "run.json").read_text())
+    assert record["parameters"]["view_size"] == result["view_size"] == 64  # no smaller ones than that
     picture = next((Path(workspace.root).parent / "stripes" / "class 1").iterdir())
     found = predict(workspace, [picture], run=str(run))
     again = predict(workspace, [picture], run=record["start"]["run"])
@@ -277,6 +279,14 @@ def test_folds_decide_where_pictures_are_few(
     assert outcome.history.epochs[1].learning_rate == pytest.approx(outcome.learning_rate)  # after the rise
     assert outcome.learning_rate < 3e-4
     assert json.loads((outcome.run / "chosen.json").read_text())["history"]["alpha"] == outcome.history.alpha
+
+
+@pytest.mark.parametrize("how", [{"refit": True}, {"everything": True}, {"max_cache_gb": 0.0}])
+def test_smaller_pictures_train_whatever_else_is_asked(small: Workspace, how: dict) -> None:
+    said = list[str]()
+    outcome = finetune(small, GIVEN | {"epochs": 1, "view_size": 16} | how, options=KERAS, say=said.append)
+    assert outcome.view_size == 16 and not any("no smaller ones" in line for line in said)
+    assert isfinite(outcome.history.epochs[1].loss) and outcome.after.n == 15
 
 
 def test_live_frozen_part_trains_as_the_cached_one(small: Workspace) -> None:
