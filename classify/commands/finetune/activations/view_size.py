@@ -96,7 +96,7 @@ def _check(model: keras.Model, viewed: Tuned, head: LinearHead, tolerance: float
     prepared = preprocess(keras.ops.convert_to_tensor(pixels), viewed.backbone.preprocessing)
     given = pixels
     if viewed.border.layer:
-        given = keras.Model(network.inputs, network.get_layer(viewed.border.layer).output)(prepared)
+        given = keras.Model(network.inputs[0], network.get_layer(viewed.border.layer).output)(prepared)
     expected = head.logits(numpy(pool(network(prepared), viewed.backbone.pooling)))
     received = numpy(model(given))
     spread = np.abs(expected - head.bias).max()
