@@ -66,8 +66,8 @@ class Settings:
         "standard"
     )
     view_size: Annotated[int | None, Parameter(metavar="PIXELS")] = None  # view_size.SHARE
-    """pixels a side of the pictures that train (default: five sevenths of those that are answered for, where views are
-    crops and without --larger); 0: no fewer"""
+    """pixels a side of the pictures that train (default: six sevenths of those that are answered for, where views are
+    crops, without folds and --larger); 0: no fewer"""
     val_size: float = 0.15
     """share of the training part that validates, if the data has no such part"""
     refit: bool = False

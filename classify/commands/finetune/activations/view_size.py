@@ -21,7 +21,7 @@ from extract.pictures.policies import POLICIES
 if TYPE_CHECKING:
     import keras
 
-SHARE = 5 / 7  # of the side that is answered for: 160 pixels for 224
+SHARE = 6 / 7  # of the side that is answered for: 192 pixels for 224
 STEP = 32  # pixels of which sizes are multiples: of other ones the strides of a network leave the edge out, or pad it
 LEAST = 64  # pixels, unless fewer are asked for
 ROUNDING = 1e-5  # of a logit
@@ -32,8 +32,8 @@ def with_view_size(session: Session, start: Start, tuned: Tuned, head: LinearHea
 
     In crops things are larger than in whole pictures. Where crops are smaller by as much, things are as large in those
     that train as in those that are answered for later (Touvron et al. 2019, arXiv 1906.06423), and all that is done
-    with them is done with fewer pixels. Where views are no crops, and where the model may answer for larger pictures
-    (`Settings.larger`), they are as large as the head's.
+    with them is done with fewer pixels. By default they are as large as the head's where views are no crops, where the
+    model may answer for larger pictures (`Settings.larger`), and with folds, where pictures are few.
 
     Parameters
     ----------
@@ -83,8 +83,9 @@ def with_view_size(session: Session, start: Start, tuned: Tuned, head: LinearHea
 def _usual(start: Start, size: int) -> int:
     settings = start.settings
     crops = settings.views > 0 and POLICIES[settings.augment].crop < 1
-    larger = settings.larger and len(start.trials) == 1  # folds ask about no other size
-    return min(size, max(LEAST, round(SHARE * size / STEP) * STEP)) if crops and not larger else size
+    if not crops or settings.larger or len(start.trials) > 1:
+        return size
+    return min(size, max(LEAST, round(SHARE * size / STEP) * STEP))
 
 
 def _check(model: keras.Model, viewed: Tuned, head: LinearHead, tolerance: float) -> None:

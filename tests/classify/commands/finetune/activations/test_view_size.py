@@ -59,16 +59,16 @@ def session(workspace: Path, said: list[str]) -> Session:
 @pytest.mark.parametrize(
     ("size", "asked", "expected"),
     [
-        (224, {}, 160),
-        (96, {}, 64),
+        (224, {}, 192),
+        (128, {}, 96),
         (64, {}, 64),
         (48, {}, 48),
         (224, {"views": 0}, 224),
-        (224, {"augment": "strong"}, 160),
+        (224, {"augment": "strong"}, 192),
         (224, {"augment": "tutorial-a"}, 224),  # no crops
         (224, {"larger": True}, 224),
-        (224, {"larger": True, "trials": 5}, 160),  # folds ask about no other size
-        (224, {"larger": True, "view_size": 192}, 192),
+        (224, {"trials": 5}, 224),  # folds
+        (224, {"larger": True, "view_size": 160}, 160),
         (96, {"view_size": 0}, 96),
         (64, {"view_size": 32}, 32),
     ],
@@ -129,16 +129,16 @@ def reshaped(x: Any) -> Any:
 @pytest.mark.parametrize("everything", [False, True])
 @pytest.mark.parametrize("upper", [flattened, positioned, reshaped])
 def test_a_network_of_one_size_keeps_it_and_says_so(upper: Any, everything: bool, tmp_path: Path) -> None:
-    pixels = keras.Input((96, 96, 3))
+    pixels = keras.Input((128, 128, 3))
     x = layers.Conv2D(4, 3, name="high")(layers.Conv2D(4, 3, name="stem")(pixels))
     keras.Model(pixels, upper(x)).save(tmp_path / "own.keras")
     backbone = Backbone.of(f"keras:{tmp_path / 'own.keras'}", pooling="avg", preprocessing="unit")
     asked = {"everything": True} if everything else {"from_layer": "high"}
     tuned, said, head = tuned_of(build_backbone(backbone), backbone, **asked), list[str](), some_head(6)
     assert with_view_size(session(tmp_path, said), asking(), tuned, head) == (tuned, tuned)
-    assert len(said) == 1 and said[0].startswith("pictures of 96 pixels train, no smaller ones: ")
-    with pytest.raises(UserError, match=r"--view-size that .* takes beside 96, received 64: .*always right"):
-        with_view_size(session(tmp_path, said), asking(view_size=64), tuned, head)
+    assert len(said) == 1 and said[0].startswith("pictures of 128 pixels train, no smaller ones: ")
+    with pytest.raises(UserError, match=r"--view-size that .* takes beside 128, received 96: .*always right"):
+        with_view_size(session(tmp_path, said), asking(view_size=96), tuned, head)
 
 
 def test_strides_that_would_see_another_part_are_noticed(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_half_precision_stays(tmp_path: Path) -> None:
 
 
 def test_flatten_keeps_its_size(tmp_path: Path) -> None:
-    tuned, head = lite0(96)
+    tuned, head = lite0(128)
     tuned = replace(tuned, backbone=replace(tuned.backbone, pooling="flatten"))
     said = list[str]()
     assert with_view_size(session(tmp_path, said), asking(), tuned, head) == (tuned, tuned)
