@@ -18,6 +18,7 @@ HEAVY = {"tensorflow", "keras", "jax", "torch"}
 MAY_IMPORT_KERAS = {
     "classify/commands/baseline/network.py",
     "classify/commands/export/formats.py",
+    "classify/commands/finetune/activations/view_size.py",
     "classify/commands/finetune/network/batch_norm_folding.py",
     "classify/commands/finetune/network/border.py",
     "classify/commands/finetune/network/top.py",
