@@ -70,7 +70,7 @@ def open_parts(
 def fill(manifest: Manifest, parts: Sequence[Part], progress: Progress) -> np.ndarray:
     """Compute the activations that are not in the cache yet.
 
-    Pictures that lack the same parts are one run, which reads and decodes each file once, whatever view and size.
+    Pictures that lack the same parts are one run, which reads each file once, whatever view and size.
 
     Returns
     -------

@@ -14,7 +14,7 @@ from classify.commands.finetune.result import Tuned
 from classify.commands.finetune.session import Session
 from classify.commands.finetune.start.start import Start
 from classify.models.linear import LinearHead
-from extract.backbones.network import pool
+from extract.backbones.network import below, pool
 from extract.backbones.preprocessing import preprocess
 from extract.pictures.policies import POLICIES
 
@@ -64,7 +64,6 @@ def with_view_size(session: Session, start: Start, tuned: Tuned, head: LinearHea
     try:
         if tuned.backbone.pooling.startswith("flatten"):
             raise UserError("with flatten a row has one size")
-        tuned.backbone.at(smaller)
         model = build_top(tuned.network, tuned.border, tuned.backbone, head, any_size=True)
         viewed = tuned.at(smaller)
         _check(model, viewed, head, HALF if model.compute_dtype == "float16" else TOLERANCE)
@@ -97,7 +96,7 @@ def _check(model: keras.Model, viewed: Tuned, head: LinearHead, tolerance: float
     prepared = preprocess(keras.ops.convert_to_tensor(pixels), viewed.backbone.preprocessing)
     given = pixels
     if viewed.border.layer:
-        given = keras.Model(network.inputs[0], network.get_layer(viewed.border.layer).output)(prepared)
+        given = below(network, viewed.border.layer)(prepared)
     expected = head.logits(numpy(pool(network(prepared), viewed.backbone.pooling)))
     received = numpy(model(given))
     spread = np.abs(expected - head.bias).max()
