@@ -207,8 +207,8 @@ def test_the_figures_while_labelling(browser: Any, session: Session) -> None:
             drawn.questions.settle()
         drawn.questions.close()
         page.reload()
+        page.locator("#tiles div").get_by_text("n = 30").wait_for()  # the figures come after the page itself
         accuracy, following, _ = page.locator("#tiles div").all()
-        accuracy.get_by_text("n = 30").wait_for()
         assert "100.0 %" in accuracy.inner_text() and "88.6 % to 100.0 %" in accuracy.inner_text()
         assert "The next 100 labels" in following.inner_text()
         assert "points of accuracy, probably" in following.inner_text()
