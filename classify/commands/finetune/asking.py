@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from cache.errors import UserError
 from classify.commands.finetune.network.top import head_on
 from classify.commands.finetune.result import Chosen, Enlarged, Mirrored, Sized, Tuned
 from classify.commands.finetune.session import Session
@@ -15,6 +14,7 @@ from classify.heads.calibration import fit_temperature
 from classify.models.layers import build_model
 from classify.models.probabilities import answer
 from classify.training.validation import better, judge
+from extract.backbones.external.graph import reason_of
 
 LARGER = (8 / 7, 9 / 7)  # times the head's size: 256 and 288 pixels for 224
 STEP = 16  # pixels of which sizes are multiples
@@ -53,9 +53,8 @@ def with_larger_pictures(session: Session, start: Start, tuned: Tuned, chosen: C
     for larger in sorted({round(usual * times / STEP) * STEP for times in LARGER} - {usual}):
         try:
             said = _asked(session, start, tuned.at(larger), chosen, f"pictures of {larger} pixels")
-        except (UserError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            return _told(session, chosen, f"larger pictures are not asked about: {reason}")
+        except Exception as error:  # a layer that is not made for other sizes may raise whatever it likes
+            return _told(session, chosen, f"larger pictures are not asked about: {reason_of(error)}")
         if said is None:
             return _told(session, chosen, f"larger pictures are not asked about: {_UNREAD}")
         found = judge(said, codes)

@@ -1,9 +1,13 @@
 """Models inside models laid open: one flat graph over the very same layers. Keras is imported when called."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import keras
+
+_WHERE = ("Exception encountered when calling", "Graph execution error", "Detected at node")
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def flatten(model: "keras.Model", size: int, dtype: str = "float32") -> Any:
@@ -65,3 +69,10 @@ def graph_of(model: Any) -> Any:
     if isinstance(model, Sequential):
         return getattr(model, "_functional", None)
     return model if isinstance(model, Model) and hasattr(model, "_run_through_graph") else None
+
+
+def reason_of(error: Exception) -> str:
+    """The line in which Keras says what is wrong, without the one that says in which call, and without colors."""
+    lines = [line.strip(" .") for line in _COLOR.sub("", str(error)).splitlines()]
+    told = [line for line in lines if line and not line.startswith(_WHERE)]
+    return told[0] if told else type(error).__name__

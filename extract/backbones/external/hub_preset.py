@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
 from extract.backbones.external.downloads import hash_folder
-from extract.backbones.external.graph import flatten
+from extract.backbones.external.graph import flatten, reason_of
 from extract.backbones.external.signature import PictureInput, choose_output, read_input
 from extract.backbones.preprocessing import affine
 
@@ -122,7 +122,7 @@ def build(preset: str, output: str, model: str, size: int, weights: str) -> "ker
         pixels, given = flatten(part, size, _pictures(part, model).dtype)
     except (ValueError, TypeError) as error:
         raise UserError(
-            f"Expected {model} to take pictures of {size} pixels, but: {error}. Leave --input-size out."
+            f"Expected {model} to take pictures of {size} pixels, but: {reason_of(error)}. Leave --input-size out."
         ) from error
     return keras.Model(pixels, _outputs(given, part, output, model), name=part.name)
 

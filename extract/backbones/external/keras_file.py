@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import UserError
-from extract.backbones.external.graph import flatten, graph_of
+from extract.backbones.external.graph import flatten, graph_of, reason_of
 from extract.backbones.external.signature import PictureInput, choose_output, read_input
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def build(path: Path, output: str, model: str, size: int, weights: str) -> "kera
         pixels, given = flatten(loaded, size, takes.dtype)
     except (ValueError, TypeError) as error:
         raise UserError(
-            f"Expected {model} to take pictures of {size} pixels, but: {error}. Pass the --input-size that it was "
-            "made for."
+            f"Expected {model} to take pictures of {size} pixels, but: {reason_of(error)}. Pass the --input-size that "
+            "it was made for."
         ) from error
     return keras.Model(pixels, _outputs(given, loaded, output, model), name=loaded.name)
 

@@ -14,6 +14,7 @@ from classify.commands.finetune.result import Tuned
 from classify.commands.finetune.session import Session
 from classify.commands.finetune.start.start import Start
 from classify.models.linear import LinearHead
+from extract.backbones.external.graph import reason_of
 from extract.backbones.network import below, pool
 from extract.backbones.preprocessing import preprocess
 from extract.pictures.policies import POLICIES
@@ -68,7 +69,7 @@ def with_view_size(session: Session, start: Start, tuned: Tuned, head: LinearHea
         viewed = tuned.at(smaller)
         _check(model, viewed, head, HALF if model.compute_dtype == "float16" else TOLERANCE)
     except Exception as error:  # a layer that is not made for other sizes may raise whatever it likes
-        reason = _reason(error)
+        reason = reason_of(error)
         if wanted is not None:
             raise UserError(
                 f"Expected a --view-size that {tuned.backbone.name} takes beside {size}, received {wanted}: {reason}. "
@@ -102,9 +103,3 @@ def _check(model: keras.Model, viewed: Tuned, head: LinearHead, tolerance: float
     spread = np.abs(expected - head.bias).max()
     if not np.allclose(received, expected, rtol=ROUNDING, atol=ROUNDING + tolerance * spread):
         raise UserError("the layers above the border see another part of pictures of that size")
-
-
-def _reason(error: Exception) -> str:
-    lines = [line.strip(" .") for line in str(error).splitlines()]
-    told = [line for line in lines if line and not line.startswith("Exception encountered")]
-    return told[0] if told else type(error).__name__

@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from keras import layers
 
 from cache.errors import UserError
 from cache.workspace import Workspace
@@ -18,7 +20,7 @@ from classify.commands.export.command import export
 from classify.commands.export.formats import FORMATS
 from classify.commands.finetune import asking, choosing, resume
 from classify.commands.finetune.command import finetune
-from classify.commands.finetune.result import Outcome, Result, Tuned
+from classify.commands.finetune.result import Outcome, Result
 from classify.commands.fit_head.options import FitOptions
 from classify.models.classifier import open_classifier
 from classify.models.predictor import Predictor
@@ -47,9 +49,14 @@ Done = tuple[Workspace, Outcome, list[str]]
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Stripes in rows of a small network, a fifth of them to validate, and a head."""
     folder = tmp_path_factory.mktemp("choosing")
+    write_network(folder / "small.keras", 32, 0)
+    return made_with(folder)
+
+
+def made_with(folder: Path) -> Path:
+    """The same with the network that is there as small.keras."""
     workspace, pictures = Workspace(folder / ".coldframe"), write_pictures(folder / "stripes")
-    file = write_network(folder / "small.keras", 32, 0)
-    backbone = Backbone.of(f"keras:{file}", pooling="avg", preprocessing="unit")
+    backbone = Backbone.of(f"keras:{folder / 'small.keras'}", pooling="avg", preprocessing="unit")
     done = extract(workspace, pictures, backbone, Decoding(), KERAS)
     space = workspace.store_by_id(done.space).space
     run = headed(workspace, [Input(space)], "logreg", FitOptions(folds=3, split="60/20/20"))
@@ -294,19 +301,44 @@ def test_figures_of_larger_pictures_are_those_of_the_very_network(
             np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("kernel", "upper", "reason"),
+    [
+        (
+            4,
+            lambda x: keras.ops.reshape(x, (-1, 64, 4)),
+            "(27,3)",
+        ),  # said by nobody: rows of 27 pictures for 12
+        (5, lambda x: keras.ops.reshape(x, (-1, 49, 4)), "must be evenly divisible"),  # said when it runs
+        (5, layers.Reshape((49, 4)), "size of the tensor must be unchanged"),  # said when it is built
+        (5, layers.Flatten(), "to have value 196"),
+    ],
+)
 def test_a_network_of_one_size_is_not_asked_about_others(
+    kernel: int, upper: Any, reason: str, tmp_path: Path
+) -> None:
+    pixels = keras.Input((32, 32, 3))
+    x = layers.Conv2D(4, kernel, strides=4, name="stem")(pixels)
+    keras.Model(pixels, layers.Dense(6, name="dense")(upper(x))).save(tmp_path / "small.keras")
+    workspace = Workspace(made_with(tmp_path) / ".coldframe")
+    outcome = finetune(workspace, GIVEN | {"larger": True}, options=KERAS)
+    assert outcome.enlarged is None
+    [note] = [note for note in outcome.notes if note.startswith("larger pictures are not asked about: ")]
+    assert reason in note and note.isprintable()
+
+
+def test_what_a_network_says_of_a_size_only_when_it_runs(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fixed(tuned: Tuned, size: int) -> Tuned:
-        raise UserError("Expected an input size of 32 for small, received 48.")
+    def runs(*given: Any, **asked: Any) -> np.ndarray:
+        raise tf.errors.InvalidArgumentError(
+            None, None, "Graph execution error:\n\nInput to reshape is a tensor"
+        )
 
-    monkeypatch.setattr(Tuned, "at", fixed)
+    monkeypatch.setattr(asking, "answer", runs)
     outcome = finetune(of_ones_own(made, tmp_path / "work"), GIVEN | {"larger": True}, options=KERAS)
     assert outcome.enlarged is None
-    assert (
-        "larger pictures are not asked about: Expected an input size of 32 for small, received 48."
-        in outcome.notes
-    )
+    assert "larger pictures are not asked about: Input to reshape is a tensor" in outcome.notes
 
 
 def test_of_two_epochs_none_skips_which_is_told(made: Path, tmp_path: Path) -> None:
