@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from cache.manifest import Manifest
+from cache.space import LAYER
 from cache.storage.rejects import Reject
 from cache.storage.store import Store
 from cache.versions import versions
@@ -98,7 +99,9 @@ class Extractor:
             self.store.add_rejects(r for r in rejects if r.key is not None and r.key not in refused)
             claims.settle(keys)
 
-        look = Look(self.backbone.input_size, self.decoding, self.view, thumbnail=self.view is None)
+        # Activations go with embeddings that have them.
+        beside = self.view is None and not self.backbone.pooling.startswith(LAYER)
+        look = Look(self.backbone.input_size, self.decoding, self.view, thumbnail=beside)
         return Taker(look, claims, refused, thumbnails, facts), Branch(
             self.start, write, outcome, self.options.dtype
         )

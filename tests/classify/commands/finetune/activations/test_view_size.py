@@ -186,7 +186,9 @@ def test_smaller_views_train_and_whole_pictures_validate(stripes: Workspace, max
     progress = Progress(start=read.append)
     here = Session(stripes, Options(engine="litert"), progress, said.append)
     tuned, viewed = with_view_size(here, start, tuned, some_head())
+    beside = sorted((stripes.root / "thumbnails").iterdir())  # of the pictures as the head sees them
     supply = choose_supply(here, start, tuned, viewed)
+    assert sorted((stripes.root / "thumbnails").iterdir()) == beside
     everything = len(np.union1d(start.train, start.val))
     assert sum(read) == (everything if max_cache_gb else 0)  # each file once, whatever sizes and views
     assert said[0].startswith(
