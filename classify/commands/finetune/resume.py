@@ -12,7 +12,8 @@ import numpy as np
 from cache.errors import UserError
 from cache.storage.json_file import DamagedJson, build, check, read_json
 from cache.workspace import Workspace
-from classify.commands.finetune.result import Chosen, Enlarged, Mirrored
+from classify.commands.finetune.asked import Enlarged, Mirrored
+from classify.commands.finetune.result import Chosen
 from classify.commands.finetune.start.start import Start
 from classify.data.identity import part_hash
 from classify.runs.folder import find_run, place_of, relocated, write_json

@@ -12,7 +12,7 @@ from cache.text import counted
 from classify.commands.finetune import resume
 from classify.commands.finetune.activations.supply import Supply, choose_supply
 from classify.commands.finetune.activations.view_size import with_view_size
-from classify.commands.finetune.choosing import train_and_choose
+from classify.commands.finetune.choosing.choosing import train_and_choose
 from classify.commands.finetune.finish import finish, keep_model
 from classify.commands.finetune.network.border import Border, find_border
 from classify.commands.finetune.network.handoff_check import check

@@ -20,8 +20,8 @@ import coldframe
 from cache.errors import UserError
 from cache.manifest import VAL
 from cache.workspace import Workspace
-from classify.commands.finetune import interpolation
 from classify.commands.finetune.activations import supply
+from classify.commands.finetune.choosing import interpolation
 from classify.commands.finetune.command import finetune
 from classify.commands.finetune.network import step_length
 from classify.commands.finetune.start import trials

@@ -13,7 +13,8 @@ from cache.errors import UserError
 from cache.storage.json_file import write_json
 from cache.workspace import Workspace
 from classify.commands.finetune import resume
-from classify.commands.finetune.result import Chosen, Enlarged, Mirrored, Sized
+from classify.commands.finetune.asked import Enlarged, Mirrored, Sized
+from classify.commands.finetune.result import Chosen
 from classify.training.checkpoint import Checkpoint
 from classify.training.history import Epoch, History, Interpolation
 from classify.training.settings import Pace, Settings

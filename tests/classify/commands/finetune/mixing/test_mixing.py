@@ -58,7 +58,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def always_taken() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("classify.commands.finetune.mixing.share.choose_share", both)
-        patch.setattr("classify.commands.finetune.choosing.choose", lambda line, floor: line[-1])
+        patch.setattr("classify.commands.finetune.choosing.choosing.choose", lambda line, floor: line[-1])
         patch.setattr("extract.embedding.extractor.choose_engine", lambda asked, backbone, note: "keras")
         yield
 

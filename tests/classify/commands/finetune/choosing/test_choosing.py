@@ -18,7 +18,8 @@ from cache.workspace import Workspace
 from classify.commands.evaluate.command import evaluate
 from classify.commands.export.command import export
 from classify.commands.export.formats import FORMATS
-from classify.commands.finetune import asking, choosing, resume
+from classify.commands.finetune import resume
+from classify.commands.finetune.choosing import asking, choosing
 from classify.commands.finetune.command import finetune
 from classify.commands.finetune.result import Outcome, Result
 from classify.commands.fit_head.options import FitOptions

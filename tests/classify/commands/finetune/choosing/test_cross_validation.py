@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from classify.commands.finetune.cross_validation import ALPHAS, Fold, cross_validate
+from classify.commands.finetune.choosing.cross_validation import ALPHAS, Fold, cross_validate
 from classify.commands.finetune.network.border import find_border
 from classify.commands.finetune.network.top import build_top
 from classify.commands.finetune.start.trials import NEVER

@@ -9,9 +9,9 @@ from cache.errors import UserError
 from cache.text import counted
 from classify.commands.finetune import resume
 from classify.commands.finetune.activations.supply import Supply
-from classify.commands.finetune.asking import with_larger_pictures, with_mirror_images
-from classify.commands.finetune.cross_validation import Fold, cross_validate
-from classify.commands.finetune.interpolation import between, choose, walk
+from classify.commands.finetune.choosing.asking import with_larger_pictures, with_mirror_images
+from classify.commands.finetune.choosing.cross_validation import Fold, cross_validate
+from classify.commands.finetune.choosing.interpolation import between, choose, walk
 from classify.commands.finetune.network.top import set_head
 from classify.commands.finetune.result import Chosen, Result, Tuned
 from classify.commands.finetune.session import Session

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from classify.commands.finetune.asked import Enlarged, Mirrored, Sized
 from classify.commands.finetune.network.top import head_on
-from classify.commands.finetune.result import Chosen, Enlarged, Mirrored, Sized, Tuned
+from classify.commands.finetune.result import Chosen, Tuned
 from classify.commands.finetune.session import Session
 from classify.commands.finetune.start.start import Start
 from classify.heads.calibration import fit_temperature

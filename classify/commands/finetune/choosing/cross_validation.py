@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cache.text import counted
-from classify.commands.finetune.interpolation import Point, choose, walk
+from classify.commands.finetune.choosing.interpolation import Point, choose, walk
 from classify.commands.finetune.network.top import set_head
 from classify.commands.finetune.result import Chosen
 from classify.models.linear import LinearHead

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from classify.commands.finetune.interpolation import ALPHAS, Point, between, choose, walk
+from classify.commands.finetune.choosing.interpolation import ALPHAS, Point, between, choose, walk
 from classify.heads.calibration import fit_temperature
 from classify.training.batches import TrainingRows
 from classify.training.loop import read_weights
