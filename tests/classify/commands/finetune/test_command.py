@@ -382,7 +382,7 @@ def test_ctrl_c_is_answered_with_what_is_kept_and_how_to_go_on(
         assert cli.main(["finetune", *WORDS, *SMALL, *there]) == 130
     assert capsys.readouterr().err.splitlines()[-1].startswith("Stopped before the training began.")
     with monkeypatch.context() as patch:
-        patch.setattr("classify.commands.finetune.choosing.train", interrupt)
+        patch.setattr("classify.commands.finetune.choosing.choosing.train", interrupt)
         assert cli.main(["finetune", *WORDS, *SMALL, *there]) == 130
     lines = capsys.readouterr().err.splitlines()
     assert "`finetune --resume` goes on" in lines[-1]

@@ -111,7 +111,7 @@ def test_of_what_folds_cannot_tell_apart_they_take_the_nearest_to_the_head(
     each, settings = folds(activations(2.0), [head(), head()]), replace(SETTINGS, epochs=2)
     chosen = []
     for slack in (0.0, 1.0, 1e6):
-        monkeypatch.setattr("classify.commands.finetune.cross_validation.SLACK", slack)
+        monkeypatch.setattr("classify.commands.finetune.choosing.cross_validation.SLACK", slack)
         chosen.append(run(each, settings)[0].alpha)
     assert chosen[0] >= chosen[1] >= chosen[2] > 0 and chosen[0] > chosen[2]
 

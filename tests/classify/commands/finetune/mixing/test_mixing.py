@@ -142,7 +142,7 @@ def test_the_tuned_network_alone_answers_for_mirror_images(several: Path, tmp_pa
     workspace = Workspace(tmp_path / "work" / ".coldframe")
     head = str(next(workspace.runs.glob("*-fit-head")))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("classify.commands.finetune.asking.better", lambda both, alone, errors: True)
+        patch.setattr("classify.commands.finetune.choosing.asking.better", lambda both, alone, errors: True)
         outcome = finetune(workspace, GIVEN | {"mirror": True}, run=head, options=KERAS)
     assert outcome.mixture is not None and outcome.mirrored is not None and outcome.mirrored.used
     assert outcome.mixture.tuned_val_accuracy == outcome.mirrored.val_accuracy
