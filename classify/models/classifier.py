@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from cache.storage.rejects import Reject
 from cache.workspace import Workspace
 from classify.data.known import Known
 from classify.models.evidence import Evidence, Trained, nearest_training, training_pictures
-from classify.models.model_file import Artefact, ask, load_model
+from classify.models.model_file import answering, ask, load_model
+from classify.models.probabilities import CHUNK
 from classify.models.run_model import TunedRun
 from classify.runs.folder import OWN_MODEL, find_run
 from classify.runs.head_file import check_space, load_head
@@ -37,6 +38,9 @@ from extract.machine import import_keras_quietly, usable_cores
 from extract.pictures.decoding import decode
 from extract.pictures.look import Look
 from extract.settings import Decoding, Options
+
+if TYPE_CHECKING:
+    import keras
 
 MODEL = ".keras"  # the suffix by which a file is told from the folder of a run
 
@@ -130,7 +134,8 @@ class ModelClassifier:
     run: Path
     record: dict[str, Any]
     source: dict[str, Any]
-    artefact: Artefact
+    classes: Sequence[str]
+    network: keras.Model  # what answers in the model, for squares
     asked: Sequence[tuple[int, Decoding]]  # how pictures become each of the squares that it takes
     workers: int | None = None
     spaces: Sequence[Space] = ()  # in which it was trained
@@ -146,7 +151,8 @@ class ModelClassifier:
         spaces = [each.space for each in inputs_of(record)]
         most = decoding_of(workspace, spaces[0]).max_pixels
         asked = [(size, replace(decoding, max_pixels=most)) for size, decoding in tuned.artefact.asked]
-        return cls(run, record, source, tuned.artefact, asked, options.workers, spaces)
+        network, classes = answering(tuned.model), tuned.artefact.classes
+        return cls(run, record, source, classes, network, asked, options.workers, spaces)
 
     @classmethod
     def of_file(cls, workspace: Workspace, file: Path, options: Options, trust: bool) -> ModelClassifier:
@@ -164,12 +170,14 @@ class ModelClassifier:
                 "`export --to saved-head` writes it. Name the run, or a file of `export --to keras`."
             )
         record = {"head": {"name": artefact.facts["head"]}}
-        return cls(file, record, {"model": str(file)}, artefact, artefact.asked, options.workers)
+        network = answering(artefact.model)
+        source = {"model": str(file)}
+        return cls(file, record, source, artefact.classes, network, artefact.asked, options.workers)
 
     @property
     def classes_(self) -> np.ndarray:
         """(C,) class names."""
-        return np.array(self.artefact.classes)
+        return np.array(self.classes)
 
     def check(self, spaces: Sequence[Space]) -> None:
         """Refuse other spaces than those in which the run began."""
@@ -209,7 +217,7 @@ class ModelClassifier:
         )
         present = np.array([key.tobytes() in answers for key in manifest.key], bool)
         rows = np.array([answers[key.tobytes()] for key in manifest.key[present]])
-        return Answered(present, rows.reshape(-1, len(self.artefact.classes)), outcome.rejects)
+        return Answered(present, rows.reshape(-1, len(self.classes)), outcome.rejects)
 
     @property
     def lanes(self) -> int:
@@ -218,7 +226,7 @@ class ModelClassifier:
 
     def see(self, data: bytes) -> Seen:
         """Answer for the bytes of a picture file; RejectedImage where it is none."""
-        return Seen(ask(self.artefact.model, [decode(data, *how)[None] for how in self.asked])[0])
+        return Seen(ask(self.network, [decode(data, *how)[None] for how in self.asked])[0])
 
 
 class _Unclaimed(Claims):
@@ -250,7 +258,7 @@ class _Unpacking:
     """Asks a model for pictures that are packed, as an engine is asked."""
 
     classifier: ModelClassifier
-    batch_size: int = 32
+    batch_size: int = CHUNK
     lanes: int = 1
 
     def embed(self, pixels: np.ndarray) -> np.ndarray:
@@ -258,7 +266,7 @@ class _Unpacking:
         sizes = [size for size, _ in self.classifier.asked]
         parts = np.split(pixels, np.cumsum([3 * size**2 for size in sizes])[:-1], axis=1)
         squares = [part.reshape(-1, size, size, 3) for part, size in zip(parts, sizes, strict=True)]
-        return ask(self.classifier.artefact.model, squares)
+        return ask(self.classifier.network, squares)
 
 
 def open_classifier(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cache.manifest import Manifest
-from classify.models.model_file import ask
+from classify.models.model_file import answering, ask
 from extract.embedding.progress import seldom
 from extract.pictures.decoding import RejectedImage
 from extract.pictures.files import load_row
@@ -18,7 +18,7 @@ from extract.settings import Decoding
 if TYPE_CHECKING:
     import keras
 
-CHUNK = 64  # pictures decoded at a time
+CHUNK = 16  # pictures at a time: of more, what the first layers give leaves the processor's caches
 
 
 def answer(
@@ -47,7 +47,7 @@ def answer(
         What these pictures are called.
     """
     answers = np.full((len(rows), classes), np.nan)
-    began, sometimes = time.monotonic(), seldom(say)
+    classifier, began, sometimes = answering(model), time.monotonic(), seldom(say)
     for at in range(0, len(rows), CHUNK):
         pixels, found = [], []
         done = min(at + CHUNK, len(rows))
@@ -58,7 +58,7 @@ def answer(
             except RejectedImage:
                 continue  # counted in a note
         if found:
-            answers[found] = ask(model, [np.stack(squares) for squares in zip(*pixels, strict=True)])
+            answers[found] = ask(classifier, [np.stack(squares) for squares in zip(*pixels, strict=True)])
         left = (len(rows) - done) * (time.monotonic() - began) / done
         sometimes(f"{part}: {done:,} of {len(rows):,} pictures, {left:.0f} s left")
     return answers

@@ -17,7 +17,7 @@ from cache.storage import trusted
 from cache.storage.files import open_regular
 from cache.versions import versions
 from cache.workspace import Workspace, extract_command
-from classify.models.layers import Branch, build_head, build_rows_head, closed_form, join
+from classify.models.layers import CLASSIFIER, Branch, build_head, build_rows_head, closed_form, join
 from classify.models.model_file import ask, load_model
 from classify.models.resizing import Square
 from classify.runs.folder import OWN_MODEL
@@ -227,7 +227,7 @@ class TunedRun:
                 f"Expected another format than saved-head for {self.facts['run']}, whose answer is the mean of two "
                 "heads on networks of their own. Export it as keras, savedmodel, tflite or onnx."
             )
-        return self.model.get_layer("classifier").get_layer("head")
+        return self.model.get_layer(CLASSIFIER).get_layer("head")
 
     def answers(self, pictures: Pictures, pixels: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings (n, D), none where two heads answer together, and probabilities (n, C) of the model in Keras."""
@@ -235,9 +235,12 @@ class TunedRun:
 
         if SHARE in self.facts:
             steps = range(0, len(pictures.files), BATCH)
-            parts = [ask(self.model, [each[at : at + BATCH] for each in pixels]) for at in steps]
+            parts = [
+                ask(self.model.get_layer(CLASSIFIER), [each[at : at + BATCH] for each in pixels])
+                for at in steps
+            ]
             return np.empty((len(pictures.files), 0)), np.concatenate(parts)
-        classifier = self.model.get_layer("classifier")
+        classifier = self.model.get_layer(CLASSIFIER)
         before_head = classifier.operations[-2]  # not of `layers`: taking some columns is none
         embedder = keras.Model(classifier.input, before_head.output)
         (only,) = pixels

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from extract.backbones.external.graph import graph_of
 from extract.backbones.flow import sweep
 
 FOLDABLE = (layers.Conv2D, layers.DepthwiseConv2D)
@@ -23,7 +24,7 @@ def fold(model: keras.Model) -> keras.Model:
     norms = set(convolutions.values())
 
     def clone(layer: Any) -> Any:
-        if isinstance(layer, keras.Model):
+        if graph_of(layer) is not None:
             return fold(layer)
         return _with_bias(layer) if layer in convolutions else layer
 

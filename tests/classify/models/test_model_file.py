@@ -3,6 +3,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.datasets import load_sample_images
 from cache.errors import UserError
 from classify.models.layers import attach_head, build_model
 from classify.models.linear import LinearHead
-from classify.models.model_file import FACTS, Artefact, load_model, save_model
+from classify.models.model_file import FACTS, Artefact, answering, ask, load_model, save_model
 from classify.models.resizing import Square, square_names
 from extract.backbones.backbone import Backbone
 from extract.backbones.network import build_embedder
@@ -65,6 +66,18 @@ def test_it_answers_as_the_pipeline(artefact: Artefact, pixels: np.ndarray, expe
     assert received.dtype == np.float32 and artefact.classes == CLASSES
     np.testing.assert_allclose(received, expected, atol=1e-5)
     assert artefact.probabilities(pixels[:0]).shape == (0, 3)
+
+
+def test_what_answers_has_no_normalisations_and_leaves_the_model_alone(
+    artefact: Artefact, pixels: np.ndarray, expected: np.ndarray
+) -> None:
+    before = artefact.probabilities(pixels)
+    classifier = answering(artefact.model)
+    np.testing.assert_allclose(ask(classifier, [pixels]), expected, atol=1e-5)
+    kinds = Counter(type(each).__name__ for each in classifier._flatten_layers())
+    assert kinds["Conv2D"] > 30 and not kinds["BatchNormalization"]
+    assert any(type(each).__name__ == "BatchNormalization" for each in artefact.model._flatten_layers())
+    np.testing.assert_array_equal(artefact.probabilities(pixels), before)
 
 
 def test_calling_it_like_a_function_is_inference(

@@ -1,29 +1,30 @@
 """A model's answers to the pictures of a test part, in the order asked, and none for a picture that is gone."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+from keras import ops
 from PIL import Image
 
 from cache.workspace import Workspace
 from classify.models import probabilities
+from classify.models.layers import with_resizing
+from classify.models.model_file import ask
+from classify.models.resizing import Square
 from extract.commands.manifest import survey
 from extract.embedding.progress import Progress
 from extract.settings import Decoding
 
 
-class Brightness:
+def brightness() -> keras.Model:
     """Says how bright each picture is, and how dark."""
-
-    def __init__(self) -> None:
-        self.batches: list[int] = []
-
-    def predict_on_batch(self, pixels: np.ndarray) -> np.ndarray:
-        assert pixels.shape[1:] == (8, 8, 3) and pixels.dtype == np.uint8
-        self.batches.append(len(pixels))
-        bright = pixels.mean(axis=(1, 2, 3)) / 255
-        return np.stack([bright, 1 - bright], axis=1).astype(np.float32)
+    square = Square(8, *Decoding().rule)
+    pixels = keras.Input((8, 8, 3), dtype="uint8", name="square")
+    bright = ops.mean(ops.cast(pixels, "float32"), axis=(1, 2, 3)) / 255
+    return with_resizing({square: pixels}, ops.stack([bright, 1 - bright], axis=1), "brightness")
 
 
 def test_answers_are_in_the_order_asked_and_none_for_what_is_gone(
@@ -37,8 +38,15 @@ def test_answers_are_in_the_order_asked_and_none_for_what_is_gone(
     (tmp_path / "pictures" / "grey" / "4.png").unlink()
     Image.new("RGB", (9, 9)).save(tmp_path / "pictures" / "grey" / "6.png")  # another picture by now
     monkeypatch.setattr(probabilities, "CHUNK", 3)
-    model, rows = Brightness(), np.array([5, 4, 0, 6, 2, 1])
-    found = probabilities.answer(model, manifest, rows, [(8, Decoding())], 2, lambda line: None)  # type: ignore[arg-type]
+    batches = list[int]()
+
+    def asked(classifier: keras.Model, squares: Sequence[np.ndarray]) -> np.ndarray:
+        batches.append(len(squares[0]))
+        return ask(classifier, squares)
+
+    monkeypatch.setattr(probabilities, "ask", asked)
+    rows, how = np.array([5, 4, 0, 6, 2, 1]), [(8, Decoding())]
+    found = probabilities.answer(brightness(), manifest, rows, how, 2, lambda line: None)
     np.testing.assert_allclose(found[:, 0], [250 / 255, np.nan, 0, np.nan, 100 / 255, 50 / 255], atol=1e-6)
     np.testing.assert_allclose(found.sum(axis=1), [1, np.nan, 1, np.nan, 1, 1], atol=1e-6)
-    assert model.batches == [2, 2]
+    assert batches == [2, 2]

@@ -69,6 +69,25 @@ def test_models_inside_models_are_folded() -> None:
     assert [type(layer).__name__ for layer in folded.get_layer("inner").layers] == ["InputLayer", "Conv2D"]
 
 
+class Opaque(keras.Model):
+    """Shows no graph."""
+
+    def __init__(self) -> None:
+        super().__init__(name="opaque")
+        self.norm = layers.BatchNormalization()
+
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        return self.norm(x)
+
+
+def test_a_model_that_shows_no_graph_is_left() -> None:
+    opaque, pixels = Opaque(), np.ones((1, 8, 8, 3), np.float32)
+    model = keras.Model(entry := keras.Input((8, 8, 3)), layers.ReLU()(opaque(layers.Conv2D(4, 3)(entry))))
+    folded = fold(model)
+    assert folded.get_layer("opaque") is opaque
+    np.testing.assert_array_equal(folded.predict_on_batch(pixels), model.predict_on_batch(pixels))
+
+
 def test_rows_are_near_and_the_order_of_its_activations_is_known(calibration: Calibration) -> None:
     channels = [len(each.channel_means) for each in calibration.activations]
     assert channels == [3, 8, 24, 24, 8, 8, 16]

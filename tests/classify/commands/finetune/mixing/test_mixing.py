@@ -125,7 +125,7 @@ def test_the_answer_is_that_of_head_and_network(done: tuple[Workspace, Outcome, 
     files = sorted((workspace.root.parent / "stripes").glob("*/*.png"))[::7]
     model = open_classifier(workspace, str(outcome.run))
     assert isinstance(model, ModelClassifier)
-    inner = model.artefact.model.get_layer("classifier")
+    inner = model.network
     heads = [inner.get_layer(name)._inbound_nodes[-1].output_tensors[0] for name in ("head_1", "head_2")]
     parts = keras.Model(inner.inputs, heads)
     squares = [np.stack([decode(file.read_bytes(), *how) for file in files]) for how in model.asked]
