@@ -20,7 +20,6 @@ from cache.workspace import Workspace
 from classify.data.known import Known
 from classify.models.evidence import Evidence, Trained, nearest_training, training_pictures
 from classify.models.model_file import answering, ask, load_model
-from classify.models.probabilities import CHUNK
 from classify.models.run_model import TunedRun
 from classify.runs.folder import OWN_MODEL, find_run
 from classify.runs.head_file import check_space, load_head
@@ -258,7 +257,7 @@ class _Unpacking:
     """Asks a model for pictures that are packed, as an engine is asked."""
 
     classifier: ModelClassifier
-    batch_size: int = CHUNK
+    batch_size: int = 32
     lanes: int = 1
 
     def embed(self, pixels: np.ndarray) -> np.ndarray:

@@ -31,9 +31,10 @@ _DATE = (1980, 1, 1, 0, 0, 0)  # of the members: the same model gives the same b
 
 
 def answering(model: keras.Model) -> keras.Model:
-    """What answers in a model of `layers.mix`, behind the resizing: the same but for rounding, in less time.
+    """A copy of what answers in a model of `layers.mix`, behind the resizing: the same but for rounding, in less time.
 
-    Normalisations are folded into the convolutions before them.
+    Where it computes in float32, normalisations are folded into the convolutions before them. What the model learns
+    afterwards is not in it.
     """
     from extract.engines.folding import fold
 

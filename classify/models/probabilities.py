@@ -18,7 +18,7 @@ from extract.settings import Decoding
 if TYPE_CHECKING:
     import keras
 
-CHUNK = 16  # pictures at a time: of more, what the first layers give leaves the processor's caches
+CHUNK = 16  # pictures at a time: on a CPU, more of them take longer each
 
 
 def answer(

@@ -102,9 +102,8 @@ class Extractor:
         # Activations go with embeddings that have them.
         beside = self.view is None and not self.backbone.pooling.startswith(LAYER)
         look = Look(self.backbone.input_size, self.decoding, self.view, thumbnail=beside)
-        return Taker(look, claims, refused, thumbnails, facts), Branch(
-            self.start, write, outcome, self.options.dtype
-        )
+        taker = Taker(look, claims, refused, *((thumbnails, facts) if beside else ()))
+        return taker, Branch(self.start, write, outcome, self.options.dtype)
 
     @property
     def dim(self) -> int:

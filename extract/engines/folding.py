@@ -29,7 +29,9 @@ def fold(model: keras.Model) -> keras.Model:
         return _with_bias(layer) if layer in convolutions else layer
 
     def call(layer: Any, *arguments: Any, **keywords: Any) -> Any:
-        return arguments[0] if layer in norms else layer(*arguments, **keywords)
+        if layer in norms:
+            return keras.tree.flatten((arguments, keywords))[0]
+        return layer(*arguments, **keywords)
 
     if isinstance(model, keras.Sequential):
         model = keras.Model(model.inputs, model.outputs, name=model.name)
@@ -46,17 +48,22 @@ def _normalised(model: keras.Model) -> dict[Any, Any]:
     readers: dict[int, list[Any]] = {id(tensor): [None] for tensor in model.outputs}
     for call in calls:
         for tensor in call.input_tensors:
-            readers.setdefault(id(tensor), []).append(call.operation)
+            readers.setdefault(id(tensor), []).append(call)
     found = {}
     for call in calls:
         layer = call.operation
         if type(layer) not in FOLDABLE or times[id(layer)] > 1:
             continue
-        norm, *others = readers[id(call.outputs[0])]
-        if others or not isinstance(norm, layers.BatchNormalization) or times[id(norm)] > 1:
+        reader, *others = readers[id(call.outputs[0])]
+        norm = reader and reader.operation
+        if others or type(norm) is not layers.BatchNormalization or times[id(norm)] > 1:
             continue
+        if reader.arguments.kwargs.get("training"):  # by the batch's own mean, which no weight is
+            continue
+        # In half precision a normalisation computes in float32, and the folded kernel would not.
+        exact = layer.compute_dtype == norm.compute_dtype == "float32"
         linear = layer.activation is keras.activations.linear and layer.data_format == "channels_last"
-        if linear and norm.axis in (-1, 3):
+        if exact and linear and norm.axis in (-1, 3):
             found[layer] = norm
     return found
 

@@ -20,6 +20,7 @@ from classify.commands.export.options import KINDS, ExportOptions
 from classify.commands.export.result import ExportResult, Quantised
 from classify.runs.folder import find_run
 from classify.runs.predictions import Pictures, held_out, trained_on
+from extract.backbones.external.graph import reason_of
 from extract.machine import quiet_stderr, usable_cores
 
 if TYPE_CHECKING:
@@ -173,9 +174,9 @@ def _written(
     except (UserError, OSError):
         raise
     except Exception as error:  # converters pass on whatever the C++ below them throws
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"Expected {form.runtime} to take this model, but it was refused: {reason}. Export it as keras instead."
+            f"Expected {form.runtime} to take this model, but it was refused: {reason_of(error)}. Export it as "
+            "keras instead."
         ) from error
 
 

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import keras
 
-_WHERE = ("Exception encountered when calling", "Graph execution error", "Detected at node")
+_WHERE = (
+    " ",
+    "Exception encountered when calling",
+    "Graph execution error",
+    "Detected at node",
+    "<stack traces",
+)
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -72,7 +78,7 @@ def graph_of(model: Any) -> Any:
 
 
 def reason_of(error: Exception) -> str:
-    """The line in which Keras says what is wrong, without the one that says in which call, and without colors."""
-    lines = [line.strip(" .") for line in _COLOR.sub("", str(error)).splitlines()]
+    """The line in which Keras says what is wrong, and none of those that say where it was met; without colors."""
+    lines = [line.rstrip(" .") for line in _COLOR.sub("", str(error)).splitlines()]
     told = [line for line in lines if line and not line.startswith(_WHERE)]
     return told[0] if told else type(error).__name__

@@ -102,10 +102,9 @@ def _load(path: Path, model: str) -> Any:
                 "Keras' safe mode refuses it. Use layers (Rescaling, Normalization) or keras.ops in its place, and "
                 f"save the model again. {AS_SAVED_MODEL}"
             ) from error
-        reason = (text.strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"Expected a model of Keras' own layers in {path}, but: {reason} Save it again with the Keras that is "
-            f"installed here. {AS_SAVED_MODEL}"
+            f"Expected a model of Keras' own layers in {path}, but: {reason_of(error)}. Save it again with "
+            f"the Keras that is installed here. {AS_SAVED_MODEL}"
         ) from error
 
 

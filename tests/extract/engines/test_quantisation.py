@@ -69,6 +69,17 @@ def test_models_inside_models_are_folded() -> None:
     assert [type(layer).__name__ for layer in folded.get_layer("inner").layers] == ["InputLayer", "Conv2D"]
 
 
+def test_what_a_kernel_cannot_hold_is_not_folded() -> None:
+    """A mean of the batch's own; and half precision, in which a normalisation alone computes in float32."""
+    entry = keras.Input((8, 8, 3))
+    own = keras.Model(entry, layers.BatchNormalization()(layers.Conv2D(4, 3)(entry), training=True))
+    with_half = {"dtype": "mixed_float16"}
+    x = layers.Conv2D(4, 3, **with_half)(entry)
+    half = keras.Model(entry, layers.BatchNormalization(**with_half)(x))
+    for model in (own, half):
+        assert [type(each) for each in fold(model).layers] == [type(each) for each in model.layers]
+
+
 class Opaque(keras.Model):
     """Shows no graph."""
 

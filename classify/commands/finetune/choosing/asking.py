@@ -52,16 +52,20 @@ def with_larger_pictures(session: Session, start: Start, tuned: Tuned, chosen: C
     taken, size, logits = judge(chosen.logits, codes), usual, chosen.logits
     tried = [Sized(usual, taken.accuracy, taken.calibrated_loss)]
     for larger in sorted({round(usual * times / STEP) * STEP for times in LARGER} - {usual}):
+        why = _UNREAD
         try:
             said = _asked(session, start, tuned.at(larger), chosen, f"pictures of {larger} pixels")
         except Exception as error:  # a layer that is not made for other sizes may raise whatever it likes
-            return _told(session, chosen, f"larger pictures are not asked about: {reason_of(error)}")
+            said, why = None, reason_of(error)
         if said is None:
-            return _told(session, chosen, f"larger pictures are not asked about: {_UNREAD}")
+            chosen = _told(session, chosen, f"pictures of {larger} pixels are not asked about: {why}")
+            break
         found = judge(said, codes)
         tried.append(Sized(larger, found.accuracy, found.calibrated_loss))
         if better(found, taken, errors=0.0):
             taken, size, logits = found, larger, said
+    if len(tried) == 1:
+        return chosen
     enlarged = Enlarged(size, tried, len(codes))
     chosen = replace(_told(session, chosen, enlarged.describe()), enlarged=enlarged)
     return chosen if size == usual else _answering(chosen, logits, codes)

@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras import layers
 
 from cache.errors import UserError
+from cache.manifest import Manifest
 from cache.workspace import Workspace
 from classify.commands.evaluate.command import evaluate
 from classify.commands.export.command import export
@@ -70,6 +71,16 @@ def always_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tuning, larger pictures and mirror images always pay: the pictures are few."""
     monkeypatch.setattr(choosing, "choose", lambda line, floor: line[-1])
     monkeypatch.setattr(asking, "better", lambda both, alone, errors: True)
+
+
+OUT_OF_MEMORY = """Graph execution error:
+
+Detected at node functional_1/conv2d_1/convolution defined at (most recent call last):
+  File "/usr/bin/coldframe", line 8, in <module>
+    sys.exit(main())
+
+OOM when allocating tensor.
+\t [[{{node functional_1/conv2d_1/convolution}}]]"""
 
 
 class Killed(BaseException):
@@ -324,22 +335,31 @@ def test_a_network_of_one_size_is_not_asked_about_others(
     workspace = Workspace(made_with(tmp_path) / ".coldframe")
     outcome = finetune(workspace, GIVEN | {"larger": True}, options=KERAS)
     assert outcome.enlarged is None
-    [note] = [note for note in outcome.notes if note.startswith("larger pictures are not asked about: ")]
+    [note] = [
+        note for note in outcome.notes if note.startswith("pictures of 48 pixels are not asked about: ")
+    ]
     assert reason in note and note.isprintable()
 
 
 def test_what_a_network_says_of_a_size_only_when_it_runs(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def runs(*given: Any, **asked: Any) -> np.ndarray:
-        raise tf.errors.InvalidArgumentError(
-            None, None, "Graph execution error:\n\nInput to reshape is a tensor"
-        )
+    real = asking.answer
 
+    def runs(
+        model: keras.Model, manifest: Manifest, rows: np.ndarray, how: list, *more: Any, **named: Any
+    ) -> Any:
+        if how[0][0] == 48:
+            raise tf.errors.ResourceExhaustedError(None, None, OUT_OF_MEMORY)
+        return real(model, manifest, rows, how, *more, **named)
+
+    monkeypatch.setattr(asking, "LARGER", (1.25, 1.5))
+    monkeypatch.setattr(asking, "STEP", 8)
     monkeypatch.setattr(asking, "answer", runs)
     outcome = finetune(of_ones_own(made, tmp_path / "work"), GIVEN | {"larger": True}, options=KERAS)
-    assert outcome.enlarged is None
-    assert "larger pictures are not asked about: Input to reshape is a tensor" in outcome.notes
+    assert "pictures of 48 pixels are not asked about: OOM when allocating tensor" in outcome.notes
+    assert outcome.enlarged is not None and [each.size for each in outcome.enlarged.tried] == [32, 40]
+    assert outcome.enlarged.size == 40  # what was found out before it stays
 
 
 def test_of_two_epochs_none_skips_which_is_told(made: Path, tmp_path: Path) -> None:
