@@ -120,8 +120,8 @@ def child(folder: Path) -> dict:
 def plain_keras(folder: Path) -> dict:
     """Fit as the tutorials do: the last 50 layers train but for their normalisation. Times epochs after the first.
 
-    Between two epochs fit may wait for a thread of tf.data's, which looks up after 10 ms, 20 ms, 40 ms and so on: an epoch
-    of 58 s then begins 82 s after the one before. Such waits are told apart.
+    Between two epochs fit may wait for a thread of tf.data's, which looks up after 10 ms, 20 ms, 40 ms and so on: an
+    epoch of 60 s then takes 82. Such waits are told apart.
     """
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import keras
