@@ -43,11 +43,11 @@ class Folded(layers.Layer):
         if isinstance(convolution, layers.DepthwiseConv2D):
             kernel = convolution.kernel * ops.reshape(scale, (-1, convolution.depth_multiplier))
             return _depthwise(x, kernel, convolution) + shift
+        kernel = convolution.kernel * scale
+        if _multiplies(convolution):
+            return _product(x, kernel) + shift
         options = _options(convolution)
-        return (
-            ops.conv(x, convolution.kernel * scale, dilation_rate=convolution.dilation_rate, **options)
-            + shift
-        )
+        return ops.conv(x, kernel, dilation_rate=convolution.dilation_rate, **options) + shift
 
 
 def foldable(convolution: Any, norm: Any) -> bool:
@@ -68,6 +68,19 @@ def _options(convolution: Any) -> dict[str, Any]:
         "padding": convolution.padding,
         "data_format": convolution.data_format,
     }
+
+
+def _multiplies(convolution: Any) -> bool:
+    """Whether it only mixes channels, and TensorFlow on a CPU has its gradients sooner from a product of matrices."""
+    mixes = tuple(convolution.kernel_size) == tuple(convolution.strides) == (1, 1)
+    return mixes and keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu")
+
+
+def _product(x: Any, kernel: Any) -> Any:
+    """(B, h, w, c) times (1, 1, c, d) to (B, h, w, d)."""
+    channels, depth = kernel.shape[2:]
+    rows = ops.matmul(ops.reshape(x, (-1, channels)), ops.reshape(kernel, (channels, depth)))
+    return ops.reshape(rows, (*ops.shape(x)[:3], depth))
 
 
 def _depthwise(x: Any, kernel: Any, convolution: Any) -> Any:

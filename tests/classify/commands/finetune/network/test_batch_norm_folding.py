@@ -29,6 +29,8 @@ def pair(
 
 CONVOLUTIONS = {
     "1x1": lambda: layers.Conv2D(8, 1, use_bias=False),
+    "1x1 with bias": lambda: layers.Conv2D(8, 1, padding="same"),
+    "1x1 stride 2": lambda: layers.Conv2D(8, 1, strides=2),
     "3x3 stride 2 with bias": lambda: layers.Conv2D(8, 3, strides=2, padding="same"),
     "dilated": lambda: layers.Conv2D(4, 3, dilation_rate=2, padding="same"),
     "depthwise 3x3": lambda: layers.DepthwiseConv2D(3, padding="same"),
@@ -55,6 +57,22 @@ def test_folded_pair_equals_the_two_layers_forwards_and_backwards(name: str) -> 
         found.append([y, *tape.gradient(loss, [x, *(v.value for v in variables)])])
     for plain, ours in zip(*found, strict=True):
         np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-4)
+
+
+def test_what_only_mixes_channels_is_a_product_of_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    real = batch_norm_folding._product
+    monkeypatch.setattr(batch_norm_folding, "_product", lambda *a: calls.append(1) or real(*a))
+    for name, used in (("1x1", 1), ("1x1 with bias", 1), ("1x1 stride 2", 0), ("dilated", 0)):
+        calls.clear()
+        _, convolution, norm = pair(CONVOLUTIONS[name]())
+        folded = Folded(convolution, norm)
+        for sides in ((9, 9), (None, None)):
+            inputs = keras.Input((*sides, 6))
+            assert folded(inputs).shape[3] == convolution.filters
+            x = tf.ones((2, 9, 9, 6))
+            np.testing.assert_allclose(folded(x), norm(convolution(x)), rtol=1e-5, atol=1e-5)
+        assert bool(calls) == bool(used), name
 
 
 def test_the_fast_kernel_gradient_is_the_one_that_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
