@@ -233,14 +233,11 @@ class TunedRun:
         """Embeddings (n, D), none where two heads answer together, and probabilities (n, C) of the model in Keras."""
         import keras
 
+        classifier = self.model.get_layer(CLASSIFIER)
         if SHARE in self.facts:
             steps = range(0, len(pictures.files), BATCH)
-            parts = [
-                ask(self.model.get_layer(CLASSIFIER), [each[at : at + BATCH] for each in pixels])
-                for at in steps
-            ]
+            parts = [ask(classifier, [each[at : at + BATCH] for each in pixels]) for at in steps]
             return np.empty((len(pictures.files), 0)), np.concatenate(parts)
-        classifier = self.model.get_layer(CLASSIFIER)
         before_head = classifier.operations[-2]  # not of `layers`: taking some columns is none
         embedder = keras.Model(classifier.input, before_head.output)
         (only,) = pixels

@@ -88,21 +88,21 @@ class Extractor:
         """Return the two sides of this space in a run: what it takes of the pictures read, and what becomes of that."""
         force, refused = self.options.force, {} if self.options.force else self.refused()
         claims = Claims(_contains_none if force else self.store.contains)
-        stores = thumbnails_of(self.workspace, self.space), facts_store(self.workspace, self.space)
-        thumbnails, facts = (Beside(store, again=force) for store in stores)
+        # Activations go with embeddings that have thumbnails and facts.
+        plain = self.view is None and not self.backbone.pooling.startswith(LAYER)
+        stores = (thumbnails_of, facts_store) if plain else ()
+        besides = [Beside(store(self.workspace, self.space), again=force) for store in stores]
 
         def write(keys: np.ndarray, rows: np.ndarray, rejects: list[Reject]) -> None:
             if len(keys):
-                for beside in (thumbnails, facts):  # first: a row that is there has its thumbnail
+                for beside in besides:  # first: a row that is there has its thumbnail
                     beside.seal([key.tobytes() for key in keys])
                 self.store.add(keys, rows)
             self.store.add_rejects(r for r in rejects if r.key is not None and r.key not in refused)
             claims.settle(keys)
 
-        # Activations go with embeddings that have them.
-        beside = self.view is None and not self.backbone.pooling.startswith(LAYER)
-        look = Look(self.backbone.input_size, self.decoding, self.view, thumbnail=beside)
-        taker = Taker(look, claims, refused, *((thumbnails, facts) if beside else ()))
+        look = Look(self.backbone.input_size, self.decoding, self.view, thumbnail=plain)
+        taker = Taker(look, claims, refused, *besides)
         return taker, Branch(self.start, write, outcome, self.options.dtype)
 
     @property

@@ -73,7 +73,11 @@ def _options(convolution: Any) -> dict[str, Any]:
 def _multiplies(convolution: Any) -> bool:
     """Whether it only mixes channels, and TensorFlow on a CPU has its gradients sooner from a product of matrices."""
     mixes = tuple(convolution.kernel_size) == tuple(convolution.strides) == (1, 1)
-    return mixes and keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu")
+    return mixes and _tensorflow_on_a_cpu()
+
+
+def _tensorflow_on_a_cpu() -> bool:
+    return keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu")
 
 
 def _product(x: Any, kernel: Any) -> Any:
@@ -103,7 +107,7 @@ def _depthwise(x: Any, kernel: Any, convolution: Any) -> Any:
 def _correlates(x: Any, convolution: Any) -> bool:
     """Whether the kernel's gradient is faster through `_kernel_gradient`: TensorFlow on a CPU, small maps."""
     if (
-        keras.backend.backend() != "tensorflow"
+        not _tensorflow_on_a_cpu()
         or not convolution.trainable
         or keras.backend.standardize_dtype(x.dtype) != "float32"
     ):
@@ -113,7 +117,7 @@ def _correlates(x: Any, convolution: Any) -> bool:
         return False
     inputs = int(np.prod(x.shape[1:3]))
     outputs = int(np.prod(convolution.compute_output_shape((1, *x.shape[1:]))[1:3]))
-    return inputs * outputs <= MOST_PAIRS and not keras.distribution.list_devices("gpu")
+    return inputs * outputs <= MOST_PAIRS
 
 
 def _kernel_gradient(x: Any, dy: Any, pairs: np.ndarray, shape: tuple[int, ...]) -> Any:
