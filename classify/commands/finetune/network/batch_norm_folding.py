@@ -7,17 +7,14 @@ each direction are saved. (Jacob et al. 2018, arXiv 1712.05877, section 3.2, fol
 normalisation moves, training may too.)
 """
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 from keras import layers, ops
 
 FOLDABLE = (layers.Conv2D, layers.DepthwiseConv2D)
-SLOW_KERNEL = 5  # oneDNN's filter gradient of a depthwise convolution is fast up to 3 x 3
-MOST_PAIRS = (
-    196 * 49
-)  # input by output positions: above, the correlations of all pairs cost more than they save
+WINDOW = 3  # oneDNN's filter gradient of a depthwise convolution is quick up to 3 x 3
 
 
 class Folded(layers.Layer):
@@ -89,59 +86,68 @@ def _product(x: Any, kernel: Any) -> Any:
 
 def _depthwise(x: Any, kernel: Any, convolution: Any) -> Any:
     options = _options(convolution)
-    if not _correlates(x, convolution):
+    if not _in_windows(x, convolution):
         return ops.depthwise_conv(x, kernel, dilation_rate=convolution.dilation_rate, **options)
-    pairs = _pairs(tuple(x.shape[1:3]), convolution)
 
     @ops.custom_gradient
     def with_kernel_gradient(y: Any, kernel: Any) -> Any:
         def gradient(*arguments: Any, upstream: Any = None) -> tuple[Any, Any]:
             dy = arguments[0] if upstream is None else upstream
-            return dy, _kernel_gradient(x, dy, pairs, tuple(kernel.shape))
+            return dy, _kernel_gradient(x, dy, convolution)
 
         return y, gradient
 
     return with_kernel_gradient(ops.depthwise_conv(x, ops.stop_gradient(kernel), **options), kernel)
 
 
-def _correlates(x: Any, convolution: Any) -> bool:
-    """Whether the kernel's gradient is faster through `_kernel_gradient`: TensorFlow on a CPU, small maps."""
-    if (
-        not _tensorflow_on_a_cpu()
-        or not convolution.trainable
-        or keras.backend.standardize_dtype(x.dtype) != "float32"
-    ):
+def _in_windows(x: Any, convolution: Any) -> bool:
+    """Whether the kernel's gradient is taken by `_kernel_gradient`: on a CPU, of large kernels on larger maps."""
+    if not convolution.trainable or not _tensorflow_on_a_cpu() or None in x.shape[1:3]:
         return False
     plain = convolution.depth_multiplier == 1 and tuple(convolution.dilation_rate) == (1, 1)
-    if not plain or max(convolution.kernel_size) < SLOW_KERNEL or None in x.shape[1:3]:
-        return False
-    inputs = int(np.prod(x.shape[1:3]))
-    outputs = int(np.prod(convolution.compute_output_shape((1, *x.shape[1:]))[1:3]))
-    return inputs * outputs <= MOST_PAIRS
+    return plain and WINDOW < max(convolution.kernel_size) <= min(x.shape[1:3])
 
 
-def _kernel_gradient(x: Any, dy: Any, pairs: np.ndarray, shape: tuple[int, ...]) -> Any:
-    """Gradient of a depthwise kernel from the correlations of all input with all output positions.
+def _kernel_gradient(x: Any, dy: Any, convolution: Any) -> Any:
+    """Gradient of a depthwise kernel, from those of windows of its taps.
 
-    With p input and q output positions, dK[t, c] is the sum over the batch of x[b, p, c] * dy[b, q, c] for the pairs
-    (p, q) that tap t joins. One batched matrix product gives all pairs, a second one adds them up: several times the
-    arithmetic of the definition, in a third of the time.
+    Tap (i, j) joins input (s y + i - top, s x + j - left) to output (y, x). So the taps from (i, j) on are a smaller
+    kernel, for an input with i and j fewer zeros before it, or cropped by what there is no zero for.
     """
-    channels = x.shape[-1]
-    left = ops.transpose(ops.reshape(x, (-1, x.shape[1] * x.shape[2], channels)), (2, 1, 0))
-    right = ops.transpose(ops.reshape(dy, (-1, dy.shape[1] * dy.shape[2], channels)), (2, 0, 1))
-    taps = ops.matmul(ops.reshape(ops.matmul(left, right), (channels, -1)), pairs)
-    return ops.reshape(ops.transpose(taps), shape)
+    import tensorflow as tf
+
+    axes = zip(x.shape[1:3], dy.shape[1:3], convolution.kernel_size, convolution.strides, strict=True)
+    heights, widths = ([*_windows(*axis, convolution.padding)] for axis in axes)
+    gradients = [
+        [
+            tf.nn.depthwise_conv2d_backprop_filter(
+                x[:, high.crop, wide.crop],
+                (high.taps, wide.taps, x.shape[3], 1),
+                dy,
+                (1, *convolution.strides, 1),
+                ((0, 0), high.zeros, wide.zeros, (0, 0)),
+            )
+            for wide in widths
+        ]
+        for high in heights
+    ]
+    return ops.concatenate([ops.concatenate(row, axis=1) for row in gradients], axis=0)
 
 
-def _pairs(size: tuple[int, int], convolution: Any) -> np.ndarray:
-    """(inputs * outputs, taps) float32: 1 where a tap of the kernel joins an input to an output position."""
-    out = convolution.compute_output_shape((1, *size, 1))[1:3]
-    kernel, stride = convolution.kernel_size, convolution.strides
-    axes = []
-    for length, outputs, k, s in zip(size, out, kernel, stride, strict=True):
-        before = max((outputs - 1) * s + k - length, 0) // 2 if convolution.padding == "same" else 0
-        position = np.arange(outputs)[:, None] * s + np.arange(k) - before  # (outputs, taps)
-        axes.append((position[None] == np.arange(length)[:, None, None]).astype(np.float32))
-    joined = np.einsum("aki,blj->abklij", *axes)  # (h, w, h', w', taps, taps)
-    return joined.reshape(np.prod(size) * np.prod(out), np.prod(kernel))
+class _Window(NamedTuple):
+    """Taps along an axis: how many, which part of the input they meet, and the zeros before and behind that part."""
+
+    taps: int
+    crop: slice
+    zeros: tuple[int, int]
+
+
+def _windows(inputs: int, outputs: int, kernel: int, stride: int, padding: str) -> Iterator[_Window]:
+    """Split the taps of a kernel along an axis, which is no shorter than the kernel."""
+    reach = (outputs - 1) * stride
+    before = max(reach + kernel - inputs, 0) // 2 if padding == "same" else 0
+    for first in range(0, kernel, WINDOW):
+        taps = min(WINDOW, kernel - first)
+        start = first - before
+        end = start + reach + taps
+        yield _Window(taps, slice(max(start, 0), min(end, inputs)), (max(-start, 0), max(end - inputs, 0)))

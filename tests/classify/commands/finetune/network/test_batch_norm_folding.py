@@ -36,17 +36,24 @@ CONVOLUTIONS = {
     "depthwise 3x3": lambda: layers.DepthwiseConv2D(3, padding="same"),
     "depthwise 5x5": lambda: layers.DepthwiseConv2D(5, padding="same", use_bias=False),
     "depthwise 5x5 stride 2": lambda: layers.DepthwiseConv2D(5, strides=2, padding="same"),
+    "depthwise 5x5 stride 3": lambda: layers.DepthwiseConv2D(5, strides=3, padding="same", use_bias=False),
+    "depthwise 4x4": lambda: layers.DepthwiseConv2D(4, padding="same"),
+    "depthwise 5x7": lambda: layers.DepthwiseConv2D((5, 7), padding="same"),
+    "depthwise 9x9": lambda: layers.DepthwiseConv2D(9, padding="same"),
+    "depthwise 9x9 stride 2": lambda: layers.DepthwiseConv2D(9, strides=2, padding="same"),
+    "depthwise 7x7 valid stride 2": lambda: layers.DepthwiseConv2D(7, strides=2),
     "depthwise 5x5 valid": lambda: layers.DepthwiseConv2D(5, padding="valid"),
     "depthwise multiplied": lambda: layers.DepthwiseConv2D(5, padding="same", depth_multiplier=2),
 }
 
 
+@pytest.mark.parametrize("size", [9, 10])
 @pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_folded_pair_equals_the_two_layers_forwards_and_backwards(name: str) -> None:
-    model, convolution, norm = pair(CONVOLUTIONS[name]())
+def test_folded_pair_equals_the_two_layers_forwards_and_backwards(name: str, size: int) -> None:
+    model, convolution, norm = pair(CONVOLUTIONS[name](), size)
     assert foldable(convolution, norm)
     folded = Folded(convolution, norm)
-    x = tf.constant(np.random.default_rng(1).normal(size=(3, 9, 9, 6)), tf.float32)
+    x = tf.constant(np.random.default_rng(1).normal(size=(3, size, size, 6)), tf.float32)
     found = []
     for network in (model, folded):
         with tf.GradientTape() as tape:
@@ -79,13 +86,18 @@ def test_the_fast_kernel_gradient_is_the_one_that_is_used(monkeypatch: pytest.Mo
     calls = []
     real = batch_norm_folding._kernel_gradient
     monkeypatch.setattr(batch_norm_folding, "_kernel_gradient", lambda *a: calls.append(1) or real(*a))
-    for name, used in (("depthwise 5x5", 1), ("depthwise 3x3", 0), ("depthwise multiplied", 0)):
+    for name, size, used in (
+        ("depthwise 5x5", 9, 1),
+        ("depthwise 5x5", 4, 0),
+        ("depthwise 3x3", 9, 0),
+        ("depthwise multiplied", 9, 0),
+    ):
         calls.clear()
-        _, convolution, norm = pair(CONVOLUTIONS[name]())
+        _, convolution, norm = pair(CONVOLUTIONS[name](), size)
         with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(Folded(convolution, norm)(tf.ones((2, 9, 9, 6))))
+            loss = tf.reduce_sum(Folded(convolution, norm)(tf.ones((2, size, size, 6))))
         tape.gradient(loss, convolution.trainable_variables)
-        assert len(calls) == used, name
+        assert len(calls) == used, (name, size)
 
 
 @pytest.mark.parametrize(
