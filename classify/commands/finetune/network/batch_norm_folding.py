@@ -7,14 +7,13 @@ each direction are saved. (Jacob et al. 2018, arXiv 1712.05877, section 3.2, fol
 normalisation moves, training may too.)
 """
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 from keras import layers, ops
 
 FOLDABLE = (layers.Conv2D, layers.DepthwiseConv2D)
-WINDOW = 3  # oneDNN's filter gradient of a depthwise convolution is quick up to 3 x 3
+ONEDNN_KERNEL = 3  # oneDNN's gradient of larger depthwise kernels is slower than TensorFlow's own
 
 
 class Folded(layers.Layer):
@@ -86,7 +85,7 @@ def _product(x: Any, kernel: Any) -> Any:
 
 def _depthwise(x: Any, kernel: Any, convolution: Any) -> Any:
     options = _options(convolution)
-    if not _in_windows(x, convolution):
+    if not _without_onednn(x, convolution):
         return ops.depthwise_conv(x, kernel, dilation_rate=convolution.dilation_rate, **options)
 
     @ops.custom_gradient
@@ -100,54 +99,26 @@ def _depthwise(x: Any, kernel: Any, convolution: Any) -> Any:
     return with_kernel_gradient(ops.depthwise_conv(x, ops.stop_gradient(kernel), **options), kernel)
 
 
-def _in_windows(x: Any, convolution: Any) -> bool:
-    """Whether the kernel's gradient is taken by `_kernel_gradient`: on a CPU, of large kernels on larger maps."""
+def _without_onednn(x: Any, convolution: Any) -> bool:
+    """Whether the kernel's gradient is taken by `_kernel_gradient`: with TensorFlow on a CPU, of large kernels."""
     if not convolution.trainable or not _tensorflow_on_a_cpu() or None in x.shape[1:3]:
         return False
     plain = convolution.depth_multiplier == 1 and tuple(convolution.dilation_rate) == (1, 1)
-    return plain and WINDOW < max(convolution.kernel_size) <= min(x.shape[1:3])
+    return plain and max(convolution.kernel_size) > ONEDNN_KERNEL
 
 
 def _kernel_gradient(x: Any, dy: Any, convolution: Any) -> Any:
-    """Gradient of a depthwise kernel, from those of windows of its taps.
-
-    Tap (i, j) joins input (s y + i - top, s x + j - left) to output (y, x). So the taps from (i, j) on are a smaller
-    kernel, for an input with i and j fewer zeros before it, or cropped by what there is no zero for.
-    """
+    """Gradient of a depthwise kernel, with the padding in numbers: TensorFlow never leaves that to oneDNN."""
     import tensorflow as tf
 
+    strides = (1, *convolution.strides, 1)
     axes = zip(x.shape[1:3], dy.shape[1:3], convolution.kernel_size, convolution.strides, strict=True)
-    heights, widths = ([*_windows(*axis, convolution.padding)] for axis in axes)
-    gradients = [
-        [
-            tf.nn.depthwise_conv2d_backprop_filter(
-                x[:, high.crop, wide.crop],
-                (high.taps, wide.taps, x.shape[3], 1),
-                dy,
-                (1, *convolution.strides, 1),
-                ((0, 0), high.zeros, wide.zeros, (0, 0)),
-            )
-            for wide in widths
-        ]
-        for high in heights
-    ]
-    return ops.concatenate([ops.concatenate(row, axis=1) for row in gradients], axis=0)
+    zeros = [_zeros(*axis, convolution.padding) for axis in axes]
+    size = (*convolution.kernel_size, x.shape[3], 1)
+    return tf.nn.depthwise_conv2d_backprop_filter(x, size, dy, strides, ((0, 0), *zeros, (0, 0)))
 
 
-class _Window(NamedTuple):
-    """Taps along an axis: how many, which part of the input they meet, and the zeros before and behind that part."""
-
-    taps: int
-    crop: slice
-    zeros: tuple[int, int]
-
-
-def _windows(inputs: int, outputs: int, kernel: int, stride: int, padding: str) -> Iterator[_Window]:
-    """Split the taps of a kernel along an axis, which is no shorter than the kernel."""
-    reach = (outputs - 1) * stride
-    before = max(reach + kernel - inputs, 0) // 2 if padding == "same" else 0
-    for first in range(0, kernel, WINDOW):
-        taps = min(WINDOW, kernel - first)
-        start = first - before
-        end = start + reach + taps
-        yield _Window(taps, slice(max(start, 0), min(end, inputs)), (max(-start, 0), max(end - inputs, 0)))
+def _zeros(inputs: int, outputs: int, kernel: int, stride: int, padding: str) -> tuple[int, int]:
+    """Zeros before and behind an axis."""
+    missing = max((outputs - 1) * stride + kernel - inputs, 0) if padding == "same" else 0
+    return missing // 2, missing - missing // 2

@@ -88,7 +88,7 @@ def test_the_fast_kernel_gradient_is_the_one_that_is_used(monkeypatch: pytest.Mo
     monkeypatch.setattr(batch_norm_folding, "_kernel_gradient", lambda *a: calls.append(1) or real(*a))
     for name, size, used in (
         ("depthwise 5x5", 9, 1),
-        ("depthwise 5x5", 4, 0),
+        ("depthwise 5x5", 1, 1),
         ("depthwise 3x3", 9, 0),
         ("depthwise multiplied", 9, 0),
     ):
