@@ -19,6 +19,7 @@ def test_cores_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPat
 def test_tensorflow_is_told_to_use_onednn_unless_told_otherwise(
     machine: str, said: str | None, found: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import_keras_quietly()  # for good, with what this machine has
     monkeypatch.setattr(platform, "machine", lambda: machine)
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", said or "")
     if said is None:

@@ -98,6 +98,8 @@ def test_the_fast_kernel_gradient_is_the_one_that_is_used(monkeypatch: pytest.Mo
             loss = tf.reduce_sum(Folded(convolution, norm)(tf.ones((2, size, size, 6))))
         tape.gradient(loss, convolution.trainable_variables)
         assert len(calls) == used, (name, size)
+    uneven = layers.DepthwiseConv2D(5, strides=(1, 2))  # which TensorFlow's own kernel does not take
+    assert not batch_norm_folding._without_onednn(tf.ones((2, 9, 9, 6)), uneven)
 
 
 @pytest.mark.parametrize(
