@@ -104,8 +104,8 @@ def _without_onednn(x: Any, convolution: Any) -> bool:
     if not convolution.trainable or not _tensorflow_on_a_cpu() or None in x.shape[1:3]:
         return False
     plain = convolution.depth_multiplier == 1 and tuple(convolution.dilation_rate) == (1, 1)
-    plain = plain and len(set(convolution.strides)) == 1
-    return plain and max(convolution.kernel_size) > ONEDNN_KERNEL
+    even = len(set(convolution.strides)) == 1
+    return plain and even and max(convolution.kernel_size) > ONEDNN_KERNEL
 
 
 def _kernel_gradient(x: Any, dy: Any, convolution: Any) -> Any:
