@@ -12,7 +12,7 @@ from pathlib import Path
 def import_keras_quietly() -> None:
     """Import Keras and its backend before anything else does, without what they print while they start."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if platform.machine() in ("x86_64", "AMD64"):  # TensorFlow's own default is so where there is VNNI alone
+    if platform.machine() in ("x86_64", "AMD64"):  # by itself TensorFlow does so only where there is VNNI
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it wonders at batches of two sizes
     with quiet_stderr():
