@@ -1,11 +1,8 @@
 """Batch normalisation folded into the convolution before it, in float64: the same numbers on every machine.
 
-Behind a convolution y = K x + b, a normalisation gamma (y - mean) / sqrt(variance + epsilon) + beta is again a
-convolution, of K times and b plus something for each channel (Jacob et al. 2018, arXiv 1712.05877, section 3.2).
 TensorFlow does it while it converts, with the processor's own approximations.
 """
 
-from collections import Counter
 from typing import Any
 
 import keras
@@ -13,14 +10,13 @@ import numpy as np
 from keras import layers
 
 from extract.backbones.external.graph import graph_of
-from extract.backbones.flow import sweep
-
-FOLDABLE = (layers.Conv2D, layers.DepthwiseConv2D)
+from extract.backbones.normalisation import normalised
 
 
 def fold(model: keras.Model) -> keras.Model:
     """Rebuild a functional model, and the models in it, without the normalisations that stand behind a convolution."""
-    convolutions = _normalised(model)
+    # In half precision a normalisation computes in float32, and the folded kernel would not.
+    convolutions = {layer: norm for layer, norm in normalised(model).items() if _in_float32(layer, norm)}
     norms = set(convolutions.values())
 
     def clone(layer: Any) -> Any:
@@ -41,31 +37,8 @@ def fold(model: keras.Model) -> keras.Model:
     return folded
 
 
-def _normalised(model: keras.Model) -> dict[Any, Any]:
-    """The convolutions of which a normalisation alone reads what they give, and that normalisation."""
-    calls = [call for call, _ in sweep(model.outputs)]
-    times = Counter(id(call.operation) for call in calls)
-    readers: dict[int, list[Any]] = {id(tensor): [None] for tensor in model.outputs}
-    for call in calls:
-        for tensor in call.input_tensors:
-            readers.setdefault(id(tensor), []).append(call)
-    found = {}
-    for call in calls:
-        layer = call.operation
-        if type(layer) not in FOLDABLE or times[id(layer)] > 1:
-            continue
-        reader, *others = readers[id(call.outputs[0])]
-        norm = reader and reader.operation
-        if others or type(norm) is not layers.BatchNormalization or times[id(norm)] > 1:
-            continue
-        if reader.arguments.kwargs.get("training"):  # by the batch's own mean, which no weight is
-            continue
-        # In half precision a normalisation computes in float32, and the folded kernel would not.
-        exact = layer.compute_dtype == norm.compute_dtype == "float32"
-        linear = layer.activation is keras.activations.linear and layer.data_format == "channels_last"
-        if exact and linear and norm.axis in (-1, 3):
-            found[layer] = norm
-    return found
+def _in_float32(convolution: Any, norm: Any) -> bool:
+    return convolution.compute_dtype == norm.compute_dtype == "float32"
 
 
 def _with_bias(layer: Any) -> Any:

@@ -36,6 +36,7 @@ MAY_IMPORT_KERAS = {
     "extract/backbones/external/keras_file.py",
     "extract/backbones/external/saved_model.py",
     "extract/backbones/network.py",
+    "extract/backbones/normalisation.py",
     "extract/backbones/stages.py",
     "extract/backbones/preprocessing.py",
     "extract/engines/conversion.py",

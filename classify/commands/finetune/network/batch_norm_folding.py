@@ -12,7 +12,6 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-FOLDABLE = (layers.Conv2D, layers.DepthwiseConv2D)
 ONEDNN_KERNEL = 3  # oneDNN's gradient of larger depthwise kernels is slower than TensorFlow's own
 
 
@@ -44,18 +43,6 @@ class Folded(layers.Layer):
             return _product(x, kernel) + shift
         options = _options(convolution)
         return ops.conv(x, kernel, dilation_rate=convolution.dilation_rate, **options) + shift
-
-
-def foldable(convolution: Any, norm: Any) -> bool:
-    """Tell whether `norm` may be folded into `convolution`, which nothing else must read."""
-    return (
-        type(convolution) in FOLDABLE
-        and isinstance(norm, layers.BatchNormalization)
-        and convolution.activation is keras.activations.linear
-        and convolution.data_format == "channels_last"
-        and norm.axis in (-1, 3)
-        and getattr(convolution, "groups", 1) == 1
-    )
 
 
 def _options(convolution: Any) -> dict[str, Any]:

@@ -1,17 +1,17 @@
 """The part of a network that is trained, cut off at the border, with the head on it."""
 
-from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 
-from classify.commands.finetune.network.batch_norm_folding import Folded, foldable
+from classify.commands.finetune.network.batch_norm_folding import Folded
 from classify.commands.finetune.network.border import Border
 from classify.models.layers import LOGITS, attach_head
 from classify.models.linear import LinearHead
 from extract.backbones.backbone import Backbone
+from extract.backbones.normalisation import normalised
 from extract.backbones.preprocessing import preprocess
 
 
@@ -75,7 +75,8 @@ def head_on(model: keras.Model, first: LinearHead, temperature: float) -> Linear
 def _cut(network: keras.Model, border: str, any_size: bool) -> keras.Model:
     """Cut off what lies above a layer, convolutions and their frozen normalisation made one; variables are shared."""
     above = keras.Model(network.get_layer(border).output, network.outputs[0])
-    folded = {norm: Folded(convolution, norm) for convolution, norm in _foldable_pairs(above)}
+    pairs = normalised(above).items()
+    folded = {norm: Folded(layer, norm) for layer, norm in pairs if getattr(layer, "groups", 1) == 1}
     replaced = {layer.convolution: layer for layer in folded.values()}
 
     def call(layer: Any, *arguments: Any, **keywords: Any) -> Any:
@@ -85,38 +86,6 @@ def _cut(network: keras.Model, border: str, any_size: bool) -> keras.Model:
         return replaced.get(layer, layer)(*arguments, **keywords)
 
     return _rerun(above, call, any_size=any_size)
-
-
-def _foldable_pairs(model: keras.Model) -> list[tuple[Any, Any]]:
-    """Convolutions whose output goes to a normalisation and nowhere else; each is used once."""
-    made: dict[int, Any] = {}  # the layer behind each tensor
-    read: Counter[int] = Counter()
-    used: Counter[Any] = Counter()
-    calls, kept = [], []
-
-    def call(layer: Any, *arguments: Any, **keywords: Any) -> Any:
-        keywords.pop("mask", None)
-        inputs = keras.tree.flatten((arguments, keywords))
-        read.update(map(id, inputs))
-        used[layer] += 1
-        out = layer(*arguments, **keywords)
-        kept.append((inputs, out))  # an id is only good while its tensor lives
-        for tensor in keras.tree.flatten(out):
-            made[id(tensor)] = layer
-        calls.append((layer, inputs))
-        return out
-
-    for tensor in keras.tree.flatten(_rerun(model, call).outputs):
-        read[id(tensor)] += 1
-    return [
-        (made[id(inputs[0])], layer)
-        for layer, inputs in calls
-        if isinstance(layer, keras.layers.BatchNormalization)
-        and read[id(inputs[0])] == 1
-        and id(inputs[0]) in made
-        and used[layer] == used[made[id(inputs[0])]] == 1
-        and foldable(made[id(inputs[0])], layer)
-    ]
 
 
 def _rerun(model: keras.Model, call: Any = None, *, any_size: bool = False) -> keras.Model:

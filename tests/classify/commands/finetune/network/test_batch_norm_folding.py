@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 from classify.commands.finetune.network import batch_norm_folding
-from classify.commands.finetune.network.batch_norm_folding import Folded, foldable
+from classify.commands.finetune.network.batch_norm_folding import Folded
 
 
 def pair(
@@ -51,7 +51,6 @@ CONVOLUTIONS = {
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_folded_pair_equals_the_two_layers_forwards_and_backwards(name: str, size: int) -> None:
     model, convolution, norm = pair(CONVOLUTIONS[name](), size)
-    assert foldable(convolution, norm)
     folded = Folded(convolution, norm)
     x = tf.constant(np.random.default_rng(1).normal(size=(3, size, size, 6)), tf.float32)
     found = []
@@ -100,19 +99,3 @@ def test_the_fast_kernel_gradient_is_the_one_that_is_used(monkeypatch: pytest.Mo
         assert len(calls) == used, (name, size)
     uneven = layers.DepthwiseConv2D(5, strides=(1, 2))  # which TensorFlow's own kernel does not take
     assert not batch_norm_folding._without_onednn(tf.ones((2, 9, 9, 6)), uneven)
-
-
-@pytest.mark.parametrize(
-    "convolution",
-    [
-        layers.Conv2D(8, 1, activation="relu"),
-        layers.Conv2D(6, 1, groups=2),
-        layers.SeparableConv2D(8, 3),
-        layers.Conv2DTranspose(8, 3),
-    ],
-    ids=lambda layer: type(layer).__name__,
-)
-def test_what_cannot_be_folded_is_left_alone(convolution: layers.Layer) -> None:
-    assert not foldable(convolution, layers.BatchNormalization())
-    assert not foldable(layers.Conv2D(4, 1), layers.LayerNormalization())
-    assert not foldable(layers.Conv2D(4, 1), layers.BatchNormalization(axis=1))

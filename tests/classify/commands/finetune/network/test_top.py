@@ -104,6 +104,21 @@ def test_shared_and_branching_layers_are_not_folded() -> None:
     np.testing.assert_allclose(top(bottom(x)), expected, atol=1e-5)
 
 
+def test_convolutions_in_groups_are_not_folded() -> None:
+    pixels = keras.Input((8, 8, 4))
+    maps = layers.Conv2D(4, 1, name="stem")(pixels)
+    for groups in (1, 2):
+        maps = layers.BatchNormalization()(layers.Conv2D(4, 3, groups=groups, name=f"of_{groups}")(maps))
+    network = keras.Model(pixels, maps)
+    border = find_border(network, from_layer="of_1")
+    top = build_top(network, border, BACKBONE, some_head(4))
+    assert [each.convolution.name for each in top.layers if isinstance(each, Folded)] == ["of_1"]
+    x = np.random.default_rng(0).normal(size=(2, 8, 8, 4)).astype(np.float32)
+    expected = some_head(4).logits(np.mean(network(x), axis=(1, 2)))
+    bottom = keras.Model(network.inputs, network.get_layer(border.layer).output)
+    np.testing.assert_allclose(top(bottom(x)), expected, atol=1e-5)
+
+
 def test_normalisation_in_a_nested_model_is_frozen_too() -> None:
     inside = keras.Input((8, 8, 4))
     inner = keras.Model(
