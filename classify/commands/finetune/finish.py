@@ -10,23 +10,17 @@ import numpy as np
 from scipy.special import softmax
 
 from cache.text import counted
-from cache.versions import now, versions
+from cache.versions import now
 from cache.workspace import Workspace
-from classify.commands.finetune.mixing.model import build_mixture
-from classify.commands.finetune.mixing.share import Mixture, mixture_of
-from classify.commands.finetune.network.top import head_on
-from classify.commands.finetune.report.files import Tested, write_pages
+from classify.commands.finetune.final_model import MODEL, FinalModel, save_final
+from classify.commands.finetune.mixing.share import Mixture
+from classify.commands.finetune.report.files import write_pages
 from classify.commands.finetune.result import Beside, Chosen, Outcome, Result, Tuned
 from classify.commands.finetune.session import Session
 from classify.commands.finetune.start.start import Start
+from classify.commands.finetune.tested import Answered, Tested, read_test
 from classify.data.identity import part_hash
-from classify.data.splits import TEST
 from classify.metrics.comparison import compare
-from classify.metrics.evaluation import evaluate
-from classify.models.layers import AnyHead, build_model, closed_form
-from classify.models.linear import LinearHead
-from classify.models.model_file import save_model
-from classify.models.probabilities import answer
 from classify.pages.page import write_page
 from classify.report.card import write_card
 from classify.runs import scores
@@ -38,73 +32,31 @@ from classify.runs.record import of_division, of_space, record
 from classify.training.loop import write_weights
 from classify.training.skipping import Skipping
 
-MODEL = "model.keras"
-
 
 def finish(
     session: Session, folder: Path, start: Start, tuned: Tuned, result: Result, seconds_caching: float
 ) -> Outcome:
     """Write the model, read the test part once, and write what people look at; run.json comes last."""
-    division, chosen = start.division, result.chosen
-    history = chosen.history
+    chosen, history = result.chosen, result.chosen.history
     kept = history.alpha == 0
     write_weights(tuned.model, result.weights)
     if chosen.enlarged:
         tuned = tuned.at(chosen.enlarged.size)
     fitted = start.trained if result.again else start.train
-    notes = [*start.notes, *chosen.notes, *([result.stopped] if result.stopped else [])]
-    head = closed_form(start.loaded.head) if kept else head_on(tuned.model, start.linear, chosen.temperature)
-    sha256, asked = None, [(tuned.backbone.input_size, tuned.decoding)]
-    mixture, why = mixture_of(start, chosen)
-    notes += [why] if why else []
-    if result.again and not history.folds:
-        notes.append(
-            f"trained again on all {counted(len(fitted), 'picture')}; figures of validating pictures are of the "
-            "network before"
-        )
+    final, notes = save_final(session, folder, start, tuned, chosen)
+    notes = [*_of_training(start, result), *notes]
+    mixture = final.mixture if final else None
     what = "the mixture" if mixture else "fine-tuned"
-    if head is None:
-        notes.append("layers of a network cannot express the head that is kept: there is no model.keras")
-    else:
-        mirrored = bool(chosen.mirrored and chosen.mirrored.used)
-        facts = _facts(tuned, start, head, history.alpha) | ({"mirrored": True} if mirrored else {})
-        if mixture and isinstance(head, LinearHead):
-            notes.append(mixture.describe())
-            session.say(notes[-1])
-            mixed = build_mixture(session, start, tuned, head, mixture.share, facts, mirrored=mirrored)
-            model, asked, facts = mixed.model, mixed.asked, mixed.facts
-        else:
-            network = tuned.exact_network()
-            model = build_model(tuned.backbone, tuned.decoding, head, network, mirrored=mirrored)
-        sha256 = save_model(model, folder / MODEL, facts)
-    rows = np.flatnonzero(division.split.part == TEST)
-    probability = start.loaded.head.predict_proba(division.X_test)
-    truth, classes = division.truth, start.loaded.head.classes_
     when = now()
-    answers = probability
-    if not kept:
-        count = len(start.linear.classes)
-        answers = answer(model, start.data.manifest, rows, asked, count, session.say)
-    there = np.isfinite(answers[:, 0])
-    if not there.all():
-        lost = int((~there).sum())
-        told = counted(
-            lost,
-            "test picture could not be read again and is left out",
-            "test pictures could not be read again and are left out",
-        )
-        notes.append(told)
-        rows, truth, probability, answers = rows[there], truth[there], probability[there], answers[there]
-    names = [classes[p.argmax(axis=1)] for p in (probability, answers)]
-    before, after = (
-        evaluate(truth, said, p, classes) for said, p in zip(names, (probability, answers), strict=True)
-    )
-    comparison = None
-    log = Log(session.workspace, division.test_hash)
+    tested = read_test(session, start, None if kept else final)
+    if tested.lost:
+        notes.append(_of_lost(tested.lost))
+    log = Log(session.workspace, start.division.test_hash)
     if start.original:
         log.add(_reading(start, start.loaded.record["head"]["params"], when, start.train))
+    comparison = None
     if not kept:
-        comparison = compare(what, "the head", truth, names[1], names[0])
+        comparison = compare(what, "the head", tested.truth, tested.after.names, tested.before.names)
         log.add(_reading(start, asdict(start.settings) | {"alpha": history.alpha}, when, fitted))
     notes += log.notes if start.original or not kept else []
     outcome = Outcome(
@@ -115,66 +67,73 @@ def finish(
         view_size=tuned.view_size,
         skipped=Skipping.of(len(start.train), start.settings).skipped,
         history=history,
-        before=before,
-        after=after,
+        before=tested.before.evaluate(tested.truth),
+        after=tested.after.evaluate(tested.truth),
         comparison=comparison,
         seconds_caching=seconds_caching,
         notes=notes,
-        original=_beside(start, truth, there, names[1], "the head fitted again" if kept else what),
+        original=_beside(start, tested, "the head fitted again" if kept else what),
         mixture=mixture.summary() if mixture else None,
         mirrored=chosen.mirrored,
         enlarged=chosen.enlarged,
     )
     if outcome.original:
         notes.append(_standing(outcome))
-    tested = Tested(rows, truth, names[0], names[1], probability.max(axis=1), answers.max(axis=1))
     write_pages(session, outcome, tested, start, tuned, result)
-    scores.write(
-        folder, scores.Scores.of(division, classes.tolist(), _answers(start, chosen, mixture, rows, answers))
-    )
-    _write_record(session.workspace, start, outcome, sha256, head, fitted)
+    classes = tested.after.classes.tolist()
+    scores.write(folder, scores.Scores.of(start.division, classes, _answers(start, chosen, mixture, tested)))
+    _write_record(session.workspace, start, outcome, final, fitted)
     write_page(session.workspace, folder)
-    if sha256 and not kept and not outcome.beaten:
+    if final and not kept and not outcome.beaten:
         _remember(session.workspace, start, outcome)
     return outcome
 
 
-def keep_model(path: Path, tuned: Tuned, start: Start) -> None:
-    """Write the model as it is now, uncalibrated."""
-    head = head_on(tuned.model, start.linear, 1.0)
-    model = build_model(tuned.backbone, tuned.decoding, head, tuned.exact_network())
-    save_model(model, path, _facts(tuned, start, head, 1.0))
+def _of_training(start: Start, result: Result) -> list[str]:
+    """What there is to say of how it was trained."""
+    notes = [*start.notes, *result.chosen.notes, *([result.stopped] if result.stopped else [])]
+    if result.again and not result.chosen.history.folds:
+        notes.append(
+            f"trained again on all {counted(len(start.trained), 'picture')}; figures of validating pictures are of "
+            "the network before"
+        )
+    return notes
 
 
-def _answers(
-    start: Start, chosen: Chosen, mixture: Mixture | None, tested: np.ndarray, probability: np.ndarray
-) -> list[scores.Answers]:
+def _of_lost(lost: int) -> str:
+    return counted(
+        lost,
+        "test picture could not be read again and is left out",
+        "test pictures could not be read again and are left out",
+    )
+
+
+def _answers(start: Start, chosen: Chosen, mixture: Mixture | None, tested: Tested) -> list[scores.Answers]:
     """What is said of the test pictures (m,), and of those that validated by networks that did not train on them."""
     there, several = start.validated, len(start.trials) > 1
     fold = np.repeat(np.arange(len(start.trials)), [len(trial.val) for trial in start.trials])[there]
     validated = mixture.probability if mixture else softmax(chosen.logits / chosen.temperature, axis=1)
     part = "train" if several else "val"
     return [
-        scores.Answers("test", tested, probability),
+        scores.Answers("test", tested.rows, tested.after.probability),
         scores.Answers(part, start.val[there], validated, fold if several else None),
     ]
 
 
-def _beside(start: Start, truth: np.ndarray, there: np.ndarray, said: np.ndarray, what: str) -> Beside | None:
+def _beside(start: Start, tested: Tested, what: str) -> Beside | None:
     """Ask the run's own head, whose answers on the test part `fit-head` has read."""
     if (original := start.original) is None:
         return None
     head = original.loaded.head
-    probability = head.predict_proba(original.division.X_test)[there]
-    own = head.classes_[probability.argmax(axis=1)]
+    own = Answered(head.predict_proba(original.division.X_test)[tested.there], head.classes_)
     return Beside(
         name=original.name,
         takes=tuple(map(str, inputs_of(original.loaded.record))),
         cv_accuracy=original.cv_accuracy,
         refitted_cv_accuracy=start.loaded.record["head"]["cv_accuracy"],
         val_accuracy=original.val_accuracy,
-        test=evaluate(truth, own, probability, head.classes_),
-        comparison=compare(what, original.name, truth, said, own),
+        test=own.evaluate(tested.truth),
+        comparison=compare(what, original.name, tested.truth, tested.after.names, own.names),
     )
 
 
@@ -200,29 +159,16 @@ def _reading(start: Start, params: dict[str, Any], tested: str, fitted: np.ndarr
     )
 
 
-def _facts(tuned: Tuned, start: Start, head: AnyHead, alpha: float) -> dict[str, Any]:
-    return {
-        "classes": list(head.classes),
-        "input_size": tuned.backbone.input_size,
-        "resize": tuned.decoding.resize,
-        "decoder": start.data.space.decoder,
-        "backbone": tuned.backbone.name,
-        "pooling": tuned.backbone.pooling,
-        "head": start.loaded.record["head"]["name"],
-        "alpha": alpha,
-        "versions": versions("keras", "numpy"),
-    }
-
-
 def _write_record(
     workspace: Workspace,
     start: Start,
     outcome: Outcome,
-    sha256: str | None,
-    head: AnyHead | None,
+    final: FinalModel | None,
     fitted: np.ndarray,
 ) -> None:
-    model = {"file": MODEL, "sha256": sha256, "classes": list(head.classes)} if head else None
+    model = None
+    if final:
+        model = {"file": MODEL, "sha256": final.sha256, "classes": list(final.head.classes)}
     described = record(
         "finetune",
         parameters=asdict(start.settings),

@@ -13,7 +13,8 @@ from classify.commands.finetune import resume
 from classify.commands.finetune.activations.supply import Supply, choose_supply
 from classify.commands.finetune.activations.view_size import with_view_size
 from classify.commands.finetune.choosing.choosing import train_and_choose
-from classify.commands.finetune.finish import finish, keep_model
+from classify.commands.finetune.final_model import save_epoch
+from classify.commands.finetune.finish import finish
 from classify.commands.finetune.network.border import Border, find_border
 from classify.commands.finetune.network.handoff_check import check
 from classify.commands.finetune.network.step_length import pace_of
@@ -119,7 +120,7 @@ def tune(session: Session, settings: Settings, loaded: LoadedHead, unfinished: P
         if board:
             board.write(epoch)
         if settings.checkpoint_every and epoch.number % settings.checkpoint_every == 0:
-            keep_model(folder / f"epoch-{epoch.number:03d}.keras", tuned, start)
+            save_epoch(folder / f"epoch-{epoch.number:03d}.keras", tuned, start)
 
     def keep(checkpoint: Checkpoint) -> None:
         checkpoint.save(resume.checkpoint(folder, settings))

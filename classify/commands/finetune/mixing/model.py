@@ -34,8 +34,6 @@ def build_mixture(
     head: LinearHead,
     share: float,
     facts: dict[str, Any],
-    *,
-    mirrored: bool = False,
 ) -> Mixed:
     """Join all networks of the run's own head, as they were, with the tuned one.
 
@@ -51,9 +49,7 @@ def build_mixture(
     share : float
         Of the run's own head.
     facts : dict
-        Of the tuned network by itself.
-    mirrored : bool
-        The tuned network answers for mirror images, too.
+        Of the tuned network by itself; "mirrored" where it answers for mirror images, too.
 
     Raises
     ------
@@ -67,6 +63,7 @@ def build_mixture(
     rows = HeadRows(session.workspace, loaded, session.options, session.trust, session.say)
     alone = Branch(tuned.backbone, tuned.decoding, network=tuned.exact_network())
     branches = branches_of(loaded, rows)
+    mirrored = facts.get("mirrored", False)
     model = mix([Member([alone], head, 1 - share, mirrored), Member(branches, own, share)])
     of_network = ("input_size", "resize", "decoder", "backbone", "pooling")
     first = {name: facts[name] for name in of_network}
