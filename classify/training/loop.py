@@ -21,7 +21,7 @@ from classify.training.history import Epoch
 from classify.training.optimizers import make_optimizer
 from classify.training.settings import Settings
 from classify.training.skipping import Skipping
-from classify.training.validation import Judgement, judge
+from classify.training.validation import Judgement, gained, judge
 from extract.embedding.progress import Say, seldom
 
 JUDGED = 4  # times as many pictures at once as in a step: no gradients need room
@@ -63,6 +63,7 @@ def train(
     settings: Settings,
     *,
     until: int | None = None,
+    errors: float = 0.0,
     resumed: Checkpoint | None = None,
     watch: Watch | None = None,
 ) -> Trained:
@@ -72,14 +73,17 @@ def train(
     ----------
     model : keras.Model
         Activations to (B, C) logits; left with the weights of the last epoch. Where weights are averaged
-        (`Settings.average`), it has them or the average, whichever validates better, while `watch` and callbacks are
-        told of the end of an epoch.
+        (`Settings.average`), it has the average while `watch` and callbacks are told of the end of an epoch; at that of
+        the last one whichever validates better.
     fit : TrainingRows
     val : TrainingRows, optional
         Decide which epoch is best and when to stop; without them the last epoch counts as the best.
     settings : Settings
     until : int, optional
         Last epoch; the learning rate falls as if all of `settings.epochs` were to come.
+    errors : float
+        The latest epoch counts as the best whose loss is above the lowest by no more than so many standard errors of
+        the difference.
     resumed : Checkpoint, optional
         Goes on after its last epoch, to the same weights as if nothing had happened in between.
     watch : Watch, optional
@@ -87,7 +91,7 @@ def train(
     Returns
     -------
     Trained
-        The best epoch, of those after the head, has the lowest calibrated loss; the earlier one of equals.
+        Losses are calibrated ones, of epochs after the head.
     """
     watch, last = watch or Watch(), until or settings.epochs
     steps, callbacks = -(-len(fit) // settings.batch_size), watch.callbacks
@@ -119,12 +123,12 @@ def train(
             stopped = f"the loss was {loss} in epoch {number}: try a lower --lr, or --optimizer sgd"
             break
         weights = read_weights(model)
-        with _steadied(model, val, settings) as (judged, averaged):
+        with _steadied(model, val, settings, both=number == last) as (judged, averaged):
             kept = read_weights(model)
             rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
             epoch = _epoch(number, loss, accuracy, judged, rate, time.monotonic() - began, averaged)
-            before = now.epochs[now.best_epoch]
-            best = number == 1 or judged is None or epoch.calibrated_loss < before.calibrated_loss
+            lowest = _lowest(now, judged)
+            best = lowest is None or judged is None or _near(lowest, judged.own, errors)
             if best:
                 best_logits = judged.logits if judged else None
             now = Checkpoint(
@@ -135,6 +139,7 @@ def train(
                 number if best else now.best_epoch,
                 read(_moving(model, optimizer)),
                 losses if skipping.skipped else None,
+                lowest,
             )
             watch.keep(now)
             watch.epoch(model, epoch)
@@ -148,26 +153,45 @@ def train(
     return Trained(now.epochs, now.best_epoch, now.head, now.best, stopped, steps, head_logits, best_logits)
 
 
+def _lowest(before: Checkpoint, judged: Judgement | None) -> np.ndarray | None:
+    """Losses of the validating pictures after the epoch with the lowest mean of them, this one among them."""
+    known = before.lowest
+    if judged is None or known is None or len(known) != len(judged.own):  # others can be read than then
+        return judged.own if judged else None
+    return judged.own if judged.own.sum() < known.sum() else known
+
+
+def _near(lowest: np.ndarray, own: np.ndarray, errors: float) -> bool:
+    gain, error = gained(lowest, own)
+    return gain <= 0 or gain <= errors * error
+
+
 @contextmanager
 def _steadied(
-    model: keras.Model, val: TrainingRows | None, settings: Settings
+    model: keras.Model, val: TrainingRows | None, settings: Settings, *, both: bool
 ) -> Iterator[tuple[Judgement | None, bool]]:
-    """Judge the weights and their average over the last steps; the model has the better, told to be the average or not.
+    """Judge the average of the weights over the last steps; the model has it. Tells whether it is one.
 
-    The average hardly moves while the learning rate is high (Polyak and Juditsky 1992, SIAM Journal on Control and
-    Optimization 30:838), and lags behind once it falls. Where nothing validates, it is the average.
+    Weights go to and fro while the learning rate is high, and their average does not (Polyak and Juditsky 1992, SIAM
+    Journal on Control and Optimization 30:838); once the rate has fallen it may lag behind. So at the end of a training
+    `both` are judged, and the model has the better.
     """
-    own, judged, averaged = read_weights(model), _judge(model, val, settings), False
+    own, averaged = read_weights(model), False
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     if optimizer.use_ema:
+        averaged = True
         optimizer.finalize_variable_values(model.trainable_variables)
         # A copy: on JAX these are the optimizer's own arrays, which the next step deletes.
         write_weights(model, read_weights(model))
-        average = _judge(model, val, settings)
-        if judged and average and judged.calibrated_loss < average.calibrated_loss:
-            write_weights(model, own)
+    judged = _judge(model, val, settings)
+    if averaged and both and judged:
+        average = read_weights(model)
+        write_weights(model, own)
+        alone = _judge(model, val, settings)
+        if alone and alone.calibrated_loss < judged.calibrated_loss:
+            judged, averaged = alone, False
         else:
-            judged, averaged = average, True
+            write_weights(model, average)
     try:
         yield judged, averaged
     finally:
@@ -176,7 +200,12 @@ def _steadied(
 
 def _patience_over(now: Checkpoint, settings: Settings) -> str:
     """Why training ends before its last epoch; empty while it goes on."""
-    if now.best_epoch and len(now.epochs) - 1 - now.best_epoch >= settings.patience:
+    losses = [epoch.calibrated_loss for epoch in now.epochs[1:]]
+    if (
+        losses
+        and len(losses) - 1 - int(np.argmin(losses)) >= settings.patience
+        and not math.isnan(losses[-1])
+    ):
         return f"no lower validation loss for {counted(settings.patience, 'epoch')}"
     return ""
 
