@@ -15,7 +15,6 @@ from classify.training.history import Epoch
 
 FORMAT = 2  # since all arrays are sealed together
 GROUPS = ("weights", "head", "best", "state")
-LOSSES = ("losses", "lowest")
 Arrays = Sequence[np.ndarray]
 
 
@@ -25,8 +24,7 @@ class Checkpoint:
 
     `weights`, `head` and `best` are the trainable variables now, before the first step, and after epoch `best_epoch`;
     `state` is whatever else moves: optimizer slots, step counter, random seeds of dropout layers. `losses` (n,) are
-    the training pictures' own, of the last time that each was trained on; None where epochs skip none. `lowest` (v,)
-    are those of the validating pictures after the epoch with the lowest mean; None where nothing validates.
+    the training pictures' own, of the last time that each was trained on; None where epochs skip none.
     """
 
     epochs: Sequence[Epoch]
@@ -36,13 +34,13 @@ class Checkpoint:
     best_epoch: int
     state: Arrays
     losses: np.ndarray | None = None
-    lowest: np.ndarray | None = None
 
     def save(self, path: Path) -> None:
         """Write the file, replacing an older one at once; UserError on a full disk, the older one intact."""
         facts = {"epochs": [asdict(epoch) for epoch in self.epochs], "best_epoch": self.best_epoch}
         arrays = {"facts": np.frombuffer(json.dumps(facts).encode("ascii"), np.uint8)}
-        arrays |= {name: getattr(self, name) for name in LOSSES if getattr(self, name) is not None}
+        if self.losses is not None:
+            arrays["losses"] = self.losses
         for name in GROUPS:
             arrays |= {f"{name}-{number:04d}": array for number, array in enumerate(getattr(self, name))}
         write_arrays(path, FORMAT, arrays)
@@ -61,8 +59,7 @@ class Checkpoint:
             }
             facts = json.loads(arrays["facts"].tobytes())
             epochs = [Epoch(**fields) for fields in facts["epochs"]]
-            losses, lowest = (arrays.get(name) for name in LOSSES)
-            return cls(epochs, best_epoch=facts["best_epoch"], losses=losses, lowest=lowest, **read)
+            return cls(epochs, best_epoch=facts["best_epoch"], losses=arrays.get("losses"), **read)
         except (FileNotFoundError, *UNREADABLE) as error:
             raise UserError(
                 f"Expected a checkpoint in {path}, received a damaged file or one of an older version ({error}). "

@@ -21,7 +21,7 @@ from classify.training.history import Epoch
 from classify.training.optimizers import make_optimizer
 from classify.training.settings import Settings
 from classify.training.skipping import Skipping
-from classify.training.validation import Judgement, gained, judge
+from classify.training.validation import Judgement, judge
 from extract.embedding.progress import Say, seldom
 
 JUDGED = 4  # times as many pictures at once as in a step: no gradients need room
@@ -63,7 +63,6 @@ def train(
     settings: Settings,
     *,
     until: int | None = None,
-    errors: float = 0.0,
     resumed: Checkpoint | None = None,
     watch: Watch | None = None,
 ) -> Trained:
@@ -81,9 +80,6 @@ def train(
     settings : Settings
     until : int, optional
         Last epoch; the learning rate falls as if all of `settings.epochs` were to come.
-    errors : float
-        The latest epoch counts as the best whose loss is above the lowest by no more than so many standard errors of
-        the difference.
     resumed : Checkpoint, optional
         Goes on after its last epoch, to the same weights as if nothing had happened in between.
     watch : Watch, optional
@@ -91,7 +87,7 @@ def train(
     Returns
     -------
     Trained
-        Losses are calibrated ones, of epochs after the head.
+        The best epoch, of those after the head, has the lowest calibrated loss; the earlier one of equals.
     """
     watch, last = watch or Watch(), until or settings.epochs
     steps, callbacks = -(-len(fit) // settings.batch_size), watch.callbacks
@@ -127,8 +123,8 @@ def train(
             kept = read_weights(model)
             rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
             epoch = _epoch(number, loss, accuracy, judged, rate, time.monotonic() - began, averaged)
-            lowest = _lowest(now, judged)
-            best = lowest is None or judged is None or _near(lowest, judged.own, errors)
+            before = now.epochs[now.best_epoch]
+            best = number == 1 or judged is None or epoch.calibrated_loss < before.calibrated_loss
             if best:
                 best_logits = judged.logits if judged else None
             now = Checkpoint(
@@ -139,7 +135,6 @@ def train(
                 number if best else now.best_epoch,
                 read(_moving(model, optimizer)),
                 losses if skipping.skipped else None,
-                lowest,
             )
             watch.keep(now)
             watch.epoch(model, epoch)
@@ -151,19 +146,6 @@ def train(
         watch.say(f"{watch.label}stopped: {stopped}")
     callbacks.tell("on_train_end", now.epochs[-1].logs)
     return Trained(now.epochs, now.best_epoch, now.head, now.best, stopped, steps, head_logits, best_logits)
-
-
-def _lowest(before: Checkpoint, judged: Judgement | None) -> np.ndarray | None:
-    """Losses of the validating pictures after the epoch with the lowest mean of them, this one among them."""
-    known = before.lowest
-    if judged is None or known is None or len(known) != len(judged.own):  # others can be read than then
-        return judged.own if judged else None
-    return judged.own if judged.own.sum() < known.sum() else known
-
-
-def _near(lowest: np.ndarray, own: np.ndarray, errors: float) -> bool:
-    gain, error = gained(lowest, own)
-    return gain <= 0 or gain <= errors * error
 
 
 @contextmanager
@@ -200,12 +182,7 @@ def _steadied(
 
 def _patience_over(now: Checkpoint, settings: Settings) -> str:
     """Why training ends before its last epoch; empty while it goes on."""
-    losses = [epoch.calibrated_loss for epoch in now.epochs[1:]]
-    if (
-        losses
-        and len(losses) - 1 - int(np.argmin(losses)) >= settings.patience
-        and not math.isnan(losses[-1])
-    ):
+    if now.best_epoch and len(now.epochs) - 1 - now.best_epoch >= settings.patience:
         return f"no lower validation loss for {counted(settings.patience, 'epoch')}"
     return ""
 

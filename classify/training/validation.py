@@ -57,16 +57,16 @@ def better(one: Judgement, other: Judgement, errors: float = 1.0) -> bool:
     They are those of the difference: the pictures are the same, so it is taken picture by picture. Among a few
     pictures some weights do better than the head by luck alone; this asks for more than that, and less than a proof.
     """
-    gain, error = gained(one.own, other.own)
+    gain, error = gained(one, other)
     return one.accuracy >= other.accuracy and gain > errors * error
 
 
-def gained(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-    """By how much the mean of the first losses is lower than that of the other, and the standard error of that.
+def gained(one: Judgement, other: Judgement) -> tuple[float, float]:
+    """By how much the calibrated loss of the first is lower than the other's, and the standard error of that, in nats.
 
-    Both are (n,), in nats, of the same pictures. Of one picture, or of none, nothing is known: 0 and infinity.
+    Of one picture, or of none, nothing is known: 0 and infinity.
     """
-    gain = other - one
+    gain = other.own - one.own
     if len(gain) < 2:
         return 0.0, float("inf")
     return float(gain.mean()), float(gain.std(ddof=1) / np.sqrt(len(gain)))

@@ -21,6 +21,7 @@ MAY_IMPORT_KERAS = {
     "classify/commands/finetune/activations/view_size.py",
     "classify/commands/finetune/network/batch_norm_folding.py",
     "classify/commands/finetune/network/border.py",
+    "classify/commands/finetune/network/step_length.py",
     "classify/commands/finetune/network/top.py",
     "classify/commands/finetune/result.py",
     "classify/models/layers.py",

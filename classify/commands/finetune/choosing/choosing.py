@@ -19,8 +19,6 @@ from classify.training.history import History
 from classify.training.loop import Watch, read, read_weights, seeds_of, train, write, write_weights
 from classify.training.skipping import Skipping
 
-ERRORS = 2.0  # standard errors by which an epoch must be better than all later ones to be taken: ten differ by luck
-
 
 def train_and_choose(
     session: Session,
@@ -79,8 +77,7 @@ def _on_a_part(
     """Train once, and let a validation part choose the epoch, the point on the way to it, and how the model asks."""
     start, settings = supply.start, supply.start.settings
     val = supply.of(start.val, trains=False)
-    fit = supply.of(start.train)
-    trained = train(tuned.model, fit, val, settings, errors=ERRORS, resumed=resumed, watch=watch)
+    trained = train(tuned.model, supply.of(start.train), val, settings, resumed=resumed, watch=watch)
     known = {0.0: trained.head_logits, 1.0: trained.best_logits}
     line = walk(tuned.model, trained.head, trained.best, val, settings.batch_size, known=known)
     point = choose(line, start.floor)

@@ -100,5 +100,5 @@ def choose(line: Sequence[Point], floor: float = 0.0, slack: float = 0.0) -> Poi
 
 
 def _near(best: Point, point: Point, slack: float) -> bool:
-    gain, error = gained(best.judgement.own, point.judgement.own)
+    gain, error = gained(best.judgement, point.judgement)
     return gain <= slack * error

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
 from scipy.special import log_softmax
 
 from classify.training.batches import Batch, TrainingRows
 from classify.training.loop import compile_with, read, read_weights, seeds_of, write, write_weights
 from classify.training.settings import Pace, Settings
-
-if TYPE_CHECKING:
-    import keras
 
 MOST = 3.0  # nats; of photographs 0.4 to 1.7, of digits 5 to 46
 BATCHES = 4  # a step is tried on each, and judged by the others
@@ -45,15 +42,17 @@ def pace_of(model: keras.Model, fit: TrainingRows, settings: Settings) -> Pace:
     if settings.lr is not None:
         return Pace(highest, highest)
     batches = list(islice(fit.epoch(1, settings.batch_size, settings.seed), BATCHES))
+    # Four steps are not worth being laid out as a graph, the many answers are.
     compile_with(model, replace(settings, schedule="constant", average=0.0), len(batches), eagerly=True)
+    asked = keras.Model(model.inputs, model.outputs)
     head, seeds = read_weights(model), read(seeds_of(model))
-    before = [_log_probabilities(model, batch) for batch in batches]
+    before = [_log_probabilities(asked, batch) for batch in batches]
     ends = [_after_a_step(model, head, batch) for batch in batches]
     share = 1.0
-    moved = first = _moved(model, head, ends, batches, before, share)
+    moved = first = _moved(asked, head, ends, batches, before, share)
     while not moved <= MOST and share > LEAST:
         share *= SHORTER
-        moved = _moved(model, head, ends, batches, before, share)
+        moved = _moved(asked, head, ends, batches, before, share)
     write(seeds_of(model), seeds)
     if not np.isfinite(moved):  # of the head's own answers, too: training will say so
         return Pace(highest, highest)
@@ -75,7 +74,7 @@ def _after_a_step(model: keras.Model, head: Sequence[np.ndarray], batch: Batch) 
 
 
 def _moved(
-    model: keras.Model,
+    asked: keras.Model,
     head: Sequence[np.ndarray],
     ends: Sequence[Sequence[np.ndarray]],
     batches: Sequence[Batch],
@@ -85,14 +84,14 @@ def _moved(
     """Mean divergence, in nats, of the answers after that share of each step, on the batches it was not taken on."""
     found = []
     for own, end in enumerate(ends):
-        write_weights(model, [a + np.float32(share) * (b - a) for a, b in zip(head, end, strict=True)])
+        write_weights(asked, [a + np.float32(share) * (b - a) for a, b in zip(head, end, strict=True)])
         others = [number for number in range(len(batches)) if number != own] or [own]
         for number in others:
-            after = _log_probabilities(model, batches[number])
+            after = _log_probabilities(asked, batches[number])
             found.append((np.exp(before[number]) * (before[number] - after)).sum(axis=1))
-    write_weights(model, head)
+    write_weights(asked, head)
     return float(np.concatenate(found).mean())
 
 
-def _log_probabilities(model: keras.Model, batch: Batch) -> np.ndarray:
-    return log_softmax(np.asarray(model.predict_on_batch(batch.x)).astype(np.float64), axis=1)
+def _log_probabilities(asked: keras.Model, batch: Batch) -> np.ndarray:
+    return log_softmax(np.asarray(asked.predict_on_batch(batch.x)).astype(np.float64), axis=1)
