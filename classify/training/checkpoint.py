@@ -22,8 +22,8 @@ Arrays = Sequence[np.ndarray]
 class Checkpoint:
     """The state after an epoch.
 
-    `weights`, `head` and `best` are the trainable variables now, before the first step, and after epoch `best_epoch`;
-    `state` is whatever else moves: optimizer slots, step counter, random seeds of dropout layers. `losses` (n,) are
+    `weights` and `head` are the trainable variables now and before the first step, `best` what epoch `best_epoch` came
+    to; `state` is whatever else moves: optimizer slots, step counter, random seeds of dropout layers. `losses` (n,) are
     the training pictures' own, of the last time that each was trained on; None where epochs skip none.
     """
 

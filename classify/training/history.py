@@ -33,7 +33,7 @@ class Epoch:
     """One pass over the training rows; losses in nats, of the smoothed targets if they are smoothed.
 
     `loss` and `accuracy` are means over the batches as they were trained on; `val_loss`, `val_accuracy` and
-    `calibrated_loss` (after temperature scaling) those of the weights after the epoch.
+    `calibrated_loss` (after temperature scaling) those of the weights after the epoch, or of an average of them.
     """
 
     number: int  # from 1; 0 is the head, before the first step

@@ -72,8 +72,8 @@ def train(
     ----------
     model : keras.Model
         Activations to (B, C) logits; left with the weights of the last epoch. Where weights are averaged
-        (`Settings.average`), it has the average while `watch` and callbacks are told of the end of an epoch; at that of
-        the last one whichever validates better.
+        (`Settings.average`), it has the average while `watch` and callbacks are told of the end of an epoch, and at the
+        last one, where the learning rate falls, whichever validates better.
     fit : TrainingRows
     val : TrainingRows, optional
         Decide which epoch is best and when to stop; without them the last epoch counts as the best.
@@ -119,7 +119,8 @@ def train(
             stopped = f"the loss was {loss} in epoch {number}: try a lower --lr, or --optimizer sgd"
             break
         weights = read_weights(model)
-        with _steadied(model, val, settings, both=number == last) as (judged, averaged):
+        settled = number == last and settings.schedule == "cosine"
+        with _steadied(model, val, settings, settled=settled) as (judged, averaged):
             kept = read_weights(model)
             rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
             epoch = _epoch(number, loss, accuracy, judged, rate, time.monotonic() - began, averaged)
@@ -150,13 +151,13 @@ def train(
 
 @contextmanager
 def _steadied(
-    model: keras.Model, val: TrainingRows | None, settings: Settings, *, both: bool
+    model: keras.Model, val: TrainingRows | None, settings: Settings, *, settled: bool
 ) -> Iterator[tuple[Judgement | None, bool]]:
-    """Judge the average of the weights over the last steps; the model has it. Tells whether it is one.
+    """Give the model the average of its weights over the last steps, and yield a judgement of it, and True.
 
     Weights go to and fro while the learning rate is high, and their average does not (Polyak and Juditsky 1992, SIAM
-    Journal on Control and Optimization 30:838); once the rate has fallen it may lag behind. So at the end of a training
-    `both` are judged, and the model has the better.
+    Journal on Control and Optimization 30:838); once the rate has fallen it may lag behind. So weights that are
+    `settled` are judged as well, and the model has the better. Yields False where it has its own weights.
     """
     own, averaged = read_weights(model), False
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
@@ -166,12 +167,12 @@ def _steadied(
         # A copy: on JAX these are the optimizer's own arrays, which the next step deletes.
         write_weights(model, read_weights(model))
     judged = _judge(model, val, settings)
-    if averaged and both and judged:
+    if averaged and settled and judged:
         average = read_weights(model)
         write_weights(model, own)
-        alone = _judge(model, val, settings)
-        if alone and alone.calibrated_loss < judged.calibrated_loss:
-            judged, averaged = alone, False
+        of_own = _judge(model, val, settings)
+        if of_own and of_own.calibrated_loss < judged.calibrated_loss:
+            judged, averaged = of_own, False
         else:
             write_weights(model, average)
     try:

@@ -44,7 +44,7 @@ class Settings:
     schedule: Annotated[str, Parameter(metavar="NAME")] = "cosine"
     """of the learning rate: cosine to zero after a rise during the first epoch, or constant"""
     average: Annotated[float, Parameter(metavar="EPOCHS")] = 2.0
-    """judge the average of the weights over about so many epochs, after the last the weights, too; 0: no average"""
+    """judge an average of the weights over about so many epochs; of the last one the weights, too; 0: no average"""
     label_smoothing: float = 0.0
     """share of each target spread over all classes"""
     mixup: float = 0.0

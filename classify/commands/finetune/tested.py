@@ -53,7 +53,7 @@ class Tested:
 
 
 def read_test(session: Session, start: Start, final: FinalModel | None) -> Tested:
-    """Ask the head its rows, and the model in its file the pictures; without a model the head's answers count twice."""
+    """Ask the head its rows, and the final model the pictures; None where the head is kept and answers for both."""
     division, head = start.division, start.loaded.head
     rows = np.flatnonzero(division.split.part == TEST)
     before = head.predict_proba(division.X_test)

@@ -24,7 +24,7 @@ def behind(convolution: Any, norm: Any, **keywords: Any) -> keras.Model:
         layers.Conv2D(4, 3, strides=2, padding="same"),
         layers.DepthwiseConv2D(5, depth_multiplier=2),
     ],
-    ids=lambda layer: layer.name,
+    ids=["1x1", "groups", "strides", "depthwise"],
 )
 def test_a_normalisation_behind_a_convolution_is_found(convolution: layers.Layer) -> None:
     norm = layers.BatchNormalization()
@@ -40,7 +40,7 @@ def test_a_normalisation_behind_a_convolution_is_found(convolution: layers.Layer
         (layers.Conv2D(4, 1), layers.LayerNormalization()),
         (layers.Conv2D(9, 1), layers.BatchNormalization(axis=1)),
     ],
-    ids=lambda layer: layer.name,
+    ids=["activation", "separable", "transposed", "another normalisation", "another axis"],
 )
 def test_others_are_not(convolution: layers.Layer, norm: layers.Layer) -> None:
     assert normalised(behind(convolution, norm)) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from cache.errors import UserError
@@ -116,6 +117,8 @@ def _on_all(tuned: Tuned, supply: Supply, chosen: Chosen, resumed: Checkpoint | 
     set_head(tuned.model, start.linear)
     if not history.alpha:
         return Result(chosen, read_weights(tuned.model))
+    if not history.folds and not history.epochs[history.best].averaged:
+        settings = replace(settings, average=0.0)  # as what was chosen is no average
     everything = supply.of(start.trained)
     watch.say(f"training on all {len(everything):,} pictures for {counted(history.best, 'epoch')}")
     trained = train(tuned.model, everything, None, settings, until=history.best, resumed=resumed, watch=watch)

@@ -75,7 +75,7 @@ def head_on(model: keras.Model, first: LinearHead, temperature: float) -> Linear
 def _cut(network: keras.Model, border: str, any_size: bool) -> keras.Model:
     """Cut off what lies above a layer, convolutions and their frozen normalisation made one; variables are shared."""
     above = keras.Model(network.get_layer(border).output, network.outputs[0])
-    pairs = normalised(above).items()
+    pairs = normalised(above).items()  # of those in groups no product of matrices can be made
     folded = {norm: Folded(layer, norm) for layer, norm in pairs if getattr(layer, "groups", 1) == 1}
     replaced = {layer.convolution: layer for layer in folded.values()}
 

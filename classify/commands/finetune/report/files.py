@@ -7,6 +7,7 @@ from pathlib import Path
 from cache.storage.files import write_file
 from cache.text import counted
 from cache.versions import now
+from classify.commands.finetune.final_model import MODEL
 from classify.commands.finetune.report.changed_pictures import changed, changed_csv, contact_sheet
 from classify.commands.finetune.report.diagram import diagram_svg
 from classify.commands.finetune.report.page import Story
@@ -21,7 +22,7 @@ from classify.training.history import history_csv
 from classify.training.summary import summary_text
 
 FILES = {
-    "The finished model": "model.keras",
+    "The finished model": MODEL,
     "Answers on the test part": "predictions.csv",
     "Pictures that validated": "validation.csv",
     "Epochs as a table": "history.csv",

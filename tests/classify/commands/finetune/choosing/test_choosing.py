@@ -183,20 +183,22 @@ def test_a_head_that_is_kept_is_not_trained_again(
     assert "which then trained" not in (kept.run / "report.md").read_text("utf-8")
 
 
-def test_all_pictures_train_to_an_average_also_where_none_was_chosen(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("averaged", [True, False])
+def test_all_pictures_train_to_an_average_only_where_that_was_chosen(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, averaged: bool
 ) -> None:
-    """Nothing validates them, and weights in mid-training are good now and bad then."""
-    train, done = choosing.train, list[Trained]()
+    train, asked = choosing.train, list[float]()
 
-    def look(*given: Any, **more: Any) -> Trained:
-        done.append(train(*given, **more))
-        return replace(done[-1], epochs=[replace(each, averaged=False) for each in done[-1].epochs])
+    def look(
+        model: keras.Model, fit: TrainingRows, val: TrainingRows | None, settings: Settings, **more: Any
+    ) -> Trained:
+        asked.append(settings.average)
+        found = train(model, fit, val, settings, **more)
+        return replace(found, epochs=[replace(each, averaged=averaged) for each in found.epochs])
 
     monkeypatch.setattr(choosing, "train", look)
     finetune(of_ones_own(made, tmp_path / "work"), GIVEN | {"refit": True}, options=KERAS)
-    _, whole = done
-    assert all(epoch.averaged for epoch in whole.epochs[1:])
+    assert asked == [Settings.average, Settings.average if averaged else 0.0]
 
 
 def test_where_all_pictures_cannot_be_trained_on_what_was_chosen_stands(
