@@ -46,19 +46,15 @@ def save_final(
         None where layers of a network cannot express the head that is kept.
     notes : list of str
     """
-    head: AnyHead | None = closed_form(start.loaded.head)
-    if chosen.history.alpha:
-        head = head_on(tuned.model, start.linear, chosen.temperature)
+    kept = not chosen.history.alpha
+    head = closed_form(start.loaded.head) if kept else head_on(tuned.model, start.linear, chosen.temperature)
     mixture, why = mixture_of(start, chosen)
     notes = [why] if why else []
     if head is None:
-        return None, [
-            *notes,
-            "layers of a network cannot express the head that is kept: there is no model.keras",
-        ]
-    facts = _facts(tuned, start, head, chosen.history.alpha)
-    if chosen.mirrored and chosen.mirrored.used:
-        facts["mirrored"] = True
+        notes.append("layers of a network cannot express the head that is kept: there is no model.keras")
+        return None, notes
+    mirrored = bool(chosen.mirrored and chosen.mirrored.used)
+    facts = _facts(tuned, start, head, chosen.history.alpha) | ({"mirrored": True} if mirrored else {})
     asked = [(tuned.backbone.input_size, tuned.decoding)]
     if mixture and isinstance(head, LinearHead):
         notes.append(mixture.describe())
@@ -66,7 +62,6 @@ def save_final(
         mixed = build_mixture(session, start, tuned, head, mixture.share, facts)
         model, asked, facts = mixed.model, mixed.asked, mixed.facts
     else:
-        mirrored = facts.get("mirrored", False)
         model = build_model(tuned.backbone, tuned.decoding, head, tuned.exact_network(), mirrored=mirrored)
     return FinalModel(model, head, asked, save_model(model, folder / MODEL, facts), mixture), notes
 
